@@ -1,0 +1,282 @@
+#include <cmath>
+#include <numbers>
+
+#include "haze/autograd/rules.h"
+
+// Element by element. Masks (signs, comparisons) are constants of a rule: their own derivative is 0 wherever
+// it exists.
+namespace haze {
+namespace {
+
+/// Polynomials, powers and roots.
+Variable algebraic(UnaryOp op, Tensor value, const Variable& x, double a) {
+  const auto record = [&](auto rule) {
+    return Tape::record(name(op), std::move(value), {x}, std::move(rule));
+  };
+  switch (op) {
+    case UnaryOp::scale_shift:
+      // d(a x + b) = a dx
+      return record([a](const Variable& g) { return Gradients{a == 1 ? g : g * a}; });
+    case UnaryOp::square:
+      // d(x^2) = 2 x dx
+      return record([x](const Variable& g) { return Gradients{g * (x * 2)}; });
+    case UnaryOp::sqrt:
+      // d(sqrt(x)) = dx / (2 sqrt(x))
+      return record([](const Variable& g, const Variable& y) { return Gradients{g / (y * 2)}; });
+    case UnaryOp::rsqrt:
+      // d(x^-1/2) = -1/2 x^-3/2 dx
+      return record(
+          [](const Variable& g, const Variable& y) { return Gradients{g * (square(y) * y * -0.5)}; });
+    case UnaryOp::reciprocal:
+      // d(1/x) = -1/x^2 dx
+      return record([](const Variable& g, const Variable& y) { return Gradients{g * -square(y)}; });
+    case UnaryOp::power:
+      // d(x^a) = a x^(a-1) dx, with x^0 = 1 also at 0
+      return record([x, a](const Variable& g) {
+        if (a == 0) return Gradients{zeros(x.shape(), x.dtype())};
+        return Gradients{a == 1 ? g : g * (unary(UnaryOp::power, x, a - 1) * a)};
+      });
+    default:
+      fail("unary: no gradient rule for {}", name(op));
+  }
+}
+
+/// Exponentials, logarithms, circular and sigmoid functions.
+Variable transcendental(UnaryOp op, Tensor value, const Variable& x) {
+  const auto record = [&](auto rule) {
+    return Tape::record(name(op), std::move(value), {x}, std::move(rule));
+  };
+  switch (op) {
+    case UnaryOp::exp:
+      // d(e^x) = e^x dx
+      return record([](const Variable& g, const Variable& y) { return Gradients{g * y}; });
+    case UnaryOp::expm1:
+      // d(e^x - 1) = e^x dx; not y + 1, which has lost its digits where x is far below 0
+      return record([x](const Variable& g) { return Gradients{g * exp(x)}; });
+    case UnaryOp::log:
+      // d(log x) = dx / x
+      return record([x](const Variable& g) { return Gradients{g / x}; });
+    case UnaryOp::log1p:
+      // d(log(1 + x)) = dx / (1 + x)
+      return record([x](const Variable& g) { return Gradients{g / (x + 1)}; });
+    case UnaryOp::sin:
+      // d(sin x) = cos x dx
+      return record([x](const Variable& g) { return Gradients{g * unary(UnaryOp::cos, x)}; });
+    case UnaryOp::cos:
+      // d(cos x) = -sin x dx
+      return record([x](const Variable& g) { return Gradients{g * -unary(UnaryOp::sin, x)}; });
+    case UnaryOp::tanh:
+      // d(tanh x) = (1 - tanh^2 x) dx
+      return record([](const Variable& g, const Variable& y) { return Gradients{g * (-square(y) + 1)}; });
+    case UnaryOp::erf:
+      // d(erf x) = 2/sqrt(pi) e^(-x^2) dx
+      return record([x](const Variable& g) {
+        return Gradients{g * (exp(-square(x)) * (2 * std::numbers::inv_sqrtpi))};
+      });
+    case UnaryOp::sigmoid:
+      // d(s(x)) = s(x) (1 - s(x)) dx
+      return record([](const Variable& g, const Variable& y) { return Gradients{g * (y - square(y))}; });
+    case UnaryOp::softplus:
+      // d(log(1 + e^x)) = s(x) dx
+      return record([x](const Variable& g) { return Gradients{g * sigmoid(x)}; });
+    default:
+      return algebraic(op, std::move(value), x, 0);
+  }
+}
+
+/// Functions with kinks; at a kink the gradient is as stated.
+Variable piecewise(UnaryOp op, Tensor value, const Variable& x) {
+  const auto record = [&](auto rule) {
+    return Tape::record(name(op), std::move(value), {x}, std::move(rule));
+  };
+  const Tensor& at = x.value();
+  switch (op) {
+    case UnaryOp::absolute:
+      // d|x| = sign(x) dx; 0 at 0
+      return record([at](const Variable& g) { return Gradients{g * unary(UnaryOp::sign, at)}; });
+    case UnaryOp::sign:
+      // d(sign(x)) = 0
+      return record([](const Variable& g) { return Gradients{zeros(g.shape(), g.dtype())}; });
+    case UnaryOp::relu:
+      // d(max(x, 0)) = [x > 0] dx; 0 at 0
+      return record([](const Variable& g, const Variable& y) {
+        return Gradients{masked(compare(CompareOp::greater, y.value(), zeros({}, y.dtype())), g)};
+      });
+    case UnaryOp::clamp:
+      // d(clamp(x)) = [a <= x <= b] dx: where clamping changed nothing
+      return record([at](const Variable& g, const Variable& y) {
+        return Gradients{masked(compare(CompareOp::equal, at, y.value()), g)};
+      });
+    default:
+      return transcendental(op, std::move(value), x);
+  }
+}
+
+/// f'(x) for the f of a *_gradient operation, out of operations that can be differentiated.
+Variable derivative(BinaryOp op, const Variable& x) {
+  switch (op) {
+    case BinaryOp::gelu_gradient: {
+      // (x Phi(x))' = Phi(x) + x phi(x)
+      const Variable cumulative = unary(UnaryOp::erf, x * (1 / std::numbers::sqrt2)) * 0.5 + 0.5;
+      const Variable density = exp(square(x) * -0.5) * (std::numbers::inv_sqrtpi / std::numbers::sqrt2);
+      return cumulative + x * density;
+    }
+    case BinaryOp::gelu_tanh_gradient: {
+      // (x/2 (1 + tanh u))' = (1 + tanh u)/2 + x/2 (1 - tanh^2 u) u', u = k (x + c x^3)
+      const double k = std::numbers::sqrt2 * std::numbers::inv_sqrtpi, c = 0.044715;
+      const Variable x2 = square(x);
+      const Variable t = tanh(x * (x2 * (k * c) + k));
+      return (t + 1) * 0.5 + x * (-square(t) + 1) * (x2 * (1.5 * k * c) + 0.5 * k);
+    }
+    case BinaryOp::silu_gradient: {
+      // (x s)' = s + x s (1 - s)
+      const Variable s = sigmoid(x);
+      return s + x * (s - square(s));
+    }
+    default:
+      fail("binary: {} is not the gradient of a function", name(op));
+  }
+}
+
+/// f'(x) g: in one pass where it will not be differentiated.
+Variable times_derivative(BinaryOp op, const Variable& x, const Variable& g) {
+  if (gradients_enabled() && (x.requires_gradient() || g.requires_gradient())) return g * derivative(op, x);
+  return Variable(binary(op, x.value(), g.value()));
+}
+
+/// maximum (wins = greater) or minimum (wins = less).
+Variable extremum(BinaryOp op, CompareOp wins, const Variable& x, const Variable& y) {
+  // d(max(x, y)) = dx where x is larger, dy where y is, half of each where they are equal
+  return Tape::record(
+      name(op), binary(op, x.value(), y.value()), {x, y},
+      [wins, a = x.value(), b = y.value(), x_needed = x.requires_gradient(),
+       y_needed = y.requires_gradient()](const Variable& g) {
+        const Variable on_tie = masked(compare(CompareOp::equal, a, b), g * 0.5);
+        const auto share = [&](const Tensor& own, const Tensor& other) {
+          return sum_to(where(compare(wins, own, other), g, on_tie), own.shape());
+        };
+        return Gradients{x_needed ? share(a, b) : Variable(), y_needed ? share(b, a) : Variable()};
+      });
+}
+
+/// Dropout at a position already taken out of a generator; linear in x for a given position.
+Variable dropout_at(const Variable& x, double probability, RandomPosition position) {
+  // d(m x) = m dx with the same mask m
+  return Tape::record("dropout", dropout(x.value(), probability, position), {x},
+                      [=](const Variable& g) { return Gradients{dropout_at(g, probability, position)}; });
+}
+
+}  // namespace
+
+Variable unary(UnaryOp op, const Variable& x, double a, double b) {
+  Tensor value = unary(op, x.value(), a, b);
+  switch (op) {
+    case UnaryOp::scale_shift:
+    case UnaryOp::power:
+      return algebraic(op, std::move(value), x, a);
+    case UnaryOp::gelu:
+      // d(gelu(x)) = gelu'(x) dx, likewise the two below
+      return Tape::record("gelu", std::move(value), {x}, [x](const Variable& g) {
+        return Gradients{times_derivative(BinaryOp::gelu_gradient, x, g)};
+      });
+    case UnaryOp::gelu_tanh:
+      return Tape::record("gelu_tanh", std::move(value), {x}, [x](const Variable& g) {
+        return Gradients{times_derivative(BinaryOp::gelu_tanh_gradient, x, g)};
+      });
+    case UnaryOp::silu:
+      return Tape::record("silu", std::move(value), {x}, [x](const Variable& g) {
+        return Gradients{times_derivative(BinaryOp::silu_gradient, x, g)};
+      });
+    default:
+      return piecewise(op, std::move(value), x);
+  }
+}
+
+Variable binary(BinaryOp op, const Variable& x, const Variable& y) {
+  switch (op) {
+    case BinaryOp::add:
+      return add(x, y);
+    case BinaryOp::subtract:
+      return subtract(x, y);
+    case BinaryOp::multiply:
+      return multiply(x, y);
+    case BinaryOp::divide:
+      return divide(x, y);
+    case BinaryOp::maximum:
+      return extremum(op, CompareOp::greater, x, y);
+    case BinaryOp::minimum:
+      return extremum(op, CompareOp::less, x, y);
+    default:
+      return times_derivative(op, x, y);
+  }
+}
+
+Variable add(const Variable& x, const Variable& y) {
+  // d(x + y) = dx + dy
+  return Tape::record("add", add(x.value(), y.value()), {x, y},
+                      [x_shape = x.shape(), y_shape = y.shape(), x_needed = x.requires_gradient(),
+                       y_needed = y.requires_gradient()](const Variable& g) {
+                        return Gradients{x_needed ? sum_to(g, x_shape) : Variable(),
+                                         y_needed ? sum_to(g, y_shape) : Variable()};
+                      });
+}
+
+Variable subtract(const Variable& x, const Variable& y) {
+  // d(x - y) = dx - dy
+  return Tape::record("subtract", subtract(x.value(), y.value()), {x, y},
+                      [x_shape = x.shape(), y_shape = y.shape(), x_needed = x.requires_gradient(),
+                       y_needed = y.requires_gradient()](const Variable& g) {
+                        return Gradients{x_needed ? sum_to(g, x_shape) : Variable(),
+                                         y_needed ? -sum_to(g, y_shape) : Variable()};
+                      });
+}
+
+Variable multiply(const Variable& x, const Variable& y) {
+  // d(x y) = y dx + x dy
+  return Tape::record("multiply", multiply(x.value(), y.value()), {x, y},
+                      [x_shape = x.shape(), y_shape = y.shape(), y_kept = kept_if(x.requires_gradient(), y),
+                       x_kept = kept_if(y.requires_gradient(), x)](const Variable& g) {
+                        return Gradients{y_kept.defined() ? sum_to(g * y_kept, x_shape) : Variable(),
+                                         x_kept.defined() ? sum_to(g * x_kept, y_shape) : Variable()};
+                      });
+}
+
+Variable divide(const Variable& x, const Variable& y) {
+  Tensor value = divide(x.value(), y.value());
+  if (!y.requires_gradient()) {
+    // d(x / c) = dx / c
+    return Tape::record("divide", std::move(value), {x, y}, [x_shape = x.shape(), y](const Variable& g) {
+      return Gradients{sum_to(g / y, x_shape), Variable()};
+    });
+  }
+  // d(x / y) = dx / y - (x / y) dy / y
+  return Tape::record("divide", std::move(value), {x, y},
+                      [x_shape = x.shape(), y, x_needed = x.requires_gradient()](const Variable& g,
+                                                                                 const Variable& quotient) {
+                        const Variable scaled = g / y;
+                        return Gradients{x_needed ? sum_to(scaled, x_shape) : Variable(),
+                                         -sum_to(scaled * quotient, y.shape())};
+                      });
+}
+
+Variable scale_shift(const Variable& x, double scale, double shift) {
+  return unary(UnaryOp::scale_shift, x, scale, shift);
+}
+
+Variable where(const Tensor& condition, const Variable& x, const Variable& y) {
+  // d(c ? x : y) = c ? dx : dy
+  return Tape::record("where", where(condition, x.value(), y.value()), {x, y},
+                      [condition, x_shape = x.shape(), y_shape = y.shape(), x_needed = x.requires_gradient(),
+                       y_needed = y.requires_gradient()](const Variable& g) {
+                        const Tensor zero = zeros({}, g.dtype());
+                        return Gradients{x_needed ? sum_to(where(condition, g, zero), x_shape) : Variable(),
+                                         y_needed ? sum_to(where(condition, zero, g), y_shape) : Variable()};
+                      });
+}
+
+Variable dropout(const Variable& x, double probability, Generator& generator) {
+  if (probability == 0) return x;
+  return dropout_at(x, probability, generator.reserve(dropout_counters(x.value().elements())));
+}
+
+}  // namespace haze

@@ -1,0 +1,161 @@
+#pragma once
+
+#include "haze/autograd/variable.h"
+
+/// The operations of engine/ops.h on Variables: the same names, arguments and errors, plus a gradient rule
+/// each. Rules are themselves written with these functions where the maths allows, so they can be
+/// differentiated again; the fused operations (marked) cannot, and say so when it is tried.
+namespace haze {
+
+// ---- Views and copies (views.cpp)
+// ----------------------------------------------------------------------------------
+Variable reshape(const Variable& x, const Shape& shape);
+Variable transpose(const Variable& x, int axis_a = -2, int axis_b = -1);
+Variable permute(const Variable& x, const Shape& axes);
+Variable slice(const Variable& x, int axis, int64_t first, int64_t last, int64_t step = 1);
+Variable expand(const Variable& x, const Shape& shape);
+Variable unsqueeze(const Variable& x, int axis);
+Variable contiguous(const Variable& x);
+Variable cast(const Variable& x, Dtype dtype);
+Variable concat(const std::vector<Variable>& parts, int axis);
+
+// ---- Element by element (elementwise.cpp)
+// --------------------------------------------------------------------------
+Variable unary(UnaryOp op, const Variable& x, double a = 0, double b = 0);
+Variable binary(BinaryOp op, const Variable& x, const Variable& y);
+Variable add(const Variable& x, const Variable& y);
+Variable subtract(const Variable& x, const Variable& y);
+Variable multiply(const Variable& x, const Variable& y);
+Variable divide(const Variable& x, const Variable& y);
+Variable scale_shift(const Variable& x, double scale, double shift);
+Variable where(const Tensor& condition, const Variable& x, const Variable& y);
+/// Draws from `generator`; x itself where probability is 0.
+Variable dropout(const Variable& x, double probability, Generator& generator);
+
+inline Variable operator+(const Variable& x, const Variable& y) {
+  return add(x, y);
+}
+inline Variable operator-(const Variable& x, const Variable& y) {
+  return subtract(x, y);
+}
+inline Variable operator*(const Variable& x, const Variable& y) {
+  return multiply(x, y);
+}
+inline Variable operator/(const Variable& x, const Variable& y) {
+  return divide(x, y);
+}
+inline Variable operator-(const Variable& x) {
+  return scale_shift(x, -1, 0);
+}
+inline Variable operator+(const Variable& x, double c) {
+  return scale_shift(x, 1, c);
+}
+inline Variable operator-(const Variable& x, double c) {
+  return scale_shift(x, 1, -c);
+}
+inline Variable operator*(const Variable& x, double c) {
+  return scale_shift(x, c, 0);
+}
+inline Variable operator*(double c, const Variable& x) {
+  return scale_shift(x, c, 0);
+}
+
+inline Variable exp(const Variable& x) {
+  return unary(UnaryOp::exp, x);
+}
+inline Variable log(const Variable& x) {
+  return unary(UnaryOp::log, x);
+}
+inline Variable sqrt(const Variable& x) {
+  return unary(UnaryOp::sqrt, x);
+}
+inline Variable square(const Variable& x) {
+  return unary(UnaryOp::square, x);
+}
+inline Variable tanh(const Variable& x) {
+  return unary(UnaryOp::tanh, x);
+}
+inline Variable sigmoid(const Variable& x) {
+  return unary(UnaryOp::sigmoid, x);
+}
+inline Variable relu(const Variable& x) {
+  return unary(UnaryOp::relu, x);
+}
+inline Variable gelu(const Variable& x) {
+  return unary(UnaryOp::gelu, x);
+}
+inline Variable gelu_tanh(const Variable& x) {
+  return unary(UnaryOp::gelu_tanh, x);
+}
+inline Variable silu(const Variable& x) {
+  return unary(UnaryOp::silu, x);
+}
+
+// ---- Reductions and rows (reductions.cpp)
+// --------------------------------------------------------------------------
+Variable reduce(ReduceOp op, const Variable& x, const Shape& axes = {}, bool keep_axes = false,
+                double correction = 0);
+Variable sum(const Variable& x, const Shape& axes = {}, bool keep_axes = false);
+Variable mean(const Variable& x, const Shape& axes = {}, bool keep_axes = false);
+Variable sum_to(const Variable& x, const Shape& shape);
+Variable softmax(const Variable& x);
+Variable log_softmax(const Variable& x);
+Variable cumulative_sum(const Variable& x, int axis = -1);
+/// Values in order on the last axis, and their indices.
+std::pair<Variable, Tensor> sort(const Variable& x, bool descending = false);
+std::pair<Variable, Tensor> top_k(const Variable& x, int64_t k);
+
+// ---- Matrix products (products.cpp)
+// --------------------------------------------------------------------------------
+/// Second derivatives where the activation is none.
+Variable matmul(const Variable& a, const Variable& b);
+/// activation(x weight^T + bias) + residual: x [..., in], weight [out, in], bias [out] and residual [...,
+/// out] may be undefined. One fused product forward.
+Variable linear(const Variable& x, const Variable& weight, const Variable& bias = {},
+                Activation activation = Activation::none, const Variable& residual = {});
+/// Fused. See engine/ops.h; `generator` is drawn from where options.dropout > 0.
+Variable attention(const Variable& query, const Variable& key, const Variable& value,
+                   AttentionOptions options, Generator* generator = nullptr);
+/// Fused. Attention of rows to rows of the same sequence: qkv [rows, 3, heads, head_size] holds query, key
+/// and value side by side, and its gradient is written in that layout at once. [rows, heads, head_size].
+Variable self_attention(const Variable& qkv, AttentionOptions options, Generator* generator = nullptr);
+/// Fused. sum_i row_weights_i CE_i as a scalar, and the losses themselves [rows] (no gradient).
+struct CrossEntropy {
+  Variable total;
+  Tensor losses;
+};
+CrossEntropy linear_cross_entropy(const Variable& hidden, const Variable& weight, const Variable& bias,
+                                  const Tensor& targets, const Tensor& row_weights);
+
+// ---- Norms (norms.cpp)
+// ---------------------------------------------------------------------------------------------
+/// Fused. weight and bias may be undefined.
+Variable layer_norm(const Variable& x, const Variable& weight, const Variable& bias, double epsilon);
+/// Fused.
+Variable rms_norm(const Variable& x, const Variable& weight, double epsilon);
+/// x [batch, channels, ...] in `groups` groups of channels (Wu and He 2018); weight and bias [channels] may
+/// be undefined.
+Variable group_norm(const Variable& x, const Variable& weight, const Variable& bias, int64_t groups,
+                    double epsilon);
+
+// ---- Indexing (indexing.cpp)
+// ---------------------------------------------------------------------------------------
+Variable embedding(const Variable& weight, const Tensor& ids);
+Variable index_select(const Variable& x, int axis, const Tensor& indices);
+/// zeros of `shape` with source added at `indices` of `axis`: the adjoint of index_select.
+Variable index_scatter(const Variable& source, int axis, const Tensor& indices, const Shape& shape);
+Variable gather(const Variable& x, int axis, const Tensor& index);
+Variable scatter_add(const Variable& x, int axis, const Tensor& index, const Variable& source);
+
+// ---- Images (images.cpp)
+// -------------------------------------------------------------------------------------------
+Variable unfold(const Variable& x, int64_t kernel_h, int64_t kernel_w, int64_t stride, int64_t padding);
+Variable fold(const Variable& columns, int64_t height, int64_t width, int64_t kernel_h, int64_t kernel_w,
+              int64_t stride, int64_t padding);
+Variable conv2d(const Variable& x, const Variable& weight, const Variable& bias, int64_t stride = 1,
+                int64_t padding = 0);
+Variable average_pool(const Variable& x, int64_t size);
+Variable max_pool(const Variable& x, int64_t size);
+Variable upsample(const Variable& x, int64_t size);
+
+}  // namespace haze

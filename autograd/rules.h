@@ -1,0 +1,35 @@
+#pragma once
+
+#include "haze/autograd/ops.h"
+
+/// What several gradient rules share. Not part of the library's interface.
+namespace haze {
+
+/// x where the rule will read it, otherwise nothing: the tape keeps alive no value that no rule needs.
+inline Variable kept_if(bool read, const Variable& x) {
+  return read ? x : Variable();
+}
+inline Tensor kept_if(bool read, const Tensor& x) {
+  return read ? x : Tensor();
+}
+
+/// Throws Error where the backward pass under way is itself being recorded: fused rules work on Tensors.
+inline void refuse_second_derivative(const char* operation) {
+  if (gradients_enabled()) {
+    fail("{}: a fused operation has no second derivative; compose it from simpler operations", operation);
+  }
+}
+
+/// g where `mask` is 1, elsewhere 0.
+inline Variable masked(const Tensor& mask, const Variable& g) {
+  return where(mask, g, zeros({}, g.dtype()));
+}
+
+/// x as [rows, size of the last axis].
+inline Shape rows_shape(const Shape& shape) {
+  int64_t rows = 1;
+  for (int i = 0; i + 1 < shape.rank(); ++i) rows *= shape[i];
+  return {rows, shape.back()};
+}
+
+}  // namespace haze

@@ -1,0 +1,254 @@
+#include "haze/diffusion/sampler.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <numeric>
+
+namespace haze {
+
+Canvas Canvas::open(int64_t length) {
+  if (length < 1) fail("Canvas: length {} is not positive", length);
+  return {std::vector<int32_t>(static_cast<size_t>(length)),
+          std::vector<uint8_t>(static_cast<size_t>(length))};
+}
+
+SamplingGrid sampling_grid(const MaskingSchedule& schedule, int steps) {
+  if (steps < 1) fail("sampling_grid: {} steps", steps);
+  SamplingGrid grid;
+  for (int i = steps; i >= 0; --i) {
+    grid.time.push_back(static_cast<double>(i) / steps);
+    grid.alpha_bar.push_back(schedule.alpha_bar(grid.time.back()));
+  }
+  return grid;
+}
+
+SamplingGrid sampling_grid(const DiscreteNoise& noise, int steps) {
+  if (steps < 1 || steps > noise.steps())
+    fail("sampling_grid: {} steps of a process of {}", steps, noise.steps());
+  SamplingGrid grid;
+  for (int64_t i = steps; i >= 0; --i) {
+    const int64_t t = i * noise.steps() / steps;
+    grid.time.push_back(static_cast<double>(t) / noise.steps());
+    grid.alpha_bar.push_back(noise.alpha_bar[t]);
+  }
+  return grid;
+}
+
+namespace {
+
+void check_filter(const TokenFilter& filter) {
+  if (!(filter.temperature >= 0)) fail("sampling: temperature {} is negative", filter.temperature);
+  if (filter.top_k < 0) fail("sampling: top_k {} is negative", filter.top_k);
+  if (!(filter.top_p > 0 && filter.top_p <= 1)) fail("sampling: top_p {} is not in (0, 1]", filter.top_p);
+}
+
+// Leaves the `count` largest of row, given the order of its entries by falling value.
+template <typename T>
+void keep_first(T* row, const std::vector<int64_t>& order, size_t count) {
+  for (size_t i = count; i < order.size(); ++i) row[order[i]] = -std::numeric_limits<T>::infinity();
+}
+
+// The number of most likely entries whose probabilities reach p.
+template <typename T>
+size_t nucleus(const T* row, const std::vector<int64_t>& order, double p) {
+  const auto weight = [&](int64_t i) {
+    return std::exp(static_cast<double>(row[i]) - static_cast<double>(row[order[0]]));
+  };
+  double total = 0;
+  for (int64_t i : order) total += weight(i);
+  double sum = 0;
+  for (size_t i = 0; i < order.size(); ++i) {
+    sum += weight(order[i]);
+    if (sum >= p * total) return i + 1;
+  }
+  return order.size();
+}
+
+template <typename T>
+void filter_row(T* row, int64_t vocabulary, const TokenFilter& filter) {
+  std::vector<int64_t> order(static_cast<size_t>(vocabulary));
+  std::iota(order.begin(), order.end(), int64_t{0});
+  std::stable_sort(order.begin(), order.end(), [row](int64_t a, int64_t b) { return row[a] > row[b]; });
+  if (filter.temperature == 0) return keep_first(row, order, 1);
+  if (filter.top_k > 0) keep_first(row, order, static_cast<size_t>(std::min(filter.top_k, vocabulary)));
+  if (filter.top_p < 1) keep_first(row, order, nucleus(row, order, filter.top_p));
+}
+
+}  // namespace
+
+Tensor filtered_logits(const Tensor& logits, const TokenFilter& filter) {
+  check_filter(filter);
+  const bool scales = filter.temperature > 0 && filter.temperature != 1;
+  Tensor result = scales ? scale_shift(logits, 1 / filter.temperature, 0) : logits;
+  const bool sorts = filter.temperature == 0 || filter.top_k > 0 || filter.top_p < 1;
+  if (!sorts || logits.elements() == 0) return result;
+  if (!scales) result = clone(logits);
+  const int64_t vocabulary = logits.size(-1);
+  dispatch_real(result.dtype(), [&](auto tag) {
+    auto* entries = result.data<decltype(tag)>();
+    for (int64_t i = 0; i < result.elements(); i += vocabulary) filter_row(entries + i, vocabulary, filter);
+  });
+  return result;
+}
+
+namespace {
+
+// The texts under way, each with its own stream of random numbers.
+class Texts {
+ public:
+  Texts(const Denoiser& denoiser, const std::vector<Canvas>& start, Generator& generator,
+        const SamplerOptions& options)
+      : denoiser_(denoiser), options_(options), masked_(start.size()) {
+    check_filter(options.filter);
+    const auto words = generator.reserve(1).words(0);
+    const uint64_t seed = (uint64_t{words[0]} << 32) | words[1];
+    for (size_t i = 0; i < start.size(); ++i) {
+      const Canvas& canvas = start[i];
+      if (canvas.tokens.empty() || canvas.tokens.size() != canvas.fixed.size()) {
+        fail("sampling: canvas {} has {} tokens and {} marks of which are fixed", i, canvas.tokens.size(),
+             canvas.fixed.size());
+      }
+      generators_.emplace_back(seed, i);
+      samples_.tokens.push_back(canvas.tokens);
+      for (size_t place = 0; place < canvas.tokens.size(); ++place) {
+        if (canvas.fixed[place]) {
+          check_token(canvas.tokens[place], i);
+        } else {
+          samples_.tokens[i][place] = denoiser.mask_id();
+          masked_[i].push_back(static_cast<int32_t>(place));
+        }
+      }
+    }
+  }
+
+  size_t count() const { return masked_.size(); }
+  Generator& generator(size_t text) { return generators_[text]; }
+  /// Places of a text that are still masked.
+  std::vector<int32_t>& masked(size_t text) { return masked_[text]; }
+
+  void observe(int64_t step, int64_t steps, double time) const {
+    if (options_.observer) options_.observer({step, steps, time, samples_.tokens});
+  }
+
+  /// Draws the tokens at `places[text]`, all from the texts as they are now, where times[text] is the time.
+  /// The places must have been taken out of masked().
+  void reveal(const std::vector<std::vector<int32_t>>& places, const std::vector<double>& times) {
+    std::vector<size_t> texts;
+    int64_t rows = 0;
+    for (size_t text = 0; text < places.size(); ++text) {
+      if (places[text].empty()) continue;
+      const auto length = static_cast<int64_t>(samples_.tokens[text].size());
+      if (!texts.empty() && rows + length > options_.rows_per_call) {
+        reveal_in_one_call(texts, places, times);
+        texts.clear();
+        rows = 0;
+      }
+      texts.push_back(text);
+      rows += length;
+    }
+    if (!texts.empty()) reveal_in_one_call(texts, places, times);
+  }
+
+  Samples take() { return std::move(samples_); }
+
+ private:
+  void check_token(int32_t token, size_t text) const {
+    if (token < 0 || token > denoiser_.mask_id()) {
+      fail("sampling: token {} of text {} is outside the vocabulary of {}", token, text,
+           denoiser_.vocabulary());
+    }
+  }
+
+  void reveal_in_one_call(const std::vector<size_t>& texts, const std::vector<std::vector<int32_t>>& places,
+                          const std::vector<double>& times) {
+    std::vector<std::span<const int32_t>> sequences;
+    std::vector<int32_t> rows;
+    std::vector<float> t;
+    std::vector<double> uniforms;
+    int32_t first = 0;
+    for (size_t text : texts) {
+      sequences.emplace_back(samples_.tokens[text]);
+      t.push_back(static_cast<float>(times[text]));
+      for (int32_t place : places[text]) {
+        rows.push_back(first + place);
+        uniforms.push_back(generators_[text].uniform());
+      }
+      first += static_cast<int32_t>(samples_.tokens[text].size());
+    }
+    const auto count = static_cast<int64_t>(rows.size());
+    const TextBatch batch = TextBatch::of(sequences);
+    const Variable logits =
+        denoiser_.logits(batch.ids, batch.sequences, Tensor::from(t, {batch.sequences.count}),
+                         Tensor::from(rows, {count}), ForwardContext{});
+    const Tensor drawn =
+        categorical(filtered_logits(logits.value(), options_.filter), Tensor::from(uniforms, {count}));
+    const int32_t* next = drawn.data<int32_t>();
+    for (size_t text : texts) {
+      for (int32_t place : places[text]) samples_.tokens[text][place] = *next++;
+    }
+    samples_.network_calls += static_cast<int64_t>(texts.size());
+  }
+
+  const Denoiser& denoiser_;
+  const SamplerOptions& options_;
+  std::vector<Generator> generators_;
+  std::vector<std::vector<int32_t>> masked_;
+  Samples samples_;
+};
+
+}  // namespace
+
+Samples ancestral_sample(const Denoiser& denoiser, const std::vector<Canvas>& start, const SamplingGrid& grid,
+                         Generator& generator, const SamplerOptions& options) {
+  const NoGradient scope;
+  Texts texts(denoiser, start, generator, options);
+  const auto steps = static_cast<int64_t>(grid.time.size()) - 1;
+  texts.observe(0, steps, 1);
+  for (int64_t step = 1; step <= steps; ++step) {
+    const double alpha_t = grid.alpha_bar[step - 1], alpha_s = grid.alpha_bar[step];
+    const double appears = (alpha_s - alpha_t) / (1 - alpha_t);
+    std::vector<std::vector<int32_t>> places(texts.count());
+    for (size_t text = 0; text < texts.count(); ++text) {
+      std::erase_if(texts.masked(text), [&](int32_t place) {
+        const bool now = texts.generator(text).uniform() < appears;
+        if (now) places[text].push_back(place);
+        return now;
+      });
+    }
+    texts.reveal(places, std::vector<double>(texts.count(), grid.time[step - 1]));
+    texts.observe(step, steps, grid.time[step]);
+  }
+  return texts.take();
+}
+
+Samples first_hitting_sample(const Denoiser& denoiser, const std::vector<Canvas>& start,
+                             const MaskingSchedule& schedule, Generator& generator,
+                             const SamplerOptions& options) {
+  const NoGradient scope;
+  Texts texts(denoiser, start, generator, options);
+  size_t steps = 0;
+  for (size_t text = 0; text < texts.count(); ++text) steps = std::max(steps, texts.masked(text).size());
+  std::vector<double> mask_probability(texts.count(), 1.0), times(texts.count(), 1.0);
+  texts.observe(0, static_cast<int64_t>(steps), 1);
+  for (size_t step = 1; step <= steps; ++step) {
+    std::vector<std::vector<int32_t>> places(texts.count());
+    for (size_t text = 0; text < texts.count(); ++text) {
+      std::vector<int32_t>& masked = texts.masked(text);
+      if (masked.empty()) continue;
+      Generator& own = texts.generator(text);
+      const auto n = static_cast<double>(masked.size());
+      mask_probability[text] *= std::pow(1 - own.uniform(), 1 / n);
+      times[text] = schedule.time_of_mask_probability(mask_probability[text]);
+      const auto chosen = static_cast<int64_t>(own.below(masked.size()));
+      places[text].push_back(masked[chosen]);
+      masked.erase(masked.begin() + chosen);
+    }
+    texts.reveal(places, times);
+    texts.observe(static_cast<int64_t>(step), static_cast<int64_t>(steps),
+                  *std::max_element(times.begin(), times.end()));
+  }
+  return texts.take();
+}
+
+}  // namespace haze

@@ -1,0 +1,84 @@
+#include "haze/diffusion/text_batch.h"
+
+#include <algorithm>
+#include <numeric>
+
+namespace haze {
+namespace {
+
+template <typename Sequence>
+TextBatch batch_of(std::span<const Sequence> sequences) {
+  if (sequences.empty()) fail("TextBatch: no sequences");
+  std::vector<int64_t> lengths;
+  for (const Sequence& sequence : sequences) {
+    if (sequence.empty()) fail("TextBatch: sequence {} is empty", lengths.size());
+    lengths.push_back(static_cast<int64_t>(sequence.size()));
+  }
+  TextBatch batch;
+  batch.sequences = Sequences::of_lengths(lengths);
+  batch.ids = Tensor({batch.sequences.rows}, Dtype::int32);
+  int32_t* out = batch.ids.data<int32_t>();
+  for (const Sequence& sequence : sequences) out = std::copy(sequence.begin(), sequence.end(), out);
+  return batch;
+}
+
+// Replaces the tokens for which chosen(row, sequence) holds.
+template <typename Chosen>
+MaskedBatch replace_chosen(const TextBatch& x_0, int32_t mask_id, Chosen&& chosen) {
+  const int32_t* ids = x_0.ids.data<int32_t>();
+  const int32_t* index = x_0.sequences.index.data<int32_t>();
+  std::vector<int32_t> x_t(ids, ids + x_0.sequences.rows), masked, targets;
+  MaskedBatch result;
+  result.masked_counts.resize(static_cast<size_t>(x_0.sequences.count));
+  for (int64_t row = 0; row < x_0.sequences.rows; ++row) {
+    if (!chosen(row, index[row])) continue;
+    masked.push_back(static_cast<int32_t>(row));
+    targets.push_back(ids[row]);
+    x_t[row] = mask_id;
+    ++result.masked_counts[index[row]];
+  }
+  const auto count = static_cast<int64_t>(masked.size());
+  result.x_t = Tensor::from(x_t, {x_0.sequences.rows});
+  result.masked = Tensor::from(masked, {count});
+  result.targets = Tensor::from(targets, {count});
+  return result;
+}
+
+}  // namespace
+
+TextBatch TextBatch::of(std::span<const std::span<const int32_t>> sequences) {
+  return batch_of(sequences);
+}
+TextBatch TextBatch::of(std::span<const std::vector<int32_t>> sequences) {
+  return batch_of(sequences);
+}
+
+MaskedBatch mask_tokens(const TextBatch& x_0, std::span<const double> mask_probability, int32_t mask_id,
+                        Generator& generator) {
+  return replace_chosen(x_0, mask_id, [&](int64_t, int64_t sequence) {
+    return generator.uniform() < mask_probability[sequence];
+  });
+}
+
+MaskedBatch mask_exactly(const TextBatch& x_0, std::span<const int64_t> counts, int32_t mask_id,
+                         Generator& generator) {
+  const int32_t* offsets = x_0.sequences.offsets.data<int32_t>();
+  std::vector<uint8_t> chosen(static_cast<size_t>(x_0.sequences.rows));
+  for (int64_t i = 0; i < x_0.sequences.count; ++i) {
+    const int64_t length = offsets[i + 1] - offsets[i];
+    if (counts[i] < 0 || counts[i] > length) {
+      fail("mask_exactly: {} of the {} tokens of sequence {}", counts[i], length, i);
+    }
+    // The first counts[i] places of a random order (Fisher and Yates).
+    std::vector<int64_t> order(static_cast<size_t>(length));
+    std::iota(order.begin(), order.end(), offsets[i]);
+    for (int64_t k = 0; k < counts[i]; ++k) {
+      std::swap(order[k],
+                order[k + static_cast<int64_t>(generator.below(static_cast<uint64_t>(length - k)))]);
+      chosen[order[k]] = 1;
+    }
+  }
+  return replace_chosen(x_0, mask_id, [&](int64_t row, int64_t) { return chosen[row] != 0; });
+}
+
+}  // namespace haze

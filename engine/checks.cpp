@@ -1,0 +1,66 @@
+#include "haze/engine/checks.h"
+
+namespace haze {
+
+int checked_axis(const char* operation, const Tensor& x, int axis) {
+  check_defined(operation, "x", x);
+  const int resolved = axis < 0 ? axis + x.rank() : axis;
+  if (resolved < 0 || resolved >= x.rank()) {
+    fail("{}: axis {} is outside a tensor of shape {}", operation, axis, x.shape().to_string());
+  }
+  return resolved;
+}
+
+void check_defined(const char* operation, const char* argument, const Tensor& x) {
+  if (!x.defined()) fail("{}: {} is an undefined tensor", operation, argument);
+}
+
+void check_real(const char* operation, const char* argument, const Tensor& x) {
+  check_defined(operation, argument, x);
+  if (x.dtype() != Dtype::float32 && x.dtype() != Dtype::float64) {
+    fail("{}: {} is {}, it takes float32 or float64", operation, argument, name(x.dtype()));
+  }
+}
+
+void check_dtype(const char* operation, const char* argument, const Tensor& x, Dtype dtype) {
+  check_defined(operation, argument, x);
+  if (x.dtype() != dtype)
+    fail("{}: {} is {}, it takes {}", operation, argument, name(x.dtype()), name(dtype));
+}
+
+void check_same_dtype(const char* operation, const Tensor& x, const Tensor& y) {
+  check_defined(operation, "the first argument", x);
+  check_defined(operation, "the second argument", y);
+  if (x.dtype() != y.dtype()) {
+    fail("{}: the arguments are {} and {}; cast one of them", operation, name(x.dtype()), name(y.dtype()));
+  }
+}
+
+void check_shape(const char* operation, const char* argument, const Tensor& x, const Shape& shape) {
+  check_defined(operation, argument, x);
+  if (!(x.shape() == shape)) {
+    fail("{}: {} has shape {}, it takes {}", operation, argument, x.shape().to_string(), shape.to_string());
+  }
+}
+
+void check_rank(const char* operation, const char* argument, const Tensor& x, int rank) {
+  check_defined(operation, argument, x);
+  if (x.rank() != rank) {
+    fail("{}: {} has shape {}, it takes {} axes", operation, argument, x.shape().to_string(), rank);
+  }
+}
+
+Tensor as_outer_count_inner(const Tensor& x, int axis) {
+  int64_t outer = 1, inner = 1;
+  for (int i = 0; i < axis; ++i) outer *= x.size(i);
+  for (int i = axis + 1; i < x.rank(); ++i) inner *= x.size(i);
+  return reshape(contiguous(x), {outer, x.size(axis), inner});
+}
+
+Tensor as_rows(const Tensor& x) {
+  int64_t rows = 1;
+  for (int i = 0; i + 1 < x.rank(); ++i) rows *= x.size(i);
+  return reshape(contiguous(x), {rows, x.size(-1)});
+}
+
+}  // namespace haze

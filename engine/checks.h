@@ -1,0 +1,23 @@
+#pragma once
+
+#include "haze/engine/ops.h"
+
+/// Checks that the public operations share. Each throws Error naming the operation.
+namespace haze {
+
+/// `axis` counted from the first. Throws where it is outside the rank of x.
+int checked_axis(const char* operation, const Tensor& x, int axis);
+/// float32 or float64.
+void check_real(const char* operation, const char* argument, const Tensor& x);
+void check_dtype(const char* operation, const char* argument, const Tensor& x, Dtype dtype);
+void check_same_dtype(const char* operation, const Tensor& x, const Tensor& y);
+void check_shape(const char* operation, const char* argument, const Tensor& x, const Shape& shape);
+void check_rank(const char* operation, const char* argument, const Tensor& x, int rank);
+void check_defined(const char* operation, const char* argument, const Tensor& x);
+/// Dense, as [product of the axes before, extent of the axis, product of the axes after]. Copies only where x
+/// is not dense.
+Tensor as_outer_count_inner(const Tensor& x, int axis);
+/// Dense, as [product of all axes but the last, last].
+Tensor as_rows(const Tensor& x);
+
+}  // namespace haze

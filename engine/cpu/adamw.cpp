@@ -1,0 +1,99 @@
+#include <cmath>
+
+#include "haze/engine/cpu/adamw_span.h"
+#include "haze/engine/cpu/cpu_backend.h"
+#include "haze/engine/parallel.h"
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "haze/engine/cpu/adamw.cpp"
+#include <hwy/foreach_target.h>
+#include <hwy/highway.h>
+
+HWY_BEFORE_NAMESPACE();
+namespace haze {
+namespace HWY_NAMESPACE {
+namespace hn = hwy::HWY_NAMESPACE;
+
+// Loshchilov and Hutter 2019, algorithm 2, lines 6 to 12.
+template <typename T>
+void AdamWSpan(T* parameter, const T* gradient, T* first_moment, T* second_moment, int64_t count,
+               const AdamWFactors<T>& f) {
+  const auto step = [&](auto d, int64_t i) HWY_ATTR {
+    const auto g = hn::Mul(hn::LoadU(d, gradient + i), hn::Set(d, f.gradient_scale));
+    const auto m = hn::MulAdd(hn::Set(d, f.beta1), hn::LoadU(d, first_moment + i),
+                              hn::Mul(hn::Set(d, f.one_minus_beta1), g));
+    const auto v = hn::MulAdd(hn::Set(d, f.beta2), hn::LoadU(d, second_moment + i),
+                              hn::Mul(hn::Mul(hn::Set(d, f.one_minus_beta2), g), g));
+    hn::StoreU(m, d, first_moment + i);
+    hn::StoreU(v, d, second_moment + i);
+    const auto root = hn::Sqrt(hn::Mul(v, hn::Set(d, f.second_correction)));
+    const auto update = hn::Div(hn::Mul(m, hn::Set(d, f.step_size)), hn::Add(root, hn::Set(d, f.epsilon)));
+    const auto decayed = hn::Mul(hn::LoadU(d, parameter + i), hn::Set(d, f.keep));
+    hn::StoreU(hn::Sub(decayed, update), d, parameter + i);
+  };
+  const hn::ScalableTag<T> d;
+  const auto n = static_cast<int64_t>(hn::Lanes(d));
+  int64_t i = 0;
+  for (; i + n <= count; i += n) step(d, i);
+  const hn::CappedTag<T, 1> one;
+  for (; i < count; ++i) step(one, i);
+}
+
+AdamWFunction<float> AdamWFloat() {
+  return AdamWSpan<float>;
+}
+AdamWFunction<double> AdamWDouble() {
+  return AdamWSpan<double>;
+}
+
+}  // namespace HWY_NAMESPACE
+}  // namespace haze
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace haze {
+
+HWY_EXPORT(AdamWFloat);
+HWY_EXPORT(AdamWDouble);
+
+namespace {
+
+template <typename T>
+AdamWFactors<T> factors(const AdamWOptions& o, bool decay) {
+  const double first_correction = 1 - std::pow(o.beta1, static_cast<double>(o.step));
+  const double second_correction = 1 - std::pow(o.beta2, static_cast<double>(o.step));
+  return {static_cast<T>(o.gradient_scale),
+          static_cast<T>(o.beta1),
+          static_cast<T>(1 - o.beta1),
+          static_cast<T>(o.beta2),
+          static_cast<T>(1 - o.beta2),
+          static_cast<T>(1 / second_correction),
+          static_cast<T>(o.learning_rate / first_correction),
+          static_cast<T>(o.epsilon),
+          static_cast<T>(decay ? 1 - o.learning_rate * o.weight_decay : 1)};
+}
+
+}  // namespace
+
+void CpuBackend::adamw(std::span<const AdamWSlot> slots, const AdamWOptions& options) {
+  constexpr int64_t kPiece = 16384;
+  for (const AdamWSlot& slot : slots) {
+    dispatch_real(slot.parameter.dtype(), [&](auto tag) {
+      using T = decltype(tag);
+      const AdamWFactors<T> f = factors<T>(options, slot.decay);
+      AdamWFunction<T> span;
+      if constexpr (std::is_same_v<T, double>) {
+        span = HWY_DYNAMIC_DISPATCH(AdamWDouble)();
+      } else {
+        span = HWY_DYNAMIC_DISPATCH(AdamWFloat)();
+      }
+      parallel_for(slot.parameter.elements(), kPiece, [&](int64_t first, int64_t last) {
+        span(slot.parameter.data<T>() + first, slot.gradient.data<T>() + first,
+             slot.first_moment.data<T>() + first, slot.second_moment.data<T>() + first, last - first, f);
+      });
+    });
+  }
+}
+
+}  // namespace haze
+#endif

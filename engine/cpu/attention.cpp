@@ -1,0 +1,331 @@
+#include <array>
+#include <cmath>
+#include <limits>
+
+#include "haze/engine/cpu/cpu_backend.h"
+#include "haze/engine/cpu/matmul_kernels.h"
+#include "haze/engine/cpu/row_spans.h"
+#include "haze/engine/cpu/spans.h"
+#include "haze/engine/parallel.h"
+
+// Attention by tiles (Dao et al. 2022, "FlashAttention", algorithms 1 and 4): a tile of scores at a time,
+// with a running maximum and sum for each query, so nothing of size [queries, keys] is ever held.
+namespace haze {
+namespace {
+
+constexpr int64_t kQueryTile = 128;
+constexpr int64_t kKeyTile = 128;
+
+// One head of one sequence.
+struct Problem {
+  int64_t batch, head, first_query, queries, first_key, keys;
+  int64_t visible_keys;  // keys from there on are padding
+};
+
+// What all heads share.
+template <typename T>
+class Attention {
+ public:
+  Attention(const Tensor& query, const Tensor& key, const Tensor& value, const AttentionOptions& options)
+      : query_(query), key_(key), value_(value), options_(options) {
+    scale_ = static_cast<T>(options.scale != 0 ? options.scale
+                                               : 1.0 / std::sqrt(static_cast<double>(head_size())));
+    dropout_threshold_ = static_cast<uint64_t>(options.dropout * 0x1p32);
+    keep_scale_ = static_cast<T>(1 / (1 - options.dropout));
+  }
+
+  int64_t heads() const { return query_.size(2); }
+  int64_t head_size() const { return query_.size(3); }
+  int64_t problems() const {
+    const Tensor& offsets = options_.sequence_offsets;
+    return heads() * (offsets.defined() ? offsets.size(0) - 1 : query_.size(0));
+  }
+
+  // Tiles of queries in the longest sequence.
+  int64_t most_query_tiles() const {
+    int64_t most = 0;
+    for (int64_t i = 0; i < problems(); i += heads()) most = std::max(most, problem(i).queries);
+    return (most + kQueryTile - 1) / kQueryTile;
+  }
+
+  // Whether there is more work than it costs to wake a thread.
+  bool worth_sharing() const {
+    constexpr int64_t kMultiplications = 64 * 64 * 64;
+    return query_.elements() * std::min(kKeyTile, key_.size(1)) > kMultiplications;
+  }
+
+  Problem problem(int64_t index) const {
+    const int64_t sequence = index / heads(), head = index % heads();
+    if (options_.sequence_offsets.defined()) {
+      const int32_t* offsets = options_.sequence_offsets.data<int32_t>();
+      const int64_t first = offsets[sequence], count = offsets[sequence + 1] - first;
+      return {0, head, first, count, first, count, count};
+    }
+    const int64_t keys = key_.size(1);
+    const int64_t visible =
+        options_.key_lengths.defined() ? options_.key_lengths.data<int32_t>()[sequence] : keys;
+    return {sequence, head, 0, query_.size(1), 0, keys, visible};
+  }
+
+  static MatrixView<T> rows_of(const Tensor& x, int64_t batch, int64_t head, int64_t row) {
+    return {x.data<T>() + batch * x.stride(0) + row * x.stride(1) + head * x.stride(2), x.stride(1), 1};
+  }
+  static MatrixView<const T> constant(MatrixView<T> view) {
+    return {view.data, view.row_stride, view.column_stride};
+  }
+  static MatrixView<const T> transposed(MatrixView<const T> view) {
+    return {view.data, view.column_stride, view.row_stride};
+  }
+
+  MatrixView<const T> queries(const Problem& p, int64_t i) const {
+    return constant(rows_of(query_, p.batch, p.head, p.first_query + i));
+  }
+  MatrixView<const T> keys(const Problem& p, int64_t j) const {
+    return constant(rows_of(key_, p.batch, p.head, p.first_key + j));
+  }
+  MatrixView<const T> values(const Problem& p, int64_t j) const {
+    return constant(rows_of(value_, p.batch, p.head, p.first_key + j));
+  }
+
+  // Keys that the queries before `query_end` may see at most: tiles from there on are skipped.
+  int64_t key_end(const Problem& p, int64_t query_end) const {
+    if (!options_.causal) return p.visible_keys;
+    return std::clamp<int64_t>(query_end + p.keys - p.queries, 0, p.visible_keys);
+  }
+
+  // scores[rows, columns] = scale q k^T for queries from i and keys from j, -infinity where masked.
+  void scores(const Problem& p, int64_t i, int64_t rows, int64_t j, int64_t columns, T* out,
+              T* scratch) const {
+    gemm_(queries(p, i), transposed(keys(p, j)), rows, columns, head_size(), {out, kKeyTile}, scratch);
+    for (int64_t r = 0; r < rows; ++r) {
+      scale_shift_(out + r * kKeyTile, out + r * kKeyTile, columns, scale_, T{0});
+      mask_row(p, i + r, j, columns, out + r * kKeyTile);
+    }
+  }
+
+  // Zeros what dropout takes from a row of probabilities (or of their gradients) and scales the rest.
+  void drop_row(const Problem& p, int64_t i, int64_t j, int64_t columns, T* row) const {
+    if (options_.dropout == 0) return;
+    const int64_t all_queries = query_.size(1), words_per_row = (key_.size(1) + 3) / 4;
+    const int64_t row_index = (p.batch * heads() + p.head) * all_queries + p.first_query + i;
+    std::array<uint32_t, 4> words{};
+    for (int64_t c = 0; c < columns; ++c) {
+      const int64_t key = p.first_key + j + c;
+      if (c == 0 || key % 4 == 0) {
+        words = options_.dropout_position.words(static_cast<uint64_t>(row_index * words_per_row + key / 4));
+      }
+      row[c] = words[key % 4] < dropout_threshold_ ? T{0} : row[c] * keep_scale_;
+    }
+  }
+
+  T scale() const { return scale_; }
+  SmallGemmFunction<T> gemm() const { return gemm_; }
+  const RowSpans<T>& spans() const { return spans_; }
+  UnarySpan<T> scale_shift() const { return scale_shift_; }
+
+ private:
+  void mask_row(const Problem& p, int64_t i, int64_t j, int64_t columns, T* row) const {
+    constexpr T kMasked = -std::numeric_limits<T>::infinity();
+    if (options_.causal) {
+      const int64_t seen = std::clamp<int64_t>(i + p.keys - p.queries + 1 - j, 0, columns);
+      std::fill(row + seen, row + columns, kMasked);
+    }
+    if (!options_.block_mask.defined()) return;
+    const int64_t size = options_.block_size;
+    const uint8_t* blocks = options_.block_mask.data<uint8_t>() + i / size * options_.block_mask.size(1);
+    for (int64_t c = 0; c < columns; ++c) {
+      if (!blocks[(j + c) / size]) row[c] = kMasked;
+    }
+  }
+
+  const Tensor &query_, &key_, &value_;
+  const AttentionOptions& options_;
+  T scale_, keep_scale_;
+  uint64_t dropout_threshold_;
+  SmallGemmFunction<T> gemm_ = small_gemm<T>();
+  const RowSpans<T>& spans_ = row_spans<T>();
+  UnarySpan<T> scale_shift_ = unary_span<T>(UnaryOp::scale_shift);
+};
+
+// Scratch memory of one piece of work, cut into buffers aligned to a cache line.
+template <typename T>
+class Buffers {
+ public:
+  explicit Buffers(int64_t elements)
+      : storage_(allocate(static_cast<size_t>(elements + 16 * kAlign) * sizeof(T))) {}
+  T* take(int64_t elements) {
+    T* result = static_cast<T*>(storage_.data()) + used_;
+    used_ += (elements + kAlign - 1) / kAlign * kAlign;
+    return result;
+  }
+
+ private:
+  static constexpr int64_t kAlign = 64 / sizeof(T);
+  Storage storage_;
+  int64_t used_ = 0;
+};
+
+int64_t gemm_scratch(int64_t head_size) {
+  const int64_t widest = std::max({kQueryTile, kKeyTile, head_size});
+  return small_gemm_scratch(widest, widest);
+}
+
+// Algorithm 1 for one tile of queries.
+template <typename T>
+void forward_tile(const Attention<T>& attention, const Problem& p, int64_t i, Buffers<T> buffers,
+                  const AttentionResult& out) {
+  const int64_t size = attention.head_size(), rows = std::min(kQueryTile, p.queries - i);
+  T* scores = buffers.take(kQueryTile * kKeyTile);
+  T* sum = buffers.take(kQueryTile * size);  // of e^(score - max) value, so far
+  T* scratch = buffers.take(gemm_scratch(size));
+  T max[kQueryTile];
+  double total[kQueryTile] = {};  // of e^(score - max), so far
+  std::fill_n(max, rows, -std::numeric_limits<T>::infinity());
+  std::fill_n(sum, rows * size, T{0});
+  const int64_t key_end = attention.key_end(p, i + rows);
+  for (int64_t j = 0; j < key_end; j += kKeyTile) {
+    const int64_t columns = std::min(kKeyTile, key_end - j);
+    attention.scores(p, i, rows, j, columns, scores, scratch);
+    for (int64_t r = 0; r < rows; ++r) {
+      T* row = scores + r * kKeyTile;
+      const T tile_max = attention.spans().max(row, columns);
+      const T new_max = std::isnan(tile_max) || tile_max > max[r] ? tile_max : max[r];
+      if (std::isinf(new_max) && new_max < 0) {
+        std::fill_n(row, columns, T{0});
+        continue;
+      }
+      const T correction = std::exp(max[r] - new_max);
+      total[r] = total[r] * static_cast<double>(correction) +
+                 attention.spans().exp_and_sum(row, row, columns, new_max);
+      if (correction != 1) attention.scale_shift()(sum + r * size, sum + r * size, size, correction, T{0});
+      max[r] = new_max;
+      attention.drop_row(p, i + r, j, columns, row);
+    }
+    GemmOutput<T> output{sum, size};
+    output.accumulate = true;
+    attention.gemm()({scores, kKeyTile, 1}, attention.values(p, j), rows, size, columns, output, scratch);
+  }
+  T* logsumexp = out.logsumexp.data<T>() + (p.batch * attention.heads() + p.head) * out.logsumexp.size(2) +
+                 p.first_query + i;
+  const MatrixView<T> output = Attention<T>::rows_of(out.output, p.batch, p.head, p.first_query + i);
+  for (int64_t r = 0; r < rows; ++r) {
+    const T inverse = total[r] == 0 ? T{0} : static_cast<T>(1 / total[r]);
+    attention.scale_shift()(sum + r * size, output.at(r, 0), size, inverse, T{0});
+    logsumexp[r] = static_cast<T>(static_cast<double>(max[r]) + std::log(total[r]));
+  }
+}
+
+// Algorithm 4 for one head of one sequence, with P = softmax(S) recomputed from the saved logsumexp:
+//   dV = P^T dO,  dP = dO V^T,  dS = P (dP - rowsum(dO O)),  dQ = scale dS K,  dK = scale dS^T Q.
+template <typename T>
+class HeadGradient {
+ public:
+  HeadGradient(const Attention<T>& attention, const Problem& problem, const Tensor& g,
+               const AttentionResult& saved, const AttentionGradient& out, Buffers<T> buffers)
+      : attention_(attention), p_(problem), g_(g), saved_(saved), out_(out), size_(attention.head_size()) {
+    probabilities_ = buffers.take(kQueryTile * kKeyTile);
+    gradients_ = buffers.take(kQueryTile * kKeyTile);
+    scratch_ = buffers.take(gemm_scratch(size_));
+    logsumexp_ = saved.logsumexp.data<T>() +
+                 (p_.batch * attention.heads() + p_.head) * saved.logsumexp.size(2) + p_.first_query;
+  }
+
+  void run() {
+    clear(out_.query, p_.first_query, p_.queries);
+    clear(out_.key, p_.first_key, p_.keys);
+    clear(out_.value, p_.first_key, p_.keys);
+    for (int64_t i = 0; i < p_.queries; i += kQueryTile) {
+      const int64_t rows = std::min(kQueryTile, p_.queries - i);
+      const int64_t key_end = attention_.key_end(p_, i + rows);
+      for (int64_t j = 0; j < key_end; j += kKeyTile) tile(i, rows, j, std::min(kKeyTile, key_end - j));
+    }
+  }
+
+ private:
+  void clear(const Tensor& x, int64_t first, int64_t count) {
+    for (int64_t i = 0; i < count; ++i) std::fill_n(at(x, first + i).data, size_, T{0});
+  }
+
+  MatrixView<T> at(const Tensor& x, int64_t row) const {
+    return Attention<T>::rows_of(x, p_.batch, p_.head, row);
+  }
+
+  void accumulate(MatrixView<const T> a, MatrixView<const T> b, int64_t m, int64_t k, MatrixView<T> out) {
+    GemmOutput<T> output{out.data, out.row_stride};
+    output.accumulate = true;
+    attention_.gemm()(a, b, m, size_, k, output, scratch_);
+  }
+
+  void tile(int64_t i, int64_t rows, int64_t j, int64_t columns) {
+    using A = Attention<T>;
+    const MatrixView<const T> output_gradient = A::constant(at(g_, p_.first_query + i));
+    const MatrixView<const T> output = A::constant(at(saved_.output, p_.first_query + i));
+    attention_.scores(p_, i, rows, j, columns, probabilities_, scratch_);
+    attention_.gemm()(output_gradient, A::transposed(attention_.values(p_, j)), rows, columns, size_,
+                      {gradients_, kKeyTile}, scratch_);
+    for (int64_t r = 0; r < rows; ++r) {
+      T* probability = probabilities_ + r * kKeyTile;
+      T* gradient = gradients_ + r * kKeyTile;
+      const T logsumexp = logsumexp_[i + r];
+      if (std::isinf(logsumexp) && logsumexp < 0) {  // this query saw no key
+        std::fill_n(probability, columns, T{0});
+        std::fill_n(gradient, columns, T{0});
+        continue;
+      }
+      attention_.spans().exp_and_sum(probability, probability, columns, logsumexp);
+      attention_.drop_row(p_, i + r, j, columns, gradient);
+      const auto delta =
+          static_cast<T>(attention_.spans().dot(output_gradient.at(r, 0), output.at(r, 0), size_));
+      for (int64_t c = 0; c < columns; ++c) {
+        gradient[c] = attention_.scale() * probability[c] * (gradient[c] - delta);
+      }
+      attention_.drop_row(p_, i + r, j, columns, probability);
+    }
+    const MatrixView<const T> dropped{probabilities_, kKeyTile, 1}, scores{gradients_, kKeyTile, 1};
+    accumulate(A::transposed(dropped), output_gradient, columns, rows, at(out_.value, p_.first_key + j));
+    accumulate(A::transposed(scores), attention_.queries(p_, i), columns, rows,
+               at(out_.key, p_.first_key + j));
+    accumulate(scores, attention_.keys(p_, j), rows, columns, at(out_.query, p_.first_query + i));
+  }
+
+  const Attention<T>& attention_;
+  const Problem p_;
+  const Tensor& g_;
+  const AttentionResult& saved_;
+  const AttentionGradient& out_;
+  int64_t size_;
+  T *probabilities_, *gradients_, *scratch_;
+  const T* logsumexp_;
+};
+
+}  // namespace
+
+void CpuBackend::attention(const Tensor& query, const Tensor& key, const Tensor& value,
+                           const AttentionOptions& options, const AttentionResult& out) {
+  dispatch_real(query.dtype(), [&](auto tag) {
+    using T = decltype(tag);
+    const Attention<T> attention(query, key, value, options);
+    const int64_t size = attention.head_size(), tiles = attention.most_query_tiles();
+    const int64_t scratch = kQueryTile * (kKeyTile + size) + gemm_scratch(size);
+    parallel_for_uneven(attention.problems() * tiles, attention.worth_sharing(), [&](int64_t piece) {
+      const Problem problem = attention.problem(piece / tiles);
+      const int64_t i = piece % tiles * kQueryTile;
+      if (i < problem.queries) forward_tile<T>(attention, problem, i, Buffers<T>(scratch), out);
+    });
+  });
+}
+
+void CpuBackend::attention_gradient(const Tensor& g, const Tensor& query, const Tensor& key,
+                                    const Tensor& value, const AttentionResult& saved,
+                                    const AttentionOptions& options, const AttentionGradient& out) {
+  dispatch_real(query.dtype(), [&](auto tag) {
+    using T = decltype(tag);
+    const Attention<T> attention(query, key, value, options);
+    const int64_t scratch = 2 * kQueryTile * kKeyTile + gemm_scratch(attention.head_size());
+    parallel_for_uneven(attention.problems(), attention.worth_sharing(), [&](int64_t piece) {
+      HeadGradient<T>(attention, attention.problem(piece), g, saved, out, Buffers<T>(scratch)).run();
+    });
+  });
+}
+
+}  // namespace haze

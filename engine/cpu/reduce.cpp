@@ -1,0 +1,247 @@
+#include <cmath>
+#include <limits>
+#include <vector>
+
+#include "haze/engine/cpu/cpu_backend.h"
+#include "haze/engine/cpu/row_spans.h"
+#include "haze/engine/cpu/strided.h"
+
+namespace haze {
+namespace {
+
+constexpr int64_t kRowBlock = 32768;   // elements of a long row that one piece of work reduces
+constexpr int64_t kColumnBlock = 128;  // columns that one piece of work reduces together
+
+// Combines f(first, count) over blocks of a row of `count` elements; the blocks of one row may run on several
+// threads.
+template <typename F, typename Combine>
+double over_blocks(int64_t count, double start, F&& f, Combine&& combine) {
+  const int64_t blocks = (count + kRowBlock - 1) / kRowBlock;
+  if (blocks <= 1) return combine(start, f(0, count));
+  std::vector<double> parts(static_cast<size_t>(blocks));
+  parallel_for(blocks, 1, [&](int64_t first, int64_t last) {
+    for (int64_t b = first; b < last; ++b)
+      parts[b] = f(b * kRowBlock, std::min(kRowBlock, count - b * kRowBlock));
+  });
+  double result = start;
+  for (double part : parts) result = combine(result, part);
+  return result;
+}
+
+double plus(double a, double b) {
+  return a + b;
+}
+double larger(double a, double b) {
+  return std::isnan(a) || a > b ? a : b;
+}
+double smaller(double a, double b) {
+  return std::isnan(a) || a < b ? a : b;
+}
+
+template <typename T>
+double reduce_row(ReduceOp op, const T* x, int64_t count, double correction) {
+  const RowSpans<T>& spans = row_spans<T>();
+  const auto sum = [&] {
+    return over_blocks(
+        count, 0, [&](int64_t i, int64_t n) { return spans.sum(x + i, n); }, plus);
+  };
+  const auto max = [&] {
+    return over_blocks(
+        count, -std::numeric_limits<double>::infinity(),
+        [&](int64_t i, int64_t n) { return static_cast<double>(spans.max(x + i, n)); }, larger);
+  };
+  switch (op) {
+    case ReduceOp::sum:
+      return sum();
+    case ReduceOp::mean:
+      return sum() / static_cast<double>(count);
+    case ReduceOp::max:
+      return max();
+    case ReduceOp::min:
+      return over_blocks(
+          count, std::numeric_limits<double>::infinity(),
+          [&](int64_t i, int64_t n) { return static_cast<double>(spans.min(x + i, n)); }, smaller);
+    case ReduceOp::logsumexp: {
+      const double shift = max();
+      if (std::isinf(shift) || std::isnan(shift)) return shift;
+      return shift +
+             std::log(over_blocks(
+                 count, 0,
+                 [&](int64_t i, int64_t n) { return spans.sum_exp(x + i, n, static_cast<T>(shift)); }, plus));
+    }
+    case ReduceOp::variance: {
+      const auto mean = static_cast<T>(sum() / static_cast<double>(count));
+      return over_blocks(
+                 count, 0, [&](int64_t i, int64_t n) { return spans.sum_square(x + i, n, mean); }, plus) /
+             (static_cast<double>(count) - correction);
+    }
+    case ReduceOp::kCount:
+      break;
+  }
+  return 0;
+}
+
+// Reduces `width` (at most kColumnBlock) columns of `count` rows that lie `stride` apart.
+template <typename T>
+class ColumnReducer {
+ public:
+  ColumnReducer(const T* x, int64_t count, int64_t stride, int64_t width)
+      : x_(x), count_(count), stride_(stride), width_(width) {}
+
+  void run(ReduceOp op, double correction, T* out) {
+    switch (op) {
+      case ReduceOp::sum:
+      case ReduceOp::mean:
+        total([&](T* block, const T* row) { spans_.add(block, row, width_); });
+        store(out, op == ReduceOp::mean ? 1.0 / static_cast<double>(count_) : 1.0);
+        return;
+      case ReduceOp::max:
+        extremum(-std::numeric_limits<T>::infinity(), spans_.keep_max, out);
+        return;
+      case ReduceOp::min:
+        extremum(std::numeric_limits<T>::infinity(), spans_.keep_min, out);
+        return;
+      case ReduceOp::logsumexp:
+        logsumexp(out);
+        return;
+      case ReduceOp::variance: {
+        total([&](T* block, const T* row) { spans_.add(block, row, width_); });
+        T mean[kColumnBlock];
+        for (int64_t j = 0; j < width_; ++j)
+          mean[j] = static_cast<T>(totals_[j] / static_cast<double>(count_));
+        total([&](T* block, const T* row) { spans_.add_square(block, row, mean, width_); });
+        store(out, 1.0 / (static_cast<double>(count_) - correction));
+        return;
+      }
+      case ReduceOp::kCount:
+        return;
+    }
+  }
+
+ private:
+  // Sums in T over blocks of rows, in float64 across blocks.
+  template <typename F>
+  void total(F&& add_row) {
+    constexpr int64_t kRows = 128;
+    std::fill_n(totals_, width_, 0.0);
+    for (int64_t first = 0; first < count_; first += kRows) {
+      T block[kColumnBlock] = {};
+      for (int64_t i = first; i < std::min(count_, first + kRows); ++i) add_row(block, x_ + i * stride_);
+      for (int64_t j = 0; j < width_; ++j) totals_[j] += static_cast<double>(block[j]);
+    }
+  }
+
+  void store(T* out, double scale) {
+    for (int64_t j = 0; j < width_; ++j) out[j] = static_cast<T>(totals_[j] * scale);
+  }
+
+  void extremum(T start, void (*keep)(T*, const T*, int64_t), T* out) {
+    std::fill_n(out, width_, start);
+    for (int64_t i = 0; i < count_; ++i) keep(out, x_ + i * stride_, width_);
+  }
+
+  void logsumexp(T* out) {
+    T shift[kColumnBlock];
+    extremum(-std::numeric_limits<T>::infinity(), spans_.keep_max, out);
+    for (int64_t j = 0; j < width_; ++j) shift[j] = std::isfinite(out[j]) ? out[j] : T{0};
+    total([&](T* block, const T* row) { spans_.add_exp(block, row, shift, width_); });
+    for (int64_t j = 0; j < width_; ++j) {
+      if (std::isfinite(out[j]))
+        out[j] = static_cast<T>(static_cast<double>(shift[j]) + std::log(totals_[j]));
+    }
+  }
+
+  const RowSpans<T>& spans_ = row_spans<T>();
+  const T* x_;
+  int64_t count_, stride_, width_;
+  double totals_[kColumnBlock];
+};
+
+template <typename T>
+void reduce_elements(ReduceOp op, const Tensor& x, double correction, const Tensor& out) {
+  const int64_t outer = x.size(0), count = x.size(1), inner = x.size(2);
+  const T* source = x.data<T>();
+  T* target = out.data<T>();
+  if (inner == 1) {
+    const int64_t grain = std::max<int64_t>(1, kElementGrain / std::max<int64_t>(count, 1));
+    const auto rows = [&](int64_t first, int64_t last) {
+      for (int64_t i = first; i < last; ++i) {
+        target[i] = static_cast<T>(reduce_row(op, source + i * count, count, correction));
+      }
+    };
+    // Few long rows are cut within the row, many short ones between rows.
+    if (outer < 4 && count > kRowBlock) {
+      rows(0, outer);
+    } else {
+      parallel_for(outer, grain, rows);
+    }
+    return;
+  }
+  const int64_t blocks = (inner + kColumnBlock - 1) / kColumnBlock;
+  const int64_t grain = std::max<int64_t>(1, kElementGrain / std::max<int64_t>(count * kColumnBlock, 1));
+  parallel_for(outer * blocks, grain, [&](int64_t first, int64_t last) {
+    for (int64_t piece = first; piece < last; ++piece) {
+      const int64_t o = piece / blocks, j = piece % blocks * kColumnBlock;
+      ColumnReducer<T>(source + o * count * inner + j, count, inner, std::min(kColumnBlock, inner - j))
+          .run(op, correction, target + o * inner + j);
+    }
+  });
+}
+
+template <typename T>
+bool comes_before(T candidate, T best) {
+  return std::isnan(candidate) ? !std::isnan(best) : candidate > best;
+}
+
+}  // namespace
+
+void CpuBackend::reduce(ReduceOp op, const Tensor& x, double correction, const Tensor& out) {
+  dispatch_real(x.dtype(), [&](auto tag) { reduce_elements<decltype(tag)>(op, x, correction, out); });
+}
+
+void CpuBackend::argmax(const Tensor& x, const Tensor& out) {
+  dispatch_real(x.dtype(), [&](auto tag) {
+    using T = decltype(tag);
+    const int64_t count = x.size(1), inner = x.size(2);
+    const int64_t grain = std::max<int64_t>(1, kElementGrain / std::max<int64_t>(count, 1));
+    parallel_for(x.size(0) * inner, grain, [&](int64_t first, int64_t last) {
+      for (int64_t i = first; i < last; ++i) {
+        const T* source = x.data<T>() + i / inner * count * inner + i % inner;
+        int64_t best = 0;
+        for (int64_t c = 1; c < count; ++c) {
+          if (comes_before(source[c * inner], source[best * inner])) best = c;
+        }
+        out.data<int32_t>()[i] = static_cast<int32_t>(best);
+      }
+    });
+  });
+}
+
+double CpuBackend::sum_of_squares(const Tensor& x) {
+  return dispatch_real(x.dtype(), [&](auto tag) {
+    using T = decltype(tag);
+    const T* values = x.data<T>();
+    return over_blocks(
+        x.elements(), 0, [&](int64_t i, int64_t n) { return row_spans<T>().sum_square(values + i, n, T{0}); },
+        plus);
+  });
+}
+
+bool CpuBackend::all_finite(const Tensor& x) {
+  return dispatch_real(x.dtype(), [&](auto tag) {
+    using T = decltype(tag);
+    const T* values = x.data<T>();
+    if (x.elements() == 0) return true;
+    // All are finite where both extrema are.
+    const double highest = over_blocks(
+        x.elements(), 0,
+        [&](int64_t i, int64_t n) { return static_cast<double>(row_spans<T>().max(values + i, n)); }, larger);
+    const double lowest = over_blocks(
+        x.elements(), 0,
+        [&](int64_t i, int64_t n) { return static_cast<double>(row_spans<T>().min(values + i, n)); },
+        smaller);
+    return std::isfinite(highest) && std::isfinite(lowest);
+  });
+}
+
+}  // namespace haze

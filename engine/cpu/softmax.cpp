@@ -1,0 +1,79 @@
+#include <cmath>
+
+#include "haze/engine/cpu/cpu_backend.h"
+#include "haze/engine/cpu/row_spans.h"
+#include "haze/engine/cpu/spans.h"
+#include "haze/engine/cpu/strided.h"
+
+namespace haze {
+namespace {
+
+// Calls row(i) for each row of a [rows, columns] tensor, in parallel.
+template <typename F>
+void for_each_row(const Tensor& x, F&& row) {
+  const int64_t grain = std::max<int64_t>(1, kElementGrain / std::max<int64_t>(x.size(1), 1));
+  parallel_for(x.size(0), grain, [&](int64_t first, int64_t last) {
+    for (int64_t i = first; i < last; ++i) row(i);
+  });
+}
+
+template <typename T>
+void softmax_row(const T* x, T* out, int64_t columns, bool log, UnarySpan<T> scale_shift) {
+  const RowSpans<T>& spans = row_spans<T>();
+  const T max = spans.max(x, columns);
+  if (std::isinf(max) && max < 0) {  // nothing is possible: probabilities 0, not NaN
+    std::fill_n(out, columns, log ? max : T{0});
+  } else if (log) {
+    const double log_sum = std::log(spans.sum_exp(x, columns, max));
+    // In two steps: the maximum and the logarithm added first would lose the digits of the smaller.
+    scale_shift(x, out, columns, T{1}, -max);
+    scale_shift(out, out, columns, T{1}, static_cast<T>(-log_sum));
+  } else {
+    const double sum = spans.exp_and_sum(x, out, columns, max);
+    scale_shift(out, out, columns, static_cast<T>(1 / sum), T{0});
+  }
+}
+
+}  // namespace
+
+void CpuBackend::softmax(const Tensor& x, bool log, const Tensor& out) {
+  const int64_t columns = x.size(1);
+  if (x.elements() == 0) return;
+  dispatch_real(x.dtype(), [&](auto tag) {
+    using T = decltype(tag);
+    const UnarySpan<T> scale_shift = unary_span<T>(UnaryOp::scale_shift);
+    for_each_row(x, [&](int64_t i) {
+      softmax_row(x.data<T>() + i * columns, out.data<T>() + i * columns, columns, log, scale_shift);
+    });
+  });
+}
+
+void CpuBackend::softmax_gradient(const Tensor& y, const Tensor& g, bool log, const Tensor& out) {
+  const int64_t columns = y.size(1);
+  if (y.elements() == 0) return;
+  dispatch_real(y.dtype(), [&](auto tag) {
+    using T = decltype(tag);
+    const RowSpans<T>& spans = row_spans<T>();
+    const UnarySpan<T> exp = unary_span<T>(UnaryOp::exp);
+    const BinarySpan<T> multiply = binary_span<T>(BinaryOp::multiply);
+    const BinarySpan<T> subtract = binary_span<T>(BinaryOp::subtract);
+    const UnarySpan<T> scale_shift = unary_span<T>(UnaryOp::scale_shift);
+    for_each_row(y, [&](int64_t i) {
+      const T* y_row = y.data<T>() + i * columns;
+      const T* g_row = g.data<T>() + i * columns;
+      T* row = out.data<T>() + i * columns;
+      if (log) {  // g - e^y sum(g)
+        const T sum = static_cast<T>(spans.sum(g_row, columns));
+        exp(y_row, row, columns, 0, 0);
+        scale_shift(row, row, columns, sum, T{0});
+        subtract(g_row, row, row, columns);
+      } else {  // y (g - sum(g y))
+        const T dot = static_cast<T>(spans.dot(g_row, y_row, columns));
+        scale_shift(g_row, row, columns, T{1}, -dot);
+        multiply(row, y_row, row, columns);
+      }
+    });
+  });
+}
+
+}  // namespace haze

@@ -1,0 +1,69 @@
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <utility>
+
+namespace haze {
+
+enum class Device : uint8_t { cpu };
+
+/// A block of memory, shared by the tensors that view it. Made by allocate(); goes back to the allocator's
+/// cache with its last Storage handle.
+struct Block {
+  void* data = nullptr;
+  size_t capacity = 0;  // bytes
+  int size_class = 0;
+  Device device = Device::cpu;
+  std::atomic<int> references{0};
+  Block* next_free = nullptr;
+};
+
+/// Reference-counted handle of a Block.
+class Storage {
+ public:
+  Storage() = default;
+  explicit Storage(Block* block) : block_(block) { retain(); }
+  Storage(const Storage& other) : block_(other.block_) { retain(); }
+  Storage(Storage&& other) noexcept : block_(std::exchange(other.block_, nullptr)) {}
+  Storage& operator=(Storage other) noexcept {
+    std::swap(block_, other.block_);
+    return *this;
+  }
+  ~Storage() { release(); }
+
+  void* data() const { return block_ ? block_->data : nullptr; }
+  size_t capacity() const { return block_ ? block_->capacity : 0; }
+  /// Number of handles on this block.
+  int use_count() const { return block_ ? block_->references.load(std::memory_order_relaxed) : 0; }
+  explicit operator bool() const { return block_ != nullptr; }
+  friend bool operator==(const Storage& a, const Storage& b) { return a.block_ == b.block_; }
+
+ private:
+  void retain() {
+    if (block_) block_->references.fetch_add(1, std::memory_order_relaxed);
+  }
+  void release();
+
+  Block* block_ = nullptr;
+};
+
+/// A block of at least `bytes` bytes, aligned to 64, from the cache where one of its size class is free. Its
+/// contents are undefined. Throws Error where the system has no memory left.
+Storage allocate(size_t bytes, Device device = Device::cpu);
+
+/// What the allocator holds, in bytes.
+struct MemoryStatistics {
+  size_t in_use = 0;          // in blocks that tensors hold
+  size_t peak = 0;            // largest in_use since reset_peak_memory()
+  size_t reserved = 0;        // asked of the system and not given back
+  uint64_t system_calls = 0;  // how often the system was asked since the start
+};
+
+MemoryStatistics memory_statistics(Device device = Device::cpu);
+void reset_peak_memory(Device device = Device::cpu);
+/// Gives the cached free blocks back to the system.
+void release_cached_memory(Device device = Device::cpu);
+
+}  // namespace haze

@@ -1,0 +1,344 @@
+#pragma once
+
+#include <optional>
+#include <span>
+#include <utility>
+
+#include "haze/engine/generator.h"
+#include "haze/engine/tensor.h"
+
+/// The one list of operations. Every function takes views of any strides, checks shapes and dtypes once
+/// (throwing Error with the operation, the argument, the shapes it got and those it takes), allocates its
+/// result and calls the device's Backend. "real" below means float32 or float64; a negative axis counts from
+/// the last. Operations of two tensors take equal dtypes and never convert silently.
+namespace haze {
+
+// ---- Creation
+// ------------------------------------------------------------------------------------------------------
+
+Tensor full(const Shape& shape, double value, Dtype dtype = Dtype::float32);
+Tensor zeros(const Shape& shape, Dtype dtype = Dtype::float32);
+Tensor ones(const Shape& shape, Dtype dtype = Dtype::float32);
+/// [count]: 0, 1, 2, ...
+Tensor arange(int64_t count, Dtype dtype = Dtype::int32);
+/// Uniform in [low, high), real: 24 random bits for float32, 53 for float64.
+Tensor uniform(const Shape& shape, Generator& generator, double low = 0, double high = 1,
+               Dtype dtype = Dtype::float32);
+/// Normal by the Box-Muller transform, real.
+Tensor normal(const Shape& shape, Generator& generator, double mean = 0, double standard_deviation = 1,
+              Dtype dtype = Dtype::float32);
+
+// ---- Views: none of these copies elements
+// --------------------------------------------------------------------------
+
+/// A view where the strides allow it, otherwise a dense copy. One extent may be -1: it follows from the
+/// others.
+Tensor reshape(const Tensor& x, const Shape& shape);
+Tensor transpose(const Tensor& x, int axis_a = -2, int axis_b = -1);
+/// Axis i of the result is axis axes[i] of x.
+Tensor permute(const Tensor& x, const Shape& axes);
+/// Elements first, first+step, ... below last on one axis. step >= 1.
+Tensor slice(const Tensor& x, int axis, int64_t first, int64_t last, int64_t step = 1);
+/// Broadcast to `shape`: repeated axes get stride 0.
+Tensor expand(const Tensor& x, const Shape& shape);
+/// A new axis of extent 1 before `axis`.
+Tensor unsqueeze(const Tensor& x, int axis);
+
+// ---- Copies
+// --------------------------------------------------------------------------------------------------------
+
+/// x itself where it is dense, otherwise a dense copy.
+Tensor contiguous(const Tensor& x);
+/// A dense copy, always.
+Tensor clone(const Tensor& x);
+/// Any dtype to any dtype; to bfloat16 by rounding to nearest even, to integers by truncation, a number
+/// outside their range to the nearest inside, NaN to 0.
+Tensor cast(const Tensor& x, Dtype dtype);
+/// target = source (broadcast, converted to the target's dtype).
+void copy_into(const Tensor& target, const Tensor& source);
+void fill(const Tensor& target, double value);
+/// All extents equal but those of `axis`.
+Tensor concat(std::span<const Tensor> parts, int axis);
+
+// ---- Element by element
+// --------------------------------------------------------------------------------------------
+
+/// Real in, real out. The parameters a and b belong to the operations that name them.
+enum class UnaryOp : uint8_t {
+  scale_shift,  // a x + b
+  absolute,
+  sign,
+  square,
+  sqrt,
+  rsqrt,  // 1 / sqrt(x)
+  reciprocal,
+  power,  // x^a
+  exp,
+  expm1,
+  log,
+  log1p,
+  sin,
+  cos,
+  tanh,
+  erf,
+  sigmoid,
+  softplus,  // log(1 + e^x)
+  relu,
+  gelu,       // x Phi(x), with the error function
+  gelu_tanh,  // x/2 (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3)))
+  silu,       // x sigmoid(x)
+  clamp,      // to [a, b]
+  kCount
+};
+
+/// Real or int32 in, the same dtype out, broadcast. The *_gradient operations take (x, g) and return g f'(x).
+enum class BinaryOp : uint8_t {
+  add,
+  subtract,
+  multiply,
+  divide,
+  maximum,
+  minimum,
+  gelu_gradient,
+  gelu_tanh_gradient,
+  silu_gradient,
+  kCount
+};
+
+enum class CompareOp : uint8_t { equal, not_equal, less, less_equal, greater, greater_equal, kCount };
+
+/// As it is written above.
+const char* name(UnaryOp op);
+const char* name(BinaryOp op);
+
+Tensor unary(UnaryOp op, const Tensor& x, double a = 0, double b = 0);
+Tensor binary(BinaryOp op, const Tensor& x, const Tensor& y);
+/// uint8: 1 where it holds. Broadcast; any equal dtypes but bfloat16.
+Tensor compare(CompareOp op, const Tensor& x, const Tensor& y);
+
+inline Tensor add(const Tensor& x, const Tensor& y) {
+  return binary(BinaryOp::add, x, y);
+}
+inline Tensor subtract(const Tensor& x, const Tensor& y) {
+  return binary(BinaryOp::subtract, x, y);
+}
+inline Tensor multiply(const Tensor& x, const Tensor& y) {
+  return binary(BinaryOp::multiply, x, y);
+}
+inline Tensor divide(const Tensor& x, const Tensor& y) {
+  return binary(BinaryOp::divide, x, y);
+}
+inline Tensor scale_shift(const Tensor& x, double scale, double shift) {
+  return unary(UnaryOp::scale_shift, x, scale, shift);
+}
+
+/// condition uint8; x and y of one dtype; all three broadcast.
+Tensor where(const Tensor& condition, const Tensor& x, const Tensor& y);
+/// target += source, in place; real; source broadcasts to target.
+void add_into(const Tensor& target, const Tensor& source);
+
+/// x_i / (1 - p) with probability 1 - p, otherwise 0. Which elements are dropped is a function of the
+/// position alone, so the same call on the gradient is the backward pass. 0 <= probability < 1.
+Tensor dropout(const Tensor& x, double probability, RandomPosition position);
+/// Counters that dropout of `elements` elements takes out of a generator.
+constexpr uint64_t dropout_counters(int64_t elements) {
+  return (static_cast<uint64_t>(elements) + 3) / 4;
+}
+
+// ---- Reductions
+// ----------------------------------------------------------------------------------------------------
+
+enum class ReduceOp : uint8_t { sum, mean, max, min, logsumexp, variance, kCount };
+
+/// Over `axes` (all axes where the list is empty); real. variance divides by n - correction. Throws where
+/// max, min, mean or variance has nothing to reduce; an empty sum is 0, an empty logsumexp is -infinity.
+Tensor reduce(ReduceOp op, const Tensor& x, const Shape& axes = {}, bool keep_axes = false,
+              double correction = 0);
+inline Tensor sum(const Tensor& x, const Shape& axes = {}, bool keep_axes = false) {
+  return reduce(ReduceOp::sum, x, axes, keep_axes);
+}
+/// x summed down to `shape`, from which it was broadcast.
+Tensor sum_to(const Tensor& x, const Shape& shape);
+/// int32 index of the largest element on one axis; the first of equals; a NaN counts as larger than every
+/// number.
+Tensor argmax(const Tensor& x, int axis = -1);
+/// sqrt of the sum of squares of all elements of all tensors, in a fixed order; real. Blocks of 1024 squares
+/// are summed in the element type, blocks in float64.
+double global_norm(std::span<const Tensor> tensors);
+/// Whether every element is finite; real.
+bool all_finite(const Tensor& x);
+
+/// On the last axis; a row of -infinity gives zeros (log_softmax: -infinity), never NaN. real.
+Tensor softmax(const Tensor& x);
+Tensor log_softmax(const Tensor& x);
+/// From the result y and the gradient g of y: softmax: y (g - sum(g y)); log_softmax: g - e^y sum(g).
+Tensor softmax_gradient(const Tensor& y, const Tensor& g);
+Tensor log_softmax_gradient(const Tensor& y, const Tensor& g);
+
+/// Running sum on one axis; real or int32.
+Tensor cumulative_sum(const Tensor& x, int axis = -1);
+/// Values in order on the last axis and their int32 indices. Stable; NaN last. real or int32.
+std::pair<Tensor, Tensor> sort(const Tensor& x, bool descending = false);
+/// The k largest on the last axis, in falling order, and their int32 indices; the first of equals first.
+std::pair<Tensor, Tensor> top_k(const Tensor& x, int64_t k);
+
+// ---- Norms
+// ---------------------------------------------------------------------------------------------------------
+
+struct NormResult {
+  Tensor output;
+  Tensor mean;  // [rows]; undefined for RMS norm
+  Tensor rstd;  // [rows]: 1 / sqrt(variance + epsilon)
+};
+struct NormGradient {
+  Tensor x, weight, bias;
+};
+
+/// (x - mean) / sqrt(variance + epsilon) weight + bias on the last axis (Ba et al. 2016). weight and bias
+/// [last], both may be undefined. real.
+NormResult layer_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, double epsilon);
+NormGradient layer_norm_gradient(const Tensor& g, const Tensor& x, const Tensor& weight,
+                                 const NormResult& saved, bool bias);
+/// x / sqrt(mean(x^2) + epsilon) weight on the last axis (Zhang and Sennrich 2019). real.
+NormResult rms_norm(const Tensor& x, const Tensor& weight, double epsilon);
+NormGradient rms_norm_gradient(const Tensor& g, const Tensor& x, const Tensor& weight,
+                               const NormResult& saved);
+
+// ---- Matrix product
+// ------------------------------------------------------------------------------------------------
+
+enum class Activation : uint8_t { none, relu, gelu, gelu_tanh, silu };
+
+/// What happens to each element of a product while it is still in registers: y = activation(product + bias) +
+/// residual.
+struct Epilogue {
+  Tensor bias;  // [n], or undefined
+  Activation activation = Activation::none;
+  Tensor pre_activation;  // where defined ([..., m, n], dense), receives product + bias
+  Tensor residual;        // shape of the result, or undefined
+};
+
+/// [..., m, k] x [..., k, n] -> [..., m, n]; leading axes broadcast. Operands may be transposed views:
+/// nothing is copied. float32, float64, or bfloat16 (accumulates in float32; `out_dtype` float32 or
+/// bfloat16).
+Tensor matmul(const Tensor& a, const Tensor& b, const Epilogue& epilogue = {},
+              std::optional<Dtype> out_dtype = {});
+/// target += a b, without a temporary. target dense.
+void matmul_into(const Tensor& target, const Tensor& a, const Tensor& b);
+
+// ---- Attention
+// -----------------------------------------------------------------------------------------------------
+
+/// Who may look at whom. All that is set must allow a pair.
+struct AttentionOptions {
+  double scale = 0;     // of the scores; 0 means 1/sqrt(head_size)
+  bool causal = false;  // query i sees keys up to i + (keys - queries)
+  Tensor key_lengths;   // int32 [batch]: keys from there on are padding
+  Tensor block_mask;    // uint8 [query blocks, key blocks]: 1 where a block of queries sees a block of keys
+  int64_t block_size = 0;
+  /// int32 [sequences + 1], rising from 0 to the number of rows: the rows of q, k and v (batch 1) are several
+  /// sequences laid end to end, each of which sees only itself.
+  Tensor sequence_offsets;
+  double dropout = 0;
+  RandomPosition dropout_position;
+};
+struct AttentionResult {
+  Tensor output;     // [batch, queries, heads, head_size]
+  Tensor logsumexp;  // [batch, heads, queries] of the scaled scores
+};
+struct AttentionGradient {
+  Tensor query, key, value;
+};
+
+/// softmax(scale q k^T) v, by tiles with an online softmax: memory is linear in the length (Dao et al. 2022).
+/// query [batch, queries, heads, head_size], key and value [batch, keys, heads, head_size]; views with unit
+/// stride on the last axis are read in place. A query that sees no key gets 0. real.
+AttentionResult attention(const Tensor& query, const Tensor& key, const Tensor& value,
+                          const AttentionOptions& options);
+/// Written to `into` where that is given (views with unit stride on the last axis), otherwise to new tensors.
+AttentionGradient attention_gradient(const Tensor& g, const Tensor& query, const Tensor& key,
+                                     const Tensor& value, const AttentionResult& saved,
+                                     const AttentionOptions& options, const AttentionGradient& into = {});
+/// Counters that the dropout of attention takes out of a generator.
+uint64_t attention_dropout_counters(const Tensor& query, const Tensor& key);
+
+// ---- Indexing
+// ------------------------------------------------------------------------------------------------------
+// Indices are int32; one outside its axis is an Error that names it.
+
+/// Rows of weight [vocabulary, width] at ids [...]: [..., width].
+Tensor embedding(const Tensor& weight, const Tensor& ids);
+/// Gradient of the weight from g [..., width]: rows summed in the order of ids.
+Tensor embedding_gradient(const Tensor& g, const Tensor& ids, int64_t vocabulary);
+/// x at `indices` [count] of one axis.
+Tensor index_select(const Tensor& x, int axis, const Tensor& indices);
+/// target[..., indices[i], ...] += source[..., i, ...], in the order of i.
+void index_add_into(const Tensor& target, int axis, const Tensor& indices, const Tensor& source);
+/// result[i][j] = x[i][index[i][j]] for axis 1, likewise for other axes; index has the rank of x and extents
+/// at most its.
+Tensor gather(const Tensor& x, int axis, const Tensor& index);
+/// A copy of x with x[i][index[i][j]] += source[i][j] (axis 1, likewise others), in row-major order.
+Tensor scatter_add(const Tensor& x, int axis, const Tensor& index, const Tensor& source);
+
+// ---- Sampling
+// ------------------------------------------------------------------------------------------------------
+
+/// One int32 draw a row from unnormalised log-probabilities [rows, categories], by inverting the cumulative
+/// sum in float64 with a 53-bit uniform number: probabilities down to 1e-15 are drawn as often as they should
+/// be, which float32 Gumbel noise cannot do (Zheng et al. 2024, arXiv 2409.02908). -infinity is never drawn.
+/// Throws where a row has no finite entry, a NaN or +infinity. Row i uses counter i of the position.
+Tensor categorical(const Tensor& log_probabilities, RandomPosition position);
+/// The same with the numbers given: uniforms float64 [rows] in [0, 1).
+Tensor categorical(const Tensor& log_probabilities, const Tensor& uniforms);
+
+// ---- Images: [batch, channels, height, width]
+// ----------------------------------------------------------------------
+
+/// Patches as columns, [batch, channels kernel_h kernel_w, out_h out_w], zero padding (im2col).
+Tensor unfold(const Tensor& x, int64_t kernel_h, int64_t kernel_w, int64_t stride, int64_t padding);
+/// The adjoint of unfold: columns summed back into an image of height x width.
+Tensor fold(const Tensor& columns, int64_t height, int64_t width, int64_t kernel_h, int64_t kernel_w,
+            int64_t stride, int64_t padding);
+/// Cross-correlation of x with weight [out, channels, kernel_h, kernel_w] plus bias [out] (may be undefined).
+/// real.
+Tensor conv2d(const Tensor& x, const Tensor& weight, const Tensor& bias, int64_t stride = 1,
+              int64_t padding = 0);
+/// Windows of size x size that do not overlap; height and width must be multiples of size. real.
+Tensor average_pool(const Tensor& x, int64_t size);
+/// The maximum of each window and its int32 index in the image plane.
+std::pair<Tensor, Tensor> max_pool(const Tensor& x, int64_t size);
+/// Each pixel repeated size x size times (nearest neighbour).
+Tensor upsample(const Tensor& x, int64_t size);
+
+// ---- Cross-entropy, fused with the projection onto the vocabulary
+// --------------------------------------------------
+
+struct CrossEntropyResult {
+  Tensor losses;  // [rows]: -log softmax(hidden weight^T + bias)[target], each in nats
+  // Gradients of sum_i row_weights_i losses_i; defined where row_weights were given.
+  Tensor hidden, weight, bias;
+};
+
+/// hidden [rows, width], weight [vocabulary, width], bias [vocabulary] or undefined, targets int32 [rows],
+/// row_weights [rows] or undefined. Logits are formed a few rows at a time and are never whole in memory.
+/// real.
+CrossEntropyResult linear_cross_entropy(const Tensor& hidden, const Tensor& weight, const Tensor& bias,
+                                        const Tensor& targets, const Tensor& row_weights = {});
+
+// ---- Optimiser steps, fused over all parameters
+// ----------------------------------------------------------------------
+
+struct AdamWOptions {
+  double learning_rate = 1e-3, beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8, weight_decay = 0;
+  double gradient_scale = 1;  // gradients are multiplied by this first (clipping)
+  int64_t step = 1;           // counts from 1, for the bias correction
+};
+struct AdamWSlot {
+  Tensor parameter, gradient, first_moment, second_moment;  // float32 or float64, dense, of equal shapes
+  bool decay = true;
+};
+
+/// Decoupled weight decay (Loshchilov and Hutter 2019, algorithm 2), in place.
+void adamw_step(std::span<const AdamWSlot> slots, const AdamWOptions& options);
+
+}  // namespace haze

@@ -1,0 +1,71 @@
+#include "haze/engine/backend.h"
+#include "haze/engine/checks.h"
+
+// Element by element: unary, binary, comparisons, where.
+namespace haze {
+
+const char* name(UnaryOp op) {
+  static constexpr const char* kNames[] = {
+      "scale_shift", "absolute", "sign", "square", "sqrt",      "rsqrt", "reciprocal", "power",
+      "exp",         "expm1",    "log",  "log1p",  "sin",       "cos",   "tanh",       "erf",
+      "sigmoid",     "softplus", "relu", "gelu",   "gelu_tanh", "silu",  "clamp"};
+  static_assert(std::size(kNames) == static_cast<size_t>(UnaryOp::kCount));
+  return kNames[static_cast<size_t>(op)];
+}
+
+const char* name(BinaryOp op) {
+  static constexpr const char* kNames[] = {"add",          "subtract", "multiply",      "divide",
+                                           "maximum",      "minimum",  "gelu_gradient", "gelu_tanh_gradient",
+                                           "silu_gradient"};
+  static_assert(std::size(kNames) == static_cast<size_t>(BinaryOp::kCount));
+  return kNames[static_cast<size_t>(op)];
+}
+
+Tensor unary(UnaryOp op, const Tensor& x, double a, double b) {
+  check_real(name(op), "x", x);
+  Tensor result(x.shape(), x.dtype(), x.device());
+  backend(x.device()).unary(op, x, a, b, result);
+  return result;
+}
+
+Tensor binary(BinaryOp op, const Tensor& x, const Tensor& y) {
+  check_same_dtype(name(op), x, y);
+  const bool arithmetic = op <= BinaryOp::minimum;
+  if (!(arithmetic && x.dtype() == Dtype::int32)) check_real(name(op), "x", x);
+  const Shape shape = broadcast_shape(x.shape(), y.shape(), name(op));
+  Tensor result(shape, x.dtype(), x.device());
+  backend(x.device()).binary(op, expand(x, shape), expand(y, shape), result);
+  return result;
+}
+
+Tensor compare(CompareOp op, const Tensor& x, const Tensor& y) {
+  check_same_dtype("compare", x, y);
+  if (x.dtype() == Dtype::bfloat16) fail("compare: bfloat16 cannot be compared; cast to float32");
+  const Shape shape = broadcast_shape(x.shape(), y.shape(), "compare");
+  Tensor result(shape, Dtype::uint8, x.device());
+  backend(x.device()).compare(op, expand(x, shape), expand(y, shape), result);
+  return result;
+}
+
+Tensor where(const Tensor& condition, const Tensor& x, const Tensor& y) {
+  check_dtype("where", "condition", condition, Dtype::uint8);
+  check_same_dtype("where", x, y);
+  const Shape shape =
+      broadcast_shape(condition.shape(), broadcast_shape(x.shape(), y.shape(), "where"), "where");
+  Tensor result(shape, x.dtype(), x.device());
+  backend(x.device()).where(expand(condition, shape), expand(x, shape), expand(y, shape), result);
+  return result;
+}
+
+void add_into(const Tensor& target, const Tensor& source) {
+  check_same_dtype("add_into", target, source);
+  check_real("add_into", "target", target);
+  if (!target.is_contiguous()) fail("add_into: the target must be dense");
+  if (!(broadcast_shape(target.shape(), source.shape(), "add_into") == target.shape())) {
+    fail("add_into: source of shape {} does not broadcast to target of shape {}", source.shape().to_string(),
+         target.shape().to_string());
+  }
+  backend(target.device()).binary(BinaryOp::add, target, expand(source, target.shape()), target);
+}
+
+}  // namespace haze

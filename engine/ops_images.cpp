@@ -1,0 +1,122 @@
+#include "haze/engine/backend.h"
+#include "haze/engine/checks.h"
+
+// Images: unfold, fold, conv2d, pooling, upsample.
+namespace haze {
+namespace {
+
+// A kernel's size and how it moves over an image.
+struct Kernel {
+  int64_t height, width, stride, padding;
+};
+
+struct Extent {
+  int64_t height, width;
+};
+
+// How often the kernel fits an image, down and across.
+Extent checked_windows(const char* operation, const Extent& image, const Kernel& kernel) {
+  if (kernel.height < 1 || kernel.width < 1) {
+    fail("{}: the kernel is {} x {}, it takes 1 or more", operation, kernel.height, kernel.width);
+  }
+  if (kernel.stride < 1) fail("{}: the stride is {}, it takes 1 or more", operation, kernel.stride);
+  if (kernel.padding < 0) fail("{}: the padding is {}, it takes 0 or more", operation, kernel.padding);
+  const int64_t down = image.height + 2 * kernel.padding - kernel.height;
+  const int64_t across = image.width + 2 * kernel.padding - kernel.width;
+  if (down < 0 || across < 0) {
+    fail("{}: a kernel of {} x {} does not fit an image of {} x {} with padding {}", operation, kernel.height,
+         kernel.width, image.height, image.width, kernel.padding);
+  }
+  return {down / kernel.stride + 1, across / kernel.stride + 1};
+}
+
+// The shape of x pooled by windows of size x size.
+Shape pooled_shape(const char* operation, const Tensor& x, int64_t size) {
+  check_real(operation, "x", x);
+  check_rank(operation, "x", x, 4);
+  if (size < 1) fail("{}: the size is {}, it takes 1 or more", operation, size);
+  if (x.size(2) % size != 0 || x.size(3) % size != 0) {
+    fail("{}: x has shape {}, it takes a height and a width that are multiples of {}", operation,
+         x.shape().to_string(), size);
+  }
+  return {x.size(0), x.size(1), x.size(2) / size, x.size(3) / size};
+}
+
+void check_convolution(const Tensor& x, const Tensor& weight, const Tensor& bias) {
+  check_real("conv2d", "x", x);
+  check_rank("conv2d", "x", x, 4);
+  check_rank("conv2d", "weight", weight, 4);
+  check_same_dtype("conv2d", x, weight);
+  if (weight.size(1) != x.size(1)) {
+    fail("conv2d: x of shape {} has {} channels, weight of shape {} takes {}", x.shape().to_string(),
+         x.size(1), weight.shape().to_string(), weight.size(1));
+  }
+  if (!bias.defined()) return;
+  check_same_dtype("conv2d", x, bias);
+  check_shape("conv2d", "bias", bias, {weight.size(0)});
+}
+
+}  // namespace
+
+Tensor unfold(const Tensor& x, int64_t kernel_h, int64_t kernel_w, int64_t stride, int64_t padding) {
+  check_rank("unfold", "x", x, 4);
+  const Kernel kernel{kernel_h, kernel_w, stride, padding};
+  const Extent windows = checked_windows("unfold", {x.size(2), x.size(3)}, kernel);
+  Tensor result({x.size(0), x.size(1) * kernel_h * kernel_w, windows.height * windows.width}, x.dtype(),
+                x.device());
+  backend(x.device()).unfold(contiguous(x), kernel_h, kernel_w, stride, padding, result);
+  return result;
+}
+
+Tensor fold(const Tensor& columns, int64_t height, int64_t width, int64_t kernel_h, int64_t kernel_w,
+            int64_t stride, int64_t padding) {
+  check_real("fold", "columns", columns);
+  check_rank("fold", "columns", columns, 3);
+  if (height < 0 || width < 0) fail("fold: an image of {} x {} has a negative extent", height, width);
+  const Kernel kernel{kernel_h, kernel_w, stride, padding};
+  const Extent windows = checked_windows("fold", {height, width}, kernel);
+  const int64_t taps = kernel_h * kernel_w;
+  if (columns.size(1) % taps != 0 || columns.size(2) != windows.height * windows.width) {
+    fail("fold: columns has shape {}, it takes [batch, a multiple of {}, {}]", columns.shape().to_string(),
+         taps, windows.height * windows.width);
+  }
+  Tensor result({columns.size(0), columns.size(1) / taps, height, width}, columns.dtype(), columns.device());
+  backend(columns.device()).fold(contiguous(columns), kernel_h, kernel_w, stride, padding, result);
+  return result;
+}
+
+Tensor conv2d(const Tensor& x, const Tensor& weight, const Tensor& bias, int64_t stride, int64_t padding) {
+  check_convolution(x, weight, bias);
+  const int64_t batch = x.size(0), channels = weight.size(0);
+  const Kernel kernel{weight.size(2), weight.size(3), stride, padding};
+  const Extent windows = checked_windows("conv2d", {x.size(2), x.size(3)}, kernel);
+  const int64_t taps = weight.size(1) * kernel.height * kernel.width;
+  const Tensor columns = unfold(x, kernel.height, kernel.width, stride, padding);
+  Tensor product = matmul(reshape(weight, {channels, taps}), columns);  // [batch, out, windows]
+  if (bias.defined()) product = add(product, reshape(bias, {channels, 1}));
+  return reshape(product, {batch, channels, windows.height, windows.width});
+}
+
+Tensor average_pool(const Tensor& x, int64_t size) {
+  Tensor result(pooled_shape("average_pool", x, size), x.dtype(), x.device());
+  backend(x.device()).average_pool(contiguous(x), size, result);
+  return result;
+}
+
+std::pair<Tensor, Tensor> max_pool(const Tensor& x, int64_t size) {
+  const Shape shape = pooled_shape("max_pool", x, size);
+  Tensor values(shape, x.dtype(), x.device());
+  Tensor indices(shape, Dtype::int32, x.device());
+  backend(x.device()).max_pool(contiguous(x), size, values, indices);
+  return {values, indices};
+}
+
+Tensor upsample(const Tensor& x, int64_t size) {
+  check_rank("upsample", "x", x, 4);
+  if (size < 1) fail("upsample: the size is {}, it takes 1 or more", size);
+  Tensor result({x.size(0), x.size(1), x.size(2) * size, x.size(3) * size}, x.dtype(), x.device());
+  backend(x.device()).upsample(contiguous(x), size, result);
+  return result;
+}
+
+}  // namespace haze

@@ -1,0 +1,117 @@
+#include <algorithm>
+
+#include "haze/engine/backend.h"
+#include "haze/engine/checks.h"
+
+// Indexing: embedding, index_select, index_add_into, gather, scatter_add.
+namespace haze {
+namespace {
+
+// Dense int32, all in [0, extent). Looks at all of them, so that an operation fails before it has written
+// anything.
+Tensor checked_indices(const char* operation, const char* argument, const Tensor& indices, int64_t extent) {
+  check_dtype(operation, argument, indices, Dtype::int32);
+  const Tensor dense = contiguous(indices);
+  const int32_t* first = dense.data<int32_t>();
+  const int32_t* last = first + dense.elements();
+  const auto outside =
+      std::find_if(first, last, [extent](int32_t index) { return index < 0 || index >= extent; });
+  if (outside != last) fail("{}: index {} is outside an axis of extent {}", operation, *outside, extent);
+  return dense;
+}
+
+Shape with_last(Shape shape, int64_t extent) {
+  shape.append(extent);
+  return shape;
+}
+
+// The shape of an index of gather and scatter_add against that of x.
+void check_index_shape(const char* operation, const Tensor& x, const Tensor& index) {
+  check_defined(operation, "index", index);
+  bool fits = index.rank() == x.rank();
+  for (int axis = 0; fits && axis < x.rank(); ++axis) fits = index.size(axis) <= x.size(axis);
+  if (!fits) {
+    fail("{}: index has shape {}, it takes as many axes as x of shape {} and extents at most its", operation,
+         index.shape().to_string(), x.shape().to_string());
+  }
+}
+
+}  // namespace
+
+Tensor embedding(const Tensor& weight, const Tensor& ids) {
+  check_rank("embedding", "weight", weight, 2);
+  const Tensor indices = checked_indices("embedding", "ids", ids, weight.size(0));
+  Tensor result(with_last(ids.shape(), weight.size(1)), weight.dtype(), weight.device());
+  backend(weight.device())
+      .index_select(as_outer_count_inner(weight, 0), reshape(indices, {ids.elements()}),
+                    reshape(result, {1, ids.elements(), weight.size(1)}));
+  return result;
+}
+
+Tensor embedding_gradient(const Tensor& g, const Tensor& ids, int64_t vocabulary) {
+  check_real("embedding_gradient", "g", g);
+  if (vocabulary < 0) fail("embedding_gradient: the vocabulary of {} is negative", vocabulary);
+  const Tensor indices = checked_indices("embedding_gradient", "ids", ids, vocabulary);
+  if (g.rank() == 0 || !(g.shape() == with_last(ids.shape(), g.size(-1)))) {
+    fail("embedding_gradient: g has shape {}, it takes that of ids, {}, and the width", g.shape().to_string(),
+         ids.shape().to_string());
+  }
+  const int64_t count = ids.elements(), width = g.size(-1);
+  Tensor result = zeros({vocabulary, width}, g.dtype());
+  backend(g.device())
+      .index_add(reshape(indices, {count}), reshape(contiguous(g), {1, count, width}),
+                 reshape(result, {1, vocabulary, width}));
+  return result;
+}
+
+Tensor index_select(const Tensor& x, int axis, const Tensor& indices) {
+  const int resolved = checked_axis("index_select", x, axis);
+  check_rank("index_select", "indices", indices, 1);
+  const Tensor dense = checked_indices("index_select", "indices", indices, x.size(resolved));
+  Shape shape = x.shape();
+  shape[resolved] = indices.elements();
+  Tensor result(shape, x.dtype(), x.device());
+  backend(x.device())
+      .index_select(as_outer_count_inner(x, resolved), dense, as_outer_count_inner(result, resolved));
+  return result;
+}
+
+void index_add_into(const Tensor& target, int axis, const Tensor& indices, const Tensor& source) {
+  check_same_dtype("index_add_into", target, source);
+  if (target.dtype() != Dtype::int32 && target.dtype() != Dtype::float32 &&
+      target.dtype() != Dtype::float64) {
+    fail("index_add_into: target is {}, it takes float32, float64 or int32", name(target.dtype()));
+  }
+  if (!target.is_contiguous()) fail("index_add_into: the target must be dense");
+  const int resolved = checked_axis("index_add_into", target, axis);
+  check_rank("index_add_into", "indices", indices, 1);
+  Shape shape = target.shape();
+  shape[resolved] = indices.elements();
+  check_shape("index_add_into", "source", source, shape);
+  const Tensor dense = checked_indices("index_add_into", "indices", indices, target.size(resolved));
+  backend(target.device())
+      .index_add(dense, as_outer_count_inner(source, resolved), as_outer_count_inner(target, resolved));
+}
+
+Tensor gather(const Tensor& x, int axis, const Tensor& index) {
+  const int resolved = checked_axis("gather", x, axis);
+  check_index_shape("gather", x, index);
+  const Tensor dense = checked_indices("gather", "index", index, x.size(resolved));
+  Tensor result(index.shape(), x.dtype(), x.device());
+  backend(x.device()).gather(x, resolved, dense, result);
+  return result;
+}
+
+Tensor scatter_add(const Tensor& x, int axis, const Tensor& index, const Tensor& source) {
+  check_real("scatter_add", "x", x);
+  check_same_dtype("scatter_add", x, source);
+  const int resolved = checked_axis("scatter_add", x, axis);
+  check_index_shape("scatter_add", x, index);
+  check_shape("scatter_add", "source", source, index.shape());
+  const Tensor dense = checked_indices("scatter_add", "index", index, x.size(resolved));
+  Tensor result = clone(x);
+  backend(x.device()).scatter_add(resolved, dense, contiguous(source), result);
+  return result;
+}
+
+}  // namespace haze

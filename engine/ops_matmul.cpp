@@ -1,0 +1,285 @@
+#include <algorithm>
+
+#include "haze/engine/backend.h"
+#include "haze/engine/checks.h"
+
+// Matrix products, attention, cross-entropy and the optimiser step of ops.h.
+namespace haze {
+namespace {
+
+// x with its leading axes broadcast to `batch` and merged into one: a view wherever the strides allow it.
+Tensor as_batch(const Tensor& x, const Shape& batch) {
+  Shape shape = batch;
+  shape.append(x.size(-2));
+  shape.append(x.size(-1));
+  return reshape(expand(x, shape), {batch.elements(), x.size(-2), x.size(-1)});
+}
+
+Shape leading(const Tensor& x) {
+  return Shape(std::span(x.shape().begin(), static_cast<size_t>(x.rank() - 2)));
+}
+
+void check_matmul(const char* operation, const Tensor& a, const Tensor& b) {
+  check_same_dtype(operation, a, b);
+  if (a.dtype() != Dtype::bfloat16) check_real(operation, "a", a);
+  if (a.rank() < 2 || b.rank() < 2 || a.size(-1) != b.size(-2)) {
+    fail("{}: shapes {} and {} are not [..., m, k] and [..., k, n]", operation, a.shape().to_string(),
+         b.shape().to_string());
+  }
+}
+
+// [..., m, k] x [k, n] is one product of all the rows, where they lie evenly spaced.
+bool rows_merge(const Tensor& a, const Tensor& b) {
+  if (b.rank() != 2 || a.rank() == 2) return false;
+  for (int axis = a.rank() - 2; axis > 0; --axis) {
+    if (a.size(axis - 1) != 1 && a.stride(axis - 1) != a.stride(axis) * a.size(axis)) return false;
+  }
+  return true;
+}
+
+Tensor merged_rows(const Tensor& x) {
+  return reshape(x, {leading(x).elements() * x.size(-2), x.size(-1)});
+}
+
+void run_matmul(const Tensor& a, const Tensor& b, const Epilogue& epilogue, bool accumulate,
+                const Tensor& out) {
+  if (out.elements() == 0) return;
+  if (rows_merge(a, b)) {
+    Epilogue merged = epilogue;
+    if (merged.residual.defined()) merged.residual = merged_rows(merged.residual);
+    if (merged.pre_activation.defined()) merged.pre_activation = merged_rows(merged.pre_activation);
+    return run_matmul(merged_rows(a), b, merged, accumulate, merged_rows(out));
+  }
+  const Shape batch = leading(out);
+  backend(out.device())
+      .matmul(as_batch(a, batch), as_batch(b, batch), epilogue, accumulate, as_batch(out, batch));
+}
+
+}  // namespace
+
+Tensor matmul(const Tensor& a, const Tensor& b, const Epilogue& epilogue, std::optional<Dtype> out_dtype) {
+  check_matmul("matmul", a, b);
+  const bool narrow = a.dtype() == Dtype::bfloat16;
+  const Dtype computed = narrow ? Dtype::float32 : a.dtype();
+  const Dtype wanted = out_dtype.value_or(computed);
+  if (wanted != computed && !(narrow && wanted == Dtype::bfloat16)) {
+    fail("matmul: a product of {} cannot be {}", name(a.dtype()), name(wanted));
+  }
+  Shape shape = broadcast_shape(leading(a), leading(b), "matmul");
+  shape.append(a.size(-2));
+  shape.append(b.size(-1));
+  Epilogue dense = epilogue;
+  if (dense.bias.defined()) {
+    check_dtype("matmul", "bias", dense.bias, computed);
+    check_shape("matmul", "bias", dense.bias, {b.size(-1)});
+    dense.bias = contiguous(dense.bias);
+  }
+  if (dense.residual.defined()) {
+    check_dtype("matmul", "residual", dense.residual, computed);
+    check_shape("matmul", "residual", dense.residual, shape);
+    dense.residual = contiguous(dense.residual);
+  }
+  if (dense.pre_activation.defined()) {
+    check_dtype("matmul", "pre_activation", dense.pre_activation, computed);
+    check_shape("matmul", "pre_activation", dense.pre_activation, shape);
+    if (!dense.pre_activation.is_contiguous()) fail("matmul: pre_activation must be dense");
+  }
+  const Tensor result(shape, computed, a.device());
+  run_matmul(a, b, dense, false, result);
+  return wanted == computed ? result : cast(result, wanted);
+}
+
+void matmul_into(const Tensor& target, const Tensor& a, const Tensor& b) {
+  check_matmul("matmul_into", a, b);
+  check_dtype("matmul_into", "target", target, a.dtype() == Dtype::bfloat16 ? Dtype::float32 : a.dtype());
+  Shape shape = broadcast_shape(leading(a), leading(b), "matmul_into");
+  shape.append(a.size(-2));
+  shape.append(b.size(-1));
+  check_shape("matmul_into", "target", target, shape);
+  if (!target.is_contiguous()) fail("matmul_into: the target must be dense");
+  run_matmul(a, b, {}, true, target);
+}
+
+namespace {
+
+Tensor unit_last_stride(const Tensor& x) {
+  return x.size(-1) == 1 || x.stride(-1) == 1 ? x : clone(x);
+}
+
+void check_attention_inputs(const char* operation, const Tensor& query, const Tensor& key,
+                            const Tensor& value) {
+  for (const auto& [argument, tensor] :
+       {std::pair("query", &query), std::pair("key", &key), std::pair("value", &value)}) {
+    check_real(operation, argument, *tensor);
+    check_rank(operation, argument, *tensor, 4);
+    check_same_dtype(operation, query, *tensor);
+  }
+  check_shape(operation, "key", key, {query.size(0), key.size(1), query.size(2), query.size(3)});
+  check_shape(operation, "value", value, key.shape());
+  if (query.size(3) == 0) fail("{}: the head size is 0", operation);
+}
+
+void check_offsets(const char* operation, const Tensor& query, const Tensor& key, const Tensor& offsets) {
+  check_dtype(operation, "sequence_offsets", offsets, Dtype::int32);
+  check_rank(operation, "sequence_offsets", offsets, 1);
+  const std::vector<int32_t> values = offsets.to_vector<int32_t>();
+  const bool valid = !values.empty() && values.front() == 0 && values.back() == query.size(1) &&
+                     std::is_sorted(values.begin(), values.end());
+  if (!valid || query.size(0) != 1 || key.size(1) != query.size(1)) {
+    fail(
+        "{}: sequence_offsets must rise from 0 to the number of rows, with queries and keys [1, rows, ...]; "
+        "query has "
+        "shape {}, key {}",
+        operation, query.shape().to_string(), key.shape().to_string());
+  }
+}
+
+AttentionOptions checked_options(const char* operation, const Tensor& query, const Tensor& key,
+                                 const AttentionOptions& options) {
+  AttentionOptions result = options;
+  if (!(options.dropout >= 0 && options.dropout < 1))
+    fail("{}: dropout {} is not in [0, 1)", operation, options.dropout);
+  if (options.sequence_offsets.defined()) {
+    check_offsets(operation, query, key, options.sequence_offsets);
+    if (options.key_lengths.defined() || options.block_mask.defined()) {
+      fail("{}: sequence_offsets cannot be combined with key_lengths or block_mask", operation);
+    }
+    result.sequence_offsets = contiguous(options.sequence_offsets);
+  }
+  if (options.key_lengths.defined()) {
+    check_dtype(operation, "key_lengths", options.key_lengths, Dtype::int32);
+    check_shape(operation, "key_lengths", options.key_lengths, {query.size(0)});
+    for (int32_t length : options.key_lengths.to_vector<int32_t>()) {
+      if (length < 0 || length > key.size(1))
+        fail("{}: key length {} is not in 0..{}", operation, length, key.size(1));
+    }
+    result.key_lengths = contiguous(options.key_lengths);
+  }
+  if (options.block_mask.defined()) {
+    if (options.block_size < 1) fail("{}: block_mask needs a block_size of at least 1", operation);
+    const auto blocks = [&](int64_t length) {
+      return (length + options.block_size - 1) / options.block_size;
+    };
+    check_dtype(operation, "block_mask", options.block_mask, Dtype::uint8);
+    check_shape(operation, "block_mask", options.block_mask, {blocks(query.size(1)), blocks(key.size(1))});
+    result.block_mask = contiguous(options.block_mask);
+  }
+  return result;
+}
+
+}  // namespace
+
+AttentionResult attention(const Tensor& query, const Tensor& key, const Tensor& value,
+                          const AttentionOptions& options) {
+  check_attention_inputs("attention", query, key, value);
+  const AttentionOptions checked = checked_options("attention", query, key, options);
+  const AttentionResult result{
+      Tensor(query.shape(), query.dtype(), query.device()),
+      Tensor({query.size(0), query.size(2), query.size(1)}, query.dtype(), query.device())};
+  if (query.elements() > 0) {
+    backend(query.device())
+        .attention(unit_last_stride(query), unit_last_stride(key), unit_last_stride(value), checked, result);
+  }
+  return result;
+}
+
+AttentionGradient attention_gradient(const Tensor& g, const Tensor& query, const Tensor& key,
+                                     const Tensor& value, const AttentionResult& saved,
+                                     const AttentionOptions& options, const AttentionGradient& into) {
+  check_attention_inputs("attention_gradient", query, key, value);
+  check_same_dtype("attention_gradient", query, g);
+  check_shape("attention_gradient", "g", g, query.shape());
+  const AttentionOptions checked = checked_options("attention_gradient", query, key, options);
+  check_same_dtype("attention_gradient", query, saved.output);
+  check_shape("attention_gradient", "the saved output", saved.output, query.shape());
+  check_same_dtype("attention_gradient", query, saved.logsumexp);
+  check_shape("attention_gradient", "the saved logsumexp", saved.logsumexp,
+              {query.size(0), query.size(2), query.size(1)});
+  const AttentionResult dense_saved{unit_last_stride(saved.output), contiguous(saved.logsumexp)};
+  AttentionGradient result = into;
+  for (const auto& [target, input] :
+       {std::pair(&result.query, &query), std::pair(&result.key, &key), std::pair(&result.value, &value)}) {
+    if (!target->defined()) *target = Tensor(input->shape(), input->dtype(), input->device());
+    check_shape("attention_gradient", "a target", *target, input->shape());
+    check_same_dtype("attention_gradient", query, *target);
+    if (target->size(-1) > 1 && target->stride(-1) != 1)
+      fail("attention_gradient: a target's last stride must be 1");
+  }
+  if (query.elements() == 0) {
+    fill(result.key, 0);
+    fill(result.value, 0);
+    return result;
+  }
+  backend(query.device())
+      .attention_gradient(unit_last_stride(g), unit_last_stride(query), unit_last_stride(key),
+                          unit_last_stride(value), dense_saved, checked, result);
+  return result;
+}
+
+uint64_t attention_dropout_counters(const Tensor& query, const Tensor& key) {
+  check_rank("attention_dropout_counters", "query", query, 4);
+  check_rank("attention_dropout_counters", "key", key, 4);
+  return static_cast<uint64_t>(query.size(0) * query.size(1) * query.size(2) * ((key.size(1) + 3) / 4));
+}
+
+namespace {
+
+void check_targets(const Tensor& targets, int64_t vocabulary) {
+  const int32_t* values = targets.data<int32_t>();
+  for (int64_t i = 0; i < targets.elements(); ++i) {
+    if (values[i] < 0 || values[i] >= vocabulary) {
+      fail("linear_cross_entropy: target {} at row {} is outside the vocabulary of {}", values[i], i,
+           vocabulary);
+    }
+  }
+}
+
+}  // namespace
+
+CrossEntropyResult linear_cross_entropy(const Tensor& hidden, const Tensor& weight, const Tensor& bias,
+                                        const Tensor& targets, const Tensor& row_weights) {
+  constexpr const char* kName = "linear_cross_entropy";
+  check_real(kName, "hidden", hidden);
+  check_rank(kName, "hidden", hidden, 2);
+  check_same_dtype(kName, hidden, weight);
+  check_rank(kName, "weight", weight, 2);
+  check_shape(kName, "weight", weight, {weight.size(0), hidden.size(1)});
+  check_dtype(kName, "targets", targets, Dtype::int32);
+  check_shape(kName, "targets", targets, {hidden.size(0)});
+  if (bias.defined()) {
+    check_same_dtype(kName, hidden, bias);
+    check_shape(kName, "bias", bias, {weight.size(0)});
+  }
+  const Tensor dense_targets = contiguous(targets);
+  check_targets(dense_targets, weight.size(0));
+  CrossEntropyResult result;
+  result.losses = Tensor({hidden.size(0)}, hidden.dtype(), hidden.device());
+  if (row_weights.defined()) {
+    check_same_dtype(kName, hidden, row_weights);
+    check_shape(kName, "row_weights", row_weights, {hidden.size(0)});
+    result.hidden = Tensor(hidden.shape(), hidden.dtype(), hidden.device());
+    result.weight = Tensor(weight.shape(), weight.dtype(), weight.device());
+    if (bias.defined()) result.bias = Tensor(bias.shape(), bias.dtype(), bias.device());
+  }
+  const auto dense = [](const Tensor& x) { return x.defined() ? contiguous(x) : x; };
+  backend(hidden.device())
+      .linear_cross_entropy(contiguous(hidden), contiguous(weight), dense(bias), dense_targets,
+                            dense(row_weights), result);
+  return result;
+}
+
+void adamw_step(std::span<const AdamWSlot> slots, const AdamWOptions& options) {
+  if (options.step < 1) fail("adamw_step: step {} counts from 1", options.step);
+  if (slots.empty()) return;
+  for (const AdamWSlot& slot : slots) {
+    check_real("adamw_step", "parameter", slot.parameter);
+    for (const Tensor* tensor : {&slot.parameter, &slot.gradient, &slot.first_moment, &slot.second_moment}) {
+      check_same_dtype("adamw_step", slot.parameter, *tensor);
+      check_shape("adamw_step", "gradient and moments", *tensor, slot.parameter.shape());
+      if (!tensor->is_contiguous()) fail("adamw_step: parameter, gradient and moments must be dense");
+    }
+  }
+  backend(slots[0].parameter.device()).adamw(slots, options);
+}
+
+}  // namespace haze

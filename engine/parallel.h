@@ -1,0 +1,74 @@
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+#include <exception>
+
+#include <omp.h>
+
+namespace haze {
+
+/// Number of threads that kernels use; at the start, as many as the process may run on (OMP_NUM_THREADS is
+/// honoured).
+int threads();
+/// Throws Error where count is not in 1..1024.
+void set_threads(int count);
+
+/// Keeps the first exception of a parallel region, which it must not leave by itself.
+class ExceptionKeeper {
+ public:
+  template <typename F>
+  void run(F&& f) {
+    try {
+      f();
+    } catch (...) {
+#pragma omp critical(haze_exception)
+      if (!thrown_) thrown_ = std::current_exception();
+    }
+  }
+  void rethrow() const {
+    if (thrown_) std::rethrow_exception(thrown_);
+  }
+
+ private:
+  std::exception_ptr thrown_;
+};
+
+/// Calls body(first, last) for [0, count) cut in pieces of `grain`, on the engine's threads. The cut depends
+/// on `count` and `grain` alone, so a body whose result depends on its piece only gives the same bits for
+/// every number of threads. The body must not throw.
+template <typename Body>
+void parallel_for(int64_t count, int64_t grain, Body&& body) {
+  if (count <= 0) return;
+  grain = std::max<int64_t>(grain, 1);
+  const int64_t pieces = (count + grain - 1) / grain;
+  if (pieces == 1 || threads() == 1 || omp_in_parallel()) {
+    for (int64_t piece = 0; piece < pieces; ++piece)
+      body(piece * grain, std::min(count, (piece + 1) * grain));
+    return;
+  }
+  ExceptionKeeper keeper;
+#pragma omp parallel for schedule(static) num_threads(threads())
+  for (int64_t piece = 0; piece < pieces; ++piece) {
+    keeper.run([&] { body(piece * grain, std::min(count, (piece + 1) * grain)); });
+  }
+  keeper.rethrow();
+}
+
+/// As parallel_for, for pieces of uneven cost: a thread takes the next piece when it is free. Where they are
+/// not `worth_sharing`, the calling thread does them all.
+template <typename Body>
+void parallel_for_uneven(int64_t pieces, bool worth_sharing, Body&& body) {
+  if (pieces <= 1 || !worth_sharing || threads() == 1 || omp_in_parallel()) {
+    for (int64_t piece = 0; piece < pieces; ++piece) body(piece);
+    return;
+  }
+  ExceptionKeeper keeper;
+#pragma omp parallel for schedule(dynamic) num_threads(threads())
+  for (int64_t piece = 0; piece < pieces; ++piece) {
+    keeper.run([&] { body(piece); });
+  }
+  keeper.rethrow();
+}
+
+}  // namespace haze

@@ -1,0 +1,327 @@
+#include "haze/nn/checkpoint.h"
+
+#include <algorithm>
+#include <charconv>
+#include <map>
+#include <set>
+#include <tuple>
+
+#include <nlohmann/json.hpp>
+
+#include "haze/nn/file_io.h"
+#include "haze/nn/safetensors.h"
+
+namespace haze {
+namespace {
+
+namespace fs = std::filesystem;
+using Json = nlohmann::json;
+
+constexpr const char* kModelFile = "model.safetensors";
+constexpr const char* kOptimizerFile = "optimizer.safetensors";
+constexpr const char* kEmaFile = "ema.safetensors";
+constexpr const char* kManifestFile = "manifest.json";
+constexpr const char* kLatestFile = "latest";
+constexpr std::string_view kStepPrefix = "step-";
+constexpr std::string_view kReplacedMark = ".replaced-";
+
+/// What is known of a checkpoint from the name of its folder.
+struct FolderName {
+  int64_t step = 0;
+  int64_t replaced = 0;  // 0: in its place; n: set aside as the n-th, while another takes its place
+};
+
+std::string to_string(const FolderName& name) {
+  std::string text = fmt::format("{}{:06}", kStepPrefix, name.step);
+  if (name.replaced > 0) text += fmt::format("{}{}", kReplacedMark, name.replaced);
+  return text;
+}
+
+std::optional<FolderName> parse_folder_name(std::string_view text) {
+  if (!text.starts_with(kStepPrefix)) return {};
+  FolderName name;
+  const char* end = text.data() + text.size();
+  auto [rest, error] = std::from_chars(text.data() + kStepPrefix.size(), end, name.step);
+  if (error != std::errc()) return {};
+  const std::string_view tail(rest, static_cast<size_t>(end - rest));
+  if (tail.starts_with(kReplacedMark)) {
+    std::from_chars(rest + kReplacedMark.size(), end, name.replaced);
+  }
+  if (to_string(name) != text) return {};
+  return name;
+}
+
+/// The file names in a folder; none where it cannot be read.
+std::vector<std::string> names_in(const fs::path& folder) {
+  std::vector<std::string> names;
+  std::error_code error;
+  for (fs::directory_iterator entry(folder, error), end; !error && entry != end; entry.increment(error)) {
+    names.push_back(entry->path().filename().string());
+  }
+  return names;
+}
+
+std::vector<FolderName> checkpoints_in(const fs::path& run_folder) {
+  std::vector<FolderName> found;
+  for (const auto& text : names_in(run_folder)) {
+    if (const auto name = parse_folder_name(text)) found.push_back(*name);
+  }
+  return found;
+}
+
+/// Removes a folder so that no moment shows a half-removed one under its name. What cannot be removed now is
+/// tried again at the next save.
+void remove_folder(const fs::path& folder) {
+  const fs::path doomed = unfinished_name(folder);
+  std::error_code ignored;
+  fs::rename(folder, doomed, ignored);
+  fs::remove_all(doomed, ignored);
+}
+
+void remove_unfinished(const fs::path& run_folder) {
+  std::error_code ignored;
+  for (const auto& name : names_in(run_folder)) {
+    if (is_unfinished_name(name)) fs::remove_all(run_folder / name, ignored);
+  }
+}
+
+/// A folder on its way to becoming a checkpoint; removed again unless it is published.
+class UnfinishedFolder {
+ public:
+  explicit UnfinishedFolder(const fs::path& final_path) : path_(unfinished_name(final_path)) {
+    std::error_code error;
+    fs::create_directory(path_, error);
+    if (error) fail("cannot make {}: {}", path_.string(), error.message());
+  }
+  ~UnfinishedFolder() {
+    std::error_code ignored;
+    fs::remove_all(path_, ignored);
+  }
+  UnfinishedFolder(const UnfinishedFolder&) = delete;
+  UnfinishedFolder& operator=(const UnfinishedFolder&) = delete;
+
+  /// Writes one file by `write(FileWriter&)` and notes it for the manifest.
+  template <typename Write>
+  void add(const std::string& name, Write write) {
+    FileWriter file(path_ / name);
+    write(file);
+    file.finish();
+    files_[name] = {{"bytes", file.bytes()}, {"crc32", fmt::format("{:08x}", file.checksum())}};
+  }
+
+  /// Writes the manifest and waits until all is on the disk.
+  void complete(int64_t step) {
+    const Json manifest = {{"format", 1}, {"step", step}, {"files", files_}};
+    FileWriter file(path_ / kManifestFile);
+    file.append(manifest.dump(2) + "\n");
+    file.finish();
+    sync_folder(path_);
+  }
+
+  const fs::path& path() const { return path_; }
+
+ private:
+  fs::path path_;
+  Json files_ = Json::object();
+};
+
+void check_text_names(const Checkpoint& checkpoint) {
+  std::set<std::string> taken = {kModelFile, kOptimizerFile, kEmaFile, kManifestFile};
+  for (const auto& [name, contents] : checkpoint.texts) {
+    if (name.empty() || name.front() == '.' || name.find('/') != std::string::npos) {
+      fail("checkpoint: a part cannot have the file name \"{}\"", name);
+    }
+    if (!taken.insert(name).second) fail("checkpoint: two parts have the file name {}", name);
+  }
+}
+
+void write_parts(UnfinishedFolder& folder, const Checkpoint& checkpoint) {
+  const auto add_tensors = [&](const char* name, const NamedTensors& tensors) {
+    folder.add(name, [&](FileWriter& file) {
+      write_safetensors(file, tensors, {{"format", "haze"}, {"step", std::to_string(checkpoint.step)}});
+    });
+  };
+  add_tensors(kModelFile, checkpoint.model);
+  add_tensors(kOptimizerFile, checkpoint.optimizer);
+  if (!checkpoint.ema.empty()) add_tensors(kEmaFile, checkpoint.ema);
+  for (const auto& [name, contents] : checkpoint.texts) {
+    folder.add(name, [&text = contents](FileWriter& file) { file.append(text); });
+  }
+  folder.complete(checkpoint.step);
+}
+
+/// Gives a whole folder its final name. A checkpoint that has this name is first set aside under one that
+/// find_latest_checkpoint() knows too.
+void publish(const fs::path& folder, const fs::path& run_folder, int64_t step) {
+  const fs::path target = run_folder / to_string(FolderName{step, 0});
+  if (!fs::exists(fs::symlink_status(target))) return rename_durably(folder, target);
+  FolderName aside{step, 1};
+  while (fs::exists(fs::symlink_status(run_folder / to_string(aside)))) ++aside.replaced;
+  rename_durably(target, run_folder / to_string(aside));
+  try {
+    rename_durably(folder, target);
+  } catch (const Error&) {
+    rename_durably(run_folder / to_string(aside), target);
+    throw;
+  }
+}
+
+void write_latest(const fs::path& run_folder, int64_t step) {
+  const fs::path path = run_folder / kLatestFile;
+  FileWriter file(unfinished_name(path));
+  file.append(to_string(FolderName{step, 0}) + "\n");
+  file.finish_as(path);
+}
+
+std::optional<FolderName> read_latest(const fs::path& run_folder) {
+  try {
+    std::string text = read_whole_file(run_folder / kLatestFile);
+    if (text.ends_with('\n')) text.pop_back();
+    return parse_folder_name(text);
+  } catch (const Error&) {
+    return {};
+  }
+}
+
+void remove_old(const fs::path& run_folder, int64_t step, int keep) {
+  std::vector<FolderName> checkpoints = checkpoints_in(run_folder);
+  std::sort(checkpoints.begin(), checkpoints.end(),
+            [](const FolderName& a, const FolderName& b) { return a.step > b.step; });
+  int kept = 0;
+  for (const FolderName& name : checkpoints) {
+    const bool wanted = name.replaced == 0 && name.step <= step && kept < keep;
+    if (wanted) {
+      ++kept;
+    } else {
+      remove_folder(run_folder / to_string(name));
+    }
+  }
+}
+
+struct Manifest {
+  struct File {
+    uint64_t bytes;
+    std::string crc32;
+  };
+  int64_t step = 0;
+  std::map<std::string, File> files;
+};
+
+Manifest read_manifest(const fs::path& folder) {
+  const fs::path path = folder / kManifestFile;
+  const std::string text = read_whole_file(path);
+  Manifest manifest;
+  try {
+    const Json json = Json::parse(text);
+    if (const int format = json.at("format"); format != 1) {
+      fail("{}: checkpoints of format {} are not known here", path.string(), format);
+    }
+    manifest.step = json.at("step");
+    for (const auto& [name, file] : json.at("files").items()) {
+      if (name.find('/') != std::string::npos) fail("{}: {} is not a file name", path.string(), name);
+      manifest.files[name] = {file.at("bytes"), file.at("crc32")};
+    }
+  } catch (const Json::exception&) {
+    fail("{} is damaged: it does not list a checkpoint's files", path.string());
+  }
+  for (const char* name : {kModelFile, kOptimizerFile}) {
+    if (!manifest.files.contains(name)) fail("{} is damaged: it does not list {}", path.string(), name);
+  }
+  return manifest;
+}
+
+uint32_t checksum_of(const FileReader& file) {
+  std::vector<char> buffer(1 << 20);
+  uint32_t checksum = 0;
+  for (uint64_t done = 0; done < file.bytes();) {
+    const size_t count = std::min<uint64_t>(buffer.size(), file.bytes() - done);
+    file.read_at(done, buffer.data(), count);
+    checksum = crc32(buffer.data(), count, checksum);
+    done += count;
+  }
+  return checksum;
+}
+
+/// The manifest, once every file it lists has been found to be what was written.
+Manifest check_folder(const fs::path& folder) {
+  Manifest manifest = read_manifest(folder);
+  for (const auto& [name, expected] : manifest.files) {
+    const FileReader file(folder / name);
+    if (file.bytes() != expected.bytes) {
+      fail("{} is damaged: it has {} bytes, not {}", file.path().string(), file.bytes(), expected.bytes);
+    }
+    if (fmt::format("{:08x}", checksum_of(file)) != expected.crc32) {
+      fail("{} is damaged: its checksum is not that of what was written", file.path().string());
+    }
+  }
+  return manifest;
+}
+
+}  // namespace
+
+const std::string& Checkpoint::text(std::string_view file_name) const {
+  const auto found =
+      std::find_if(texts.begin(), texts.end(), [&](const auto& text) { return text.first == file_name; });
+  if (found == texts.end()) fail("the checkpoint of step {} has no {}", step, file_name);
+  return found->second;
+}
+
+fs::path save_checkpoint(const fs::path& run_folder, const Checkpoint& checkpoint, int keep) {
+  if (checkpoint.step < 0) fail("checkpoint: the step is negative: {}", checkpoint.step);
+  if (keep < 1) fail("checkpoint: at least 1 must be kept, not {}", keep);
+  check_text_names(checkpoint);
+  std::error_code error;
+  fs::create_directories(run_folder, error);
+  if (error) fail("cannot make the folder {}: {}", run_folder.string(), error.message());
+  remove_unfinished(run_folder);
+
+  const fs::path path = run_folder / to_string(FolderName{checkpoint.step, 0});
+  {
+    UnfinishedFolder folder(path);
+    write_parts(folder, checkpoint);
+    publish(folder.path(), run_folder, checkpoint.step);
+  }
+  write_latest(run_folder, checkpoint.step);
+  remove_old(run_folder, checkpoint.step, keep);
+  return path;
+}
+
+std::optional<fs::path> find_latest_checkpoint(const fs::path& run_folder) {
+  const std::optional<FolderName> latest = read_latest(run_folder);
+  std::vector<FolderName> checkpoints = checkpoints_in(run_folder);
+  const auto rank = [&](const FolderName& name) {
+    const bool is_latest = latest && name.step == latest->step;
+    return std::tuple(!is_latest, -name.step, name.replaced);
+  };
+  std::sort(checkpoints.begin(), checkpoints.end(),
+            [&](const FolderName& a, const FolderName& b) { return rank(a) < rank(b); });
+  for (const FolderName& name : checkpoints) {
+    const fs::path folder = run_folder / to_string(name);
+    try {
+      check_folder(folder);
+      return folder;
+    } catch (const Error&) {
+      continue;  // an older whole one is better than a damaged one
+    }
+  }
+  return {};
+}
+
+Checkpoint read_checkpoint(const fs::path& folder) {
+  const Manifest manifest = check_folder(folder);
+  Checkpoint checkpoint{.step = manifest.step, .model = {}, .optimizer = {}, .ema = {}, .texts = {}};
+  for (const auto& [name, file] : manifest.files) {
+    if (name == kModelFile) {
+      checkpoint.model = read_safetensors(folder / name).tensors;
+    } else if (name == kOptimizerFile) {
+      checkpoint.optimizer = read_safetensors(folder / name).tensors;
+    } else if (name == kEmaFile) {
+      checkpoint.ema = read_safetensors(folder / name).tensors;
+    } else {
+      checkpoint.texts.emplace_back(name, read_whole_file(folder / name));
+    }
+  }
+  return checkpoint;
+}
+
+}  // namespace haze

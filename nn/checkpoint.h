@@ -1,0 +1,46 @@
+#pragma once
+
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "haze/nn/named_tensors.h"
+
+namespace haze {
+
+/// Everything from which a run goes on as if it had never stopped. On the disk it is a folder, "step-000500",
+/// of model.safetensors, optimizer.safetensors, ema.safetensors (where there are averages), the texts, and
+/// manifest.json, which holds the size and the CRC-32 of each of the others.
+struct Checkpoint {
+  int64_t step = 0;  // >= 0
+  NamedTensors model;
+  NamedTensors optimizer;
+  NamedTensors ema;
+  std::vector<std::pair<std::string, std::string>> texts;  // file name, contents; such as "config.toml"
+
+  /// Contents of a text. Throws Error where there is none of this name.
+  const std::string& text(std::string_view file_name) const;
+};
+
+/// Writes a checkpoint into `run_folder`, which is made where there is none, and returns its folder. Only one
+/// process at a time may save to a run folder. Through crashes and power cuts, at every moment
+/// find_latest_checkpoint() finds a whole checkpoint, the one before or the new one: it is written to a
+/// folder of another name, synced, renamed, and then named in the file `latest`. A checkpoint of the same
+/// step is replaced. Once that is done, these are removed: all but the newest `keep` checkpoints (>= 1);
+/// checkpoints of later steps, which belong to a run that has been abandoned; and what earlier crashes left
+/// unfinished. Throws Error where the system refuses (the checkpoint before stays whole), or where a text's
+/// name is a path, begins with a dot, occurs twice or is taken.
+std::filesystem::path save_checkpoint(const std::filesystem::path& run_folder, const Checkpoint& checkpoint,
+                                      int keep = 2);
+
+/// The folder of the checkpoint saved last, or, where it is damaged, the whole one of the latest step; none
+/// where there is no whole checkpoint.
+std::optional<std::filesystem::path> find_latest_checkpoint(const std::filesystem::path& run_folder);
+
+/// Reads a checkpoint's folder. Throws Error, in one sentence, where a part is missing or is not, byte for
+/// byte, what was written.
+Checkpoint read_checkpoint(const std::filesystem::path& folder);
+
+}  // namespace haze

@@ -1,0 +1,47 @@
+#pragma once
+
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "haze/autograd/ops.h"
+
+namespace haze {
+
+/// A parameter and its full name, such as "blocks.3.attention.qkv.weight".
+struct NamedParameter {
+  std::string name;
+  Variable* variable;
+};
+
+/// A part of a network that owns parameters and other modules. A module stays where it was made: it is
+/// neither copied nor moved, since its parent knows it by address.
+class Module {
+ public:
+  Module() = default;
+  virtual ~Module() = default;
+  Module(const Module&) = delete;
+  Module& operator=(const Module&) = delete;
+
+  /// All parameters below this module, in the order of registration, depth first.
+  std::vector<NamedParameter> parameters();
+  /// Number of elements of all parameters.
+  int64_t parameter_count();
+  void clear_gradients();
+  /// Converts every parameter (float64 for gradient checks). Forgets gradients.
+  void to(Dtype dtype);
+
+ protected:
+  /// Registers `parameter`, a member of the derived class, with its first value.
+  void add_parameter(std::string name, Variable& parameter, Tensor value);
+  /// Registers `child`, a member of the derived class.
+  void add_module(std::string name, Module& child);
+
+ private:
+  void collect(const std::string& prefix, std::vector<NamedParameter>& result);
+
+  std::vector<std::pair<std::string, Variable*>> parameters_;
+  std::vector<std::pair<std::string, Module*>> children_;
+};
+
+}  // namespace haze

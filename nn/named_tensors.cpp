@@ -1,0 +1,74 @@
+#include "haze/nn/named_tensors.h"
+
+#include <algorithm>
+#include <unordered_map>
+#include <unordered_set>
+
+#include <fmt/ranges.h>
+
+namespace haze {
+namespace {
+
+std::string listed(std::vector<std::string> names) {
+  constexpr size_t kShown = 10;
+  if (names.size() <= kShown) return fmt::format("{}", fmt::join(names, ", "));
+  const size_t rest = names.size() - kShown;
+  names.resize(kShown);
+  return fmt::format("{} and {} more", fmt::join(names, ", "), rest);
+}
+
+bool fits(const Tensor& target, const Tensor& source) {
+  const bool convertible = is_floating(target.dtype()) && is_floating(source.dtype());
+  return target.shape() == source.shape() && (target.dtype() == source.dtype() || convertible);
+}
+
+std::string misfit(const NamedTensor& target, const Tensor& source) {
+  return fmt::format("{} ({} {}, not {} {})", target.name, name(source.dtype()), source.shape().to_string(),
+                     name(target.tensor.dtype()), target.tensor.shape().to_string());
+}
+
+}  // namespace
+
+NamedTensors parameter_tensors(Module& module) {
+  NamedTensors tensors;
+  for (const auto& [name, variable] : module.parameters()) tensors.push_back({name, variable->value()});
+  return tensors;
+}
+
+NameDifference copy_by_name(const NamedTensors& targets, const NamedTensors& sources, bool strict,
+                            std::string_view source_name) {
+  std::unordered_map<std::string_view, const Tensor*> source_of;
+  for (const auto& source : sources) source_of.emplace(source.name, &source.tensor);
+
+  NameDifference difference;
+  std::vector<std::string> misfits;
+  std::unordered_set<std::string_view> wanted;
+  for (const auto& target : targets) {
+    wanted.insert(target.name);
+    const auto found = source_of.find(target.name);
+    if (found == source_of.end()) {
+      difference.missing.push_back(target.name);
+    } else if (!fits(target.tensor, *found->second)) {
+      misfits.push_back(misfit(target, *found->second));
+    }
+  }
+  for (const auto& source : sources) {
+    if (!wanted.contains(source.name)) difference.unexpected.push_back(source.name);
+  }
+
+  std::vector<std::string> complaints;
+  if (strict && !difference.missing.empty()) complaints.push_back("it lacks " + listed(difference.missing));
+  if (strict && !difference.unexpected.empty()) {
+    complaints.push_back("nothing takes its " + listed(difference.unexpected));
+  }
+  if (!misfits.empty()) complaints.push_back("it has other shapes or types of " + listed(misfits));
+  if (!complaints.empty()) fail("{} does not fit: {}", source_name, fmt::join(complaints, "; "));
+
+  for (const auto& target : targets) {
+    const auto found = source_of.find(target.name);
+    if (found != source_of.end()) copy_into(target.tensor, *found->second);
+  }
+  return difference;
+}
+
+}  // namespace haze

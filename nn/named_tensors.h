@@ -1,0 +1,35 @@
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "haze/nn/module.h"
+
+namespace haze {
+
+/// A tensor and the name that it has in a file.
+struct NamedTensor {
+  std::string name;
+  Tensor tensor;
+};
+
+using NamedTensors = std::vector<NamedTensor>;
+
+/// The parameters' values in the module's order. They share the parameters' storage.
+NamedTensors parameter_tensors(Module& module);
+
+/// Names that two sets of tensors do not have in common.
+struct NameDifference {
+  std::vector<std::string> missing;     // targets without a source
+  std::vector<std::string> unexpected;  // sources without a target
+};
+
+/// Copies every source into the storage of the target of the same name and returns the names left over; where
+/// `strict`, a name left over is an error. Shapes must be equal, and so must dtypes, but that one floating
+/// dtype is converted to another. Throws one Error that lists everything that does not fit, begins with
+/// `source_name`, and is thrown before any target has changed.
+NameDifference copy_by_name(const NamedTensors& targets, const NamedTensors& sources, bool strict,
+                            std::string_view source_name);
+
+}  // namespace haze

@@ -1,0 +1,60 @@
+#include "haze/nn/positions.h"
+
+#include <cmath>
+
+namespace haze {
+
+PositionKind position_kind(std::string_view name) {
+  if (name == "learned") return PositionKind::learned;
+  if (name == "sinusoidal") return PositionKind::sinusoidal;
+  if (name == "rotary") return PositionKind::rotary;
+  fail("positions: '{}' is not learned, sinusoidal or rotary", name);
+}
+
+Tensor sinusoidal_embedding(const Tensor& values, int64_t width, double max_period) {
+  const int64_t half = width / 2, count = values.elements();
+  const std::vector<double> x = values.to_vector<double>();
+  Tensor result = zeros({count, width}, values.dtype());
+  dispatch_real(values.dtype(), [&](auto tag) {
+    using T = decltype(tag);
+    T* out = result.data<T>();
+    for (int64_t i = 0; i < half; ++i) {
+      const double frequency = std::pow(max_period, -static_cast<double>(i) / static_cast<double>(half));
+      for (int64_t r = 0; r < count; ++r) {
+        out[r * width + i] = static_cast<T>(std::cos(x[r] * frequency));
+        out[r * width + half + i] = static_cast<T>(std::sin(x[r] * frequency));
+      }
+    }
+  });
+  return result;
+}
+
+RotaryTable rotary_table(const Tensor& positions, int64_t head_size, Dtype dtype, double base) {
+  if (head_size % 2 != 0) fail("rotary positions need an even head size, got {}", head_size);
+  const Tensor angles = sinusoidal_embedding(cast(positions, Dtype::float64), head_size, base);
+  const int64_t half = head_size / 2;
+  return {cast(unsqueeze(slice(angles, 1, 0, half), 1), dtype),
+          cast(unsqueeze(slice(angles, 1, half, head_size), 1), dtype)};
+}
+
+Variable apply_rotary(const Variable& x, const RotaryTable& table) {
+  const int64_t half = x.size(-1) / 2;
+  const Variable first = slice(x, -1, 0, half), second = slice(x, -1, half, 2 * half);
+  return concat({first * Variable(table.cosine) - second * Variable(table.sine),
+                 second * Variable(table.cosine) + first * Variable(table.sine)},
+                -1);
+}
+
+TimeEmbedding::TimeEmbedding(int64_t width, Generator& generator)
+    : first_(kFrequencies, width, generator), second_(width, width, generator) {
+  add_module("first", first_);
+  add_module("second", second_);
+}
+
+Variable TimeEmbedding::forward(const Tensor& t) const {
+  const Tensor frequencies = sinusoidal_embedding(scale_shift(t, 1000, 0), kFrequencies);
+  const Tensor matched = cast(frequencies, first_.weight().dtype());
+  return second_.forward(first_.forward(matched, Activation::silu));
+}
+
+}  // namespace haze

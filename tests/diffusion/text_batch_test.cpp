@@ -1,0 +1,142 @@
+#include "haze/diffusion/text_batch.h"
+
+#include <cmath>
+#include <vector>
+
+#include <doctest/doctest.h>
+
+#include "engine/statistics.h"
+
+namespace haze {
+namespace {
+
+constexpr int32_t kMask = 9;
+
+TextBatch ragged_batch() {
+  const std::vector<std::vector<int32_t>> texts = {{1, 2, 3, 4, 5}, {6}, {7, 8, 0, 9}};
+  return TextBatch::of(texts);
+}
+
+// What every masked batch owes to the batch it was made from.
+void check_consistent(const TextBatch& x_0, const MaskedBatch& masked) {
+  const std::vector<int32_t> before = x_0.ids.to_vector<int32_t>(), after = masked.x_t.to_vector<int32_t>(),
+                             rows = masked.masked.to_vector<int32_t>(),
+                             targets = masked.targets.to_vector<int32_t>(),
+                             index = x_0.sequences.index.to_vector<int32_t>();
+  REQUIRE(after.size() == before.size());
+  REQUIRE(targets.size() == rows.size());
+  std::vector<int64_t> counts(static_cast<size_t>(x_0.sequences.count));
+  size_t next = 0;
+  for (size_t row = 0; row < before.size(); ++row) {
+    if (next < rows.size() && rows[next] == static_cast<int32_t>(row)) {
+      REQUIRE(after[row] == kMask);
+      REQUIRE(targets[next] == before[row]);
+      ++counts[static_cast<size_t>(index[row])];
+      ++next;
+    } else {
+      REQUIRE(after[row] == before[row]);
+    }
+  }
+  REQUIRE(next == rows.size());
+  REQUIRE(masked.masked_counts == counts);
+}
+
+// Which places of sequence `sequence` are masked, as bits.
+unsigned subset_of(const TextBatch& x_0, const MaskedBatch& masked, int32_t sequence) {
+  const int32_t* index = x_0.sequences.index.data<int32_t>();
+  const int32_t* positions = x_0.sequences.positions.data<int32_t>();
+  unsigned subset = 0;
+  for (int32_t row : masked.masked.to_vector<int32_t>()) {
+    if (index[row] == sequence) subset |= 1u << positions[row];
+  }
+  return subset;
+}
+
+}  // namespace
+
+TEST_CASE("mask_tokens masks each token by itself: counts are binomial and so is every subset (99.9 %)") {
+  const TextBatch x_0 = ragged_batch();
+  const std::vector<double> probabilities = {0.4, 0.25, 0.7};
+  const std::vector<int> lengths = {5, 1, 4};
+  constexpr int kDraws = 20000;
+  Generator generator(1);
+  std::vector<std::vector<int64_t>> counts, subsets;
+  for (int length : lengths) {
+    counts.emplace_back(length + 1);
+    subsets.emplace_back(1u << length);
+  }
+  for (int draw = 0; draw < kDraws; ++draw) {
+    const MaskedBatch masked = mask_tokens(x_0, probabilities, kMask, generator);
+    if (draw < 200) check_consistent(x_0, masked);
+    for (size_t i = 0; i < lengths.size(); ++i) {
+      ++counts[i][static_cast<size_t>(masked.masked_counts[i])];
+      ++subsets[i][subset_of(x_0, masked, static_cast<int32_t>(i))];
+    }
+  }
+  for (size_t i = 0; i < lengths.size(); ++i) {
+    std::vector<double> binomial(counts[i].size()), of_subsets;
+    for (unsigned subset = 0; subset < subsets[i].size(); ++subset) {
+      const int k = __builtin_popcount(subset);
+      const double p =
+          std::pow(probabilities[i], k) * std::pow(1 - probabilities[i], lengths[i] - k) * kDraws;
+      of_subsets.push_back(p);
+      binomial[static_cast<size_t>(k)] += p;
+    }
+    CHECK(test::chi_squared(counts[i], binomial) < test::chi_squared_limit(binomial.size() - 1));
+    CHECK(test::chi_squared(subsets[i], of_subsets) < test::chi_squared_limit(of_subsets.size() - 1));
+  }
+}
+
+TEST_CASE("mask_tokens masks everything at probability 1 and nothing at 0") {
+  const TextBatch x_0 = ragged_batch();
+  Generator generator(2);
+  for (int draw = 0; draw < 100; ++draw) {
+    const MaskedBatch masked = mask_tokens(x_0, std::vector<double>{1, 0, 1}, kMask, generator);
+    check_consistent(x_0, masked);
+    CHECK(masked.masked_counts == std::vector<int64_t>{5, 0, 4});
+  }
+}
+
+TEST_CASE("mask_exactly masks as many as asked, every choice equally likely (chi-squared, 99.9 %)") {
+  const TextBatch x_0 = ragged_batch();
+  constexpr int kDraws = 12000;
+  Generator generator(3);
+  std::vector<int64_t> pairs(1u << 5), triples(1u << 4);
+  for (int draw = 0; draw < kDraws; ++draw) {
+    const MaskedBatch masked = mask_exactly(x_0, std::vector<int64_t>{2, 1, 3}, kMask, generator);
+    if (draw < 200) check_consistent(x_0, masked);
+    REQUIRE(masked.masked_counts == std::vector<int64_t>{2, 1, 3});
+    ++pairs[subset_of(x_0, masked, 0)];
+    ++triples[subset_of(x_0, masked, 2)];
+  }
+  const auto check_even = [](const std::vector<int64_t>& subsets, int k, double choices) {
+    std::vector<int64_t> counts;
+    for (unsigned subset = 0; subset < subsets.size(); ++subset) {
+      if (__builtin_popcount(subset) == k) counts.push_back(subsets[subset]);
+    }
+    REQUIRE(static_cast<double>(counts.size()) == choices);
+    CHECK(test::chi_squared(counts, std::vector<double>(counts.size(), kDraws / choices)) <
+          test::chi_squared_limit(counts.size() - 1));
+  };
+  check_even(pairs, 2, 10);
+  check_even(triples, 3, 4);
+}
+
+TEST_CASE("mask_exactly takes 0 and all") {
+  const TextBatch x_0 = ragged_batch();
+  Generator generator(4);
+  const MaskedBatch masked = mask_exactly(x_0, std::vector<int64_t>{0, 1, 4}, kMask, generator);
+  check_consistent(x_0, masked);
+  CHECK(masked.masked.to_vector<int32_t>() == std::vector<int32_t>{5, 6, 7, 8, 9});
+}
+
+TEST_CASE("batches of texts say what is wrong") {
+  CHECK_THROWS_WITH_AS(TextBatch::of(std::vector<std::vector<int32_t>>{}), "TextBatch: no sequences", Error);
+  CHECK_THROWS_WITH_AS(TextBatch::of(std::vector<std::vector<int32_t>>{{1}, {}}),
+                       "TextBatch: sequence 1 is empty", Error);
+  Generator generator(5);
+  CHECK_THROWS_WITH_AS(mask_exactly(ragged_batch(), std::vector<int64_t>{2, 2, 2}, kMask, generator),
+                       "mask_exactly: 2 of the 1 tokens of sequence 1", Error);
+}
+
+}  // namespace haze

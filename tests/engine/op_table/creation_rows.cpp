@@ -1,0 +1,319 @@
+#include "engine/op_table/reference.h"
+#include "engine/op_table/table.h"
+
+// Creation and random numbers, views, copies.
+namespace haze::test {
+namespace {
+
+constexpr RandomPosition kPosition{0x123456789abcdefu, 7, (uint64_t{1} << 32) - 1};
+
+// An input that gives an operation without inputs its shape.
+std::vector<Case> shapes_only() {
+  std::vector<Case> cases;
+  for (const Shape& shape : common_shapes()) cases.push_back({{shape}});
+  return cases;
+}
+
+Row shaped(const std::string& name, const std::vector<Dtype>& dtypes,
+           std::function<Tensor(const Shape&, Dtype)> apply,
+           std::function<Array(const Shape&, Dtype)> wanted) {
+  Row row{.name = name, .function = name, .dtypes = dtypes, .cases = shapes_only()};
+  row.apply = [apply](const Tensors& in, Dtype dtype) { return Tensors{apply(in[0].shape(), dtype)}; };
+  row.reference = [wanted](const Arrays& in, Dtype dtype) { return Arrays{wanted(in[0].shape, dtype)}; };
+  row.layouts = {Layout::dense};
+  row.optional_inputs = {0};
+  return row;
+}
+
+Generator generator_at(RandomPosition position) {
+  return Generator(Generator::State{position.seed, position.stream, position.counter});
+}
+
+// An operation of one tensor of any dtype, whose elements it does not change.
+Row moved(const std::string& name, const std::string& function, const std::vector<Shape>& shapes,
+          std::function<Tensor(const Tensor&)> apply, std::function<Array(const Array&)> wanted) {
+  Row row{.name = name, .function = function, .dtypes = kAllDtypes};
+  for (const Shape& shape : shapes) row.cases.push_back({{shape, 0, 200}});
+  row.apply = [apply](const Tensors& in, Dtype) { return Tensors{apply(in[0])}; };
+  row.reference = [wanted](const Arrays& in, Dtype) { return Arrays{wanted(in[0])}; };
+  return row;
+}
+
+Array reshaped(const Array& x, const Shape& shape) {
+  Array result = x;
+  result.shape = shape;
+  return result;
+}
+
+// target = source into every second element of a larger tensor, which is the result.
+Row copy_into_row() {
+  Row row{.name = "copy_into", .function = "copy_into", .dtypes = kAllDtypes};
+  for (const Shape& shape : {Shape{0}, Shape{1}, Shape{33}, Shape{3, 17}, Shape{2, 3, 5}, Shape{3, 30001}}) {
+    row.cases.push_back({{shape, 0, 200}});
+  }
+  const auto wide_shape = [](Shape shape) {
+    shape[shape.rank() - 1] *= 2;
+    return shape;
+  };
+  row.apply = [wide_shape](const Tensors& in, Dtype dtype) {
+    Tensor whole = zeros(wide_shape(in[0].shape()), dtype);
+    copy_into(slice(whole, -1, 0, whole.size(-1), 2), in[0]);
+    return Tensors{whole};
+  };
+  row.reference = [wide_shape](const Arrays& in, Dtype) {
+    Array result(wide_shape(in[0].shape));
+    for (size_t i = 0; i < in[0].values.size(); ++i) result.values[2 * i] = in[0].values[i];
+    return Arrays{result};
+  };
+  row.refused = {
+      {"a source that does not broadcast",
+       [] {
+         copy_into(zeros({2, 3}), zeros({2}));
+       }},
+      {"a source larger than the target",
+       [] {
+         copy_into(zeros({3}), zeros({2, 3}));
+       }},
+      {"an undefined target", [] { copy_into(Tensor(), zeros({2})); }},
+  };
+  // zeros() of an undefined shape has no last axis.
+  row.optional_inputs = {0};
+  return row;
+}
+
+Row copy_into_broadcast_row() {
+  Row row{.name = "copy_into broadcast, converted", .function = "copy_into", .dtypes = kAllDtypes};
+  row.cases = {{{{5}, 0, 200}}, {{{3, 1}, 0, 200}}, {{{}, 0, 200}}, {{{1, 1, 1}, 0, 200}}};
+  row.apply = [](const Tensors& in, Dtype) {
+    Tensor target({2, 3, 5}, Dtype::float64);
+    copy_into(target, in[0]);
+    return Tensors{target};
+  };
+  row.reference = [](const Arrays& in, Dtype) { return Arrays{reference::expand(in[0], {2, 3, 5})}; };
+  return row;
+}
+
+Row fill_row() {
+  Row row{.name = "fill", .function = "fill", .dtypes = kAllDtypes, .cases = shapes_only()};
+  row.apply = [](const Tensors& in, Dtype dtype) {
+    Tensor target(in[0].shape(), dtype);
+    fill(target, 3);
+    return Tensors{target};
+  };
+  row.reference = [](const Arrays& in, Dtype) { return Arrays{Array(in[0].shape, 3)}; };
+  row.layouts = {Layout::dense};
+  row.optional_inputs = {0};
+  row.refused = {{"an undefined target", [] { fill(Tensor(), 1); }}};
+  return row;
+}
+
+Row cast_row(Dtype to) {
+  Row row{.name = fmt::format("cast to {}", name(to)), .function = "cast", .dtypes = kAllDtypes};
+  const double low = to == Dtype::uint8 ? 0 : -100;
+  for (const Shape& shape : common_shapes()) row.cases.push_back({{shape, low, 200}});
+  row.apply = [to](const Tensors& in, Dtype) { return Tensors{cast(in[0], to)}; };
+  row.reference = [to](const Arrays& in, Dtype) {
+    return Arrays{reference::map(in[0], [to](double x) {
+      return reference::Number{is_floating(to) ? x : std::trunc(x), 0};
+    })};
+  };
+  return row;
+}
+
+Row cast_special_row(Dtype to) {
+  Row row{
+      .name = fmt::format("cast to {} of special numbers", name(to)), .function = "cast", .dtypes = kReal};
+  const double nan = std::nan(""), infinity = HUGE_VAL;
+  // 1 + 2^-8 and 1 + 3 2^-8 lie between two bfloat16: they go to the even one.
+  row.cases = {
+      {{{19}, 0, 0, {nan, infinity, -infinity, 0.0, -0.0, 1 + 0x1p-8, 1 + 0x1.8p-7, 0x1p-140, 1e30}}}};
+  row.apply = [to](const Tensors& in, Dtype) { return Tensors{cast(in[0], to)}; };
+  row.reference = [](const Arrays& in, Dtype) { return in; };
+  row.refuses_other_dtypes = false;
+  return row;
+}
+
+Row concat_row(int axis, const std::vector<Shape>& shapes, const Shape& whole) {
+  Row row{.name = fmt::format("concat axis {}", axis), .function = "concat", .dtypes = kAllDtypes};
+  row.cases.emplace_back();
+  for (const Shape& shape : shapes) row.cases.back().push_back({shape, 0, 200});
+  row.apply = [axis](const Tensors& in, Dtype) { return Tensors{concat(in, axis)}; };
+  row.reference = [axis, whole](const Arrays& in, Dtype) {
+    const int a = axis < 0 ? axis + whole.rank() : axis;
+    Array result(whole);
+    int64_t first = 0;
+    for (const Array& part : in) {
+      for (size_t i = 0; i < part.values.size(); ++i) {
+        Shape to = reference::index_of(static_cast<int64_t>(i), part.shape);
+        to[a] += first;
+        result.values[reference::number_of(to, whole)] = part.values[i];
+      }
+      first += part.shape[a];
+    }
+    return Arrays{result};
+  };
+  const std::vector<Tensor> none, mixed = {zeros({2}), zeros({2}, Dtype::float64)};
+  row.refused = {
+      {"no tensors", [none] { concat(none, 0); }},
+      {"two dtypes", [mixed] { concat(mixed, 0); }},
+      {"an axis outside", [] { concat(std::vector{zeros({2})}, 1); }},
+      {"other extents that differ",
+       [] {
+         concat(std::vector{zeros({2, 3}), zeros({2, 4})}, 0);
+       }},
+      {"ranks that differ",
+       [] {
+         concat(std::vector{zeros({2, 3}), zeros({2})}, 0);
+       }},
+  };
+  return row;
+}
+
+}  // namespace
+
+std::vector<Row> creation_rows() {
+  std::vector<Row> rows;
+  rows.push_back(shaped(
+      "full", kAllDtypes, [](const Shape& s, Dtype d) { return full(s, 3, d); },
+      [](const Shape& s, Dtype) { return Array(s, 3); }));
+  rows.push_back(shaped(
+      "zeros", kAllDtypes, [](const Shape& s, Dtype d) { return zeros(s, d); },
+      [](const Shape& s, Dtype) { return Array(s, 0); }));
+  rows.push_back(shaped(
+      "ones", kAllDtypes, [](const Shape& s, Dtype d) { return ones(s, d); },
+      [](const Shape& s, Dtype) { return Array(s, 1); }));
+  rows.push_back(shaped(
+      "arange", {Dtype::float32, Dtype::float64, Dtype::int32},
+      [](const Shape& s, Dtype d) { return arange(s.elements(), d); },
+      [](const Shape& s, Dtype) {
+        Array result({s.elements()});
+        for (size_t i = 0; i < result.values.size(); ++i) result.values[i] = static_cast<double>(i);
+        return result;
+      }));
+  rows.back().refuses_other_dtypes = false;
+  rows.back().refused = {{"a negative count", [] { arange(-1); }}};
+  const auto wide = [](Dtype dtype) { return dtype == Dtype::float64; };
+  rows.push_back(shaped(
+      "uniform", kReal,
+      [](const Shape& s, Dtype d) {
+        Generator generator = generator_at(kPosition);
+        return uniform(s, generator, -1.5, 2.5, d);
+      },
+      [wide](const Shape& s, Dtype d) { return reference::uniform(s, kPosition, -1.5, 2.5, wide(d)); }));
+  rows.push_back(shaped(
+      "normal", kReal,
+      [](const Shape& s, Dtype d) {
+        Generator generator = generator_at(kPosition);
+        return normal(s, generator, 0.25, 1.5, d);
+      },
+      [wide](const Shape& s, Dtype d) { return reference::normal(s, kPosition, 0.25, 1.5, wide(d)); }));
+  return rows;
+}
+
+std::vector<Row> view_rows() {
+  using reference::permute;
+  std::vector<Row> rows;
+  const std::vector<Shape> three = {{2, 3, 5}, {17, 1, 4}, {3, 0, 5}, {1, 1, 1}, {6, 63, 33}};
+  rows.push_back(moved(
+      "reshape", "reshape", {{4, 6}, {24}, {2, 3, 4}, {4, 3, 2, 1}},
+      [](const Tensor& x) {
+        return reshape(x, {3, -1});
+      },
+      [](const Array& x) {
+        return reshaped(x, {3, 8});
+      }));
+  rows.back().refused = {
+      {"too few elements", [] { reshape(zeros({4}), {3}); }},
+      {"no whole extent",
+       [] {
+         reshape(zeros({4}), {3, -1});
+       }},
+      {"two unknown extents",
+       [] {
+         reshape(zeros({4}), {-1, -1});
+       }},
+      {"a negative extent",
+       [] {
+         reshape(zeros({4}), {-2, -2});
+       }},
+  };
+  rows.push_back(moved(
+      "transpose", "transpose", three, [](const Tensor& x) { return transpose(x, 0, -1); },
+      [](const Array& x) {
+        return permute(x, {2, 1, 0});
+      }));
+  rows.back().refused = {{"an axis outside",
+                          [] {
+                            transpose(zeros({4, 3}), 0, 2);
+                          }},
+                         {"one axis", [] { transpose(zeros({4})); }}};
+  rows.push_back(moved(
+      "permute", "permute", three,
+      [](const Tensor& x) {
+        return haze::permute(x, {2, 0, -2});
+      },
+      [](const Array& x) {
+        return permute(x, {2, 0, 1});
+      }));
+  rows.back().refused = {{"an axis twice",
+                          [] {
+                            haze::permute(zeros({4, 3}), {0, 0});
+                          }},
+                         {"an axis outside",
+                          [] {
+                            haze::permute(zeros({4, 3}), {0, 2});
+                          }},
+                         {"too few axes", [] {
+                            haze::permute(zeros({4, 3}), {0});
+                          }}};
+  rows.push_back(moved(
+      "slice", "slice", {{5, 7}, {2, 3, 9}, {0, 7}}, [](const Tensor& x) { return slice(x, -1, 1, 6, 2); },
+      [](const Array& x) { return reference::slice(x, x.shape.rank() - 1, 1, 6, 2); }));
+  rows.back().refused = {{"past the end", [] { slice(zeros({4}), 0, 0, 5); }},
+                         {"before the start", [] { slice(zeros({4}), 0, -1, 2); }},
+                         {"last before first", [] { slice(zeros({4}), 0, 2, 1); }},
+                         {"a step of 0", [] { slice(zeros({4}), 0, 0, 2, 0); }},
+                         {"an axis outside", [] { slice(zeros({4}), 1, 0, 2); }}};
+  rows.push_back(moved(
+      "slice to nothing", "slice", {{5, 7}}, [](const Tensor& x) { return slice(x, 0, 5, 5); },
+      [](const Array& x) { return reference::slice(x, 0, 5, 5); }));
+  rows.push_back(moved(
+      "expand", "expand", {{}, {1}, {17}, {1, 17}, {3, 1}, {1, 3, 1}},
+      [](const Tensor& x) {
+        return expand(x, {2, 3, 17});
+      },
+      [](const Array& x) {
+        return reference::expand(x, {2, 3, 17});
+      }));
+  rows.back().refused = {{"an extent that differs",
+                          [] {
+                            expand(zeros({4, 3}), {4, 4});
+                          }},
+                         {"fewer axes", [] {
+                            expand(zeros({4, 3}), {3});
+                          }}};
+  rows.push_back(moved(
+      "unsqueeze", "unsqueeze", {{}, {3}, {2, 3}}, [](const Tensor& x) { return unsqueeze(x, -1); },
+      [](const Array& x) {
+        Shape shape = x.shape;
+        shape.append(1);
+        return reshaped(x, shape);
+      }));
+  rows.back().refused = {{"an axis outside", [] { unsqueeze(zeros({4}), 2); }}};
+  const auto itself = [](const Array& x) { return x; };
+  rows.push_back(moved(
+      "contiguous", "contiguous", common_shapes(), [](const Tensor& x) { return contiguous(x); }, itself));
+  rows.push_back(moved(
+      "clone", "clone", common_shapes(), [](const Tensor& x) { return clone(x); }, itself));
+  for (Dtype to : kAllDtypes) rows.push_back(cast_row(to));
+  for (Dtype to : {Dtype::float32, Dtype::float64, Dtype::bfloat16}) rows.push_back(cast_special_row(to));
+  rows.push_back(copy_into_row());
+  rows.push_back(copy_into_broadcast_row());
+  rows.push_back(fill_row());
+  rows.push_back(concat_row(0, {{3}, {0}, {17}}, {20}));
+  rows.push_back(concat_row(-1, {{3, 2}, {3, 5}, {3, 1}}, {3, 8}));
+  rows.push_back(concat_row(1, {{2, 3, 4}, {2, 1, 4}}, {2, 4, 4}));
+  return rows;
+}
+
+}  // namespace haze::test

@@ -1,0 +1,222 @@
+#include <limits>
+
+#include "engine/op_table/reference.h"
+#include "engine/op_table/table.h"
+
+// Indexing, and draws from categorical distributions.
+namespace haze::test {
+namespace {
+
+// Calls with an index below 0 and at the extent.
+template <typename Call>
+void refuse_indices_outside(Row& row, Call call) {
+  for (int32_t index : {-1, 3}) {
+    row.refused.push_back({fmt::format("index {}", index), [=] {
+                             call(Tensor::from<int32_t>({0, index}, {2}));
+                           }});
+  }
+  row.refused.push_back({"indices of float32", [=] { call(zeros({2})); }});
+}
+
+Row embedding_row() {
+  Row row{.name = "embedding", .function = "embedding", .dtypes = kAllDtypes};
+  for (int64_t width : {0, 1, 16, 33}) {
+    row.cases.push_back({{{13, width}, 0, 200}, indices({3, 5}, 13)});
+  }
+  row.cases.push_back({{{13, 5}, 0, 200}, indices({}, 13)});
+  row.cases.push_back({{{13, 5}, 0, 200}, indices({0}, 13)});
+  row.cases.push_back({{{100, 257}, 0, 200}, indices({300}, 100)});
+  row.apply = [](const Tensors& in, Dtype) { return Tensors{embedding(in[0], in[1])}; };
+  row.reference = [](const Arrays& in, Dtype) {
+    Array flat = in[1];
+    flat.shape = {in[1].shape.elements()};
+    Array result = reference::index_select(in[0], 0, flat);
+    result.shape = in[1].shape;
+    result.shape.append(in[0].shape[1]);
+    return Arrays{result};
+  };
+  row.refused_shapes = {{{{3}}, indices({2}, 3)}, {{{3, 4, 5}}, indices({2}, 3)}};
+  refuse_indices_outside(row, [](const Tensor& ids) { embedding(zeros({3, 2}), ids); });
+  return row;
+}
+
+Row embedding_gradient_row() {
+  Row row{.name = "embedding_gradient", .function = "embedding_gradient", .dtypes = kReal};
+  for (int64_t width : {0, 1, 16, 33}) row.cases.push_back({{{3, 5, width}}, indices({3, 5}, 13)});
+  row.cases.push_back({{{0, 4}}, indices({0}, 13)});
+  row.cases.push_back({{{700, 101}}, indices({700}, 13)});
+  row.apply = [](const Tensors& in, Dtype) { return Tensors{embedding_gradient(in[0], in[1], 13)}; };
+  row.reference = [](const Arrays& in, Dtype) {
+    const int64_t count = in[1].shape.elements(), width = in[0].shape.back();
+    Array flat = in[1], g = in[0];
+    flat.shape = {count};
+    g.shape = {count, width};
+    return Arrays{reference::index_add(Array({13, width}), 0, flat, g)};
+  };
+  row.refused_shapes = {{{{3, 4}}, indices({2}, 13)}, {{{3}}, indices({3}, 13)}, {{{}}, indices({}, 13)}};
+  refuse_indices_outside(row, [](const Tensor& ids) { embedding_gradient(zeros({2, 4}), ids, 3); });
+  row.refused.push_back({"a negative vocabulary", [] {
+                           embedding_gradient(zeros({2, 4}), zeros({2}, Dtype::int32), -1);
+                         }});
+  return row;
+}
+
+std::vector<std::pair<Shape, int>> axes_of_shapes() {
+  return {{{7}, 0},       {{5, 7}, 0},     {{5, 7}, -1},      {{3, 4, 5}, 1},
+          {{3, 0, 5}, 2}, {{1, 17, 1}, 1}, {{30, 257, 9}, 1}, {{7, 10007}, 0}};
+}
+
+std::vector<Row> index_rows() {
+  std::vector<Row> rows;
+  for (const auto& [shape, axis] : axes_of_shapes()) {
+    const int a = axis < 0 ? axis + shape.rank() : axis;
+    for (int64_t count : {0, 1, 9}) {
+      const Input x{shape, 0, 200}, which = indices({count}, shape[a]);
+      Shape taken = shape;
+      taken[a] = count;
+      const std::string text = fmt::format("{} axis {}", shape.to_string(), axis);
+      Row select{.name = "index_select " + text,
+                 .function = "index_select",
+                 .dtypes = kAllDtypes,
+                 .cases = {{x, which}}};
+      select.apply = [axis = axis](const Tensors& in, Dtype) {
+        return Tensors{index_select(in[0], axis, in[1])};
+      };
+      select.reference = [axis = axis](const Arrays& in, Dtype) {
+        return Arrays{reference::index_select(in[0], axis, in[1])};
+      };
+      rows.push_back(select);
+      Row add{.name = "index_add_into " + text,
+              .function = "index_add_into",
+              .dtypes = kRealAndIntegers,
+              .cases = {{{shape, -9, 9}, which, {taken, -9, 9}}}};
+      add.apply = [axis = axis](const Tensors& in, Dtype) {
+        const Tensor target = clone(in[0]);
+        index_add_into(target, axis, in[1], in[2]);
+        return Tensors{target};
+      };
+      add.reference = [axis = axis](const Arrays& in, Dtype) {
+        return Arrays{reference::index_add(in[0], axis, in[1], in[2])};
+      };
+      rows.push_back(add);
+    }
+  }
+  Row& select = rows[0];
+  refuse_indices_outside(select, [](const Tensor& which) { index_select(zeros({3, 2}), 0, which); });
+  select.refused.push_back(
+      {"an axis outside", [] { index_select(zeros({3}), 1, zeros({2}, Dtype::int32)); }});
+  select.refused.push_back({"indices of two axes", [] {
+                              index_select(zeros({3}), 0, zeros({2, 2}, Dtype::int32));
+                            }});
+  Row& add = rows[1];
+  refuse_indices_outside(add, [](const Tensor& which) {
+    index_add_into(zeros({3, 2}), 0, which, zeros({2, 2}));
+  });
+  const Tensor two = zeros({2}, Dtype::int32);
+  add.refused.push_back({"a source of another shape", [=] {
+                           index_add_into(zeros({3, 2}), 0, two, zeros({3, 2}));
+                         }});
+  add.refused.push_back(
+      {"a source of another dtype", [=] { index_add_into(zeros({3}), 0, two, zeros({2}, Dtype::float64)); }});
+  add.refused.push_back({"a target that is not dense", [=] {
+                           index_add_into(transpose(zeros({2, 3})), 0, two, zeros({2, 2}));
+                         }});
+  return rows;
+}
+
+std::vector<Row> gather_rows() {
+  std::vector<Row> rows;
+  for (const auto& [shape, axis] : axes_of_shapes()) {
+    const int a = axis < 0 ? axis + shape.rank() : axis;
+    Shape smaller = shape;
+    for (int i = 0; i < shape.rank(); ++i) smaller[i] = (shape[i] + 1) / 2;
+    Row row{.name = fmt::format("gather {} axis {}", shape.to_string(), axis),
+            .function = "gather",
+            .dtypes = kAllDtypes,
+            .cases = {{{shape, 0, 200}, indices(shape, shape[a])},
+                      {{shape, 0, 200}, indices(smaller, shape[a])}}};
+    row.apply = [axis = axis](const Tensors& in, Dtype) { return Tensors{gather(in[0], axis, in[1])}; };
+    row.reference = [axis = axis](const Arrays& in, Dtype) {
+      return Arrays{reference::gather(in[0], axis, in[1])};
+    };
+    rows.push_back(row);
+    row.name = fmt::format("scatter_add {} axis {}", shape.to_string(), axis);
+    row.function = "scatter_add";
+    row.dtypes = kReal;
+    row.cases = {{{shape}, indices(shape, shape[a]), {shape}},
+                 {{shape}, indices(smaller, shape[a]), {smaller}}};
+    row.apply = [axis = axis](const Tensors& in, Dtype) {
+      return Tensors{scatter_add(in[0], axis, in[1], in[2])};
+    };
+    row.reference = [axis = axis](const Arrays& in, Dtype) {
+      return Arrays{reference::scatter_add(in[0], axis, in[1], in[2])};
+    };
+    rows.push_back(row);
+  }
+  Row& row = rows[0];
+  refuse_indices_outside(row, [](const Tensor& index) { gather(zeros({3}), 0, index); });
+  row.refused_shapes = {{{{7, 7}}, indices({7}, 7)}, {{{7}}, indices({8}, 7)}};
+  row.refused.push_back({"an axis outside", [] { gather(zeros({3}), 1, zeros({2}, Dtype::int32)); }});
+  Row& add = rows[1];
+  refuse_indices_outside(add, [](const Tensor& index) { scatter_add(zeros({3}), 0, index, zeros({2})); });
+  add.refused_shapes = {{{{7}}, indices({3}, 7), {{4}}}, {{{7}}, indices({8}, 7), {{8}}}};
+  add.refused.push_back({"a source of another dtype", [] {
+                           scatter_add(zeros({3}), 0, zeros({2}, Dtype::int32), zeros({2}, Dtype::float64));
+                         }});
+  return rows;
+}
+
+Row categorical_row() {
+  constexpr double kInfinity = std::numeric_limits<double>::infinity();
+  static constexpr RandomPosition kPosition{5, 6, 7};
+  Row row{.name = "categorical", .function = "categorical", .dtypes = kReal};
+  row.cases = {{{{0, 5}}},
+               {{{1, 1}}},
+               {{{17, 1}}},
+               {{{33, 3}, -9, 3}},
+               {{{300, 17}, 0, 0, {-1, -kInfinity, -30, 0.5, -1e4}}},
+               {{{63, 1000}, -5, 5}},
+               {{{3, 70001}, -12, 0}}};
+  row.apply = [](const Tensors& in, Dtype) { return Tensors{categorical(in[0], kPosition)}; };
+  row.reference = [](const Arrays& in, Dtype) { return Arrays{reference::categorical(in[0], kPosition)}; };
+  row.refused_shapes = {{{{3}}},
+                        {{{2, 3, 4}}},
+                        {{{2, 3}, 0, 0, {0, 0, std::nan("")}}},
+                        {{{2, 3}, 0, 0, {0, 0, kInfinity}}},
+                        {{{2, 3}, 0, 0, {-kInfinity}}},
+                        {{{2, 0}}}};
+  return row;
+}
+
+Row categorical_of_uniforms_row() {
+  Row row{.name = "categorical of uniforms", .function = "categorical", .dtypes = kReal};
+  for (const Shape& shape : {Shape{0, 5}, Shape{17, 1}, Shape{33, 3}, Shape{63, 1000}, Shape{300, 17}}) {
+    row.cases.push_back({{shape, -5, 5}, {{shape[0]}, 0, 1, {}, Dtype::float64}});
+  }
+  row.cases.push_back({{{3, 4}}, {{3}, 0, 0, {0, 1 - 0x1p-53, 0.5}, Dtype::float64}});
+  row.apply = [](const Tensors& in, Dtype) { return Tensors{categorical(in[0], in[1])}; };
+  row.reference = [](const Arrays& in, Dtype) { return Arrays{reference::categorical(in[0], in[1])}; };
+  const auto uniforms = [](const Shape& shape, double value) {
+    return Input{shape, 0, 0, {value}, Dtype::float64};
+  };
+  row.refused_shapes = {{{{2, 3}}, uniforms({3}, 0.5)},
+                        {{{2, 3}}, uniforms({2, 1}, 0.5)},
+                        {{{2, 3}}, uniforms({2}, 1)},
+                        {{{2, 3}}, uniforms({2}, -0.1)},
+                        {{{2, 3}}, uniforms({2}, std::nan(""))},
+                        {{{2, 3}}, {{2}, 0, 1, {}, Dtype::float32}}};
+  return row;
+}
+
+}  // namespace
+
+std::vector<Row> indexing_rows() {
+  std::vector<Row> rows = {embedding_row(), embedding_gradient_row()};
+  for (Row& row : index_rows()) rows.push_back(std::move(row));
+  for (Row& row : gather_rows()) rows.push_back(std::move(row));
+  rows.push_back(categorical_row());
+  rows.push_back(categorical_of_uniforms_row());
+  return rows;
+}
+
+}  // namespace haze::test

@@ -1,0 +1,161 @@
+#include "engine/op_table/reference.h"
+#include "engine/op_table/table.h"
+
+namespace haze::test {
+namespace {
+
+constexpr double kEpsilon = 1e-5;
+
+// Cases of x [..., columns] and `vectors` of [columns], after `same` more of the shape of x.
+std::vector<Case> norm_cases(int same, int vectors) {
+  std::vector<Case> cases;
+  for (const Shape& shape : {Shape{1}, Shape{17}, Shape{0, 5}, Shape{7, 1}, Shape{2, 3, 5}, Shape{3, 15},
+                             Shape{3, 16}, Shape{3, 32}, Shape{5, 63}, Shape{300, 257}, Shape{2, 40001}}) {
+    Case inputs(static_cast<size_t>(1 + same), Input{shape});
+    for (int i = 0; i < vectors; ++i) inputs.push_back({{shape.back()}});
+    cases.push_back(inputs);
+  }
+  // A row without variance, and one far from zero.
+  Case constant(static_cast<size_t>(1 + same), Input{{3, 33}});
+  constant.back().values = {1.5};
+  Case far(static_cast<size_t>(1 + same), Input{{3, 33}});
+  far.back().low = 99;
+  far.back().high = 101;
+  for (Case* inputs : {&constant, &far}) {
+    for (int i = 0; i < vectors; ++i) inputs->push_back({{33}});
+    cases.push_back(*inputs);
+  }
+  return cases;
+}
+
+Tensor at(const Tensors& in, size_t i, bool used) {
+  return used ? in[i] : Tensor();
+}
+Array at(const Arrays& in, size_t i, bool used) {
+  return used ? in[i] : Array();
+}
+
+Row layer_norm_row(bool weight, bool bias) {
+  Row row{.name = fmt::format("layer_norm{}{}", weight ? " weight" : "", bias ? " bias" : ""),
+          .function = "layer_norm",
+          .dtypes = kReal,
+          .cases = norm_cases(0, 2)};
+  row.apply = [=](const Tensors& in, Dtype) {
+    const NormResult result = layer_norm(in[0], at(in, 1, weight), at(in, 2, bias), kEpsilon);
+    return Tensors{result.output, result.mean, result.rstd};
+  };
+  row.reference = [=](const Arrays& in, Dtype) {
+    const reference::Norm result = reference::layer_norm(in[0], at(in, 1, weight), at(in, 2, bias), kEpsilon);
+    return Arrays{result.output, result.mean, result.rstd};
+  };
+  row.optional_inputs = {1, 2};
+  if (weight && bias)
+    row.refused_shapes = {{{{3, 4}}, {{3}}, {{4}}}, {{{3, 4}}, {{4}}, {{3}}}, {{{}}, {{1}}, {{1}}}};
+  row.refused = {{"a weight of another dtype", [] {
+                    layer_norm(zeros({3, 4}), ones({4}, Dtype::float64), Tensor(), kEpsilon);
+                  }}};
+  return row;
+}
+
+Row rms_norm_row(bool weight) {
+  Row row{.name = fmt::format("rms_norm{}", weight ? " weight" : ""),
+          .function = "rms_norm",
+          .dtypes = kReal,
+          .cases = norm_cases(0, 1)};
+  row.apply = [=](const Tensors& in, Dtype) {
+    const NormResult result = rms_norm(in[0], at(in, 1, weight), kEpsilon);
+    return Tensors{result.output, result.rstd};
+  };
+  row.reference = [=](const Arrays& in, Dtype) {
+    const reference::Norm result = reference::rms_norm(in[0], at(in, 1, weight), kEpsilon);
+    return Arrays{result.output, result.rstd};
+  };
+  row.optional_inputs = {1};
+  if (weight) row.refused_shapes = {{{{3, 4}}, {{3}}}, {{{}}, {{1}}}};
+  return row;
+}
+
+// Inputs: g, x, weight.
+Row gradient_row(const std::string& function, bool centred, bool weight, bool bias) {
+  Row row{.name = fmt::format("{}{}{}", function, weight ? " weight" : "", bias ? " bias" : ""),
+          .function = function,
+          .dtypes = kReal,
+          .cases = norm_cases(1, 1)};
+  row.apply = [=](const Tensors& in, Dtype) {
+    const Tensor w = at(in, 2, weight);
+    const NormResult saved =
+        centred ? layer_norm(in[1], w, Tensor(), kEpsilon) : rms_norm(in[1], w, kEpsilon);
+    const NormGradient result = centred ? layer_norm_gradient(in[0], in[1], w, saved, bias)
+                                        : rms_norm_gradient(in[0], in[1], w, saved);
+    Tensors results = {result.x};
+    if (weight) results.push_back(result.weight);
+    if (bias) results.push_back(result.bias);
+    return results;
+  };
+  row.reference = [=](const Arrays& in, Dtype) {
+    const Array w = at(in, 2, weight);
+    const reference::NormGradients result = centred
+                                                ? reference::layer_norm_gradient(in[0], in[1], w, kEpsilon)
+                                                : reference::rms_norm_gradient(in[0], in[1], w, kEpsilon);
+    Arrays results = {result.x};
+    if (weight) results.push_back(result.weight);
+    if (bias) results.push_back(result.bias);
+    return results;
+  };
+  row.optional_inputs = {2};
+  row.refuses_other_dtypes = false;
+  const auto call = [centred](const Tensor& g, const Tensor& x, const Tensor& w) {
+    const Tensor good = zeros({3, 4});
+    const NormResult saved =
+        centred ? layer_norm(good, Tensor(), Tensor(), kEpsilon) : rms_norm(good, {}, kEpsilon);
+    if (centred) {
+      layer_norm_gradient(g, x, w, saved, true);
+    } else {
+      rms_norm_gradient(g, x, w, saved);
+    }
+  };
+  row.refused = {
+      {"a gradient of another shape",
+       [=] {
+         call(zeros({4}), zeros({3, 4}), ones({4}));
+       }},
+      {"a gradient of another dtype",
+       [=] {
+         call(zeros({3, 4}, Dtype::float64), zeros({3, 4}), ones({4}));
+       }},
+      {"a weight of another extent",
+       [=] {
+         call(zeros({3, 4}), zeros({3, 4}), ones({3}));
+       }},
+      {"bfloat16",
+       [=] {
+         call(zeros({3, 4}, Dtype::bfloat16), zeros({3, 4}, Dtype::bfloat16), Tensor());
+       }},
+      {"int32",
+       [=] {
+         call(zeros({3, 4}, Dtype::int32), zeros({3, 4}, Dtype::int32), Tensor());
+       }},
+      {"uint8",
+       [=] {
+         call(zeros({3, 4}, Dtype::uint8), zeros({3, 4}, Dtype::uint8), Tensor());
+       }},
+  };
+  return row;
+}
+
+}  // namespace
+
+std::vector<Row> norm_rows() {
+  std::vector<Row> rows;
+  for (bool weight : {false, true}) {
+    for (bool bias : {false, true}) {
+      rows.push_back(layer_norm_row(weight, bias));
+      rows.push_back(gradient_row("layer_norm_gradient", true, weight, bias));
+    }
+    rows.push_back(rms_norm_row(weight));
+    rows.push_back(gradient_row("rms_norm_gradient", false, weight, false));
+  }
+  return rows;
+}
+
+}  // namespace haze::test

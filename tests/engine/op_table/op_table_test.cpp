@@ -1,0 +1,107 @@
+#include <fstream>
+#include <regex>
+#include <set>
+
+#include <doctest/doctest.h>
+
+#include "engine/op_table/table.h"
+
+using namespace haze;
+using namespace haze::test;
+
+namespace {
+
+constexpr Device kDevice = Device::cpu;
+
+void check_rows(const std::vector<Row>& rows) {
+  for (const Row& row : rows) check_row(row, kDevice);
+}
+
+std::vector<Row> all_rows() {
+  std::vector<Row> result;
+  for (auto section : {creation_rows, view_rows, elementwise_rows, reduction_rows, norm_rows, matmul_rows,
+                       attention_rows, indexing_rows, image_rows, training_rows}) {
+    for (Row& row : section()) result.push_back(std::move(row));
+  }
+  return result;
+}
+
+// The names of the functions that ops.h declares.
+std::set<std::string> declared_functions() {
+  std::ifstream header(HAZE_TEST_DATA "/../../engine/ops.h");
+  REQUIRE(header);
+  const std::regex declaration(R"(^(?:inline |constexpr |const )*[A-Za-z][\w:<>, ]*[ *&]([a-z_0-9]+)\(.*)");
+  std::set<std::string> result;
+  for (std::string line; std::getline(header, line);) {
+    std::smatch match;
+    if (std::regex_match(line, match, declaration)) result.insert(match[1]);
+  }
+  return result;
+}
+
+}  // namespace
+
+TEST_CASE("operation table: creation and random numbers are the reference's") {
+  check_rows(creation_rows());
+}
+TEST_CASE("operation table: views and copies are the reference's") {
+  check_rows(view_rows());
+}
+TEST_CASE("operation table: element by element, the results are the reference's") {
+  check_rows(elementwise_rows());
+}
+TEST_CASE("operation table: reductions are the reference's") {
+  check_rows(reduction_rows());
+}
+TEST_CASE("operation table: norms are the reference's") {
+  check_rows(norm_rows());
+}
+TEST_CASE("operation table: matrix products are the reference's") {
+  check_rows(matmul_rows());
+}
+TEST_CASE("operation table: attention is the reference's") {
+  check_rows(attention_rows());
+}
+TEST_CASE("operation table: indexing is the reference's") {
+  check_rows(indexing_rows());
+}
+TEST_CASE("operation table: images are the reference's") {
+  check_rows(image_rows());
+}
+TEST_CASE("operation table: cross-entropy and the optimiser step are the reference's") {
+  check_rows(training_rows());
+}
+
+TEST_CASE("operation table: what an operation does not take throws a sentence that names it") {
+  for (const Row& row : all_rows()) check_refusals(row, kDevice);
+}
+
+TEST_CASE("operation table: every operation of ops.h has a row, and refuses something") {
+  std::set<std::string> rows, refusing;
+  for (const Row& row : all_rows()) {
+    rows.insert(row.function);
+    const bool other_dtypes = row.refuses_other_dtypes && row.dtypes.size() < kAllDtypes.size();
+    if (other_dtypes || !row.refused.empty() || !row.refused_shapes.empty()) refusing.insert(row.function);
+  }
+  // Those that go through an enumeration have a row for each of its operations.
+  const std::set<std::string> general = {"name", "unary", "binary", "reduce"};
+  const std::set<std::string> declared = declared_functions();
+  CHECK(declared.size() > 60);
+  for (const std::string& function : declared) {
+    INFO(function);
+    if (!general.contains(function)) CHECK(rows.contains(function));
+  }
+  for (int op = 0; op < static_cast<int>(UnaryOp::kCount); ++op) {
+    CHECK(rows.contains(name(static_cast<UnaryOp>(op))));
+  }
+  for (int op = 0; op < static_cast<int>(BinaryOp::kCount); ++op) {
+    CHECK(rows.contains(name(static_cast<BinaryOp>(op))));
+  }
+  // Any shape, any dtype and any number are good to these.
+  const std::set<std::string> take_all = {"full", "zeros",           "ones", "contiguous", "clone",
+                                          "cast", "dropout_counters"};
+  for (const std::string& function : rows) {
+    INFO(function);
+    if (!take_all.contains(function)) CHECK(refusing.contains(function));
+  }
+}

@@ -1,0 +1,115 @@
+#include "haze/tools/text/batch_stream.h"
+
+#include <algorithm>
+#include <map>
+#include <numeric>
+
+#include <doctest/doctest.h>
+
+#include "tools/text_test_files.h"
+
+namespace haze {
+namespace {
+
+using text_test::TestFolder;
+
+// `size` sequences of one word and an end token each, sequence i holding the id i + 3.
+DataSet numbered_sequences(int64_t size) {
+  const TestFolder folder;
+  TokenCounter counter(TokenizerKind::word);
+  std::string content;
+  for (int64_t i = 0; i < size; ++i) {
+    content += fmt::format("w{:04}\n", i);
+    counter.add(fmt::format("w{:04}", i));
+  }
+  return DataSet(TextFile(folder.write("corpus.txt", content)), counter.build(1), {.max_length = 2});
+}
+
+std::vector<int32_t> draw(BatchStream& stream, int64_t batches) {
+  std::vector<int32_t> numbers;
+  for (int64_t i = 0; i < batches; ++i) {
+    for (const auto sequence : stream.next()) numbers.push_back(sequence[0] - 3);
+  }
+  return numbers;
+}
+
+}  // namespace
+
+TEST_CASE("each sequence comes exactly once an epoch, also where batches straddle epochs") {
+  const auto data_set = numbered_sequences(20);
+  for (const int64_t batch_size : {1, 3, 20, 50}) {
+    CAPTURE(batch_size);
+    BatchStream stream(data_set, batch_size, 1);
+    CHECK(static_cast<int64_t>(stream.next().size()) == batch_size);
+    stream.restore({});
+    auto numbers = draw(stream, 60 / std::gcd<int64_t>(60, batch_size));
+    REQUIRE(numbers.size() % 20 == 0);
+    std::vector<int32_t> all(20);
+    std::iota(all.begin(), all.end(), 0);
+    for (auto epoch = numbers.begin(); epoch != numbers.end(); epoch += 20) {
+      CHECK(std::is_permutation(epoch, epoch + 20, all.begin()));
+    }
+  }
+}
+
+TEST_CASE("the order does not depend on the batch size, but on seed and epoch") {
+  const auto data_set = numbered_sequences(50);
+  BatchStream one(data_set, 1, 5), ten(data_set, 10, 5), other_seed(data_set, 10, 6);
+  const auto order = draw(one, 100);
+  CHECK(draw(ten, 10) == order);
+  CHECK(draw(other_seed, 10) != order);
+  CHECK(!std::equal(order.begin(), order.begin() + 50, order.begin() + 50));
+  CHECK(!std::is_sorted(order.begin(), order.begin() + 50));
+}
+
+TEST_CASE("the order is the same on every machine") {
+  const auto data_set = numbered_sequences(8);
+  BatchStream stream(data_set, 16, 2024);
+  // From the definitions of Philox4x32-10 and the shuffle, worked out in another language.
+  CHECK(draw(stream, 1) == std::vector<int32_t>{0, 3, 4, 1, 6, 5, 2, 7, 1, 7, 4, 5, 6, 2, 0, 3});
+}
+
+TEST_CASE("a restored stream continues as if it had never stopped") {
+  const auto data_set = numbered_sequences(23);
+  BatchStream stream(data_set, 4, 9);
+  for (int step = 0; step < 30; ++step) {
+    const BatchStream::State state = stream.state();
+    BatchStream restored(data_set, 4, 9);
+    restored.restore(state);
+    CHECK(restored.state() == state);
+    BatchStream straight = stream;
+    CHECK(draw(restored, 10) == draw(straight, 10));
+    CHECK(restored.state() == straight.state());
+    draw(stream, 1);
+  }
+  CHECK(stream.state() == BatchStream::State{.epoch = 30 * 4 / 23, .position = 30 * 4 % 23});
+}
+
+TEST_CASE("a state that no stream can have is refused and leaves the stream where it was") {
+  const TestFolder folder;
+  const auto data_set = numbered_sequences(5);
+  BatchStream stream(data_set, 2, 1), untouched(data_set, 2, 1);
+  CHECK(folder.error_of([&] { stream.restore({.epoch = 0, .position = 5}); }) ==
+        "the data's position is 5, but must be at least 0 and below 5, the number of sequences");
+  CHECK(folder.error_of([&] { stream.restore({.epoch = 0, .position = -1}); }) ==
+        "the data's position is -1, but must be at least 0 and below 5, the number of sequences");
+  CHECK(folder.error_of([&] { stream.restore({.epoch = -1, .position = 0}); }) ==
+        "the data's epoch must be at least 0, but is -1");
+  CHECK(draw(stream, 5) == draw(untouched, 5));
+  CHECK(folder.error_of([&] { BatchStream(data_set, 0, 1); }) == "batch_size must be at least 1, but is 0");
+}
+
+TEST_CASE("a shuffle gives all 24 orders of four sequences equally often") {
+  const auto data_set = numbered_sequences(4);
+  BatchStream stream(data_set, 4, 77);
+  std::map<std::vector<int32_t>, int> counts;
+  constexpr int kEpochs = 24'000;
+  for (int epoch = 0; epoch < kEpochs; ++epoch) ++counts[draw(stream, 1)];
+  REQUIRE(counts.size() == 24);
+  double chi_squared = 0;
+  for (const auto& [order, count] : counts) chi_squared += (count - 1000.0) * (count - 1000.0) / 1000.0;
+  // The 99.9 % quantile of the chi-squared distribution with 23 degrees of freedom.
+  CHECK(chi_squared < 49.73);
+}
+
+}  // namespace haze

@@ -1,0 +1,374 @@
+#include <algorithm>
+#include <chrono>
+#include <set>
+#include <sstream>
+#include <thread>
+
+#include <doctest/doctest.h>
+#include <nlohmann/json.hpp>
+#include <pty.h>
+
+#include "haze/tools/corpus/corpus.h"
+
+#include "program.h"
+#include "tiny_run.h"
+
+using namespace haze;
+using namespace haze::testing;
+using nlohmann::json;
+
+namespace {
+
+/// A run of 30 steps that the tests of this file share; most only read it.
+const std::filesystem::path& trained_run() {
+  static const TemporaryFolder folder;
+  static const std::filesystem::path run = [] {
+    std::vector<std::string> assignments = tiny_assignments();
+    assignments.insert(assignments.end(), {"train.steps=30", "model.dropout=0"});
+    const ProgramResult result = run_program(train_arguments(folder / "run", assignments));
+    INFO(result.error);
+    REQUIRE(result.status == 0);
+    return folder / "run";
+  }();
+  return run;
+}
+
+std::vector<std::string> lines_of(const std::string& text) {
+  std::vector<std::string> lines;
+  std::istringstream stream(text);
+  for (std::string line; std::getline(stream, line);) lines.push_back(line);
+  return lines;
+}
+
+std::vector<std::string> words_of(const std::string& text) {
+  std::istringstream stream(text);
+  return {std::istream_iterator<std::string>(stream), {}};
+}
+
+/// Checks that a command ends with `status`, writes nothing on standard output, and on standard error one
+/// sentence with `part` in it.
+void check_failure(const std::vector<std::string>& arguments, int status, const std::string& part) {
+  std::string command = "haze";
+  for (const std::string& argument : arguments) command += " " + argument;
+  CAPTURE(command);
+  const ProgramResult result = run_program(arguments);
+  CAPTURE(result.error);
+  CHECK(result.status == status);
+  CHECK(result.output.empty());
+  CHECK(result.error.starts_with(status == 2 ? "haze" : "haze: "));
+  CHECK(lines_of(result.error).size() == 1);
+  CHECK(result.error.find(part) != std::string::npos);
+}
+
+std::string run_of_tests() {
+  return trained_run().string();
+}
+
+}  // namespace
+
+TEST_CASE("help and version are printed with status 0, and haze alone helps too") {
+  const ProgramResult help = run_program({"--help"});
+  CHECK(help.status == 0);
+  for (const char* command : {"train", "sample", "infill", "eval", "data"}) {
+    CHECK(help.output.find(command) != std::string::npos);
+    const ProgramResult its_help = run_program({command, "--help"});
+    CHECK(its_help.status == 0);
+    CHECK(its_help.output.find("Usage: haze " + std::string(command)) != std::string::npos);
+    CHECK(its_help.error.empty());
+  }
+  const ProgramResult alone = run_program({});
+  CHECK(alone.status == 0);
+  CHECK(alone.output == help.output);
+  CHECK(run_program({"data"}).output == run_program({"data", "--help"}).output);
+  const ProgramResult version = run_program({"--version"});
+  CHECK(version.status == 0);
+  CHECK(version.output.starts_with("haze "));
+}
+
+TEST_CASE(
+    "a wrong command line is one sentence on standard error, with the nearest right word, and status 2") {
+  check_failure({"trian"}, 2, "haze: there is no command 'trian'; did you mean 'train'?");
+  check_failure({"paint"}, 2, "haze: there is no command 'paint'; the commands are train, sample");
+  check_failure({"data", "generat"}, 2, "haze data: there is no command 'generat'; did you mean 'generate'?");
+  check_failure({"train", "--sed", "5"}, 2,
+                "haze train: there is no option '--sed'; did you mean '--set' or '--seed'?");
+  check_failure({"train", "--sed=5"}, 2,
+                "haze train: there is no option '--sed'; did you mean '--set' or '--seed'?");
+  check_failure({"sample", "--stpes", "5"}, 2, "did you mean '--steps'?");
+  check_failure({"--treads", "5"}, 2, "haze: there is no option '--treads'; see haze --help");
+  check_failure({"sample", "run", "further"}, 2, "haze sample: there is no place for the argument 'further'");
+  check_failure({"sample"}, 2, "haze sample: run is required");
+  check_failure({"train", "--set"}, 2, "--set");
+  check_failure({"train", "--seed", "-3"}, 2, "--seed takes a whole number of at least 0, not '-3'");
+  check_failure({"train", "--threads", "0"}, 2, "--threads takes a whole number from 1 to 1024, not '0'");
+  check_failure({"sample", "run", "--seed", "x"}, 2, "--seed takes a whole number of at least 0, not 'x'");
+  check_failure({"sample", "run", "--temperature", "-5"}, 2,
+                "--temperature takes a number of at least 0, not '-5'");
+  check_failure({"sample", "run", "--top-p", "7"}, 2, "--top-p takes a number");
+  check_failure({"sample", "run", "--steps", "0"}, 2, "--steps takes an integer of at least 1, not '0'");
+  check_failure({"sample", "run", "--sampler", "fast"}, 2, "'ancestral' or 'first-hitting'");
+  check_failure({"eval", "run", "--passes", "1"}, 2, "--passes takes a whole number from 2");
+  check_failure({"train", "--print-config", "--resume"}, 2, "--resume");
+}
+
+TEST_CASE("the printed configuration reads back as the same one") {
+  const TemporaryFolder folder;
+  const std::vector<std::string> print = {"train", "--print-config"};
+  std::vector<std::string> changed = print;
+  changed.insert(changed.end(),
+                 {"--set", "model.layers=7", "--set", "diffusion.time=discrete", "--seed", "12"});
+  const ProgramResult first = run_program(changed);
+  CHECK(first.status == 0);
+  CHECK(first.output.find("layers = 7") != std::string::npos);
+  write_text(folder / "run.toml", first.output);
+  const ProgramResult second =
+      run_program({"train", "--config", (folder / "run.toml").string(), "--print-config"});
+  CHECK(second.output == first.output);
+  // One line of explanation for every setting.
+  for (const std::string& line : lines_of(run_program(print).output)) {
+    const bool is_setting = line.find(" = ") != std::string::npos;
+    CHECK((!is_setting || line.find("  # ") != std::string::npos));
+  }
+}
+
+TEST_CASE("wrong settings get the nearest right one, from a file with its line") {
+  const TemporaryFolder folder;
+  check_failure({"train", "--set", "model.layres=3"}, 1, "did you mean 'model.layers'?");
+  check_failure({"train", "--set", "model.layers=many"}, 1, "'model.layers' takes an integer");
+  check_failure({"train", "--set", "model.heads=7"}, 1,
+                "model.hidden 256 is not a multiple of model.heads 7");
+  write_text(folder / "run.toml", "[model]\nlayers = 3\nhiden = 64\n");
+  const std::string file = (folder / "run.toml").string();
+  check_failure({"train", "--config", file}, 1, file + ":3: there is no setting 'model.hiden'; did you mean");
+  check_failure({"train", "--config", "nowhere.toml"}, 1, "nowhere.toml");
+  check_failure({"train", "--resume", "--out", file, "--set", "model.layers=3"}, 1, "--resume goes on with");
+  check_failure({"train", "--out", file + "/run"}, 1, "cannot make the folder");
+}
+
+TEST_CASE("samples depend on the seed alone, and are as many as asked for") {
+  const std::vector<std::string> sample = {"sample", run_of_tests(), "--count", "3", "--seed", "5"};
+  const ProgramResult first = run_program(sample);
+  CHECK(first.status == 0);
+  CHECK(lines_of(first.output).size() == 3);
+  CHECK(run_program(sample).output == first.output);
+  CHECK(run_program({"sample", run_of_tests(), "--count", "3", "--seed", "6"}).output != first.output);
+  CHECK(run_program({"sample", run_of_tests(), "--count", "3", "--seed", "5", "--threads", "2"}).output ==
+        first.output);
+  CHECK(lines_of(run_program({"sample", run_of_tests()}).output).size() == 8);
+}
+
+TEST_CASE("samples in JSON are one object a line, of the length asked for") {
+  for (const char* sampler : {"ancestral", "first-hitting"}) {
+    const ProgramResult result =
+        run_program({"sample", run_of_tests(), "--count", "4", "--length", "9", "--json", "--sampler",
+                     sampler, "--top-k", "50", "--top-p", "0.9"});
+    CHECK(result.status == 0);
+    const std::vector<std::string> lines = lines_of(result.output);
+    CHECK(lines.size() == 4);
+    for (const std::string& line : lines) {
+      const json object = json::parse(line);
+      CHECK(object.at("tokens").size() == 9);
+      CHECK(object.at("text").is_string());
+    }
+  }
+  check_failure({"sample", run_of_tests(), "--length", "1000"}, 1, "outside 1..64");
+}
+
+TEST_CASE("infilling keeps the words that are given and fills each gap with one token") {
+  const std::vector<std::string> given = {"_", "is", "a", "_", "pub", "_", "."};
+  const ProgramResult result =
+      run_program({"infill", run_of_tests(), "_ is a _ pub _ .", "--count", "5", "--json", "--seed", "3"});
+  CHECK(result.status == 0);
+  const std::vector<std::string> lines = lines_of(result.output);
+  CHECK(lines.size() == 5);
+  for (const std::string& line : lines) {
+    const json object = json::parse(line);
+    CHECK(object.at("tokens").size() == given.size() + 1);
+    CHECK(object.at("tokens").back() == Tokenizer::kEnd);
+    const std::vector<std::string> words = words_of(object.at("text"));
+    REQUIRE(words.size() == given.size());
+    for (size_t i = 0; i < words.size(); ++i) {
+      CHECK(words[i] != "_");
+      if (given[i] != "_") CHECK(words[i] == given[i]);
+    }
+  }
+  CHECK(lines_of(run_program({"infill", run_of_tests(), "_ is a pub ."}).output).size() == 1);
+}
+
+TEST_CASE("a text that cannot be filled in is one sentence and status 1") {
+  check_failure({"infill", run_of_tests(), "Zork is a _ pub ."}, 1, "does not know the word 'Zork'");
+  check_failure({"infill", run_of_tests(), "a pub ."}, 1, "the text has no gap");
+  std::string long_text = "_";
+  for (int i = 0; i < 70; ++i) long_text += " is";
+  check_failure({"infill", run_of_tests(), long_text}, 1, "has 72 tokens with its end, the model takes 64");
+  check_failure({"infill", run_of_tests()}, 2, "text is required");
+}
+
+TEST_CASE("a run that is not there, and one that is damaged, are one sentence and status 1") {
+  for (const char* command : {"sample", "eval"})
+    check_failure({command, "nowhere"}, 1, "nowhere: there is no such run");
+  check_failure({"infill", "nowhere", "_"}, 1, "nowhere: there is no such run");
+  check_failure({"eval", "nowhere", "--plot", "x.svg"}, 1, "nowhere: there is no such run");
+  check_failure({"train", "--resume", "--out", "nowhere"}, 1, "there is no whole checkpoint to resume from");
+  const TemporaryFolder folder;
+  check_failure({"sample", folder.path().string()}, 1, "the folder holds no whole checkpoint");
+  std::filesystem::copy(trained_run(), folder / "run", std::filesystem::copy_options::recursive);
+  const std::filesystem::path checkpoint = folder / "run" / "step-000030";
+  std::string model = read_text(checkpoint / "model.safetensors");
+  model[model.size() / 2] ^= 1;
+  write_text(checkpoint / "model.safetensors", model);
+  check_failure({"sample", (folder / "run").string()}, 1, "the folder holds no whole checkpoint");
+  check_failure({"sample", checkpoint.string()}, 1, "model.safetensors is damaged");
+  check_failure({"train", "--resume", "--out", (folder / "run").string()}, 1, "no whole checkpoint");
+}
+
+TEST_CASE("Ctrl-C while training leaves a checkpoint, and the run resumes from it") {
+  const TemporaryFolder folder;
+  std::vector<std::string> assignments = tiny_assignments();
+  assignments.insert(assignments.end(), {"train.steps=100000", "train.log_every=1", "data.corpus_size=100",
+                                         "train.evaluate_every=100000"});
+  RunningProgram program(train_arguments(folder / "run", assignments));
+  // The first line of metrics says that training is under way.
+  for (int i = 0; i < 2000 && read_text(folder / "run" / "metrics.jsonl").empty(); ++i) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  }
+  program.send(SIGINT);
+  CHECK(program.wait() == 130);
+  CHECK(program.output().starts_with("stopped at step "));
+  const int64_t step = latest_checkpoint(folder / "run").step;
+  CHECK(step > 0);
+  const ProgramResult resumed =
+      run_program({"train", "--threads", "1", "--resume", "--out", (folder / "run").string(), "--stop-at",
+                   std::to_string(step + 2), "--json"});
+  CHECK(resumed.status == 0);
+  const json report = json::parse(resumed.output);
+  CHECK(report.at("step") == step + 2);
+  CHECK(report.at("interrupted") == false);
+  CHECK(latest_checkpoint(folder / "run").step == step + 2);
+}
+
+TEST_CASE("eval holds a model against the corpus's floor, the same in a table and in JSON") {
+  const std::vector<std::string> eval = {"eval", run_of_tests(), "--examples", "40",        "--passes",
+                                         "2",    "--samples",    "10",         "--threads", "1"};
+  const ProgramResult table = run_program(eval);
+  INFO(table.error);
+  CHECK(table.status == 0);
+  std::vector<std::string> with_json = eval;
+  with_json.push_back("--json");
+  const json numbers = json::parse(run_program(with_json).output);
+  CHECK(numbers.at("texts") == 40);
+  CHECK(numbers.at("samples") == 10);
+  for (const char* key :
+       {"nats_per_token", "bits_per_token", "perplexity", "standard_error", "floor_nats_per_token",
+        "floor_nats_per_token_with_length", "nats_per_token_with_length"}) {
+    const double value = numbers.at(key);
+    const std::string shown = fmt::format("{:.{}f}", value, key == std::string("perplexity") ? 2 : 4);
+    CHECK_MESSAGE(table.output.find(shown) != std::string::npos, key, " ", shown);
+  }
+  CHECK(numbers.at("nats_per_token") > numbers.at("floor_nats_per_token"));
+  // The floor, from the same texts: every 50th of the 2000 of the test file.
+  const std::vector<std::string> lines = lines_of(read_text(trained_run() / "data" / "test.txt"));
+  REQUIRE(lines.size() == 2000);
+  double nats = 0, tokens = 0;
+  for (size_t i = 0; i < lines.size(); i += 50) {
+    const std::vector<std::string> words = words_of(lines[i].substr(lines[i].find("||") + 2));
+    nats -= corpus_log_probability(words).value();
+    tokens += static_cast<double>(words.size()) + 1;
+  }
+  CHECK(numbers.at("tokens") == tokens);
+  CHECK(numbers.at("floor_nats_per_token_with_length").get<double>() == doctest::Approx(nats / tokens));
+}
+
+TEST_CASE("eval takes a checkpoint's folder as well as a run's, and draws the run's plot") {
+  const TemporaryFolder folder;
+  const std::string checkpoint = (trained_run() / "step-000030").string() + "/";
+  const std::vector<std::string> few = {"--examples", "5", "--passes", "2", "--samples", "1", "--json"};
+  std::vector<std::string> of_run = {"eval", run_of_tests()}, of_checkpoint = {"eval", checkpoint};
+  of_run.insert(of_run.end(), few.begin(), few.end());
+  of_checkpoint.insert(of_checkpoint.end(), few.begin(), few.end());
+  const json first = json::parse(run_program(of_run).output),
+             second = json::parse(run_program(of_checkpoint).output);
+  CHECK(first.at("nats_per_token") == second.at("nats_per_token"));
+  for (const std::string& run : {run_of_tests(), checkpoint}) {
+    const std::string plot = (folder / "plot.svg").string();
+    CHECK(run_program({"eval", run, "--plot", plot}).status == 0);
+    CHECK(read_text(plot).starts_with("<svg"));
+    CHECK(read_text(plot) == read_text(trained_run() / "plot.svg"));
+    std::filesystem::remove(plot);
+  }
+}
+
+TEST_CASE("every text of the generated corpus is grammatical, and others are named") {
+  const TemporaryFolder folder;
+  const ProgramResult generated =
+      run_program({"data", "generate", (folder / "corpus").string(), "--train", "150", "--valid", "20",
+                   "--test", "20", "--seed", "4", "--json"});
+  CHECK(generated.status == 0);
+  CHECK(json::parse(generated.output).at("parts").at("train").at("texts") == 150);
+  std::string texts;
+  for (const std::string& line : lines_of(read_text(folder / "corpus" / "train.txt")))
+    texts += line.substr(line.find("||") + 2) + "\n";
+  write_text(folder / "texts", texts);
+  const std::string file = (folder / "texts").string();
+  const ProgramResult good = run_program({"data", "check", file});
+  CHECK(good.status == 0);
+  CHECK(good.output == "150 of 150 texts are of the grammar\n");
+
+  write_text(folder / "texts", texts + "pub a is .\n");
+  const ProgramResult bad = run_program({"data", "check", file});
+  CHECK(bad.status == 1);
+  CHECK(bad.output == "not of the grammar: pub a is .\n150 of 151 texts are of the grammar\n");
+  const std::vector<std::string> lines = lines_of(run_program({"data", "check", file, "--json"}).output);
+  REQUIRE(lines.size() == 151);
+  CHECK(json::parse(lines[0]).at("grammatical") == true);
+  CHECK(json::parse(lines[0]).at("log_probability") < 0);
+  CHECK(json::parse(lines[150]).at("grammatical") == false);
+
+  write_text(folder / "texts", "\xff\xfe\n");
+  check_failure({"data", "check", file}, 1, file + ":1: ");
+  check_failure({"data", "check", "nowhere.txt"}, 1, "nowhere.txt");
+}
+
+TEST_CASE("a trace is in colour on a terminal only, and not where NO_COLOR is set") {
+  const std::vector<std::string> traced = {"sample", run_of_tests(), "--count", "1", "--steps",
+                                           "6",      "--trace"};
+  const ProgramResult plain = run_program(traced);
+  CHECK(plain.status == 0);
+  CHECK(plain.output.find("____") != std::string::npos);
+  CHECK(plain.output.find('\x1b') == std::string::npos);
+
+  const auto on_terminal = [&] {
+    int master = -1, slave = -1;
+    REQUIRE(openpty(&master, &slave, nullptr, nullptr, nullptr) == 0);
+    RunningProgram program(traced, slave);
+    close(slave);
+    std::string shown;
+    char buffer[4096];
+    for (ssize_t count; (count = read(master, buffer, sizeof buffer)) > 0;) {
+      shown.append(buffer, static_cast<size_t>(count));
+    }
+    close(master);
+    CHECK(program.wait() == 0);
+    return shown;
+  };
+  setenv("TERM", "xterm-256color", 1);
+  unsetenv("NO_COLOR");
+  CHECK(on_terminal().find('\x1b') != std::string::npos);
+  setenv("NO_COLOR", "1", 1);
+  CHECK(on_terminal().find('\x1b') == std::string::npos);
+  unsetenv("NO_COLOR");
+  check_failure({"sample", "run", "--trace", "--json"}, 2, "--trace");
+}
+
+TEST_CASE("a picture of a text that appears is an SVG, and output that cannot be written is a failure") {
+  const TemporaryFolder folder;
+  const std::string svg = (folder / "text.svg").string();
+  CHECK(run_program({"sample", run_of_tests(), "--count", "1", "--svg", svg}).status == 0);
+  CHECK(read_text(svg).starts_with("<svg"));
+  const int full = open("/dev/full", O_WRONLY);
+  if (full < 0) return;
+  RunningProgram program({"sample", run_of_tests()}, full);
+  CHECK(program.wait() == 1);
+  CHECK(program.error().starts_with("haze: cannot write the output: "));
+  close(full);
+}

@@ -1,0 +1,82 @@
+#include <chrono>
+#include <thread>
+
+#include <doctest/doctest.h>
+
+#include "haze/engine/generator.h"
+#include "haze/nn/checkpoint.h"
+#include "haze/nn/file_io.h"
+
+#include "program.h"
+#include "tiny_run.h"
+
+using namespace haze;
+using namespace haze::testing;
+
+namespace {
+
+constexpr int kKills = 50;
+
+std::vector<std::string> start_or_resume(const std::filesystem::path& run) {
+  if (find_latest_checkpoint(run)) return {"train", "--threads", "1", "--resume", "--out", run.string()};
+  std::vector<std::string> assignments = tiny_assignments();
+  assignments.insert(assignments.end(),
+                     {"train.steps=120", "train.checkpoint_every=3", "data.corpus_size=100"});
+  return train_arguments(run, assignments);
+}
+
+bool is_unfinished_save(const std::filesystem::path& run) {
+  if (!std::filesystem::exists(run)) return false;
+  for (const auto& entry : std::filesystem::directory_iterator(run)) {
+    if (is_unfinished_name(entry.path())) return true;
+  }
+  return false;
+}
+
+/// The step of the run's latest checkpoint, which is read whole; -1 where there is none.
+int64_t step_of(const std::filesystem::path& run) {
+  const auto folder = find_latest_checkpoint(run);
+  return folder ? read_checkpoint(*folder).step : -1;
+}
+
+}  // namespace
+
+TEST_CASE("a run killed at 50 random moments ends with the bits of one that was not") {
+  const TemporaryFolder folder;
+  REQUIRE(RunningProgram(start_or_resume(folder / "whole")).wait() == 0);
+  const Checkpoint whole = latest_checkpoint(folder / "whole");
+  const std::string metrics = read_text(folder / "whole" / "metrics.jsonl");
+
+  Generator generator(2024);
+  int kills = 0, in_saving = 0, in_training = 0, completed = 0;
+  // A fast machine completes a run before it has been killed often enough: then another begins.
+  for (int number = 0; kills < kKills || completed == 0; ++number) {
+    const std::filesystem::path run = folder / std::to_string(number);
+    for (bool done = false; !done;) {
+      const int64_t before = step_of(run);
+      RunningProgram program(start_or_resume(run));
+      if (kills < kKills) {
+        std::this_thread::sleep_for(std::chrono::microseconds(generator.below(250'000)));
+        program.send(SIGKILL);
+      }
+      const int status = program.wait();
+      done = status == 0;
+      if (done) break;
+      INFO(program.error());
+      REQUIRE(status == -SIGKILL);
+      ++kills;
+      in_saving += is_unfinished_save(run);
+      const int64_t after = step_of(run);
+      REQUIRE(after >= before);
+      in_training += after > before;
+    }
+    ++completed;
+    check_same(whole, latest_checkpoint(run));
+    CHECK(read_text(run / "metrics.jsonl") == metrics);
+    CHECK_FALSE(is_unfinished_save(run));
+  }
+  MESSAGE(kills, " kills, ", in_saving, " of them while saving, ", in_training, " after a new checkpoint, ",
+          completed, " runs");
+  CHECK(in_saving > 0);
+  CHECK(in_training > 0);
+}

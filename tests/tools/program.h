@@ -1,0 +1,87 @@
+#pragma once
+
+#include <csignal>
+#include <cstdlib>
+#include <string>
+#include <vector>
+
+#include <doctest/doctest.h>
+#include <fcntl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "temporary_folder.h"
+
+namespace haze::testing {
+
+/// The haze program running, with its output in files.
+class RunningProgram {
+ public:
+  /// `standard_output` stands for its standard output where it is a file descriptor (not -1).
+  explicit RunningProgram(const std::vector<std::string>& arguments, int standard_output = -1) {
+    std::vector<std::string> all = {HAZE_PROGRAM};
+    all.insert(all.end(), arguments.begin(), arguments.end());
+    std::vector<char*> pointers;
+    for (std::string& argument : all) pointers.push_back(argument.data());
+    pointers.push_back(nullptr);
+    const std::string output = (folder_ / "out").string(), error = (folder_ / "err").string();
+    process_ = fork();
+    REQUIRE(process_ >= 0);
+    if (process_ == 0) {
+      // Several programs run next to each other and next to the tests: one thread each, and one order of
+      // sums.
+      setenv("OMP_NUM_THREADS", "1", 1);
+      dup2(standard_output >= 0 ? standard_output : open(output.c_str(), O_WRONLY | O_CREAT, 0600), 1);
+      dup2(open(error.c_str(), O_WRONLY | O_CREAT, 0600), 2);
+      execv(pointers[0], pointers.data());
+      _exit(127);
+    }
+  }
+  ~RunningProgram() {
+    if (process_ > 0) {
+      kill(process_, SIGKILL);
+      wait();
+    }
+  }
+  RunningProgram(const RunningProgram&) = delete;
+  RunningProgram& operator=(const RunningProgram&) = delete;
+
+  void send(int signal) const { kill(process_, signal); }
+  /// The exit status, or minus the number of the signal that ended it.
+  int wait() {
+    int status = 0;
+    waitpid(process_, &status, 0);
+    process_ = -1;
+    return WIFSIGNALED(status) ? -WTERMSIG(status) : WEXITSTATUS(status);
+  }
+  std::string output() const { return read_text(folder_ / "out"); }
+  std::string error() const { return read_text(folder_ / "err"); }
+
+ private:
+  TemporaryFolder folder_;
+  pid_t process_ = -1;
+};
+
+struct ProgramResult {
+  int status;
+  std::string output, error;
+};
+
+inline ProgramResult run_program(const std::vector<std::string>& arguments) {
+  RunningProgram program(arguments);
+  const int status = program.wait();
+  return {status, program.output(), program.error()};
+}
+
+/// Arguments of `haze train`: the folder, one thread and settings.
+inline std::vector<std::string> train_arguments(const std::filesystem::path& run_folder,
+                                                const std::vector<std::string>& assignments) {
+  std::vector<std::string> arguments = {"train", "--threads", "1", "--out", run_folder.string()};
+  for (const std::string& assignment : assignments) {
+    arguments.push_back("--set");
+    arguments.push_back(assignment);
+  }
+  return arguments;
+}
+
+}  // namespace haze::testing

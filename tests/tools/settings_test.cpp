@@ -1,0 +1,271 @@
+#include "haze/tools/run/settings.h"
+
+#include <functional>
+#include <limits>
+#include <string>
+
+#include <doctest/doctest.h>
+
+#include "haze/engine/error.h"
+#include "haze/tools/run/training_settings.h"
+
+#include "temporary_folder.h"
+
+using haze::Settings;
+using haze::training_settings;
+
+namespace {
+
+/// The sentence of the Error that an action throws.
+std::string error_of(const std::function<void()>& action) {
+  try {
+    action();
+  } catch (const haze::Error& error) {
+    return error.what();
+  }
+  return "no error";
+}
+
+std::string error_in_file(const std::string& toml) {
+  return error_of([&] { Settings(training_settings()).read_text(toml, "run.toml"); });
+}
+
+std::string error_of_override(const std::string& assignment) {
+  return error_of([&] { Settings(training_settings()).override_with(assignment); });
+}
+
+}  // namespace
+
+TEST_CASE("settings start with the defaults of their table") {
+  const Settings settings(training_settings());
+  CHECK(settings.integer("model.layers") == 4);
+  CHECK(settings.real("optimizer.learning_rate") == 1e-3);
+  CHECK(settings.boolean("diffusion.antithetic"));
+  CHECK(settings.text("data.format") == "e2e");
+  CHECK(settings.text("data.train").empty());
+}
+
+TEST_CASE("a file overrides the defaults and --set overrides the file") {
+  haze::testing::TemporaryFolder folder;
+  haze::testing::write_text(folder / "run.toml",
+                            "[model]\nlayers = 6\nhidden = 128 # wide\n[optimizer]\nlearning_rate = 1\n"
+                            "[diffusion]\nantithetic = false\ntime = 'discrete'\n");
+  Settings settings(training_settings());
+  settings.read_file(folder / "run.toml");
+  CHECK(settings.integer("model.hidden") == 128);
+  CHECK(settings.real("optimizer.learning_rate") == 1.0);
+  CHECK_FALSE(settings.boolean("diffusion.antithetic"));
+  settings.override_with("model.layers=2");
+  settings.override_with("optimizer.learning_rate = 3e-4");
+  settings.override_with("data.train=some/file=name.txt");
+  settings.override_with("diffusion.time=\"continuous\"");
+  CHECK(settings.integer("model.layers") == 2);
+  CHECK(settings.real("optimizer.learning_rate") == 3e-4);
+  CHECK(settings.text("data.train") == "some/file=name.txt");
+  CHECK(settings.text("diffusion.time") == "continuous");
+  CHECK(settings.integer("model.heads") == 8);
+}
+
+TEST_CASE("an unknown key is named with file and line, and the nearest right one is suggested") {
+  CHECK(error_in_file("[model]\nlayers = 2\nhiden = 3\n") ==
+        "run.toml:3: there is no setting 'model.hiden'; did you mean 'model.hidden'?");
+  CHECK(error_in_file("[train]\n\nlearning_rate = 0.1\n") ==
+        "run.toml:3: there is no setting 'train.learning_rate'; did you mean 'optimizer.learning_rate'?");
+  CHECK(error_in_file("[model]\nsteps = 3\n") ==
+        "run.toml:2: there is no setting 'model.steps'; did you mean 'diffusion.steps', 'train.steps' or "
+        "'sample.steps'?");
+  CHECK(error_in_file("layers = 2\n") ==
+        "run.toml:1: there is no setting 'layers'; did you mean 'model.layers'?");
+  CHECK(error_in_file("model.layres = 2\n") ==
+        "run.toml:1: there is no setting 'model.layres'; did you mean 'model.layers'?");
+  CHECK(error_of_override("modle.layers=2") ==
+        "--set modle.layers=2: there is no setting 'modle.layers'; did you mean 'model.layers'?");
+}
+
+TEST_CASE("an unknown key that is near no other is answered with those of its section") {
+  CHECK(error_in_file("[sample]\nbeam = 3\n") ==
+        "run.toml:2: there is no setting 'sample.beam'; section [sample] has sampler, steps, temperature, "
+        "top_p, "
+        "top_k, count");
+  CHECK(error_of_override("colour=3") ==
+        "--set colour=3: there is no setting 'colour'; the sections are data, model, diffusion, optimizer, "
+        "train, "
+        "sample");
+}
+
+TEST_CASE("an unknown section is named with file and line") {
+  CHECK(error_in_file("\n[optimiser]\nkind = 'sgd'\n") ==
+        "run.toml:2: there is no section [optimiser]; did you mean [optimizer]?");
+  CHECK(error_in_file("[network]\n") ==
+        "run.toml:1: there is no section [network]; the sections are data, model, diffusion, optimizer, "
+        "train, sample");
+}
+
+TEST_CASE("a value that a setting does not take is answered with what it takes") {
+  CHECK(error_in_file("[model]\nlayers = 'four'\n") ==
+        "run.toml:2: 'model.layers' takes an integer from 1 to 1000, not 'four'");
+  CHECK(error_in_file("[model]\nlayers = 2.5\n") ==
+        "run.toml:2: 'model.layers' takes an integer from 1 to 1000, not 2.5");
+  CHECK(error_in_file("[model]\nlayers = 0\n") ==
+        "run.toml:2: 'model.layers' takes an integer from 1 to 1000, not 0");
+  CHECK(error_in_file("[model]\ndropout = 1.0\n") ==
+        "run.toml:2: 'model.dropout' takes a number from 0 up to but not including 1, not 1.0");
+  CHECK(error_in_file("[optimizer]\nlearning_rate = nan\n") ==
+        "run.toml:2: 'optimizer.learning_rate' takes a number above 0, not nan");
+  CHECK(error_in_file("[optimizer]\nlearning_rate = inf\n") ==
+        "run.toml:2: 'optimizer.learning_rate' takes a number above 0, not inf");
+  CHECK(error_in_file("[data]\nformat = 'csv'\n") ==
+        "run.toml:2: 'data.format' takes 'e2e', 'lines' or 'jsonl', not 'csv'");
+  CHECK(error_in_file("[diffusion]\nantithetic = 1\n") ==
+        "run.toml:2: 'diffusion.antithetic' takes true or false, not 1");
+  CHECK(error_in_file("[data]\ntrain = ['a', 'b']\n") ==
+        "run.toml:2: 'data.train' takes a text in UTF-8, not a list");
+  CHECK(error_in_file("[data.train]\na = 1\n") ==
+        "run.toml:1: 'data.train' takes a text in UTF-8, not a section");
+  CHECK(error_in_file("[train]\nbatch_size = 1979-05-27\n") ==
+        "run.toml:2: 'train.batch_size' takes an integer of at least 1, not 1979-05-27");
+  CHECK(error_of_override("train.seed=-1") ==
+        "--set train.seed=-1: 'train.seed' takes an integer of at least 0, not '-1'");
+  CHECK(error_of_override("train.steps=10x") ==
+        "--set train.steps=10x: 'train.steps' takes an integer of at least 1, not '10x'");
+  CHECK(error_of_override("train.steps=") ==
+        "--set train.steps=: 'train.steps' takes an integer of at least 1, not ''");
+  CHECK(error_of_override("sample.top_p=0") ==
+        "--set sample.top_p=0: 'sample.top_p' takes a number above 0 to 1, not '0'");
+  CHECK(error_of_override("train.seed=99999999999999999999") ==
+        "--set train.seed=99999999999999999999: 'train.seed' takes an integer of at least 0, not "
+        "'99999999999999999999'");
+}
+
+TEST_CASE("what is no assignment, no TOML or no file is an error in one sentence") {
+  CHECK(error_of_override("model.layers") ==
+        "--set model.layers: a setting is given as key=value, for example data.train=\"\"");
+  CHECK(error_in_file("[model]\nlayers = \n").rfind("run.toml:2: this is not TOML: ", 0) == 0);
+  CHECK(error_in_file("[model]\nlayers = 1\nlayers = 2\n").rfind("run.toml:3: this is not TOML: ", 0) == 0);
+  Settings settings(training_settings());
+  CHECK(error_of([&] { settings.read_file("no/such.toml"); }) ==
+        "cannot read the configuration no/such.toml: No such file or directory");
+  CHECK(error_of([&] { settings.read_file("/"); }) == "/ is a folder, not a configuration file");
+}
+
+TEST_CASE("a file with an error changes no setting") {
+  Settings settings(training_settings());
+  CHECK_THROWS_AS(settings.read_text("[model]\nlayers = 9\nheads = 'x'\n", "run.toml"), haze::Error);
+  CHECK(settings.integer("model.layers") == 4);
+}
+
+TEST_CASE("the printed configuration reads back as the same configuration") {
+  Settings settings(training_settings());
+  settings.override_with("optimizer.learning_rate=0.1");
+  settings.override_with("optimizer.epsilon=1e-300");
+  settings.override_with("optimizer.clip_norm=100");
+  settings.override_with("train.seed=9007199254740993");
+  settings.override_with("data.tokenizer=character");
+  settings.set("data.train", std::string("a \"quoted\" \\ path\n# with \x7f\x01 and \xED\x95\x9C.txt"));
+  const std::string printed = settings.print();
+  Settings again(training_settings());
+  again.read_text(printed, "printed");
+  CHECK(again.print() == printed);
+  for (const haze::Setting& setting : training_settings()) {
+    INFO(setting.key);
+    switch (setting.type) {
+      case haze::SettingType::integer:
+        CHECK(again.integer(setting.key) == settings.integer(setting.key));
+        break;
+      case haze::SettingType::real:
+        CHECK(again.real(setting.key) == settings.real(setting.key));
+        break;
+      case haze::SettingType::boolean:
+        CHECK(again.boolean(setting.key) == settings.boolean(setting.key));
+        break;
+      case haze::SettingType::text:
+      case haze::SettingType::choice:
+        CHECK(again.text(setting.key) == settings.text(setting.key));
+        break;
+    }
+  }
+}
+
+TEST_CASE("the printed configuration explains every setting on its line") {
+  Settings settings(training_settings());
+  settings.override_with("model.layers=6");
+  const std::string printed = settings.print();
+  for (const haze::Setting& setting : training_settings()) {
+    INFO(setting.key);
+    CHECK_FALSE(setting.explanation.empty());
+    const auto line = printed.find("\n" + std::string(setting.name()) + " = ",
+                                   printed.find("[" + std::string(setting.section()) + "]"));
+    REQUIRE(line != std::string::npos);
+    const auto explanation = printed.find("# " + setting.explanation, line);
+    REQUIRE(explanation != std::string::npos);
+    CHECK(explanation < printed.find('\n', line + 1));
+  }
+  CHECK(printed.find("layers = 6 ") != std::string::npos);
+  CHECK(printed.find("transformer blocks (default: 4)") != std::string::npos);
+  CHECK(printed.find(": e2e | lines | jsonl\n") != std::string::npos);
+}
+
+TEST_CASE("a text that is not UTF-8 is refused, as TOML could not hold it") {
+  CHECK(error_of_override("data.train=\xFF").find("takes a text in UTF-8") != std::string::npos);
+}
+
+TEST_CASE("asking for a setting by a wrong name or type is an error") {
+  const Settings settings(training_settings());
+  CHECK(error_of([&] { settings.integer("model.layer"); }) ==
+        "the program: there is no setting 'model.layer'; did you mean 'model.layers'?");
+  CHECK(error_of([&] { settings.real("model.layers"); }) ==
+        "the setting 'model.layers' takes an integer from 1 to 1000 and was asked for as a number");
+}
+
+TEST_CASE("a table whose default is not accepted, or that has a key twice, is refused") {
+  using haze::at_least;
+  using haze::integer_setting;
+  CHECK(error_of([] { Settings({integer_setting("a.b", 0, at_least(1), "x")}); }) ==
+        "the table of settings: 'a.b' takes an integer of at least 1, not 0");
+  CHECK(
+      error_of([] {
+        Settings({integer_setting("a.b", 1, at_least(1), "x"), integer_setting("a.b", 2, at_least(1), "x")});
+      }) == "the table of settings has 'a.b' twice");
+}
+
+TEST_CASE("edit distance counts insertions, deletions, substitutions and swaps of neighbours") {
+  CHECK(haze::edit_distance("", "abc") == 3);
+  CHECK(haze::edit_distance("abc", "") == 3);
+  CHECK(haze::edit_distance("kitten", "sitting") == 3);
+  CHECK(haze::edit_distance("layres", "layers") == 1);
+  CHECK(haze::edit_distance("same", "same") == 0);
+  CHECK(haze::edit_distance("ca", "abc") ==
+        3);  // the optimal string alignment distance; unrestricted, it were 2
+}
+
+TEST_CASE("the schedule 'auto' stands for that of the time, and one of the other time is refused") {
+  Settings continuous(training_settings());
+  haze::resolve_training_settings(continuous);
+  CHECK(continuous.text("diffusion.schedule") == "log-linear");
+
+  Settings discrete(training_settings());
+  discrete.override_with("diffusion.time=discrete");
+  haze::resolve_training_settings(discrete);
+  CHECK(discrete.text("diffusion.schedule") == "reciprocal");
+
+  discrete.override_with("diffusion.schedule=polynomial");
+  CHECK(error_of([&] { haze::resolve_training_settings(discrete); }) ==
+        "diffusion.schedule 'polynomial' does not go with discrete time, whose schedules are reciprocal, "
+        "cosine, linear");
+}
+
+TEST_CASE("settings that contradict one another are refused") {
+  const auto error_with = [](std::initializer_list<const char*> assignments) {
+    Settings settings(training_settings());
+    for (const char* assignment : assignments) settings.override_with(assignment);
+    return error_of([&] { haze::resolve_training_settings(settings); });
+  };
+  CHECK(error_with({"model.hidden=100"}) == "model.hidden 100 is not a multiple of model.heads 8");
+  CHECK(error_with({"model.hidden=24", "model.positions=rotary"}) ==
+        "rotary positions need an even width of each head, and model.hidden 24 / model.heads 8 is 3");
+  CHECK(error_with({"model.hidden=3", "model.heads=1", "model.positions=sinusoidal"}) ==
+        "sinusoidal positions need an even model.hidden, not 3");
+  CHECK(error_with({"data.train=a.txt"}) ==
+        "data.train and data.valid go together: give both files, or neither for the built-in corpus");
+  CHECK(error_with({"data.train=a.txt", "data.valid=b.txt", "model.positions=rotary"}) == "no error");
+}

@@ -1,0 +1,234 @@
+#include "haze/tools/text/text_file.h"
+
+#include <algorithm>
+#include <random>
+
+#include <doctest/doctest.h>
+
+#include "tools/text_test_files.h"
+
+namespace haze {
+namespace {
+
+using text_test::TestFolder;
+
+// The sentence that opening a file with this content gives; "" where it opens.
+std::string open_error(TextFormat format, std::string_view content, int64_t max_line_bytes = 1 << 20) {
+  const TestFolder folder;
+  const auto path = folder.write("corpus.txt", content);
+  return folder.error_of([&] { TextFile(path, {.format = format, .max_line_bytes = max_line_bytes}); });
+}
+
+std::vector<std::string> targets_of(const TextFile& file) {
+  std::vector<std::string> targets;
+  for (int64_t i = 0; i < file.size(); ++i) targets.push_back(file.record(i).target);
+  return targets;
+}
+
+}  // namespace
+
+TEST_CASE("a file of lines gives one text a line, and tells where each is") {
+  const TestFolder folder;
+  const TextFile file(folder.write("corpus.txt", "first\n\n  \t\r\n second line \r\n안녕"));
+  CHECK(targets_of(file) == std::vector<std::string>{"first", " second line ", "안녕"});
+  CHECK(file.record(2).source == "");
+  CHECK(file.record(2).fields.empty());
+  CHECK(file.location(0) == folder.path("corpus.txt").string() + ":1");
+  CHECK(file.location(1) == folder.path("corpus.txt").string() + ":4");
+  CHECK(file.location(2) == folder.path("corpus.txt").string() + ":5");
+  CHECK(folder.error_of([&] { file.record(3); }) == "corpus.txt has 3 records, so there is no record 3");
+  CHECK(folder.error_of([&] { file.location(-1); }) == "corpus.txt has 3 records, so there is no record -1");
+}
+
+TEST_CASE("a byte order mark at the beginning of a file is no part of the text") {
+  const TestFolder folder;
+  CHECK(targets_of(TextFile(folder.write("a.txt",
+                                         "\xEF\xBB\xBF"
+                                         "first\nsecond\n"))) == std::vector<std::string>{"first", "second"});
+  CHECK(targets_of(TextFile(folder.write("b.txt", "\xEF\xBB\xBF\nsecond\n"))) ==
+        std::vector<std::string>{"second"});
+}
+
+TEST_CASE("a JSONL file gives source and target in any order, other fields ignored") {
+  const TestFolder folder;
+  const TextFile file(folder.write("pairs.jsonl",
+                                   "{\"trg\": \"I \\u2764 \xEC\x95\x88\", \"id\": 3, \"src\": \"\"}\n"
+                                   "{\"src\": \"how\", \"trg\": \"so\"}\r\n"),
+                      {.format = TextFormat::jsonl});
+  REQUIRE(file.size() == 2);
+  CHECK(file.record(0).source == "");
+  CHECK(file.record(0).target == "I ❤ 안");
+  CHECK(file.record(1).source == "how");
+  CHECK(file.record(1).target == "so");
+}
+
+TEST_CASE("an E2E file gives the fields, their text and the sentence") {
+  const TestFolder folder;
+  const TextFile file(
+      folder.write(
+          "e2e.txt",
+          "name : Blue Spice | Type : coffee shop | customer rating : 5 out of 5||It is : a | b || c . \n"
+          "||No fields .\n"),
+      {.format = TextFormat::e2e});
+  REQUIRE(file.size() == 2);
+  const Record record = file.record(0);
+  CHECK(record.source == "name : Blue Spice | Type : coffee shop | customer rating : 5 out of 5");
+  CHECK(record.target == "It is : a | b || c .");
+  CHECK(record.fields == std::vector<Field>{{"name", "Blue Spice"},
+                                            {"Type", "coffee shop"},
+                                            {"customer rating", "5 out of 5"}});
+  CHECK(file.record(1).target == "No fields .");
+  CHECK(file.record(1).fields.empty());
+}
+
+TEST_CASE("what is wrong with a file is said in one sentence with file and line number") {
+  using enum TextFormat;
+  CHECK(open_error(kLines, "") == "corpus.txt:1: the file is empty");
+  CHECK(open_error(kE2e, "\n \r\n\t") == "corpus.txt:1: the file has only blank lines");
+  CHECK(open_error(kLines, "good\n\n안\xEB\x85 x\n") ==
+        "corpus.txt:3: byte 4 of the line (0xEB) is not valid UTF-8");
+  CHECK(open_error(kLines, "\xFF\xFEh\0i\0") == "corpus.txt:1: byte 1 of the line (0xFF) is not valid UTF-8");
+
+  CHECK(open_error(kE2e, "name : A||fine .\nname : A|fine .\n") ==
+        "corpus.txt:2: there is no \"||\" between the field values and the text");
+  CHECK(open_error(kE2e, "name : A|| \n") == "corpus.txt:1: there is no text after \"||\"");
+  CHECK(open_error(kE2e, "name : A | area||x\n") ==
+        "corpus.txt:1: the field \"area\" has no ':' between name and value");
+  CHECK(open_error(kE2e, "name : A | : riverside||x\n") ==
+        "corpus.txt:1: the field \": riverside\" has no name before its ':'");
+  CHECK(open_error(kE2e, "name : | area : riverside||x\n") ==
+        "corpus.txt:1: the field \"name\" has no value after its ':'");
+
+  CHECK(open_error(kJsonl, "{\"src\": \"a\", \"trg\": \"b\"}\n{\"src\": \"a\",, \"trg\": \"b\"}\n") ==
+        "corpus.txt:2: the line is not valid JSON: it goes wrong at byte 13");
+  CHECK(open_error(kJsonl, "{\"src\": 1e999}") ==
+        "corpus.txt:1: the line is not valid JSON: a number in it is too large");
+  CHECK(open_error(kJsonl, "[\"a\"]") ==
+        "corpus.txt:1: the line must be a JSON object, but is of type array");
+  CHECK(open_error(kJsonl, "{\"src\": \"a\"}") == "corpus.txt:1: the field \"trg\" is missing");
+  CHECK(open_error(kJsonl, "{\"trg\": \"a\"}") == "corpus.txt:1: the field \"src\" is missing");
+  CHECK(open_error(kJsonl, "{\"src\": \"a\", \"trg\": 3}") ==
+        "corpus.txt:1: the field \"trg\" must be a string, but is of type number");
+  CHECK(open_error(kJsonl, "{\"src\": \"a\", \"trg\": \" \"}") == "corpus.txt:1: the field \"trg\" is blank");
+}
+
+TEST_CASE(
+    "a line may have max_line_bytes bytes, its end and a byte order mark not counted, and not one more") {
+  using enum TextFormat;
+  const std::string refused =
+      "corpus.txt:2: the line is longer than 8 bytes; break it up or raise max_line_bytes";
+  for (const std::string end : {"", "\n", "\r\n", "\n12345678\n"}) {
+    CAPTURE(end);
+    CHECK(open_error(kLines,
+                     "\xEF\xBB\xBF"
+                     "12345678\n12345678" +
+                         end,
+                     8) == "");
+    CHECK(open_error(kLines, "a\n123456789" + end, 8) == refused);
+  }
+  // Longer than what is read at a time, so that the line is put together from several pieces.
+  const std::string text(300'000, 'x');
+  CHECK(open_error(kLines, text + "\nb\n", 300'000) == "");
+  CHECK(open_error(kLines, "a\n" + text + "\n", 299'999) ==
+        "corpus.txt:2: the line is longer than 299999 bytes; break it up or raise max_line_bytes");
+  CHECK(open_error(kLines, "a\n" + text + text, 8) == refused);
+}
+
+TEST_CASE("lines that lie across the pieces a file is read in are found whole") {
+  const TestFolder folder;
+  std::mt19937_64 random(7);
+  std::vector<std::string> lines;
+  std::string content;
+  while (content.size() < 500'000) {
+    lines.push_back(fmt::format("{} {}", lines.size(), std::string(random() % 3000, 'y')));
+    content += lines.back() + (random() % 2 ? "\n" : "\r\n");
+    if (random() % 4 == 0) content += "\n";
+  }
+  CHECK(targets_of(TextFile(folder.write("corpus.txt", content))) == lines);
+}
+
+TEST_CASE("what cannot be opened as a text file is named") {
+  const TestFolder folder;
+  CHECK(folder.error_of([&] { TextFile(folder.path("none.txt")); }) ==
+        "none.txt cannot be opened: No such file or directory");
+  std::filesystem::create_directory(folder.path("a_folder"));
+  CHECK(folder.error_of([&] { TextFile(folder.path("a_folder")); }) == "a_folder is not a regular file");
+  CHECK(folder.error_of([&] { TextFile(folder.write("a.txt", "a"), {.max_line_bytes = 0}); }) ==
+        "max_line_bytes must be at least 1 and below 2147483647, but is 0");
+  CHECK(folder.error_of([&] { text_format("csv"); }) ==
+        "the text format is \"csv\", but must be one of \"lines\", \"jsonl\", \"e2e\"");
+}
+
+TEST_CASE("a file that changes under the reader gives a sentence") {
+  const TestFolder folder;
+  const auto path = folder.write("corpus.txt", "first\nsecond\n");
+  const TextFile file(path);
+  folder.write("corpus.txt", "f\xFFrst\n");
+  CHECK(
+      folder.error_of([&] { file.record(0); }) ==
+      "corpus.txt:1: the file has changed since it was opened: byte 2 of the line (0xFF) is not valid UTF-8");
+  CHECK(folder.error_of([&] { file.record(1); }) ==
+        "corpus.txt:2: the file has become shorter since it was opened");
+}
+
+TEST_CASE("a moved text file still reads") {
+  const TestFolder folder;
+  TextFile file(folder.write("a.txt", "a\n"));
+  TextFile moved(std::move(file));
+  CHECK(moved.record(0).target == "a");
+  moved = TextFile(folder.write("b.txt", "b\n"));
+  CHECK(moved.record(0).target == "b");
+}
+
+TEST_CASE(
+    "random bytes either open, with records that can be read, or give an error that names file and line") {
+  const TestFolder folder;
+  const std::string_view pieces[] = {
+      "{\"src\":", "\"trg\":", "\"a\"", "}",        "[",       "||", " : ",           "|",  "\r\n",
+      "\n",        "안",       "\xEC",  "\xF4\x90", "\\ud800", ",",  "name : A||b .", "\"", "1e9"};
+  std::mt19937_64 random(11);
+  int opened = 0, refused = 0;
+  for (int round = 0; round < 1500; ++round) {
+    std::string content;
+    for (uint64_t i = random() % 12; i > 0; --i) {
+      if (random() % 8 == 0) {
+        content += static_cast<char>(random() % 256);
+      } else {
+        content += pieces[random() % std::size(pieces)];
+      }
+    }
+    const auto path = folder.write("corpus.txt", content);
+    for (const auto format : {TextFormat::lines, TextFormat::jsonl, TextFormat::e2e}) {
+      const std::string error = folder.error_of([&] {
+        const TextFile file(path, {.format = format, .max_line_bytes = 40});
+        for (const auto& target : targets_of(file)) {
+          if (trim(target).empty()) fail("a record is blank");
+        }
+      });
+      ++(error.empty() ? opened : refused);
+      if (!error.empty()) {
+        CAPTURE(content);
+        CHECK(error.substr(0, 11) == "corpus.txt:");
+        CHECK(std::isdigit(static_cast<unsigned char>(error[11])));
+      }
+    }
+  }
+  CHECK(opened > 300);
+  CHECK(refused > 300);
+}
+
+TEST_CASE("JSON nested a million deep is refused, not followed") {
+  CHECK(open_error(TextFormat::jsonl, std::string(1'000'000, '[')) ==
+        "corpus.txt:1: the line is not valid JSON: it goes wrong at byte 1000001");
+}
+
+TEST_CASE("E2E's training part gives a vocabulary of 853 words that occur ten times or more") {
+  const auto path = text_test::shared_data("e2e/src1_train.txt");
+  if (!path) return;
+  const TextFile file(*path, {.format = TextFormat::e2e});
+  CHECK(file.size() == 42'061);
+  CHECK(file.record(0).fields.size() == 5);
+  CHECK(build_tokenizer(TokenizerKind::word, file, 10).vocabulary_size() == 853);
+}
+
+}  // namespace haze

@@ -1,0 +1,84 @@
+#pragma once
+
+#include <cstring>
+#include <string>
+#include <vector>
+
+#include <doctest/doctest.h>
+
+#include "haze/nn/checkpoint.h"
+#include "haze/tools/run/settings.h"
+#include "haze/tools/run/trainer.h"
+#include "haze/tools/run/training_settings.h"
+
+namespace haze::testing {
+
+/// Settings of a run that takes a second, as --set gives them: a small network on a small built-in corpus,
+/// with dropout and averaged weights, so that all there is to lose in a checkpoint is in use.
+inline std::vector<std::string> tiny_assignments() {
+  return {"model.layers=2",
+          "model.hidden=32",
+          "model.heads=4",
+          "model.dropout=0.1",
+          "optimizer.ema=0.9",
+          "optimizer.warmup_steps=10",
+          "train.steps=40",
+          "train.batch_size=8",
+          "data.corpus_size=200",
+          "data.min_count=1",
+          "train.log_every=3",
+          "train.evaluate_every=16",
+          "train.evaluate_examples=12"};
+}
+
+inline Settings tiny_settings(const std::vector<std::string>& more = {}) {
+  Settings settings(training_settings());
+  for (const std::string& assignment : tiny_assignments()) settings.override_with(assignment);
+  for (const std::string& assignment : more) settings.override_with(assignment);
+  resolve_training_settings(settings);
+  return settings;
+}
+
+inline TrainOptions quiet(const std::filesystem::path& run_folder, int64_t stop_at = 0) {
+  TrainOptions options;
+  options.run_folder = run_folder;
+  options.stop_at = stop_at;
+  options.progress = {.interactive = false,
+                      .unicode = false,
+                      .write = [](std::string_view) {},
+                      .now = [] { return 0.0; },
+                      .width = [] { return 80; }};
+  return options;
+}
+
+inline Checkpoint latest_checkpoint(const std::filesystem::path& run_folder) {
+  const auto folder = find_latest_checkpoint(run_folder);
+  REQUIRE(folder);
+  return read_checkpoint(*folder);
+}
+
+/// Checks names, shapes, dtypes and every bit.
+inline void check_same_bits(const NamedTensors& a, const NamedTensors& b) {
+  REQUIRE(a.size() == b.size());
+  for (size_t i = 0; i < a.size(); ++i) {
+    CAPTURE(a[i].name);
+    REQUIRE(a[i].name == b[i].name);
+    REQUIRE(a[i].tensor.shape() == b[i].tensor.shape());
+    REQUIRE(a[i].tensor.dtype() == b[i].tensor.dtype());
+    const Tensor left = contiguous(a[i].tensor), right = contiguous(b[i].tensor);
+    const auto bytes = static_cast<size_t>(left.elements()) * size_of(left.dtype());
+    CHECK(std::memcmp(left.raw(), right.raw(), bytes) == 0);
+  }
+}
+
+/// Checks that two checkpoints are the same in every bit of every part.
+inline void check_same(const Checkpoint& a, const Checkpoint& b) {
+  CHECK(a.step == b.step);
+  check_same_bits(a.model, b.model);
+  check_same_bits(a.optimizer, b.optimizer);
+  check_same_bits(a.ema, b.ema);
+  REQUIRE(a.texts.size() == b.texts.size());
+  for (const auto& [name, contents] : a.texts) CHECK_MESSAGE(b.text(name) == contents, name);
+}
+
+}  // namespace haze::testing

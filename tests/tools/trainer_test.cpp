@@ -1,0 +1,247 @@
+#include "haze/tools/run/trainer.h"
+
+#include <fstream>
+#include <set>
+
+#include <doctest/doctest.h>
+
+#include "haze/engine/error.h"
+#include "haze/engine/parallel.h"
+#include "haze/nn/safetensors.h"
+#include "haze/tools/corpus/corpus.h"
+
+#include "temporary_folder.h"
+#include "tiny_run.h"
+
+using namespace haze;
+using namespace haze::testing;
+
+namespace {
+
+std::string error_of(const std::function<void()>& action) {
+  try {
+    action();
+  } catch (const Error& error) {
+    return error.what();
+  }
+  return "no error";
+}
+
+/// Names and contents of all files below a folder.
+std::map<std::string, std::string> contents_of(const std::filesystem::path& folder) {
+  std::map<std::string, std::string> contents;
+  for (const auto& entry : std::filesystem::recursive_directory_iterator(folder)) {
+    contents[entry.path().string()] = entry.is_directory() ? "" : read_text(entry.path());
+  }
+  return contents;
+}
+
+/// 60 sentences of the corpus in the E2E format.
+void write_sentences(const std::filesystem::path& path) {
+  std::ofstream file(path);
+  for (uint64_t i = 0; i < 60; ++i) file << e2e_line(generate_line(5, i)) << '\n';
+}
+
+struct ThreadsScope {
+  explicit ThreadsScope(int count) : before(threads()) { set_threads(count); }
+  ~ThreadsScope() { set_threads(before); }
+  int before;
+};
+
+// Networks this small gain nothing from threads, and lose much on a busy machine.
+TrainResult start_and_run(const Settings& settings, const TrainOptions& options) {
+  const ThreadsScope one(1);
+  return Trainer::start(settings, options)->run();
+}
+
+TrainResult resume_and_run(const TrainOptions& options) {
+  const ThreadsScope one(1);
+  return Trainer::resume(options)->run();
+}
+
+}  // namespace
+
+TEST_CASE("20 steps, a resume and 20 more end with the bits of 40 steps in one go") {
+  const std::vector<std::vector<std::string>> variants = {
+      {},
+      {"diffusion.masks=independent", "optimizer.schedule=linear", "diffusion.schedule=cosine"},
+      {"diffusion.time=discrete", "diffusion.steps=10", "diffusion.auxiliary_weight=0.1",
+       "optimizer.kind=adagrad"},
+      {"model.norm=adaptive", "model.positions=rotary"},
+      {"train.checkpoint_activations=true", "model.norm=post"},
+      {"optimizer.kind=sgd", "data.layout=packed", "data.max_length=30", "data.tokenizer=character"},
+  };
+  for (const auto& variant : variants) {
+    CAPTURE(variant.empty() ? "the defaults" : variant.front());
+    const TemporaryFolder folder;
+    const Settings settings = tiny_settings(variant);
+    const TrainResult straight = start_and_run(settings, quiet(folder / "straight"));
+    const TrainResult half = start_and_run(settings, quiet(folder / "resumed", 20));
+    CHECK(half.step == 20);
+    CHECK(half.last_step == 40);
+    CHECK(latest_checkpoint(folder / "resumed").step == 20);
+    const TrainResult rest = resume_and_run(quiet(folder / "resumed"));
+    CHECK(rest.step == 40);
+    check_same(latest_checkpoint(folder / "straight"), latest_checkpoint(folder / "resumed"));
+    CHECK(read_text(folder / "straight" / "metrics.jsonl") ==
+          read_text(folder / "resumed" / "metrics.jsonl"));
+    REQUIRE(straight.bound);
+    REQUIRE(rest.bound);
+    CHECK(straight.bound->nats == rest.bound->nats);
+    CHECK(straight.bound->standard_error == rest.bound->standard_error);
+  }
+}
+
+TEST_CASE("training changes every parameter, and what it learns shows in the loss") {
+  const TemporaryFolder folder;
+  start_and_run(tiny_settings({"train.log_every=1"}), quiet(folder / "run", 1));
+  const Checkpoint first = latest_checkpoint(folder / "run");
+  resume_and_run(quiet(folder / "run"));
+  const Checkpoint last = latest_checkpoint(folder / "run");
+  for (size_t i = 0; i < first.model.size(); ++i) {
+    CAPTURE(first.model[i].name);
+    CHECK(first.model[i].tensor.to_vector<float>() != last.model[i].tensor.to_vector<float>());
+  }
+  CHECK(last.ema.size() == last.model.size() + 1);
+  const std::vector<MetricsRow> rows = read_metrics(folder / "run" / "metrics.jsonl");
+  CHECK(*rows.back().value(kValidationBound) < *rows.front().value(kTrainingLoss) - 0.2);
+}
+
+TEST_CASE("metrics have each step's line once, after any number of resumes") {
+  const TemporaryFolder folder;
+  const Settings settings = tiny_settings({"train.log_every=1", "train.checkpoint_every=7"});
+  start_and_run(settings, quiet(folder / "run", 9));
+  for (int64_t stop : {10, 11, 25, 40, 40}) resume_and_run(quiet(folder / "run", stop));
+  std::multiset<int64_t> losses, bounds;
+  for (const MetricsRow& row : read_metrics(folder / "run" / "metrics.jsonl")) {
+    if (row.value(kTrainingLoss)) losses.insert(row.step);
+    if (row.value(kValidationBound)) bounds.insert(row.step);
+  }
+  std::multiset<int64_t> every_step;
+  for (int64_t step = 1; step <= 40; ++step) every_step.insert(step);
+  CHECK(losses == every_step);
+  CHECK(bounds == std::multiset<int64_t>{16, 32, 40});
+  CHECK(std::filesystem::exists(folder / "run" / "plot.svg"));
+}
+
+TEST_CASE("one thread and two give the same bits") {
+  const TemporaryFolder folder;
+  const Settings settings =
+      tiny_settings({"train.batch_size=32", "train.steps=3", "train.evaluate_examples=2"});
+  for (int count : {1, 2}) {
+    const ThreadsScope scope(count);
+    Trainer::start(settings, quiet(folder / std::to_string(count)))->run();
+  }
+  check_same(latest_checkpoint(folder / "1"), latest_checkpoint(folder / "2"));
+  CHECK(read_text(folder / "1" / "metrics.jsonl") == read_text(folder / "2" / "metrics.jsonl"));
+}
+
+TEST_CASE("a folder that holds a run is left as it is by a new one") {
+  const TemporaryFolder folder;
+  start_and_run(tiny_settings(), quiet(folder / "run", 2));
+  const auto before = contents_of(folder.path());
+  const std::string sentence = error_of([&] { Trainer::start(tiny_settings(), quiet(folder / "run")); });
+  CHECK(sentence == (folder / "run").string() +
+                        ": the folder holds a run already; go on with it by --resume, or choose another");
+  CHECK(contents_of(folder.path()) == before);
+}
+
+TEST_CASE("there is nothing to resume where there is no checkpoint") {
+  const TemporaryFolder folder;
+  const std::string sentence = error_of([&] { Trainer::resume(quiet(folder / "run")); });
+  CHECK(sentence == (folder / "run").string() + ": there is no whole checkpoint to resume from");
+  CHECK(contents_of(folder.path()).empty());
+}
+
+TEST_CASE("a run that was given up before its first checkpoint leaves no corpus to one of other settings") {
+  const TemporaryFolder folder;
+  Trainer::start(tiny_settings({"data.corpus_size=100"}), quiet(folder / "run"));
+  start_and_run(tiny_settings({"train.seed=9"}), quiet(folder / "run", 2));
+  start_and_run(tiny_settings({"train.seed=9"}), quiet(folder / "fresh", 2));
+  check_same(latest_checkpoint(folder / "run"), latest_checkpoint(folder / "fresh"));
+}
+
+TEST_CASE("numbers that are not finite stop a run with one sentence and spoil no checkpoint") {
+  const TemporaryFolder folder;
+  const Settings settings = tiny_settings({"optimizer.learning_rate=1e30", "optimizer.warmup_steps=0"});
+  const std::string sentence = error_of([&] { start_and_run(settings, quiet(folder / "run")); });
+  CAPTURE(sentence);
+  CHECK(sentence.starts_with("step 2: "));
+  CHECK((sentence.find("nan") != std::string::npos || sentence.find("inf") != std::string::npos));
+  CHECK(sentence.find('\n') == std::string::npos);
+  CHECK_FALSE(find_latest_checkpoint(folder / "run"));
+}
+
+TEST_CASE("the recorder keeps what a step saw, so that its loss can be computed again") {
+  const TemporaryFolder folder;
+  const Settings settings = tiny_settings({"model.dropout=0", "optimizer.ema=0"});
+  TrainOptions options = quiet(folder / "run", 5);
+  options.record_steps = 3;
+  start_and_run(settings, options);
+  const std::filesystem::path recorded = folder / "run" / "recorded";
+  CHECK(read_text(recorded / "config.toml") == settings.print());
+  const SafetensorsContents batches = read_safetensors(recorded / "batches.safetensors");
+  CHECK(batches.tensors.size() == 3 * 8);
+
+  const auto model = TextModel::load(folder / "run");
+  load_parameters(model->denoiser(), recorded / "initial.safetensors");
+  const std::vector<int32_t> offsets = batches.at("1.offsets").to_vector<int32_t>();
+  std::vector<int64_t> lengths;
+  for (size_t i = 1; i < offsets.size(); ++i) lengths.push_back(offsets[i] - offsets[i - 1]);
+  CHECK(lengths.size() == 8);
+  // The recorded weights times -log p, from the logits: another way than the fused loss that was trained on.
+  const Tensor masked = batches.at("1.masked");
+  const Variable logits = model->denoiser().logits(batches.at("1.x_t"), Sequences::of_lengths(lengths),
+                                                   batches.at("1.time"), masked, {});
+  const std::vector<float> values = logits.value().to_vector<float>();
+  const std::vector<int32_t> targets = batches.at("1.targets").to_vector<int32_t>();
+  const std::vector<float> weights = batches.at("1.row_weights").to_vector<float>();
+  const auto vocabulary = static_cast<size_t>(model->denoiser().vocabulary());
+  double loss = 0;
+  for (size_t row = 0; row < targets.size(); ++row) {
+    double total = 0;
+    for (size_t k = 0; k < vocabulary; ++k)
+      total += std::exp(static_cast<double>(values[row * vocabulary + k]));
+    const double logit = values[row * vocabulary + static_cast<size_t>(targets[row])];
+    loss += weights[row] * (std::log(total) - logit);
+  }
+  CHECK(loss == doctest::Approx(batches.at("1.loss").item()).epsilon(1e-5));
+  CHECK(batches.at("1.learning_rate").item() == doctest::Approx(1e-4));
+  CHECK(batches.at("3.learning_rate").item() == doctest::Approx(3e-4));
+}
+
+TEST_CASE("more steps than the run has cannot be recorded") {
+  const TemporaryFolder folder;
+  TrainOptions options = quiet(folder / "run");
+  options.record_steps = 41;
+  CHECK(error_of([&] { Trainer::start(tiny_settings(), options); }) ==
+        "41 steps cannot be recorded of a run of 40");
+  CHECK_FALSE(std::filesystem::exists(folder / "run"));
+}
+
+TEST_CASE("texts of one's own are found by a relative path and say where they are wrong") {
+  const TemporaryFolder folder;
+  write_sentences(folder / "train.txt");
+  write_sentences(folder / "valid.txt");
+  const auto relative = [&](const char* name) {
+    return std::filesystem::relative(folder / name, std::filesystem::current_path()).string();
+  };
+  const auto start = [&](const std::vector<std::string>& more) {
+    std::vector<std::string> assignments = {"data.train=" + relative("train.txt"),
+                                            "data.valid=" + relative("valid.txt")};
+    assignments.insert(assignments.end(), more.begin(), more.end());
+    return error_of([&] { start_and_run(tiny_settings(assignments), quiet(folder / "run", 1)); });
+  };
+
+  CHECK(start({"data.format=jsonl"}).starts_with(relative("train.txt") + ":1: the line is not valid JSON"));
+  CHECK(start({"data.max_length=10"}).starts_with(relative("train.txt") + ":"));
+  CHECK(start({"data.train=nowhere.txt"}) == "nowhere.txt cannot be opened: No such file or directory");
+  CHECK(start({"data.min_count=100000"}).find("lower min_count") != std::string::npos);
+  write_text(folder / "valid.txt", "name : A||Good .\nno bars here\n");
+  CHECK(start({}).starts_with(relative("valid.txt") + ":2: there is no \"||\""));
+  // Nothing of this has begun a run.
+  CHECK_FALSE(std::filesystem::exists(folder / "run"));
+  write_sentences(folder / "valid.txt");
+  CHECK(start({}) == "no error");
+  CHECK(latest_checkpoint(folder / "run").step == 1);
+}

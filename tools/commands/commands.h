@@ -1,0 +1,18 @@
+#pragma once
+
+#include <CLI/CLI.hpp>
+
+/// The commands of `haze`. Each adds its options to the program and runs when it is chosen; `status` is the
+/// program's exit status, 0 unless a command sets it. Errors are thrown as Error.
+namespace haze {
+
+void add_train_command(CLI::App& app, int& status);
+void add_sample_command(CLI::App& app, int& status);
+void add_infill_command(CLI::App& app, int& status);
+void add_eval_command(CLI::App& app, int& status);
+void add_data_command(CLI::App& app, int& status);
+
+/// Adds --threads, which takes effect at once.
+void add_threads_option(CLI::App& command);
+
+}  // namespace haze

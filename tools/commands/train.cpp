@@ -1,0 +1,108 @@
+#include <memory>
+#include <optional>
+
+#include <nlohmann/json.hpp>
+
+#include "haze/engine/parallel.h"
+#include "haze/tools/commands/commands.h"
+#include "haze/tools/commands/options.h"
+#include "haze/tools/run/interrupt.h"
+#include "haze/tools/run/trainer.h"
+#include "haze/tools/run/training_settings.h"
+
+namespace haze {
+namespace {
+
+struct Arguments {
+  std::string config, out = "runs/train";
+  std::vector<std::string> assignments;
+  std::optional<int64_t> seed;
+  int64_t stop_at = 0, record = 0;
+  bool resume = false, print_config = false, json = false;
+};
+
+Settings settings_from(const Arguments& arguments) {
+  Settings settings(training_settings());
+  if (!arguments.config.empty()) settings.read_file(arguments.config);
+  for (const std::string& assignment : arguments.assignments) settings.override_with(assignment);
+  if (arguments.seed) settings.set("train.seed", *arguments.seed);
+  resolve_training_settings(settings);
+  return settings;
+}
+
+void report(const Arguments& arguments, const TrainResult& result) {
+  if (arguments.json) {
+    nlohmann::ordered_json json{{"run", arguments.out},
+                                {"step", result.step},
+                                {"last_step", result.last_step},
+                                {"interrupted", result.interrupted}};
+    if (result.bound) {
+      json["validation_nats_per_token"] = result.bound->nats_per_token();
+      json["validation_error"] = result.bound->standard_error / static_cast<double>(result.bound->tokens);
+    }
+    fmt::print("{}\n", json.dump());
+    return;
+  }
+  if (result.step < result.last_step) {
+    fmt::print("stopped at step {} of {}; go on by: haze train --resume --out {}\n", result.step,
+               result.last_step, arguments.out);
+  } else {
+    fmt::print("finished at step {}: {} holds the checkpoint, metrics.jsonl and plot.svg\n", result.step,
+               arguments.out);
+  }
+}
+
+int train(const Arguments& arguments) {
+  if (arguments.print_config) {
+    fmt::print("{}", settings_from(arguments).print());
+    return 0;
+  }
+  TrainOptions options;
+  options.run_folder = arguments.out;
+  options.stop_at = arguments.stop_at;
+  options.record_steps = arguments.record;
+  std::unique_ptr<Trainer> trainer;
+  if (arguments.resume) {
+    if (!arguments.config.empty() || !arguments.assignments.empty() || arguments.seed || arguments.record) {
+      fail(
+          "--resume goes on with the settings of the run; --config, --set, --seed and --record belong to a "
+          "new "
+          "one");
+    }
+    trainer = Trainer::resume(options);
+  } else {
+    trainer = Trainer::start(settings_from(arguments), options);
+  }
+  const TrainResult result = trainer->run();
+  report(arguments, result);
+  return result.interrupted ? InterruptGuard::kInterruptedStatus : 0;
+}
+
+}  // namespace
+
+void add_train_command(CLI::App& app, int& status) {
+  auto arguments = std::make_shared<Arguments>();
+  CLI::App* command = app.add_subcommand("train", "Train a model, or go on with a run");
+  command->add_option("--config", arguments->config, "TOML file of settings");
+  command->add_option("--set", arguments->assignments, "one setting, as key=value; may be given again")
+      ->allow_extra_args(false)
+      ->type_name("KEY=VALUE");
+  command->add_option("--out", arguments->out, "folder of the run")->capture_default_str();
+  command->add_option("--seed", arguments->seed, "the same as --set train.seed=N")->check(whole_number(0));
+  command->add_flag("--resume", arguments->resume, "go on from the latest checkpoint of the run");
+  command->add_option("--stop-at", arguments->stop_at, "checkpoint and leave after this step; 0: the last")
+      ->check(whole_number(0));
+  command
+      ->add_option("--record", arguments->record,
+                   "keep the first N batches and losses for bench/peers/replay.py")
+      ->check(whole_number(0));
+  command
+      ->add_flag("--print-config", arguments->print_config,
+                 "print every setting with its explanation, and leave")
+      ->excludes("--resume");
+  command->add_flag("--json", arguments->json, "report in JSON");
+  add_threads_option(*command);
+  command->callback([arguments, &status] { status = train(*arguments); });
+}
+
+}  // namespace haze

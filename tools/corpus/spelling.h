@@ -1,0 +1,27 @@
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace haze {
+
+/// Whether `a` becomes `an` before this word: by its first letter, and a short list of exceptions of sound.
+bool takes_an(std::string_view next_word);
+
+/// `word` with its first letter, where that is of a to z, as a capital.
+std::string with_capital(std::string_view word);
+
+/// The words of a grammar's rules as they are written in a text: `a` or `an` by the word after it, a capital
+/// at the start and after every full stop.
+std::vector<std::string> written_words(std::vector<std::string> words);
+
+/// What two words have in common when one text can hold either of them written the same way: small letters,
+/// and `a` for `an`.
+std::string spelling_class(std::string_view word);
+
+/// The universal part-of-speech tag (Petrov, Das & McDonald 2012, in the names of Universal Dependencies v2)
+/// of a word with a Penn Treebank tag. Throws Error for a tag that it does not know.
+std::string universal_tag(std::string_view word, std::string_view penn_tag);
+
+}  // namespace haze

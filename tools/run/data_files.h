@@ -1,0 +1,28 @@
+#pragma once
+
+#include <filesystem>
+#include <span>
+#include <vector>
+
+#include "haze/tools/run/settings.h"
+#include "haze/tools/text/data_set.h"
+
+namespace haze {
+
+/// Where a run's texts are.
+struct DataFiles {
+  std::filesystem::path train, valid;
+};
+
+/// The files that the settings name, or, where they name none, the built-in corpus, written to `folder` where
+/// it is not there.
+DataFiles data_files(const Settings& settings, const std::filesystem::path& folder);
+
+/// The sequences of a file as the settings want them.
+DataSet load_data_set(const std::filesystem::path& path, const Settings& settings,
+                      const Tokenizer& tokenizer);
+
+/// At most `count` sequences of a data set, evenly spread over it.
+std::vector<std::span<const int32_t>> some_sequences(const DataSet& data, int64_t count);
+
+}  // namespace haze

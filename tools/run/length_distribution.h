@@ -1,0 +1,35 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "haze/engine/generator.h"
+
+namespace haze {
+
+/// How long texts are: the network is told the length of a text, so something else has to say it when a text
+/// is written, and has to be paid for when a text's probability is asked. Lengths count the end token.
+class LengthDistribution {
+ public:
+  /// From counts[n], the number of texts of n tokens. Every length from 1 to the longest gets a count of 1/2
+  /// more, so that none is impossible (Krichevsky and Trofimov 1981). Throws Error where there are no texts.
+  explicit LengthDistribution(std::vector<int64_t> counts);
+
+  int64_t longest() const { return static_cast<int64_t>(counts_.size()) - 1; }
+  /// In nats; -infinity for lengths outside 1..longest().
+  double log_probability(int64_t length) const;
+  /// A length drawn as often as it was counted.
+  int64_t draw(Generator& generator) const;
+
+  std::string to_json() const;
+  /// Throws Error naming `source`.
+  static LengthDistribution from_json(std::string_view text, const std::string& source);
+
+ private:
+  std::vector<int64_t> counts_;
+  int64_t total_ = 0;
+};
+
+}  // namespace haze

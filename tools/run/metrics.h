@@ -1,0 +1,59 @@
+#pragma once
+
+#include <cstdint>
+#include <cstdio>
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace haze {
+
+/// Names of the metrics that plots know. All are in nats per token.
+inline constexpr std::string_view kTrainingLoss = "loss";
+inline constexpr std::string_view kValidationBound = "validation_bound";
+inline constexpr std::string_view kValidationError = "validation_error";  // standard error of the bound
+
+/// What was measured at one step, in the order in which it is written.
+struct MetricsRow {
+  std::int64_t step = 0;
+  std::vector<std::pair<std::string, double>> values;
+
+  /// The value of this name, or nothing where the row has none.
+  std::optional<double> value(std::string_view name) const;
+};
+
+/// A file of JSON lines, one a row: {"step":10,"loss":3.25}. A number that is not finite is written as null
+/// and read back as NaN.
+class MetricsLog {
+ public:
+  /// Starts an empty file in place of any there was. Throws where it cannot be written.
+  static MetricsLog start(const std::filesystem::path& path);
+  /// Goes on after `step`: lines of later steps, which a run that broke off after its last checkpoint leaves,
+  /// and a torn last line are cut off. A file that is missing is started. Throws on a malformed line before
+  /// that.
+  static MetricsLog resume(const std::filesystem::path& path, std::int64_t step);
+
+  /// Appends one line and hands it to the system before it returns. Throws where it cannot be written, and
+  /// where the step is smaller than that of the row before.
+  void append(const MetricsRow& row);
+
+ private:
+  struct Closer {
+    void operator()(std::FILE* file) const { std::fclose(file); }
+  };
+  MetricsLog(const std::filesystem::path& path, const char* mode);
+
+  std::filesystem::path path_;
+  std::unique_ptr<std::FILE, Closer> file_;
+  std::int64_t last_step_ = 0;
+};
+
+/// The rows of a metrics file. A last line without its newline was torn by a crash, or is being written: it
+/// is left out. Throws on a file that cannot be read and on a malformed line, with its number.
+std::vector<MetricsRow> read_metrics(const std::filesystem::path& path);
+
+}  // namespace haze

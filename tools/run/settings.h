@@ -1,0 +1,120 @@
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <limits>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <variant>
+#include <vector>
+
+namespace haze {
+
+/// An interval of numbers, each end either part of it (closed) or not (open).
+struct Interval {
+  double minimum = -std::numeric_limits<double>::infinity();
+  double maximum = std::numeric_limits<double>::infinity();
+  bool minimum_open = false;
+  bool maximum_open = false;
+
+  bool contains(double value) const;
+  /// " of at least 1", " from 0 up to but not including 1", or nothing where there is no limit.
+  std::string describe() const;
+};
+
+/// [minimum, infinity).
+Interval at_least(double minimum);
+/// (minimum, infinity).
+Interval above(double minimum);
+/// [minimum, maximum].
+Interval between(double minimum, double maximum);
+/// [minimum, maximum).
+Interval from_to_below(double minimum, double maximum);
+/// (minimum, maximum].
+Interval above_to(double minimum, double maximum);
+
+enum class SettingType { integer, real, boolean, text, choice };
+
+/// A setting's value; a choice is held as its text.
+using SettingValue = std::variant<std::int64_t, double, bool, std::string>;
+
+/// One row of a table of settings: what it is called, what it takes, and what it means.
+struct Setting {
+  std::string key;  // section and name: "model.layers"
+  SettingType type;
+  SettingValue default_value;
+  Interval interval;                 // of an integer or a real
+  std::vector<std::string> choices;  // of a choice
+  std::string explanation;           // one line
+
+  std::string_view section() const;
+  std::string_view name() const;
+  /// What the setting takes, as an error says it: "an integer of at least 1".
+  std::string accepts() const;
+};
+
+/// Every setting there is, sections one after another, in the order in which they are printed.
+using SettingsTable = std::vector<Setting>;
+
+Setting integer_setting(std::string key, std::int64_t default_value, Interval interval,
+                        std::string explanation);
+Setting real_setting(std::string key, double default_value, Interval interval, std::string explanation);
+Setting boolean_setting(std::string key, bool default_value, std::string explanation);
+Setting text_setting(std::string key, std::string default_value, std::string explanation);
+Setting choice_setting(std::string key, std::string default_value, std::vector<std::string> choices,
+                       std::string explanation);
+
+/// A configuration: a value for every setting of one table, from its default, a TOML file and `--set`.
+class Settings {
+ public:
+  /// Starts with every default. Throws where a default is not one of the values that its row accepts.
+  explicit Settings(SettingsTable table);
+
+  /// Takes over the values in a TOML file. Throws on a file that cannot be read, that is not TOML, that has a
+  /// key that is not in the table, or a value that its setting does not accept, with the file's name and the
+  /// line.
+  void read_file(const std::filesystem::path& path);
+  /// The same from a text; `source` stands for the file's name in errors.
+  void read_text(std::string_view toml, const std::string& source);
+  /// Takes over one "key=value" of the command line, as `--set` gives it; text needs no quotes. Throws as
+  /// read_file does.
+  void override_with(std::string_view assignment);
+
+  /// The value of an integer setting. Throws where the table has no integer of this key; so do the other
+  /// three.
+  std::int64_t integer(std::string_view key) const;
+  double real(std::string_view key) const;
+  bool boolean(std::string_view key) const;
+  /// The value of a text or a choice.
+  const std::string& text(std::string_view key) const;
+
+  /// Replaces one value from the program. Throws on an unknown key or a value that is not accepted.
+  void set(std::string_view key, SettingValue value);
+
+  /// A TOML document of every setting, its value and, as a comment, its explanation; read_text takes it back
+  /// unchanged.
+  std::string print() const;
+
+  const SettingsTable& table() const { return table_; }
+
+ private:
+  std::size_t index_of(std::string_view key, const std::string& where) const;
+  void store(std::size_t index, SettingValue value, const std::string& where);
+  template <typename Value>
+  const Value& value_as(std::string_view key, std::string_view type_name) const;
+
+  SettingsTable table_;
+  std::vector<SettingValue> values_;  // parallel to table_
+  std::unordered_map<std::string, std::size_t> indices_;
+};
+
+/// The keys of the table that a person who wrote `key` may have meant, nearest first: those the fewest edits
+/// away, where the right name under a wrong section counts as one edit. Empty where none is near.
+std::vector<std::string> nearest_keys(const SettingsTable& table, std::string_view key);
+
+/// The number of insertions, deletions, substitutions and swaps of neighbours that turn one text into the
+/// other (optimal string alignment distance, in bytes).
+std::size_t edit_distance(std::string_view first, std::string_view second);
+
+}  // namespace haze

@@ -1,0 +1,62 @@
+#pragma once
+
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <variant>
+
+#include "haze/diffusion/d3pm.h"
+#include "haze/diffusion/mdlm.h"
+#include "haze/diffusion/sampler.h"
+#include "haze/nn/checkpoint.h"
+#include "haze/tools/run/length_distribution.h"
+#include "haze/tools/run/settings.h"
+#include "haze/tools/text/tokenizer.h"
+
+namespace haze {
+
+/// A masked diffusion model of texts with all that belongs to it: the settings, the tokeniser, the lengths of
+/// texts, the network and the process.
+class TextModel {
+ public:
+  /// A new model, its weights drawn from `generator`. Settings must be resolved.
+  TextModel(Settings settings, Tokenizer tokenizer, LengthDistribution lengths, Generator& generator);
+
+  /// The model in a checkpoint, with its averaged weights where there are any. `folder` is a run's folder or
+  /// a checkpoint's. Throws Error where there is none.
+  static std::unique_ptr<TextModel> load(const std::filesystem::path& folder);
+  /// The model of a checkpoint that has been read, with the weights that training goes on from.
+  static std::unique_ptr<TextModel> from_checkpoint(const Checkpoint& checkpoint);
+
+  const Settings& settings() const { return settings_; }
+  const Tokenizer& tokenizer() const { return tokenizer_; }
+  const LengthDistribution& lengths() const { return lengths_; }
+  TransformerDenoiser& denoiser() { return *denoiser_; }
+
+  /// The training loss of a batch; `denoiser` stands for this model's where it wraps it.
+  DiffusionLoss loss(const Denoiser& denoiser, const TextBatch& batch, Generator& generator,
+                     const ForwardContext& context) const;
+  /// The variational bound of texts given their lengths.
+  BoundEstimate bound(std::span<const std::span<const int32_t>> texts, int passes,
+                      Generator& generator) const;
+  /// -log p(length), in nats, summed over texts.
+  double length_nats(std::span<const std::span<const int32_t>> texts) const;
+  /// Texts from canvases, by the sampler of the settings.
+  Samples sample(const std::vector<Canvas>& start, Generator& generator,
+                 const SamplerObserver& observer = {}) const;
+
+  /// Changes a setting of sampling.
+  void set(std::string_view key, SettingValue value) { settings_.set(key, std::move(value)); }
+
+ private:
+  Settings settings_;
+  Tokenizer tokenizer_;
+  LengthDistribution lengths_;
+  std::unique_ptr<TransformerDenoiser> denoiser_;
+  std::variant<MaskingSchedule, DiscreteNoise> process_;
+};
+
+/// The checkpoint that `folder` is, or the latest in the run's folder. Throws Error where there is none.
+std::filesystem::path checkpoint_in(const std::filesystem::path& folder);
+
+}  // namespace haze

@@ -1,0 +1,73 @@
+#pragma once
+
+#include <filesystem>
+#include <memory>
+#include <optional>
+
+#include "haze/nn/ema.h"
+#include "haze/nn/optimizer.h"
+#include "haze/nn/schedule.h"
+#include "haze/tools/run/data_files.h"
+#include "haze/tools/run/metrics.h"
+#include "haze/tools/run/progress.h"
+#include "haze/tools/run/step_recorder.h"
+#include "haze/tools/run/text_model.h"
+#include "haze/tools/text/batch_stream.h"
+
+namespace haze {
+
+/// What `haze train` is asked for beyond the settings.
+struct TrainOptions {
+  std::filesystem::path run_folder;
+  int64_t stop_at = 0;       // step after which to checkpoint and leave, as on Ctrl-C; 0: the last
+  int64_t record_steps = 0;  // keep the batches and losses of the first steps for bench/peers/replay.py
+  ProgressOutput progress = ProgressOutput::standard_error();
+};
+
+/// How a training run ended.
+struct TrainResult {
+  bool interrupted = false;  // by Ctrl-C
+  int64_t step = 0;
+  int64_t last_step = 0;               // where the settings end the run
+  std::optional<BoundEstimate> bound;  // of the last evaluation, of the validation texts given their lengths
+};
+
+/// A training run: settings and data in, a folder of checkpoints, metrics.jsonl and plot.svg out. A run that
+/// was stopped at any moment and resumed ends with the same bits as one that was not.
+class Trainer {
+ public:
+  /// A new run. Throws Error where the folder holds checkpoints already.
+  static std::unique_ptr<Trainer> start(const Settings& settings, const TrainOptions& options);
+  /// The run whose latest checkpoint is in the folder, with its settings. Throws Error where there is none.
+  static std::unique_ptr<Trainer> resume(const TrainOptions& options);
+
+  /// Trains to the last step, or until Ctrl-C or options.stop_at; leaves a checkpoint of the last step done.
+  TrainResult run();
+
+ private:
+  explicit Trainer(const TrainOptions& options) : options_(options) {}
+  void load_data(const Settings& settings, const Tokenizer& tokenizer);
+  void make_optimizer();
+  void train_step(ProgressBar& progress);
+  void evaluate(ProgressBar& progress);
+  void save();
+
+  const Settings& settings() const { return model_->settings(); }
+
+  TrainOptions options_;
+  std::unique_ptr<TextModel> model_;
+  std::optional<DataSet> train_, valid_;
+  std::optional<BatchStream> stream_;
+  std::unique_ptr<Optimizer> optimizer_;
+  std::optional<LearningRateSchedule> schedule_;
+  std::optional<Ema> ema_;
+  std::optional<StepRecorder> recorder_;
+  std::optional<MetricsLog> metrics_;
+  std::optional<BoundEstimate> bound_;
+  Generator generator_{0};
+  int64_t step_ = 0;
+  double loss_sum_ = 0;  // since the last line of metrics
+  int64_t loss_count_ = 0;
+};
+
+}  // namespace haze

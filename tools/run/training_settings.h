@@ -1,0 +1,13 @@
+#pragma once
+
+#include "haze/tools/run/settings.h"
+
+namespace haze {
+
+/// Every setting of `haze train` and of what samples from or evaluates its checkpoints.
+const SettingsTable& training_settings();
+
+/// Replaces 'auto' by what it stands for. Throws where settings that are each right contradict one another.
+void resolve_training_settings(Settings& settings);
+
+}  // namespace haze

@@ -1,0 +1,158 @@
+#include "haze/tools/text/text_file.h"
+
+#include <cerrno>
+#include <cstring>
+#include <iterator>
+#include <limits>
+#include <utility>
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include "haze/engine/error.h"
+
+namespace haze {
+namespace {
+
+constexpr size_t kChunkBytes = 1 << 16;
+constexpr std::string_view kByteOrderMark = "\xEF\xBB\xBF";
+constexpr int64_t kUncountedBytes = std::ssize(kByteOrderMark) + 1;
+
+}  // namespace
+
+TextFile::TextFile(const std::filesystem::path& path, const TextFileOptions& options)
+    : path_(path), options_(options) {
+  if (options.max_line_bytes < 1 || options.max_line_bytes >= std::numeric_limits<int32_t>::max()) {
+    fail("max_line_bytes must be at least 1 and below 2147483647, but is {}", options.max_line_bytes);
+  }
+  std::error_code ignored;
+  const auto status = std::filesystem::status(path, ignored);
+  if (std::filesystem::exists(status) && !std::filesystem::is_regular_file(status)) {
+    fail("{} is not a regular file", path.string());
+  }
+  descriptor_ = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  if (descriptor_ < 0) fail("{} cannot be opened: {}", path.string(), std::strerror(errno));
+  // A constructor that throws runs no destructor of its own.
+  try {
+    index_lines();
+  } catch (...) {
+    ::close(descriptor_);
+    throw;
+  }
+}
+
+TextFile::~TextFile() {
+  if (descriptor_ >= 0) ::close(descriptor_);
+}
+
+TextFile::TextFile(TextFile&& other) noexcept
+    : path_(std::move(other.path_)),
+      options_(other.options_),
+      descriptor_(std::exchange(other.descriptor_, -1)),
+      lines_(std::move(other.lines_)) {}
+
+TextFile& TextFile::operator=(TextFile&& other) noexcept {
+  std::swap(path_, other.path_);
+  std::swap(options_, other.options_);
+  std::swap(descriptor_, other.descriptor_);
+  std::swap(lines_, other.lines_);
+  return *this;
+}
+
+void TextFile::index_lines() {
+  std::vector<char> chunk(kChunkBytes);
+  std::string line;
+  int64_t line_offset = 0, chunk_offset = 0, number = 1;
+  while (const size_t bytes = read_at(chunk_offset, chunk.data(), chunk.size())) {
+    std::string_view rest(chunk.data(), bytes);
+    while (!rest.empty()) {
+      const size_t line_end = rest.find('\n');
+      const auto part = rest.substr(0, line_end);
+      // The mark and the CR do not count, but whether this is a CR shows only when the line ends.
+      if (std::ssize(line) + std::ssize(part) > options_.max_line_bytes + kUncountedBytes)
+        fail_over_long(number);
+      line.append(part);
+      rest.remove_prefix(part.size());
+      if (rest.empty()) break;
+      rest.remove_prefix(1);
+      index_line(line, line_offset, number);
+      line_offset += std::ssize(line) + 1;
+      ++number;
+      line.clear();
+    }
+    chunk_offset += static_cast<int64_t>(bytes);
+  }
+  if (chunk_offset == 0) fail("{}: the file is empty", location_of_line(1));
+  if (!line.empty()) index_line(line, line_offset, number);
+  if (lines_.empty()) fail("{}: the file has only blank lines", location_of_line(1));
+  lines_.shrink_to_fit();
+}
+
+void TextFile::index_line(std::string_view line, int64_t offset, int64_t number) {
+  if (offset == 0 && line.starts_with(kByteOrderMark)) {
+    line.remove_prefix(kByteOrderMark.size());
+    offset += std::ssize(kByteOrderMark);
+  }
+  if (line.ends_with('\r')) line.remove_suffix(1);
+  if (std::ssize(line) > options_.max_line_bytes) fail_over_long(number);
+  if (trim(line).empty()) return;
+  try {
+    parse_record(options_.format, line);
+  } catch (const Error& error) {
+    fail("{}: {}", location_of_line(number), error.what());
+  }
+  lines_.push_back({offset, number, static_cast<int32_t>(line.size())});
+}
+
+void TextFile::fail_over_long(int64_t number) const {
+  fail("{}: the line is longer than {} bytes; break it up or raise max_line_bytes", location_of_line(number),
+       options_.max_line_bytes);
+}
+
+size_t TextFile::read_at(int64_t offset, char* destination, size_t bytes) const {
+  size_t done = 0;
+  while (done < bytes) {
+    const ssize_t got = ::pread(descriptor_, destination + done, bytes - done,
+                                static_cast<off_t>(offset + static_cast<int64_t>(done)));
+    if (got == 0) break;
+    if (got < 0 && errno != EINTR) fail("{} cannot be read: {}", path_.string(), std::strerror(errno));
+    if (got > 0) done += static_cast<size_t>(got);
+  }
+  return done;
+}
+
+Record TextFile::record(int64_t index) const {
+  const Line& where = line(index);
+  std::string text(static_cast<size_t>(where.bytes), '\0');
+  if (read_at(where.offset, text.data(), text.size()) < text.size()) {
+    fail("{}: the file has become shorter since it was opened", location_of_line(where.number));
+  }
+  try {
+    return parse_record(options_.format, text);
+  } catch (const Error& error) {
+    fail("{}: the file has changed since it was opened: {}", location_of_line(where.number), error.what());
+  }
+}
+
+std::string TextFile::location(int64_t index) const {
+  return location_of_line(line(index).number);
+}
+
+const TextFile::Line& TextFile::line(int64_t index) const {
+  if (index < 0 || index >= size()) {
+    fail("{} has {} records, so there is no record {}", path_.string(), size(), index);
+  }
+  return lines_[static_cast<size_t>(index)];
+}
+
+std::string TextFile::location_of_line(int64_t number) const {
+  return fmt::format("{}:{}", path_.string(), number);
+}
+
+Tokenizer build_tokenizer(TokenizerKind kind, const TextFile& file, int64_t min_count) {
+  TokenCounter counter(kind);
+  for (int64_t i = 0; i < file.size(); ++i) counter.add(file.record(i).target);
+  return counter.build(min_count);
+}
+
+}  // namespace haze

@@ -1,0 +1,101 @@
+#include "haze/tools/text/text_format.h"
+
+#include <algorithm>
+#include <array>
+
+#include <nlohmann/json.hpp>
+
+#include "haze/engine/error.h"
+#include "haze/tools/text/choice.h"
+#include "haze/tools/text/utf8.h"
+
+namespace haze {
+namespace {
+
+constexpr std::array<Choice<TextFormat>, 3> kFormats{
+    {{"lines", TextFormat::lines}, {"jsonl", TextFormat::jsonl}, {"e2e", TextFormat::e2e}}};
+
+Record parse_lines(std::string_view line) {
+  if (trim(line).empty()) fail("the line is blank");
+  return {.source = {}, .target = std::string(line), .fields = {}};
+}
+
+std::string string_field(const nlohmann::json& object, const char* name) {
+  const auto found = object.find(name);
+  if (found == object.end()) fail("the field \"{}\" is missing", name);
+  if (!found->is_string())
+    fail("the field \"{}\" must be a string, but is of type {}", name, found->type_name());
+  return found->get<std::string>();
+}
+
+nlohmann::json parse_json(std::string_view line) {
+  try {
+    return nlohmann::json::parse(line);
+  } catch (const nlohmann::json::parse_error& error) {
+    fail("the line is not valid JSON: it goes wrong at byte {}", error.byte);
+  } catch (const nlohmann::json::exception&) {
+    fail("the line is not valid JSON: a number in it is too large");
+  }
+}
+
+Record parse_jsonl(std::string_view line) {
+  const nlohmann::json object = parse_json(line);
+  if (!object.is_object()) fail("the line must be a JSON object, but is of type {}", object.type_name());
+  Record record{.source = string_field(object, "src"), .target = string_field(object, "trg"), .fields = {}};
+  if (trim(record.target).empty()) fail("the field \"trg\" is blank");
+  return record;
+}
+
+Field parse_field(std::string_view text) {
+  const size_t colon = text.find(':');
+  if (colon == std::string_view::npos)
+    fail("the field \"{}\" has no ':' between name and value", excerpt(trim(text)));
+  const auto name = trim(text.substr(0, colon));
+  const auto value = trim(text.substr(colon + 1));
+  if (name.empty()) fail("the field \"{}\" has no name before its ':'", excerpt(trim(text)));
+  if (value.empty()) fail("the field \"{}\" has no value after its ':'", excerpt(name));
+  return {std::string(name), std::string(value)};
+}
+
+Record parse_e2e(std::string_view line) {
+  const size_t bars = line.find("||");
+  if (bars == std::string_view::npos) fail("there is no \"||\" between the field values and the text");
+  const auto source = trim(line.substr(0, bars));
+  const auto target = trim(line.substr(bars + 2));
+  if (target.empty()) fail("there is no text after \"||\"");
+  Record record{.source = std::string(source), .target = std::string(target), .fields = {}};
+  for (size_t begin = 0; !source.empty() && begin <= source.size();) {
+    const size_t end = std::min(source.find('|', begin), source.size());
+    record.fields.push_back(parse_field(source.substr(begin, end - begin)));
+    begin = end + 1;
+  }
+  return record;
+}
+
+}  // namespace
+
+TextFormat text_format(std::string_view name) {
+  return choose("the text format", name, kFormats);
+}
+
+Record parse_record(TextFormat format, std::string_view line) {
+  require_utf8(line, "the line");
+  switch (format) {
+    case TextFormat::lines:
+      return parse_lines(line);
+    case TextFormat::jsonl:
+      return parse_jsonl(line);
+    case TextFormat::e2e:
+      return parse_e2e(line);
+  }
+  fail("the text format has no reader");
+}
+
+std::string_view trim(std::string_view text) {
+  constexpr std::string_view kBlanks = " \t\n\v\f\r";
+  const size_t begin = text.find_first_not_of(kBlanks);
+  if (begin == std::string_view::npos) return {};
+  return text.substr(begin, text.find_last_not_of(kBlanks) - begin + 1);
+}
+
+}  // namespace haze

@@ -1,0 +1,94 @@
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+namespace haze {
+
+/// What one token is: a blank-separated word, or one UTF-8 code point.
+enum class TokenizerKind { word, character };
+
+/// The kind called "word" or "character". Throws Error for any other name.
+TokenizerKind tokenizer_kind(std::string_view name);
+
+/// Finds a std::string key by a std::string_view without making a string of it.
+struct TokenHash {
+  using is_transparent = void;
+  size_t operator()(std::string_view text) const { return std::hash<std::string_view>{}(text); }
+};
+template <typename Value>
+using TokenMap = std::unordered_map<std::string, Value, TokenHash, std::equal_to<>>;
+
+/// Text <-> token ids in [0, vocabulary_size()).
+///
+/// Ids 0 to 2 are always kPad, kEnd and kUnknown. The mask of absorbing-state diffusion is not a token of the
+/// vocabulary: it has the id vocabulary_size(), which encode never returns and decode shows as kMaskSign.
+class Tokenizer {
+ public:
+  static constexpr int32_t kPad = 0, kEnd = 1, kUnknown = 2;
+  static constexpr std::string_view kMaskSign = "░";
+
+  /// Number of tokens, the three special ones included and the mask left out.
+  int32_t vocabulary_size() const { return static_cast<int32_t>(tokens_.size()); }
+
+  /// "word" or "character".
+  std::string kind() const;
+
+  /// The ids of a text, kUnknown for what is not in the vocabulary; no end token is added. The spellings of
+  /// the special tokens mean nothing in a text: a word "<end>" is an unknown word. Throws Error where `text`
+  /// is not valid UTF-8.
+  std::vector<int32_t> encode(std::string_view text) const;
+
+  /// The text of some ids: words joined by blanks, or characters one after the other. Special tokens and
+  /// masks do not end the text but are shown as <pad>, <end>, <unk> and kMaskSign. Throws Error where an id
+  /// is outside [0, vocabulary_size()].
+  std::string decode(std::span<const int32_t> ids) const;
+
+  /// How decode shows one id. Throws Error where it is outside [0, vocabulary_size()].
+  std::string_view token(int32_t id) const;
+
+  /// The kind and the tokens in the order of their ids, as JSON.
+  std::string to_json() const;
+  /// Reads what to_json gave. Throws Error naming `source` and what is wrong with it.
+  static Tokenizer from_json(std::string_view text, const std::string& source);
+
+  /// Writes tokenizer.json: the kind and the tokens in the order of their ids. Throws Error where it cannot.
+  void save(const std::filesystem::path& path) const;
+
+  /// Reads what save wrote. Throws Error naming the file and what is wrong with it.
+  static Tokenizer load(const std::filesystem::path& path);
+
+ private:
+  friend class TokenCounter;
+  Tokenizer(TokenizerKind kind, std::vector<std::string> tokens);
+
+  TokenizerKind kind_;
+  std::vector<std::string> tokens_;
+  TokenMap<int32_t> ids_;
+};
+
+/// Counts the tokens of a training text and makes a tokeniser of the frequent ones.
+class TokenCounter {
+ public:
+  explicit TokenCounter(TokenizerKind kind) : kind_(kind) {}
+
+  /// Counts the tokens of one text. Throws Error where it is not valid UTF-8.
+  void add(std::string_view text);
+
+  /// A tokeniser of the tokens counted at least `min_count` times, the most frequent first and equally
+  /// frequent ones in the order of their bytes. Throws Error where `min_count` is below 1 or no token is that
+  /// frequent.
+  Tokenizer build(int64_t min_count) const;
+
+ private:
+  TokenizerKind kind_;
+  TokenMap<int64_t> counts_;
+};
+
+}  // namespace haze
