@@ -1,6 +1,7 @@
 #include "haze/autograd/variable.h"
 
 #include <atomic>
+#include <optional>
 #include <queue>
 
 #include "haze/autograd/ops.h"
@@ -40,25 +41,6 @@ class ValueScope {
 
 struct RecordingScope : ValueScope {
   explicit RecordingScope(bool enabled) : ValueScope(recording, enabled) {}
-};
-
-/// Sets a generator back to an earlier state, and puts it where it was.
-class ReplayScope {
- public:
-  ReplayScope(Generator* generator, const Generator::State& state) : generator_(generator) {
-    if (!generator_) return;
-    after_ = generator_->state();
-    generator_->set_state(state);
-  }
-  ~ReplayScope() {
-    if (generator_) generator_->set_state(after_);
-  }
-  ReplayScope(const ReplayScope&) = delete;
-  ReplayScope& operator=(const ReplayScope&) = delete;
-
- private:
-  Generator* generator_;
-  Generator::State after_;
 };
 
 }  // namespace
@@ -248,13 +230,14 @@ Gradients gradient(const Variable& root, const std::vector<Variable>& inputs,
   return result;
 }
 
-Variable checkpoint(const std::function<Variable(const std::vector<Variable>&)>& function,
-                    const std::vector<Variable>& inputs, Generator* generator) {
-  const Generator::State before = generator ? generator->state() : Generator::State{};
+Variable checkpoint(const CheckpointedFunction& function, const std::vector<Variable>& inputs,
+                    Generator* generator) {
+  std::optional<Generator> before;
+  if (generator) before = *generator;
   Tensor value;
   {
     const NoGradient scope;
-    value = function(inputs).value();
+    value = function(inputs, generator).value();
   }
   // The inputs that need gradients may be parameters inside `function` alone, so the node is always written.
   std::vector<Variable> recorded = inputs;
@@ -272,8 +255,8 @@ Variable checkpoint(const std::function<Variable(const std::vector<Variable>&)>&
     const RecordingScope scope(true);
     const Variable again = [&] {
       const DetectNonFinite naming(detect);
-      const ReplayScope replay(generator, before);
-      return function(leaves);
+      std::optional<Generator> replay = before;
+      return function(leaves, replay ? &*replay : nullptr);
     }();
     const DetectNonFinite naming(detect);
     if (again.requires_gradient() && for_targets) {

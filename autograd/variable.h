@@ -121,11 +121,14 @@ void backward(const Variable& root, const Tensor& seed = {}, const BackwardOptio
 Gradients gradient(const Variable& root, const std::vector<Variable>& inputs,
                    const BackwardOptions& options = {});
 
+using CheckpointedFunction =
+    std::function<Variable(const std::vector<Variable>& inputs, Generator* generator)>;
+
 /// Runs `function` without keeping its intermediate values; the backward pass runs it again (Chen et al.
-/// 2016, "Training deep nets with sublinear memory cost"). `generator`, where `function` draws from one, is
-/// set back for the second run.
-Variable checkpoint(const std::function<Variable(const std::vector<Variable>&)>& function,
-                    const std::vector<Variable>& inputs, Generator* generator = nullptr);
+/// 2016, "Training deep nets with sublinear memory cost"). Random numbers `function` takes from the generator
+/// that it is handed: `generator` in the first run, in the second one that gives the same numbers.
+Variable checkpoint(const CheckpointedFunction& function, const std::vector<Variable>& inputs,
+                    Generator* generator = nullptr);
 
 /// Writing on the tape: what the operations of ops.h are made with.
 class Tape {

@@ -198,9 +198,10 @@ Variable Transformer::forward(const Tensor& ids, const Sequences& sequences, con
   for (const auto& block : blocks_) {
     if (config_.checkpoint_activations && gradients_enabled()) {
       // The backward pass runs after this function has returned: what the block needs is kept by value.
-      const auto run = [block = block.get(), sequences, table, context](const std::vector<Variable>& inputs) {
+      const auto run = [block = block.get(), sequences, table, training = context.training](
+                           const std::vector<Variable>& inputs, Generator* generator) {
         return block->forward(inputs[0], sequences, table.cosine.defined() ? &table : nullptr, inputs[1],
-                              context);
+                              {.training = training, .generator = generator});
       };
       x = checkpoint(run, {x, condition}, context.generator);
     } else {

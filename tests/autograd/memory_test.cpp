@@ -111,7 +111,7 @@ TEST_CASE("a checkpoint gives the same gradient bits at a lower peak") {
   const size_t checkpointed = peak_blocks([&] {
     Variable value = y;
     for (int i = 0; i < kSegments; ++i) {
-      value = checkpoint([](const Inputs& in) { return sines(in[0], kLength); }, {value});
+      value = checkpoint([](const Inputs& in, Generator*) { return sines(in[0], kLength); }, {value});
     }
     backward(sum(value));
   });
@@ -131,10 +131,10 @@ TEST_CASE("a checkpoint with dropout and parameters gives the same bits and leav
     Generator generator(11);
     Variable value = x;
     for (const Variable& weight : weights) {
-      const auto layer = [&generator, weight](const Inputs& in) {
-        return dropout(linear(in[0], weight, {}, Activation::gelu), 0.3, generator) + in[0];
+      const auto layer = [weight](const Inputs& in, Generator* draws) {
+        return dropout(linear(in[0], weight, {}, Activation::gelu), 0.3, *draws) + in[0];
       };
-      value = checkpointed ? checkpoint(layer, {value}, &generator) : layer({value});
+      value = checkpointed ? checkpoint(layer, {value}, &generator) : layer({value}, &generator);
     }
     backward(sum(square(value)));
     std::vector<Tensor> results{value.value(), x.gradient()};
@@ -149,7 +149,7 @@ TEST_CASE("a checkpoint with dropout and parameters gives the same bits and leav
 
 TEST_CASE("a checkpoint refuses second derivatives") {
   const Variable x = Variable::leaf(random({3}));
-  const Variable y = checkpoint([](const Inputs& in) { return square(in[0]); }, {x});
+  const Variable y = checkpoint([](const Inputs& in, Generator*) { return square(in[0]); }, {x});
   CHECK(contains(error_of([&] { gradient(sum(y), {x}, {.create_graph = true}); }), "checkpoint"));
 }
 

@@ -178,7 +178,7 @@ TEST_CASE("a backward pass that failed leaves nothing behind for the next") {
 TEST_CASE("a non-finite number inside a checkpoint is traced to the operation, not to the checkpoint") {
   const Variable x = Variable::leaf(float64s({1, 0}));
   const DetectNonFinite scope;
-  const Variable y = checkpoint([](const Inputs& in) { return square(sqrt(in[0]) + 1); }, {x});
+  const Variable y = checkpoint([](const Inputs& in, Generator*) { return square(sqrt(in[0]) + 1); }, {x});
   CHECK(contains(error_of([&] { backward(sum(y)); }), "sqrt: the backward"));
 }
 

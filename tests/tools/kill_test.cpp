@@ -33,6 +33,14 @@ bool is_unfinished_save(const std::filesystem::path& run) {
   return false;
 }
 
+/// Returns when a save has begun, or after `patience`.
+void wait_for_save(const std::filesystem::path& run, std::chrono::microseconds patience) {
+  const auto end = std::chrono::steady_clock::now() + patience;
+  while (!is_unfinished_save(run) && std::chrono::steady_clock::now() < end) {
+    std::this_thread::sleep_for(std::chrono::microseconds(50));
+  }
+}
+
 /// The step of the run's latest checkpoint, which is read whole; -1 where there is none.
 int64_t step_of(const std::filesystem::path& run) {
   const auto folder = find_latest_checkpoint(run);
@@ -43,20 +51,26 @@ int64_t step_of(const std::filesystem::path& run) {
 
 TEST_CASE("a run killed at 50 random moments ends with the bits of one that was not") {
   const TemporaryFolder folder;
+  const auto start = std::chrono::steady_clock::now();
   REQUIRE(RunningProgram(start_or_resume(folder / "whole")).wait() == 0);
+  const auto duration =
+      std::chrono::duration_cast<std::chrono::microseconds>(std::chrono::steady_clock::now() - start);
   const Checkpoint whole = latest_checkpoint(folder / "whole");
   const std::string metrics = read_text(folder / "whole" / "metrics.jsonl");
 
   Generator generator(2024);
   int kills = 0, in_saving = 0, in_training = 0, completed = 0;
-  // A fast machine completes a run before it has been killed often enough: then another begins.
+  // Moments anywhere in a run; every other kill waits from there for a save to begin. A run that completes
+  // before it has been killed often enough is followed by another.
   for (int number = 0; kills < kKills || completed == 0; ++number) {
     const std::filesystem::path run = folder / std::to_string(number);
     for (bool done = false; !done;) {
       const int64_t before = step_of(run);
       RunningProgram program(start_or_resume(run));
       if (kills < kKills) {
-        std::this_thread::sleep_for(std::chrono::microseconds(generator.below(250'000)));
+        std::this_thread::sleep_for(
+            std::chrono::microseconds(generator.below(static_cast<uint64_t>(duration.count()))));
+        if (kills % 2 == 0) wait_for_save(run, duration);
         program.send(SIGKILL);
       }
       const int status = program.wait();

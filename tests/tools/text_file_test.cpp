@@ -83,33 +83,32 @@ TEST_CASE("an E2E file gives the fields, their text and the sentence") {
 
 TEST_CASE("what is wrong with a file is said in one sentence with file and line number") {
   using enum TextFormat;
-  CHECK(open_error(kLines, "") == "corpus.txt:1: the file is empty");
-  CHECK(open_error(kE2e, "\n \r\n\t") == "corpus.txt:1: the file has only blank lines");
-  CHECK(open_error(kLines, "good\n\n안\xEB\x85 x\n") ==
+  CHECK(open_error(lines, "") == "corpus.txt:1: the file is empty");
+  CHECK(open_error(e2e, "\n \r\n\t") == "corpus.txt:1: the file has only blank lines");
+  CHECK(open_error(lines, "good\n\n안\xEB\x85 x\n") ==
         "corpus.txt:3: byte 4 of the line (0xEB) is not valid UTF-8");
-  CHECK(open_error(kLines, "\xFF\xFEh\0i\0") == "corpus.txt:1: byte 1 of the line (0xFF) is not valid UTF-8");
+  CHECK(open_error(lines, "\xFF\xFEh\0i\0") == "corpus.txt:1: byte 1 of the line (0xFF) is not valid UTF-8");
 
-  CHECK(open_error(kE2e, "name : A||fine .\nname : A|fine .\n") ==
+  CHECK(open_error(e2e, "name : A||fine .\nname : A|fine .\n") ==
         "corpus.txt:2: there is no \"||\" between the field values and the text");
-  CHECK(open_error(kE2e, "name : A|| \n") == "corpus.txt:1: there is no text after \"||\"");
-  CHECK(open_error(kE2e, "name : A | area||x\n") ==
+  CHECK(open_error(e2e, "name : A|| \n") == "corpus.txt:1: there is no text after \"||\"");
+  CHECK(open_error(e2e, "name : A | area||x\n") ==
         "corpus.txt:1: the field \"area\" has no ':' between name and value");
-  CHECK(open_error(kE2e, "name : A | : riverside||x\n") ==
+  CHECK(open_error(e2e, "name : A | : riverside||x\n") ==
         "corpus.txt:1: the field \": riverside\" has no name before its ':'");
-  CHECK(open_error(kE2e, "name : | area : riverside||x\n") ==
+  CHECK(open_error(e2e, "name : | area : riverside||x\n") ==
         "corpus.txt:1: the field \"name\" has no value after its ':'");
 
-  CHECK(open_error(kJsonl, "{\"src\": \"a\", \"trg\": \"b\"}\n{\"src\": \"a\",, \"trg\": \"b\"}\n") ==
+  CHECK(open_error(jsonl, "{\"src\": \"a\", \"trg\": \"b\"}\n{\"src\": \"a\",, \"trg\": \"b\"}\n") ==
         "corpus.txt:2: the line is not valid JSON: it goes wrong at byte 13");
-  CHECK(open_error(kJsonl, "{\"src\": 1e999}") ==
+  CHECK(open_error(jsonl, "{\"src\": 1e999}") ==
         "corpus.txt:1: the line is not valid JSON: a number in it is too large");
-  CHECK(open_error(kJsonl, "[\"a\"]") ==
-        "corpus.txt:1: the line must be a JSON object, but is of type array");
-  CHECK(open_error(kJsonl, "{\"src\": \"a\"}") == "corpus.txt:1: the field \"trg\" is missing");
-  CHECK(open_error(kJsonl, "{\"trg\": \"a\"}") == "corpus.txt:1: the field \"src\" is missing");
-  CHECK(open_error(kJsonl, "{\"src\": \"a\", \"trg\": 3}") ==
+  CHECK(open_error(jsonl, "[\"a\"]") == "corpus.txt:1: the line must be a JSON object, but is of type array");
+  CHECK(open_error(jsonl, "{\"src\": \"a\"}") == "corpus.txt:1: the field \"trg\" is missing");
+  CHECK(open_error(jsonl, "{\"trg\": \"a\"}") == "corpus.txt:1: the field \"src\" is missing");
+  CHECK(open_error(jsonl, "{\"src\": \"a\", \"trg\": 3}") ==
         "corpus.txt:1: the field \"trg\" must be a string, but is of type number");
-  CHECK(open_error(kJsonl, "{\"src\": \"a\", \"trg\": \" \"}") == "corpus.txt:1: the field \"trg\" is blank");
+  CHECK(open_error(jsonl, "{\"src\": \"a\", \"trg\": \" \"}") == "corpus.txt:1: the field \"trg\" is blank");
 }
 
 TEST_CASE(
@@ -119,19 +118,19 @@ TEST_CASE(
       "corpus.txt:2: the line is longer than 8 bytes; break it up or raise max_line_bytes";
   for (const std::string end : {"", "\n", "\r\n", "\n12345678\n"}) {
     CAPTURE(end);
-    CHECK(open_error(kLines,
+    CHECK(open_error(lines,
                      "\xEF\xBB\xBF"
                      "12345678\n12345678" +
                          end,
                      8) == "");
-    CHECK(open_error(kLines, "a\n123456789" + end, 8) == refused);
+    CHECK(open_error(lines, "a\n123456789" + end, 8) == refused);
   }
   // Longer than what is read at a time, so that the line is put together from several pieces.
   const std::string text(300'000, 'x');
-  CHECK(open_error(kLines, text + "\nb\n", 300'000) == "");
-  CHECK(open_error(kLines, "a\n" + text + "\n", 299'999) ==
+  CHECK(open_error(lines, text + "\nb\n", 300'000) == "");
+  CHECK(open_error(lines, "a\n" + text + "\n", 299'999) ==
         "corpus.txt:2: the line is longer than 299999 bytes; break it up or raise max_line_bytes");
-  CHECK(open_error(kLines, "a\n" + text + text, 8) == refused);
+  CHECK(open_error(lines, "a\n" + text + text, 8) == refused);
 }
 
 TEST_CASE("lines that lie across the pieces a file is read in are found whole") {
