@@ -3,7 +3,7 @@
 #include <limits>
 
 #include "haze/engine/cpu/cpu_backend.h"
-#include "haze/engine/cpu/matmul_kernels.h"
+#include "haze/engine/cpu/gemm.h"
 #include "haze/engine/cpu/row_spans.h"
 #include "haze/engine/cpu/spans.h"
 #include "haze/engine/parallel.h"
@@ -96,7 +96,8 @@ class Attention {
   // scores[rows, columns] = scale q k^T for queries from i and keys from j, -infinity where masked.
   void scores(const Problem& p, int64_t i, int64_t rows, int64_t j, int64_t columns, T* out,
               T* scratch) const {
-    gemm_(queries(p, i), transposed(keys(p, j)), rows, columns, head_size(), {out, kKeyTile}, scratch);
+    small_gemm<T>(gemm_, queries(p, i), transposed(keys(p, j)), rows, columns, head_size(), {out, kKeyTile},
+                  scratch);
     for (int64_t r = 0; r < rows; ++r) {
       scale_shift_(out + r * kKeyTile, out + r * kKeyTile, columns, scale_, T{0});
       mask_row(p, i + r, j, columns, out + r * kKeyTile);
@@ -119,7 +120,7 @@ class Attention {
   }
 
   T scale() const { return scale_; }
-  SmallGemmFunction<T> gemm() const { return gemm_; }
+  const GemmKernels<T, T>& gemm() const { return gemm_; }
   const RowSpans<T>& spans() const { return spans_; }
   UnarySpan<T> scale_shift() const { return scale_shift_; }
 
@@ -142,7 +143,7 @@ class Attention {
   const AttentionOptions& options_;
   T scale_, keep_scale_;
   uint64_t dropout_threshold_;
-  SmallGemmFunction<T> gemm_ = small_gemm<T>();
+  const GemmKernels<T, T>& gemm_ = gemm_kernels<T, T>();
   const RowSpans<T>& spans_ = row_spans<T>();
   UnarySpan<T> scale_shift_ = unary_span<T>(UnaryOp::scale_shift);
 };
@@ -203,7 +204,8 @@ void forward_tile(const Attention<T>& attention, const Problem& p, int64_t i, Bu
     }
     GemmOutput<T> output{sum, size};
     output.accumulate = true;
-    attention.gemm()({scores, kKeyTile, 1}, attention.values(p, j), rows, size, columns, output, scratch);
+    small_gemm<T>(attention.gemm(), {scores, kKeyTile, 1}, attention.values(p, j), rows, size, columns,
+                  output, scratch);
   }
   T* logsumexp = out.logsumexp.data<T>() + (p.batch * attention.heads() + p.head) * out.logsumexp.size(2) +
                  p.first_query + i;
@@ -253,7 +255,7 @@ class HeadGradient {
   void accumulate(MatrixView<const T> a, MatrixView<const T> b, int64_t m, int64_t k, MatrixView<T> out) {
     GemmOutput<T> output{out.data, out.row_stride};
     output.accumulate = true;
-    attention_.gemm()(a, b, m, size_, k, output, scratch_);
+    small_gemm<T>(attention_.gemm(), a, b, m, size_, k, output, scratch_);
   }
 
   void tile(int64_t i, int64_t rows, int64_t j, int64_t columns) {
@@ -261,8 +263,8 @@ class HeadGradient {
     const MatrixView<const T> output_gradient = A::constant(at(g_, p_.first_query + i));
     const MatrixView<const T> output = A::constant(at(saved_.output, p_.first_query + i));
     attention_.scores(p_, i, rows, j, columns, probabilities_, scratch_);
-    attention_.gemm()(output_gradient, A::transposed(attention_.values(p_, j)), rows, columns, size_,
-                      {gradients_, kKeyTile}, scratch_);
+    small_gemm<T>(attention_.gemm(), output_gradient, A::transposed(attention_.values(p_, j)), rows, columns,
+                  size_, {gradients_, kKeyTile}, scratch_);
     for (int64_t r = 0; r < rows; ++r) {
       T* probability = probabilities_ + r * kKeyTile;
       T* gradient = gradients_ + r * kKeyTile;

@@ -1,19 +1,12 @@
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 
 #include "haze/engine/ops.h"
 
 /// What the matrix product's kernels (gemm-inl.h) are handed.
 namespace haze {
-
-/// Depth that one pass works on: a packed panel of b (depth x 32 floats) stays in the first-level cache.
-inline constexpr int64_t kDepthBlock = 256;
-/// Most columns of b packed at a time.
-inline constexpr int64_t kWidthBlock = 2048;
-/// The widest tile of any instruction set, in elements, and its most rows.
-inline constexpr int64_t kWidestTile = 32;
-inline constexpr int64_t kTallestTile = 12;
 
 /// A matrix of any strides.
 template <typename T>
@@ -26,7 +19,7 @@ struct MatrixView {
 };
 
 /// Where a product goes: rows `stride` apart, and what is done to each element on the way. bias is per
-/// column; pre_activation and residual have the result's layout; all three may be null.
+/// column; all that has two axes has the result's layout; every pointer but c may be null.
 template <typename T>
 struct GemmOutput {
   T* c;
@@ -38,9 +31,74 @@ struct GemmOutput {
   const T* residual = nullptr;
 };
 
-/// Elements of scratch that SmallGemm needs.
+/// Whether nothing is done to elements on the way.
+template <typename T>
+bool is_plain(const GemmOutput<T>& out) {
+  return !out.bias && out.activation == Activation::none && !out.pre_activation && !out.residual;
+}
+
+/// Part of a product: rows [row, row + rows) and columns [column, column + columns) of the result, over one
+/// block of the depth. The first block overwrites c (unless the product accumulates), the others add to it,
+/// and the last one applies the epilogue.
+struct GemmBlock {
+  int64_t row, rows, column, columns, depth;
+  bool first, last;
+};
+
+/// An operand of multiply(): packed, or lying in memory as rows `stride` elements apart, which are dense
+/// along the depth for a and along the columns for b.
+template <typename S>
+struct GemmOperand {
+  const void* packed = nullptr;
+  const S* rows = nullptr;
+  int64_t stride = 0;
+};
+
+/// The kernels for one instruction set and one way to multiply. T is what sums are held in, S what operands
+/// are stored as; packed elements have a type of the kernel's own. A tile is what the micro-kernel computes
+/// in registers: tile_rows x tile_columns of the result.
+template <typename T, typename S>
+struct GemmKernels {
+  int64_t tile_rows, tile_columns;
+  int64_t depth_step;   // depth is padded with zeros to a multiple of this when packed
+  int64_t depth_block;  // most depth of one pass, a multiple of depth_step
+  size_t packed_size;   // bytes of a packed element
+  bool reads_in_place;  // whether operands need not be packed where they are dense
+  /// b[0..depth) x [0..columns) as panels of tile_columns columns, each with its whole depth.
+  void (*pack_columns)(MatrixView<const S> b, int64_t depth, int64_t columns, void* out);
+  /// a[0..rows) x [0..depth) as one panel, rows <= tile_rows. May write up to 64 bytes more.
+  void (*pack_rows)(MatrixView<const S> a, int64_t rows, int64_t depth, void* out);
+  /// At most tile_rows rows of the result. Where b is not packed, the columns are a multiple of tile_columns.
+  void (*multiply)(const GemmOperand<S>& a, const GemmOperand<S>& b, const GemmBlock& block,
+                   const GemmOutput<T>& out);
+};
+
+/// The best kernels for this processor; T is float or double.
+template <typename T, typename S>
+const GemmKernels<T, S>& gemm_kernels();
+
+/// Elements of scratch that small_gemm needs for results up to [.., n] and depths up to k.
 constexpr int64_t small_gemm_scratch(int64_t n, int64_t k) {
-  return (n + kWidestTile - 1) / kWidestTile * kWidestTile * k + kTallestTile * k;
+  constexpr int64_t kWidestTile = 32, kTallestTile = 12, kSlack = 16;
+  return (n + kWidestTile - 1) / kWidestTile * kWidestTile * k + kTallestTile * k + kSlack;
+}
+
+/// c = a b [m, n] on the calling thread, for products that fit in the first caches. `scratch` holds
+/// small_gemm_scratch(n, k) elements, aligned to 64 bytes.
+template <typename T>
+void small_gemm(const GemmKernels<T, T>& kernels, MatrixView<const T> a, MatrixView<const T> b, int64_t m,
+                int64_t n, int64_t k, const GemmOutput<T>& out, T* scratch) {
+  const int64_t panels = (n + kernels.tile_columns - 1) / kernels.tile_columns;
+  T* panel = scratch + panels * kernels.tile_columns * k;
+  kernels.pack_columns(b, k, n, scratch);
+  for (int64_t row = 0; row < m; row += kernels.tile_rows) {
+    const GemmBlock block{row, std::min(kernels.tile_rows, m - row), 0, n, k, true, true};
+    const bool in_place = a.column_stride == 1;
+    if (!in_place) kernels.pack_rows(a.from(row, 0), block.rows, k, panel);
+    const GemmOperand<T> rows =
+        in_place ? GemmOperand<T>{nullptr, a.at(row, 0), a.row_stride} : GemmOperand<T>{panel};
+    kernels.multiply(rows, {scratch}, block, out);
+  }
 }
 
 }  // namespace haze

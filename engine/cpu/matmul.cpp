@@ -1,145 +1,206 @@
 #include "haze/engine/cpu/cpu_backend.h"
 #include "haze/engine/cpu/gemm.h"
-#include "haze/engine/cpu/matmul_kernels.h"
 #include "haze/engine/parallel.h"
 
-#undef HWY_TARGET_INCLUDE
-#define HWY_TARGET_INCLUDE "haze/engine/cpu/matmul.cpp"
-#include <hwy/foreach_target.h>
-#include <hwy/highway.h>
-
-#include "haze/engine/cpu/gemm-inl.h"
-
-HWY_BEFORE_NAMESPACE();
+// The loops around the micro-kernel: how a product is cut into blocks for the caches and pieces for the
+// threads. Each element of the result is summed over the depth in one order by one thread, whatever the
+// cut, so the cut may depend on the number of threads without the bits doing so.
 namespace haze {
-namespace HWY_NAMESPACE {
-
-template <typename T, typename S>
-MatmulKernels<T, S> Kernels() {
-  return {TileColumns<T>(), PackColumns<T, S>, GemmRows<T, S>};
-}
-
-MatmulKernels<float, float> KernelsFloat() {
-  return Kernels<float, float>();
-}
-MatmulKernels<double, double> KernelsDouble() {
-  return Kernels<double, double>();
-}
-MatmulKernels<float, bfloat16> KernelsBfloat16() {
-  return Kernels<float, bfloat16>();
-}
-
-SmallGemmFunction<float> SmallGemmFloat() {
-  return SmallGemm<float>;
-}
-SmallGemmFunction<double> SmallGemmDouble() {
-  return SmallGemm<double>;
-}
-
-}  // namespace HWY_NAMESPACE
-}  // namespace haze
-HWY_AFTER_NAMESPACE();
-
-#if HWY_ONCE
-namespace haze {
-
-HWY_EXPORT(KernelsFloat);
-HWY_EXPORT(KernelsDouble);
-HWY_EXPORT(KernelsBfloat16);
-HWY_EXPORT(SmallGemmFloat);
-HWY_EXPORT(SmallGemmDouble);
-
-template <>
-SmallGemmFunction<float> small_gemm<float>() {
-  return HWY_DYNAMIC_DISPATCH(SmallGemmFloat)();
-}
-template <>
-SmallGemmFunction<double> small_gemm<double>() {
-  return HWY_DYNAMIC_DISPATCH(SmallGemmDouble)();
-}
-
 namespace {
 
-template <typename T, typename S>
-MatmulKernels<T, S> kernels() {
-  if constexpr (std::is_same_v<S, bfloat16>) {
-    return HWY_DYNAMIC_DISPATCH(KernelsBfloat16)();
-  } else if constexpr (std::is_same_v<S, double>) {
-    return HWY_DYNAMIC_DISPATCH(KernelsDouble)();
-  } else {
-    return HWY_DYNAMIC_DISPATCH(KernelsFloat)();
-  }
-}
+// Bytes of b packed at a time: half of a second-level cache.
+constexpr int64_t kPackedBytes = 512 << 10;
+// Products of up to so many rows are shared out by columns.
+constexpr int64_t kFewRows = 128;
+constexpr size_t kVectorBytes = 64;       // packing may write so far past a panel of rows
+constexpr size_t kPanelBytes = 48 << 10;  // of the largest packed panel of rows
 
+int64_t ceil_divide(int64_t value, int64_t divisor) {
+  return (value + divisor - 1) / divisor;
+}
 int64_t round_up(int64_t value, int64_t multiple) {
-  return (value + multiple - 1) / multiple * multiple;
+  return ceil_divide(value, multiple) * multiple;
 }
 
-/// One matrix product. Each element of the result is summed over the depth in one order, whatever the cut
-/// into pieces, so the pieces may depend on the number of threads without the bits doing so.
+/// [0, count) cut in `pieces` that differ by one at most: where piece i begins.
+int64_t cut(int64_t count, int64_t pieces, int64_t i) {
+  return count / pieces * i + std::min(i, count % pieces);
+}
+
+/// One matrix product.
 template <typename T, typename S>
 class Product {
  public:
   Product(MatrixView<const S> a, MatrixView<const S> b, int64_t m, int64_t n, int64_t k,
           const GemmOutput<T>& out)
-      : a_(a), b_(b), m_(m), n_(n), k_(k), out_(out) {}
-
-  static size_t packed_bytes(int64_t n, int64_t k) {
-    return static_cast<size_t>(round_up(std::min(n, kWidthBlock), kWidestTile) * std::min(k, kDepthBlock)) *
-           sizeof(T);
+      : a_(a), b_(b), m_(m), n_(n), k_(k), out_(out) {
+    // Rows a multiple of a page apart compete for the same lines of the first-level cache.
+    const int64_t depth_blocks = ceil_divide(k, kernels_.depth_block);
+    depth_block_ = round_up(ceil_divide(k, depth_blocks), kernels_.depth_step);
+    const int64_t width = kPackedBytes / (depth_block_ * static_cast<int64_t>(kernels_.packed_size));
+    width_block_ = std::max(width / kernels_.tile_columns, int64_t{1}) * kernels_.tile_columns;
+    a_in_place_ = kernels_.reads_in_place && a.column_stride == 1 &&
+                  (a.row_stride * static_cast<int64_t>(sizeof(S))) % 4096 != 0;
   }
 
-  // `packed_b` holds packed_bytes(n, k).
-  void run(bool parallel, T* packed_b) const {
-    for (int64_t j = 0; j < n_; j += kWidthBlock) {
-      const int64_t width = std::min(kWidthBlock, n_ - j);
-      for (int64_t p = 0; p < k_; p += kDepthBlock) {
-        pass(j, width, p, std::min(kDepthBlock, k_ - p), parallel, packed_b);
-      }
+  void run(bool parallel) const {
+    const int workers = parallel ? threads() : 1;
+    if (m_ <= kFewRows) {
+      by_columns(workers);
+    } else {
+      by_rows(workers);
     }
   }
 
  private:
-  void pass(int64_t j, int64_t width, int64_t p, int64_t depth, bool parallel, T* packed_b) const {
-    const int64_t tile = kernels_.tile_columns;
-    const int64_t panels = (width + tile - 1) / tile;
-    const int workers = parallel ? threads() : 1;
-    // Rows are shared out where there are enough of them, otherwise columns.
-    const bool by_rows = m_ >= 2 * kTallestTile * workers;
-    const int64_t row_block = by_rows ? round_up((m_ + workers - 1) / workers, kTallestTile) : m_;
-    const int64_t panel_block = by_rows ? panels : (panels + workers - 1) / workers;
-    const auto pack = [&](int64_t first, int64_t last) {
-      const int64_t columns = std::min(width, last * tile) - first * tile;
-      kernels_.pack_columns(b_.from(p, j + first * tile), depth, columns, packed_b + first * tile * depth);
-    };
-    const auto multiply = [&](int64_t row, int64_t panel) {
-      alignas(64) T scratch[kTallestTile * kDepthBlock];
-      const int64_t first = panel * tile, columns = std::min(panel_block * tile, width - first);
-      kernels_.gemm_rows(a_.from(row, p), std::min(row_block, m_ - row), packed_b + first * depth, depth,
-                         out_, row, j + first, columns, p == 0, p + depth == k_, scratch);
-    };
-    if (workers == 1) {
-      pack(0, panels);
-      multiply(0, 0);
-      return;
+  size_t packed_bytes(int64_t columns, int64_t depth) const {
+    return static_cast<size_t>(round_up(columns, kernels_.tile_columns) *
+                               round_up(depth, kernels_.depth_step)) *
+           kernels_.packed_size;
+  }
+  int64_t tile_rows() const { return ceil_divide(m_, kernels_.tile_rows); }
+
+  /// Rows [first, first + count) of a tile row.
+  std::pair<int64_t, int64_t> rows_of(int64_t tile_row) const {
+    const int64_t first = cut(m_, tile_rows(), tile_row);
+    return {first, cut(m_, tile_rows(), tile_row + 1) - first};
+  }
+
+  /// One row of tiles against `columns` columns from j, over `depth` from p; packed_a where a is packed
+  /// already.
+  void multiply(int64_t tile_row, const void* packed_a, const GemmOperand<S>& b, int64_t j, int64_t columns,
+                int64_t p, int64_t depth) const {
+    const auto [row, rows] = rows_of(tile_row);
+    const GemmBlock block{row, rows, j, columns, depth, p == 0, p + depth == k_};
+    if (a_in_place_) {
+      kernels_.multiply({nullptr, a_.at(row, p), a_.row_stride}, b, block, out_);
+    } else if (packed_a) {
+      kernels_.multiply({packed_a}, b, block, out_);
+    } else {
+      alignas(64) std::byte panel[kPanelBytes + kVectorBytes];
+      kernels_.pack_rows(a_.from(row, p), rows, depth, panel);
+      kernels_.multiply({panel}, b, block, out_);
     }
-    const int64_t row_pieces = (m_ + row_block - 1) / row_block;
-    const int64_t column_pieces = (panels + panel_block - 1) / panel_block;
-#pragma omp parallel num_threads(workers)
+  }
+
+  /// Many rows: all threads pack a block of b, then each multiplies rows of its own by it. Two buffers, so
+  /// that a thread may pack the next block while another still multiplies.
+  void by_rows(int workers) const {
+    const int64_t depth_block = depth_block_, width_block = std::min(n_, width_block_);
+    const Storage buffers[2] = {
+        allocate(packed_bytes(width_block, depth_block)),
+        k_ > depth_block || n_ > width_block ? allocate(packed_bytes(width_block, depth_block)) : Storage()};
+#pragma omp parallel num_threads(workers) if (workers > 1)
     {
-#pragma omp for schedule(static)
-      for (int64_t panel = 0; panel < panels; ++panel) pack(panel, panel + 1);
-#pragma omp for collapse(2) schedule(static)
-      for (int64_t r = 0; r < row_pieces; ++r) {
-        for (int64_t c = 0; c < column_pieces; ++c) multiply(r * row_block, c * panel_block);
+      const int worker = workers > 1 ? omp_get_thread_num() : 0;
+      int pass = 0;
+      for (int64_t j = 0; j < n_; j += width_block_) {
+        const int64_t columns = std::min(width_block_, n_ - j);
+        for (int64_t p = 0; p < k_; p += depth_block) {
+          const int64_t depth = std::min(depth_block, k_ - p);
+          auto* packed = static_cast<std::byte*>(buffers[pass++ % 2].data());
+          pack_share(worker, workers, j, columns, p, depth, packed);
+          if (workers > 1) {
+#pragma omp barrier
+          }
+          const int64_t last = cut(tile_rows(), workers, worker + 1);
+          for (int64_t row = cut(tile_rows(), workers, worker); row < last; ++row) {
+            multiply(row, nullptr, {packed}, j, columns, p, depth);
+          }
+        }
       }
     }
   }
 
-  MatmulKernels<T, S> kernels_ = kernels<T, S>();
+  /// A thread's panels of a block of b.
+  void pack_share(int worker, int workers, int64_t j, int64_t columns, int64_t p, int64_t depth,
+                  std::byte* packed) const {
+    const int64_t tile = kernels_.tile_columns, panels = ceil_divide(columns, tile);
+    const int64_t first = cut(panels, workers, worker) * tile;
+    const int64_t last = std::min(cut(panels, workers, worker + 1) * tile, columns);
+    if (first < last) {
+      kernels_.pack_columns(b_.from(p, j + first), depth, last - first, packed + packed_bytes(first, depth));
+    }
+  }
+
+  /// Few rows: they are packed once, and each thread works through columns of its own, a strip at a time that
+  /// it packs and multiplies while it is in its caches.
+  void by_columns(int workers) const {
+    const int64_t panels = ceil_divide(n_, kernels_.tile_columns);
+    const Storage rows =
+        a_in_place_ ? Storage() : allocate(panel_bytes() * static_cast<size_t>(row_panels()));
+    auto* packed_a = static_cast<std::byte*>(rows.data());
+#pragma omp parallel num_threads(workers) if (workers > 1)
+    {
+      const int worker = workers > 1 ? omp_get_thread_num() : 0;
+      if (!a_in_place_) {
+        const int64_t last = cut(row_panels(), workers, worker + 1);
+        for (int64_t i = cut(row_panels(), workers, worker); i < last; ++i) pack_row_panel(i, packed_a);
+#pragma omp barrier
+      }
+      const int64_t first = cut(panels, workers, worker) * kernels_.tile_columns;
+      const int64_t last = std::min(cut(panels, workers, worker + 1) * kernels_.tile_columns, n_);
+      if (first < last) columns_of_thread(first, last, packed_a);
+    }
+  }
+
+  void columns_of_thread(int64_t first, int64_t last, const std::byte* packed_a) const {
+    // Columns that lie side by side are read where they are, but for the last, which do not fill a panel.
+    const int64_t tile = kernels_.tile_columns;
+    int64_t j = first;
+    if (kernels_.reads_in_place && b_.column_stride == 1) {
+      const int64_t whole = (last - first) / tile * tile;
+      for (; j < first + whole; j += tile) {
+        each_depth(j, tile, packed_a, [&](int64_t p, int64_t) {
+          return GemmOperand<S>{nullptr, b_.at(p, j), b_.row_stride};
+        });
+      }
+    }
+    if (j == last) return;
+    const int64_t strip = std::min(width_block_ / 2, last - j);
+    const Storage packed_b = allocate(packed_bytes(strip, depth_block_));
+    for (; j < last; j += strip) {
+      const int64_t columns = std::min(strip, last - j);
+      each_depth(j, columns, packed_a, [&](int64_t p, int64_t depth) {
+        kernels_.pack_columns(b_.from(p, j), depth, columns, packed_b.data());
+        return GemmOperand<S>{packed_b.data()};
+      });
+    }
+  }
+
+  /// Columns [j, j + columns), one block of the depth after the other; columns_at gives b there.
+  template <typename ColumnsAt>
+  void each_depth(int64_t j, int64_t columns, const std::byte* packed_a, ColumnsAt&& columns_at) const {
+    for (int64_t p = 0; p < k_; p += depth_block_) {
+      const int64_t depth = std::min(depth_block_, k_ - p);
+      const GemmOperand<S> b = columns_at(p, depth);
+      for (int64_t row = 0; row < tile_rows(); ++row) {
+        const auto panel = static_cast<size_t>(p / depth_block_ * tile_rows() + row);
+        multiply(row, packed_a ? packed_a + panel * panel_bytes() : nullptr, b, j, columns, p, depth);
+      }
+    }
+  }
+
+  /// Panels of rows in a packed whole: those of the first block of the depth, then those of the second, ...
+  int64_t row_panels() const {
+    return tile_rows() * ceil_divide(k_, depth_block_);
+  }
+  size_t panel_bytes() const {
+    return static_cast<size_t>(kernels_.tile_rows * depth_block_) * kernels_.packed_size + kVectorBytes;
+  }
+  void pack_row_panel(int64_t i, std::byte* packed_a) const {
+    const auto [row, rows] = rows_of(i % tile_rows());
+    const int64_t p = i / tile_rows() * depth_block_;
+    kernels_.pack_rows(a_.from(row, p), rows, std::min(depth_block_, k_ - p),
+                       packed_a + panel_bytes() * static_cast<size_t>(i));
+  }
+
+  const GemmKernels<T, S>& kernels_ = gemm_kernels<T, S>();
   MatrixView<const S> a_, b_;
   int64_t m_, n_, k_;
   GemmOutput<T> out_;
+  int64_t depth_block_, width_block_;
+  bool a_in_place_;
 };
 
 template <typename T>
@@ -187,18 +248,14 @@ void multiply(const Tensor& a, const Tensor& b, const Epilogue& epilogue, bool a
         {out.data<T>() + at, n, accumulate, optional_data<T>(epilogue.bias), epilogue.activation,
          shifted(optional_data<T>(epilogue.pre_activation)), shifted(optional_data<T>(epilogue.residual))});
   };
-  const size_t bytes = Product<T, S>::packed_bytes(n, k);
   constexpr int64_t kWorthSharing = 64 * 64 * 64;  // multiplications below which one thread is faster
   if (batch > 1) {
     const int64_t grain = std::max<int64_t>(1, kWorthSharing / (m * n * k));
     parallel_for(batch, grain, [&](int64_t first, int64_t last) {
-      const Storage packed_b = allocate(bytes);
-      for (int64_t i = first; i < last; ++i) product(i).run(false, static_cast<T*>(packed_b.data()));
+      for (int64_t i = first; i < last; ++i) product(i).run(false);
     });
   } else {
-    const Storage packed_b = allocate(bytes);
-    product(0).run(threads() > 1 && m * n * k > kWorthSharing && !omp_in_parallel(),
-                   static_cast<T*>(packed_b.data()));
+    product(0).run(threads() > 1 && m * n * k > kWorthSharing && !omp_in_parallel());
   }
 }
 
@@ -217,4 +274,3 @@ void CpuBackend::matmul(const Tensor& a, const Tensor& b, const Epilogue& epilog
 }
 
 }  // namespace haze
-#endif
