@@ -113,6 +113,11 @@ Variable matmul(const Variable& a, const Variable& b);
 /// out] may be undefined. One fused product forward.
 Variable linear(const Variable& x, const Variable& weight, const Variable& bias = {},
                 Activation activation = Activation::none, const Variable& residual = {});
+/// Fused. activation(x up_weight^T + up_bias) down_weight^T + down_bias + residual: x [..., in], up_weight
+/// [inner, in], down_weight [out, inner]; biases and residual may be undefined.
+Variable mlp(const Variable& x, const Variable& up_weight, const Variable& up_bias,
+             const Variable& down_weight, const Variable& down_bias, Activation activation,
+             const Variable& residual = {});
 /// Fused. See engine/ops.h; `generator` is drawn from where options.dropout > 0.
 Variable attention(const Variable& query, const Variable& key, const Variable& value,
                    AttentionOptions options, Generator* generator = nullptr);

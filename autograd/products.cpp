@@ -4,15 +4,6 @@
 namespace haze {
 namespace {
 
-/// Whether something downstream may ask for the gradient of one of `inputs`.
-bool needed(std::initializer_list<const Variable*> inputs) {
-  if (!gradients_enabled()) return false;
-  for (const Variable* input : inputs) {
-    if (input->requires_gradient()) return true;
-  }
-  return false;
-}
-
 /// a^T g, summed over the leading axes that b of a b did not have.
 Variable right_gradient(const Variable& a, const Variable& g, const Shape& b_shape) {
   if (b_shape.rank() == 2 && a.rank() > 2) {  // one product of all rows sums on its way
@@ -20,63 +11,6 @@ Variable right_gradient(const Variable& a, const Variable& g, const Shape& b_sha
   }
   return sum_to(matmul(transpose(a), g), b_shape);
 }
-
-Tensor activation_gradient(Activation activation, const Tensor& pre_activation, const Tensor& g) {
-  switch (activation) {
-    case Activation::none:
-      return g;
-    case Activation::relu: {
-      const Tensor zero = zeros({}, g.dtype());
-      return where(compare(CompareOp::greater, pre_activation, zero), g, zero);
-    }
-    case Activation::gelu:
-      return binary(BinaryOp::gelu_gradient, pre_activation, g);
-    case Activation::gelu_tanh:
-      return binary(BinaryOp::gelu_tanh_gradient, pre_activation, g);
-    case Activation::silu:
-      return binary(BinaryOp::silu_gradient, pre_activation, g);
-  }
-  fail("linear: unknown activation");
-}
-
-void check_linear(const Variable& x, const Variable& weight, const Variable& residual) {
-  if (!x.defined() || !weight.defined()) fail("linear: x and weight must be defined");
-  if (weight.rank() != 2 || x.rank() < 1 || x.shape().back() != weight.size(1)) {
-    fail("linear: x has shape {}, weight {}; it takes [..., in] and [out, in]", x.shape().to_string(),
-         weight.shape().to_string());
-  }
-  if (!residual.defined()) return;
-  Shape expected = x.shape();
-  expected[x.rank() - 1] = weight.size(0);
-  if (!(residual.shape() == expected)) {
-    fail("linear: residual has shape {}, the result {}", residual.shape().to_string(), expected.to_string());
-  }
-}
-
-/// One gradient for each of x, weight, bias and residual of linear().
-struct LinearRule {
-  Variable x;       // kept where weight needs a gradient
-  Variable weight;  // kept where x does
-  Tensor pre_activation;
-  Shape x_shape;
-  Activation activation;
-  bool bias_needed, residual_needed;
-
-  Gradients operator()(const Variable& g) const {
-    Gradients gradients(4);
-    if (residual_needed) gradients[3] = g;
-    if (!weight.defined() && !x.defined() && !bias_needed) return gradients;
-    Variable g_pre = reshape(g, rows_shape(g.shape()));  // [rows, out]
-    if (activation != Activation::none) {
-      refuse_second_derivative("linear with an activation");
-      g_pre = activation_gradient(activation, pre_activation, g_pre.value());
-    }
-    if (weight.defined()) gradients[0] = reshape(matmul(g_pre, weight), x_shape);
-    if (x.defined()) gradients[1] = matmul(transpose(g_pre), reshape(x, rows_shape(x_shape)));
-    if (bias_needed) gradients[2] = sum(g_pre, {0});
-    return gradients;
-  }
-};
 
 }  // namespace
 
@@ -92,32 +26,9 @@ Variable matmul(const Variable& a, const Variable& b) {
                       });
 }
 
-Variable linear(const Variable& x, const Variable& weight, const Variable& bias, Activation activation,
-                const Variable& residual) {
-  check_linear(x, weight, residual);
-  const Shape rows = rows_shape(x.shape());
-  Shape shape = x.shape();
-  shape[x.rank() - 1] = weight.size(0);
-
-  Epilogue epilogue;
-  epilogue.bias = bias.value();
-  epilogue.activation = activation;
-  if (residual.defined()) epilogue.residual = reshape(residual.value(), {rows[0], weight.size(0)});
-  if (activation != Activation::none && needed({&x, &weight, &bias})) {
-    epilogue.pre_activation = Tensor({rows[0], weight.size(0)}, x.dtype());
-  }
-  const Tensor product = matmul(reshape(x.value(), rows), transpose(weight.value()), epilogue);
-
-  // y = f(p) + r, p = x W^T + b: with g_p = f'(p) g, x gets g_p W, W gets g_p^T x, b the sum of the rows of
-  // g_p, and r gets g
-  return Tape::record("linear", reshape(product, shape), {x, weight, bias, residual},
-                      LinearRule{kept_if(weight.requires_gradient(), x),
-                                 kept_if(x.requires_gradient(), weight), epilogue.pre_activation, x.shape(),
-                                 activation, bias.requires_gradient(), residual.requires_gradient()});
-}
-
 Variable attention(const Variable& query, const Variable& key, const Variable& value,
                    AttentionOptions options, Generator* generator) {
+  options.precision = current_precision();
   if (options.dropout > 0) {
     if (!generator) fail("attention: dropout {} needs a generator", options.dropout);
     options.dropout_position = generator->reserve(attention_dropout_counters(query.value(), key.value()));
@@ -139,8 +50,9 @@ Variable attention(const Variable& query, const Variable& key, const Variable& v
 CrossEntropy linear_cross_entropy(const Variable& hidden, const Variable& weight, const Variable& bias,
                                   const Tensor& targets, const Tensor& row_weights) {
   const Tensor weights = row_weights.defined() ? row_weights : ones(targets.shape(), hidden.dtype());
-  CrossEntropyResult result = linear_cross_entropy(hidden.value(), weight.value(), bias.value(), targets,
-                                                   needed({&hidden, &weight, &bias}) ? weights : Tensor());
+  CrossEntropyResult result = linear_cross_entropy(
+      hidden.value(), weight.value(), bias.value(), targets,
+      any_needs_gradient({&hidden, &weight, &bias}) ? weights : Tensor(), current_precision());
   Tensor total = sum(multiply(weights, result.losses));
   // d(sum_i w_i CE_i): the logits of row i get w_i (softmax - onehot); formed in the forward pass, where the
   // logits are at hand

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <initializer_list>
+
 #include "haze/autograd/ops.h"
 
 /// What several gradient rules share. Not part of the library's interface.
@@ -11,6 +13,15 @@ inline Variable kept_if(bool read, const Variable& x) {
 }
 inline Tensor kept_if(bool read, const Tensor& x) {
   return read ? x : Tensor();
+}
+
+/// Whether something downstream may ask for the gradient of one of `inputs`.
+inline bool any_needs_gradient(std::initializer_list<const Variable*> inputs) {
+  if (!gradients_enabled()) return false;
+  for (const Variable* input : inputs) {
+    if (input->requires_gradient()) return true;
+  }
+  return false;
 }
 
 /// Throws Error where the backward pass under way is itself being recorded: fused rules work on Tensors.

@@ -10,6 +10,7 @@ namespace haze {
 namespace {
 
 thread_local bool recording = true;
+thread_local Precision precision_in_use = Precision::full;
 thread_local bool detecting_non_finite = false;
 
 uint64_t next_sequence() {
@@ -68,6 +69,15 @@ void Variable::on_gradient(std::function<void(const Tensor&)> hook) const {
 
 bool gradients_enabled() {
   return recording;
+}
+
+PrecisionScope::PrecisionScope(Precision precision) : previous_(std::exchange(precision_in_use, precision)) {}
+PrecisionScope::~PrecisionScope() {
+  precision_in_use = previous_;
+}
+
+Precision current_precision() {
+  return precision_in_use;
 }
 
 NoGradient::NoGradient() : previous_(std::exchange(recording, false)) {}
@@ -244,6 +254,7 @@ Variable checkpoint(const CheckpointedFunction& function, const std::vector<Vari
   static const Variable anchor = Variable::leaf(zeros({1}));
   recorded.push_back(anchor);
   const bool detect = detecting_non_finite;
+  const Precision precision = precision_in_use;
   return Tape::record("checkpoint", value, recorded, [=](const Variable& g) {
     if (gradients_enabled()) fail("checkpoint: second derivatives through a checkpoint are not supported");
     std::vector<Variable> leaves;
@@ -255,6 +266,7 @@ Variable checkpoint(const CheckpointedFunction& function, const std::vector<Vari
     const RecordingScope scope(true);
     const Variable again = [&] {
       const DetectNonFinite naming(detect);
+      const PrecisionScope multiplying(precision);
       std::optional<Generator> replay = before;
       return function(leaves, replay ? &*replay : nullptr);
     }();

@@ -93,6 +93,21 @@ class NoGradient {
   bool previous_;
 };
 
+/// While one of these lives, linear layers, fused attention and cross-entropy multiply float32 with this
+/// precision, in the forward pass and in the backward pass that follows from it.
+class PrecisionScope {
+ public:
+  explicit PrecisionScope(Precision precision);
+  ~PrecisionScope();
+  PrecisionScope(const PrecisionScope&) = delete;
+  PrecisionScope& operator=(const PrecisionScope&) = delete;
+
+ private:
+  Precision previous_;
+};
+/// That of the innermost scope on this thread; Precision::full outside of all.
+Precision current_precision();
+
 /// While one of these lives, the first operation, forward or backward, whose result holds a NaN or an
 /// infinity throws an Error that names it.
 class DetectNonFinite {

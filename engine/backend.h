@@ -47,7 +47,7 @@ class Backend {
   virtual void categorical(const Tensor& log_probabilities, const Tensor& uniforms, const Tensor& out) = 0;
 
   // Matrix products. a [batch, m, k], b [batch, k, n], any strides; out dense [batch, m, n].
-  virtual void matmul(const Tensor& a, const Tensor& b, const Epilogue& epilogue, bool accumulate,
+  virtual void matmul(const Tensor& a, const Tensor& b, const MatmulOptions& options, bool accumulate,
                       const Tensor& out) = 0;
   virtual void attention(const Tensor& query, const Tensor& key, const Tensor& value,
                          const AttentionOptions& options, const AttentionResult& out) = 0;
@@ -55,7 +55,7 @@ class Backend {
                                   const Tensor& value, const AttentionResult& saved,
                                   const AttentionOptions& options, const AttentionGradient& out) = 0;
   virtual void linear_cross_entropy(const Tensor& hidden, const Tensor& weight, const Tensor& bias,
-                                    const Tensor& targets, const Tensor& row_weights,
+                                    const Tensor& targets, const Tensor& row_weights, Precision precision,
                                     const CrossEntropyResult& out) = 0;
 
   // Indexing. x is [outer, count, inner] of any dtype, indices dense int32 and inside their axis.

@@ -209,22 +209,30 @@ NormGradient rms_norm_gradient(const Tensor& g, const Tensor& x, const Tensor& w
 
 enum class Activation : uint8_t { none, relu, gelu, gelu_tanh, silu };
 
-/// What happens to each element of a product while it is still in registers: y = activation(product + bias) +
-/// residual.
-struct Epilogue {
+/// How a product of float32 operands is computed: as it is, or from operands rounded to bfloat16 on their way
+/// into the product (sums stay in float32), by the processor's own bfloat16 products where it has them.
+enum class Precision : uint8_t { full, bfloat16 };
+
+/// How a product is computed, and what happens to each element while it is still in registers:
+/// y = activation(product + bias) + residual, or y = product activation'(slope_at).
+struct MatmulOptions {
   Tensor bias;  // [n], or undefined
   Activation activation = Activation::none;
   Tensor pre_activation;  // where defined ([..., m, n], dense), receives product + bias
   Tensor residual;        // shape of the result, or undefined
+  Tensor slope_at;        // shape of the result, or undefined: the backward pass through an activation
+  Tensor row_sums;        // where defined ([m], dense, for a of two axes), receives the sums of a's rows
+  Precision precision = Precision::full;
 };
 
 /// [..., m, k] x [..., k, n] -> [..., m, n]; leading axes broadcast. Operands may be transposed views:
 /// nothing is copied. float32, float64, or bfloat16 (accumulates in float32; `out_dtype` float32 or
 /// bfloat16).
-Tensor matmul(const Tensor& a, const Tensor& b, const Epilogue& epilogue = {},
+Tensor matmul(const Tensor& a, const Tensor& b, const MatmulOptions& options = {},
               std::optional<Dtype> out_dtype = {});
 /// target += a b, without a temporary. target dense.
-void matmul_into(const Tensor& target, const Tensor& a, const Tensor& b);
+void matmul_into(const Tensor& target, const Tensor& a, const Tensor& b,
+                 Precision precision = Precision::full);
 
 // ---- Attention
 // -----------------------------------------------------------------------------------------------------
@@ -241,6 +249,7 @@ struct AttentionOptions {
   Tensor sequence_offsets;
   double dropout = 0;
   RandomPosition dropout_position;
+  Precision precision = Precision::full;
 };
 struct AttentionResult {
   Tensor output;     // [batch, queries, heads, head_size]
@@ -323,7 +332,8 @@ struct CrossEntropyResult {
 /// row_weights [rows] or undefined. Logits are formed a few rows at a time and are never whole in memory.
 /// real.
 CrossEntropyResult linear_cross_entropy(const Tensor& hidden, const Tensor& weight, const Tensor& bias,
-                                        const Tensor& targets, const Tensor& row_weights = {});
+                                        const Tensor& targets, const Tensor& row_weights = {},
+                                        Precision precision = Precision::full);
 
 // ---- Optimiser steps, fused over all parameters
 // ----------------------------------------------------------------------

@@ -7,12 +7,31 @@
 namespace haze {
 namespace {
 
-// x with its leading axes broadcast to `batch` and merged into one: a view wherever the strides allow it.
-Tensor as_batch(const Tensor& x, const Shape& batch) {
+// x with its leading axes broadcast to `batch`.
+Tensor with_batch(const Tensor& x, const Shape& batch) {
   Shape shape = batch;
   shape.append(x.size(-2));
   shape.append(x.size(-1));
-  return reshape(expand(x, shape), {batch.elements(), x.size(-2), x.size(-1)});
+  return expand(x, shape);
+}
+
+// Whether the leading axes are evenly spaced, so that one axis can stand for them.
+bool batch_merges(const Tensor& x) {
+  for (int axis = x.rank() - 3; axis > 0; --axis) {
+    if (x.size(axis - 1) != 1 && x.stride(axis - 1) != x.stride(axis) * x.size(axis)) return false;
+  }
+  return true;
+}
+
+// Entry i of the first axis; undefined stays undefined.
+Tensor entry(const Tensor& x, int64_t i) {
+  if (!x.defined()) return x;
+  Shape shape, strides;
+  for (int axis = 1; axis < x.rank(); ++axis) {
+    shape.append(x.size(axis));
+    strides.append(x.stride(axis));
+  }
+  return Tensor(x.storage(), shape, strides, x.offset() + i * x.stride(0), x.dtype(), x.device());
 }
 
 Shape leading(const Tensor& x) {
@@ -41,23 +60,79 @@ Tensor merged_rows(const Tensor& x) {
   return reshape(x, {leading(x).elements() * x.size(-2), x.size(-1)});
 }
 
-void run_matmul(const Tensor& a, const Tensor& b, const Epilogue& epilogue, bool accumulate,
+// options with `change` made to every tensor of the result's shape.
+template <typename Change>
+MatmulOptions with_each(const MatmulOptions& options, Change&& change) {
+  MatmulOptions result = options;
+  for (Tensor* x : {&result.residual, &result.pre_activation, &result.slope_at}) {
+    if (x->defined()) *x = change(*x);
+  }
+  return result;
+}
+
+void run_matmul(const Tensor& a, const Tensor& b, const MatmulOptions& options, bool accumulate,
                 const Tensor& out) {
   if (out.elements() == 0) return;
   if (rows_merge(a, b)) {
-    Epilogue merged = epilogue;
-    if (merged.residual.defined()) merged.residual = merged_rows(merged.residual);
-    if (merged.pre_activation.defined()) merged.pre_activation = merged_rows(merged.pre_activation);
-    return run_matmul(merged_rows(a), b, merged, accumulate, merged_rows(out));
+    return run_matmul(merged_rows(a), b, with_each(options, merged_rows), accumulate, merged_rows(out));
   }
   const Shape batch = leading(out);
-  backend(out.device())
-      .matmul(as_batch(a, batch), as_batch(b, batch), epilogue, accumulate, as_batch(out, batch));
+  const Tensor wide_a = with_batch(a, batch), wide_b = with_batch(b, batch);
+  if (!batch_merges(wide_a) || !batch_merges(wide_b)) {
+    for (int64_t i = 0; i < out.size(0); ++i) {  // rather than to copy an operand
+      const auto part = [i](const Tensor& x) { return entry(x, i); };
+      run_matmul(part(wide_a), part(wide_b), with_each(options, part), accumulate, part(out));
+    }
+    return;
+  }
+  const auto flat = [count = batch.elements()](const Tensor& x) {
+    return reshape(x, {count, x.size(-2), x.size(-1)});
+  };
+  backend(out.device()).matmul(flat(wide_a), flat(wide_b), with_each(options, flat), accumulate, flat(out));
 }
 
 }  // namespace
 
-Tensor matmul(const Tensor& a, const Tensor& b, const Epilogue& epilogue, std::optional<Dtype> out_dtype) {
+namespace {
+
+MatmulOptions checked_options(const MatmulOptions& options, const Tensor& a, const Shape& shape,
+                              Dtype computed) {
+  MatmulOptions dense = options;
+  const auto check = [&](const char* argument, const Tensor& x, const Shape& expected) {
+    check_dtype("matmul", argument, x, computed);
+    check_shape("matmul", argument, x, expected);
+  };
+  if (dense.bias.defined()) {
+    check("bias", dense.bias, {shape.back()});
+    dense.bias = contiguous(dense.bias);
+  }
+  for (const auto& [argument, x] :
+       {std::pair("residual", &dense.residual), std::pair("slope_at", &dense.slope_at)}) {
+    if (!x->defined()) continue;
+    check(argument, *x, shape);
+    *x = contiguous(*x);
+  }
+  if (dense.slope_at.defined() &&
+      (dense.bias.defined() || dense.pre_activation.defined() || dense.residual.defined())) {
+    fail("matmul: slope_at cannot be combined with bias, pre_activation or residual");
+  }
+  if (dense.pre_activation.defined()) {
+    check("pre_activation", dense.pre_activation, shape);
+    if (!dense.pre_activation.is_contiguous()) fail("matmul: pre_activation must be dense");
+  }
+  if (dense.row_sums.defined()) {
+    if (a.rank() != 2)
+      fail("matmul: row_sums belong to a product of two axes, a has shape {}", a.shape().to_string());
+    check("row_sums", dense.row_sums, {a.size(0)});
+    if (!dense.row_sums.is_contiguous()) fail("matmul: row_sums must be dense");
+  }
+  return dense;
+}
+
+}  // namespace
+
+Tensor matmul(const Tensor& a, const Tensor& b, const MatmulOptions& options,
+              std::optional<Dtype> out_dtype) {
   check_matmul("matmul", a, b);
   const bool narrow = a.dtype() == Dtype::bfloat16;
   const Dtype computed = narrow ? Dtype::float32 : a.dtype();
@@ -68,28 +143,13 @@ Tensor matmul(const Tensor& a, const Tensor& b, const Epilogue& epilogue, std::o
   Shape shape = broadcast_shape(leading(a), leading(b), "matmul");
   shape.append(a.size(-2));
   shape.append(b.size(-1));
-  Epilogue dense = epilogue;
-  if (dense.bias.defined()) {
-    check_dtype("matmul", "bias", dense.bias, computed);
-    check_shape("matmul", "bias", dense.bias, {b.size(-1)});
-    dense.bias = contiguous(dense.bias);
-  }
-  if (dense.residual.defined()) {
-    check_dtype("matmul", "residual", dense.residual, computed);
-    check_shape("matmul", "residual", dense.residual, shape);
-    dense.residual = contiguous(dense.residual);
-  }
-  if (dense.pre_activation.defined()) {
-    check_dtype("matmul", "pre_activation", dense.pre_activation, computed);
-    check_shape("matmul", "pre_activation", dense.pre_activation, shape);
-    if (!dense.pre_activation.is_contiguous()) fail("matmul: pre_activation must be dense");
-  }
+  const MatmulOptions dense = checked_options(options, a, shape, computed);
   const Tensor result(shape, computed, a.device());
   run_matmul(a, b, dense, false, result);
   return wanted == computed ? result : cast(result, wanted);
 }
 
-void matmul_into(const Tensor& target, const Tensor& a, const Tensor& b) {
+void matmul_into(const Tensor& target, const Tensor& a, const Tensor& b, Precision precision) {
   check_matmul("matmul_into", a, b);
   check_dtype("matmul_into", "target", target, a.dtype() == Dtype::bfloat16 ? Dtype::float32 : a.dtype());
   Shape shape = broadcast_shape(leading(a), leading(b), "matmul_into");
@@ -97,7 +157,7 @@ void matmul_into(const Tensor& target, const Tensor& a, const Tensor& b) {
   shape.append(b.size(-1));
   check_shape("matmul_into", "target", target, shape);
   if (!target.is_contiguous()) fail("matmul_into: the target must be dense");
-  run_matmul(a, b, {}, true, target);
+  run_matmul(a, b, {.precision = precision}, true, target);
 }
 
 namespace {
@@ -237,7 +297,8 @@ void check_targets(const Tensor& targets, int64_t vocabulary) {
 }  // namespace
 
 CrossEntropyResult linear_cross_entropy(const Tensor& hidden, const Tensor& weight, const Tensor& bias,
-                                        const Tensor& targets, const Tensor& row_weights) {
+                                        const Tensor& targets, const Tensor& row_weights,
+                                        Precision precision) {
   constexpr const char* kName = "linear_cross_entropy";
   check_real(kName, "hidden", hidden);
   check_rank(kName, "hidden", hidden, 2);
@@ -264,7 +325,7 @@ CrossEntropyResult linear_cross_entropy(const Tensor& hidden, const Tensor& weig
   const auto dense = [](const Tensor& x) { return x.defined() ? contiguous(x) : x; };
   backend(hidden.device())
       .linear_cross_entropy(contiguous(hidden), contiguous(weight), dense(bias), dense_targets,
-                            dense(row_weights), result);
+                            dense(row_weights), precision, result);
   return result;
 }
 

@@ -54,9 +54,11 @@ Mlp::Mlp(int64_t width, int64_t inner, Activation activation, double dropout, Ge
 }
 
 Variable Mlp::forward(const Variable& x, const ForwardContext& context, const Variable& residual) const {
-  const Variable inner = up_.forward(x, activation_);
-  if (context.rate(dropout_) == 0) return down_.forward(inner, Activation::none, residual);
-  const Variable result = context.drop(down_.forward(inner), dropout_);
+  const auto run = [&](const Variable& added) {
+    return mlp(x, up_.weight(), up_.bias(), down_.weight(), down_.bias(), activation_, added);
+  };
+  if (context.rate(dropout_) == 0) return run(residual);
+  const Variable result = context.drop(run({}), dropout_);
   return residual.defined() ? result + residual : result;
 }
 

@@ -101,6 +101,24 @@ HWY_INLINE hn::Vec<D> Activate(D d, Activation activation, hn::Vec<D> x) {
   return x;
 }
 
+/// d activation(x) / dx.
+template <class D>
+HWY_INLINE hn::Vec<D> ActivationSlope(D d, Activation activation, hn::Vec<D> x) {
+  switch (activation) {
+    case Activation::relu:
+      return hn::IfThenElseZero(hn::Gt(x, hn::Zero(d)), Constant(d, 1));
+    case Activation::gelu:
+      return GeluDerivative(d, x);
+    case Activation::gelu_tanh:
+      return GeluTanhDerivative(d, x);
+    case Activation::silu:
+      return SiluDerivative(d, x);
+    case Activation::none:
+      break;
+  }
+  return Constant(d, 1);
+}
+
 }  // namespace HWY_NAMESPACE
 }  // namespace haze
 HWY_AFTER_NAMESPACE();

@@ -41,7 +41,7 @@ class CpuBackend final : public Backend {
   void categorical(const Tensor& log_probabilities, const Tensor& uniforms, const Tensor& out) override;
 
   // Matrix products. a [batch, m, k], b [batch, k, n], any strides; out dense [batch, m, n].
-  void matmul(const Tensor& a, const Tensor& b, const Epilogue& epilogue, bool accumulate,
+  void matmul(const Tensor& a, const Tensor& b, const MatmulOptions& options, bool accumulate,
               const Tensor& out) override;
   void attention(const Tensor& query, const Tensor& key, const Tensor& value, const AttentionOptions& options,
                  const AttentionResult& out) override;
@@ -49,7 +49,7 @@ class CpuBackend final : public Backend {
                           const AttentionResult& saved, const AttentionOptions& options,
                           const AttentionGradient& out) override;
   void linear_cross_entropy(const Tensor& hidden, const Tensor& weight, const Tensor& bias,
-                            const Tensor& targets, const Tensor& row_weights,
+                            const Tensor& targets, const Tensor& row_weights, Precision precision,
                             const CrossEntropyResult& out) override;
 
   // Indexing. x is [outer, count, inner] of any dtype, indices dense int32 and inside their axis.

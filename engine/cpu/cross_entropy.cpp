@@ -40,7 +40,7 @@ void chunk_losses(const Tensor& logits, const int32_t* targets, const T* row_wei
 }  // namespace
 
 void CpuBackend::linear_cross_entropy(const Tensor& hidden, const Tensor& weight, const Tensor& bias,
-                                      const Tensor& targets, const Tensor& row_weights,
+                                      const Tensor& targets, const Tensor& row_weights, Precision precision,
                                       const CrossEntropyResult& out) {
   const int64_t rows = hidden.size(0), vocabulary = weight.size(0);
   const bool gradients = row_weights.defined();
@@ -55,16 +55,19 @@ void CpuBackend::linear_cross_entropy(const Tensor& hidden, const Tensor& weight
     const auto rows_of = [&](const Tensor& x) { return slice(x, 0, first, last); };
     const Tensor logits = slice(buffer, 0, 0, last - first);
     const auto one = [](const Tensor& x) { return unsqueeze(x, 0); };
-    matmul(one(rows_of(hidden)), one(transpose(weight)), {.bias = bias}, false, one(logits));
+    matmul(one(rows_of(hidden)), one(transpose(weight)), {.bias = bias, .precision = precision}, false,
+           one(logits));
     dispatch_real(hidden.dtype(), [&](auto tag) {
       using T = decltype(tag);
       chunk_losses<T>(logits, targets.data<int32_t>() + first,
                       gradients ? row_weights.data<T>() + first : nullptr, out.losses.data<T>() + first);
     });
     if (!gradients) continue;
-    matmul(one(logits), one(weight), {}, false, one(rows_of(out.hidden)));
-    matmul(one(transpose(logits)), one(rows_of(hidden)), {}, true, one(out.weight));
-    if (out.bias.defined()) add_into(out.bias, sum(logits, {0}));
+    matmul(one(logits), one(weight), {.precision = precision}, false, one(rows_of(out.hidden)));
+    MatmulOptions to_weight{.precision = precision};
+    if (out.bias.defined()) to_weight.row_sums = Tensor(out.bias.shape(), out.bias.dtype());
+    matmul(one(transpose(logits)), one(rows_of(hidden)), to_weight, true, one(out.weight));
+    if (out.bias.defined()) add_into(out.bias, to_weight.row_sums);
   }
 }
 

@@ -12,7 +12,7 @@
 #include <utility>
 
 #include "haze/engine/cpu/activations-inl.h"
-#include "haze/engine/cpu/gemm.h"
+#include "haze/engine/cpu/gemm_pack-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace haze {
@@ -31,114 +31,7 @@ HWY_INLINE int64_t TileColumns() {
   return 2 * static_cast<int64_t>(hn::Lanes(hn::ScalableTag<T>()));
 }
 
-/// A vector of elements stored as S, as T.
-template <class D, typename S>
-HWY_INLINE hn::Vec<D> LoadAs(D d, const S* source) {
-  if constexpr (std::is_same_v<S, hn::TFromD<D>>) {
-    return hn::LoadU(d, source);
-  } else {
-    static_assert(std::is_same_v<S, bfloat16>);
-    const hn::Rebind<uint16_t, D> d16;
-    const hn::RebindToUnsigned<D> d32;
-    const auto bits = hn::PromoteTo(d32, hn::LoadU(d16, reinterpret_cast<const uint16_t*>(source)));
-    return hn::BitCast(d, hn::ShiftLeft<16>(bits));
-  }
-}
-
-/// The first `count` elements of a vector, the others 0; `mask` says the same.
-template <class D, typename S>
-HWY_INLINE hn::Vec<D> LoadFirst(D d, hn::Mask<D> mask, const S* source, int64_t count) {
-  using T = hn::TFromD<D>;
-  if constexpr (std::is_same_v<S, T>) {
-    return hn::MaskedLoad(mask, d, source);
-  } else {
-    HWY_ALIGN T lanes[HWY_MAX_BYTES / sizeof(T)] = {};
-    for (int64_t i = 0; i < count; ++i) lanes[i] = static_cast<T>(source[i]);
-    return hn::Load(d, lanes);
-  }
-}
-
-/// out[k][c] = source[c][k] for 4 x 4 elements, c `stride` apart in the source and k `panel` apart in `out`.
-#if HWY_TARGET != HWY_SCALAR
-template <typename S>
-HWY_INLINE void Transpose4x4(const S* source, int64_t stride, float* HWY_RESTRICT out, int64_t panel) {
-  const hn::Full128<float> d;
-  const hn::Repartition<double, decltype(d)> d64;
-  const auto a = LoadAs(d, source), b = LoadAs(d, source + stride);
-  const auto c = LoadAs(d, source + 2 * stride), e = LoadAs(d, source + 3 * stride);
-  const auto ab_low = hn::BitCast(d64, hn::InterleaveLower(d, a, b));
-  const auto ab_high = hn::BitCast(d64, hn::InterleaveUpper(d, a, b));
-  const auto ce_low = hn::BitCast(d64, hn::InterleaveLower(d, c, e));
-  const auto ce_high = hn::BitCast(d64, hn::InterleaveUpper(d, c, e));
-  hn::StoreU(hn::BitCast(d, hn::InterleaveLower(d64, ab_low, ce_low)), d, out);
-  hn::StoreU(hn::BitCast(d, hn::InterleaveUpper(d64, ab_low, ce_low)), d, out + panel);
-  hn::StoreU(hn::BitCast(d, hn::InterleaveLower(d64, ab_high, ce_high)), d, out + 2 * panel);
-  hn::StoreU(hn::BitCast(d, hn::InterleaveUpper(d64, ab_high, ce_high)), d, out + 3 * panel);
-}
-#endif
-
-/// As PackPanel, from rows of x that lie dense. Whole vectors are written, ascending, so that what reaches
-/// past a row is overwritten by the next one; behind the last row the packed buffer has room for a vector.
-template <typename T, typename S>
-void PackDense(MatrixView<const S> x, int64_t depth, int64_t width, int64_t panel, T* HWY_RESTRICT out) {
-  const hn::ScalableTag<T> d;
-  const auto n = static_cast<int64_t>(hn::Lanes(d));
-  const int64_t whole = width / n * n;
-  const auto rest = hn::FirstN(d, static_cast<size_t>(width - whole));
-  for (int64_t k = 0; k < depth; ++k) {
-    const S* source = x.at(k, 0);
-    __builtin_prefetch(source + 2 * panel - 1);  // for the panel beside this one
-    T* row = out + k * panel;
-    for (int64_t c = 0; c < whole; c += n) hn::StoreU(LoadAs(d, source + c), d, row + c);
-    if (whole < panel) hn::StoreU(LoadFirst(d, rest, source + whole, width - whole), d, row + whole);
-    for (int64_t c = whole + n; c < panel; c += n) hn::StoreU(hn::Zero(d), d, row + c);
-  }
-}
-
-/// out[k][c] = x(k, c) for all k below `depth` and c below `width`, out's rows `panel` apart: one panel.
-/// x's elements lie dense along c, along k, or anyhow; `width` to `panel` becomes zeros.
-template <typename T, typename S>
-void PackPanel(MatrixView<const S> x, int64_t depth, int64_t width, int64_t panel, T* HWY_RESTRICT out) {
-  if (x.column_stride == 1) return PackDense(x, depth, width, panel, out);
-  int64_t k = 0;
-#if HWY_TARGET != HWY_SCALAR
-  if constexpr (std::is_same_v<T, float>) {
-    if (x.row_stride == 1) {
-      for (; k + 4 <= depth; k += 4) {
-        int64_t c = 0;
-        for (; c + 4 <= width; c += 4) Transpose4x4(x.at(k, c), x.column_stride, out + k * panel + c, panel);
-        for (int64_t i = k; i < k + 4; ++i) {
-          for (int64_t j = c; j < width; ++j) out[i * panel + j] = static_cast<T>(*x.at(i, j));
-          std::fill(out + i * panel + width, out + (i + 1) * panel, T{0});
-        }
-      }
-    }
-  }
-#endif
-  for (; k < depth; ++k) {
-    T* row = out + k * panel;
-    for (int64_t c = 0; c < width; ++c) row[c] = static_cast<T>(*x.at(k, c));
-    std::fill(row + width, row + panel, T{0});
-  }
-}
-
-template <typename T, typename S>
-void PackColumns(MatrixView<const S> b, int64_t depth, int64_t columns, void* out) {
-  const int64_t panel = TileColumns<T>();
-  for (int64_t j = 0; j < columns; j += panel) {
-    PackPanel(b.from(0, j), depth, std::min(panel, columns - j), panel, static_cast<T*>(out) + j * depth);
-  }
-}
-
-template <typename T, typename S>
-void PackRows(MatrixView<const S> a, int64_t rows, int64_t depth, void* out) {
-  PackPanel(MatrixView<const S>{a.data, a.column_stride, a.row_stride}, depth, rows, kTileRows,
-            static_cast<T*>(out));
-}
-
-/// tile[kRows x TileColumns] = a b over `depth`. a is a packed panel of rows, or, in place, rows `a_stride`
-/// apart; rows of b are `b_stride` apart. On the way, what lies `ahead` elements behind in b is brought
-/// nearer.
+/// The micro-kernel of gemm.h by fused multiply-adds.
 template <int64_t kRows, bool kInPlace, typename T>
 void MicroKernel(const T* HWY_RESTRICT a, int64_t a_stride, const T* HWY_RESTRICT b, int64_t b_stride,
                  int64_t ahead, int64_t depth, T* HWY_RESTRICT c, int64_t c_stride, bool add) {
@@ -188,6 +81,7 @@ void MicroKernel(const T* HWY_RESTRICT a, int64_t a_stride, const T* HWY_RESTRIC
 template <class D, typename T = hn::TFromD<D>, class Load, class Store>
 HWY_INLINE hn::Vec<D> ApplyEpilogue(D d, hn::Vec<D> v, const GemmOutput<T>& out, int64_t at, int64_t j,
                                     Load load, Store store) {
+  if (out.slope_at) return hn::Mul(v, ActivationSlope(d, out.activation, load(out.slope_at + at)));
   if (out.bias) v = hn::Add(v, load(out.bias + j));
   if (out.pre_activation) store(v, out.pre_activation + at);
   v = Activate(d, out.activation, v);
@@ -221,16 +115,30 @@ HWY_INLINE void FinishRow(const T* HWY_RESTRICT tile, const GemmOutput<T>& out, 
   store(v, c + x);
 }
 
-template <typename T>
-using MicroKernelFunction = void (*)(const T* a, int64_t a_stride, const T* b, int64_t b_stride,
-                                     int64_t ahead, int64_t depth, T* c, int64_t c_stride, bool add);
-
 /// The micro-kernels for 1, 2, ... kTileRows rows.
 template <bool kInPlace, typename T, int64_t... kIndex>
 constexpr std::array<MicroKernelFunction<T>, sizeof...(kIndex)> MicroKernels(
     std::integer_sequence<int64_t, kIndex...>) {
   return {MicroKernel<kIndex + 1, kInPlace, T>...};
 }
+
+/// Multiplies by fused multiply-adds on vectors of T. What stands in for it in the functions below has the
+/// same members.
+template <typename T, class ElementType = WholeElements<T>>
+struct FmaTiles {
+  using Sum = T;
+  using Element = ElementType;  // of packed operands
+  static constexpr bool kReadsInPlace = std::is_same_v<Element, WholeElements<T>>;
+  static constexpr int64_t kRows = kTileRows, kMostColumns = 2 * HWY_MAX_BYTES / sizeof(T);
+
+  static int64_t columns() { return TileColumns<T>(); }
+  static MicroKernelFunction<T> kernel(int64_t rows, bool in_place) {
+    using Index = std::make_integer_sequence<int64_t, kTileRows>;
+    static constexpr auto kPacked = MicroKernels<false, T>(Index()),
+                          kInPlace = MicroKernels<true, T>(Index());
+    return (in_place ? kInPlace : kPacked)[static_cast<size_t>(rows - 1)];
+  }
+};
 
 /// Asks for the part of the result that a tile will be added to.
 template <typename T>
@@ -242,17 +150,17 @@ HWY_INLINE void PrefetchResult(const GemmOutput<T>& out, int64_t row, int64_t ro
 }
 
 /// One row of tiles: block.rows rows of a against all columns of b.
-template <typename T, typename S>
+template <class Tiles, typename S>
 void Multiply(const GemmOperand<S>& a, const GemmOperand<S>& b, const GemmBlock& block,
-              const GemmOutput<T>& out) {
-  using Index = std::make_integer_sequence<int64_t, kTileRows>;
-  static constexpr auto kPacked = MicroKernels<false, T>(Index()), kInPlace = MicroKernels<true, T>(Index());
-  const MicroKernelFunction<T> kernel = (a.packed ? kPacked : kInPlace)[static_cast<size_t>(block.rows - 1)];
-  HWY_ALIGN T tile[kTileRows * 2 * HWY_MAX_BYTES / sizeof(T)];
-  const int64_t panel = TileColumns<T>();
+              const GemmOutput<typename Tiles::Sum>& out) {
+  using T = typename Tiles::Sum;
+  constexpr int64_t kStep = Tiles::Element::kDepth;
+  const MicroKernelFunction<T> kernel = Tiles::kernel(block.rows, !a.packed);
+  alignas(64) T tile[Tiles::kRows * Tiles::kMostColumns];
+  const int64_t panel = Tiles::columns(), depth = (block.depth + kStep - 1) / kStep;
   const auto* rows = static_cast<const T*>(a.packed ? a.packed : a.rows);
   const auto* columns = static_cast<const T*>(b.packed ? b.packed : b.rows);
-  const int64_t b_stride = b.packed ? panel : b.stride, next_panel = b.packed ? panel * block.depth : panel;
+  const int64_t b_stride = b.packed ? panel : b.stride, next_panel = b.packed ? panel * depth : panel;
   const int64_t ahead = b.packed ? 16 * panel : panel;
   const bool add = !block.first || out.accumulate;
   const bool plain = !block.last || is_plain(out);
@@ -261,22 +169,53 @@ void Multiply(const GemmOperand<S>& a, const GemmOperand<S>& b, const GemmBlock&
     PrefetchResult(out, block.row, block.rows, j);
     if (plain && width == panel) {
       T* c = out.c + block.row * out.stride + j;
-      kernel(rows, a.stride, columns, b_stride, ahead, block.depth, c, out.stride, add);
+      kernel(rows, a.stride, columns, b_stride, ahead, depth, c, out.stride, add);
       continue;
     }
-    kernel(rows, a.stride, columns, b_stride, ahead, block.depth, tile, panel, false);
+    kernel(rows, a.stride, columns, b_stride, ahead, depth, tile, panel, false);
     for (int64_t r = 0; r < block.rows; ++r) {
       FinishRow(tile + r * panel, out, block.row + r, j, width, add, block.last);
     }
   }
 }
 
-/// Fused multiply-adds on vectors of T.
-template <typename T, typename S>
-const GemmKernels<T, S>& FmaKernels() {
-  static const GemmKernels<T, S> kernels{
-      kTileRows,      TileColumns<T>(), 1, 512, sizeof(T), std::is_same_v<S, T>, PackColumns<T, S>,
-      PackRows<T, S>, Multiply<T, S>};
+template <class Tiles, typename S>
+void PackColumns(MatrixView<const S> b, int64_t depth, int64_t columns, void* out) {
+  using Element = typename Tiles::Element;
+  const int64_t panel = Tiles::columns(), packed_depth = (depth + Element::kDepth - 1) / Element::kDepth;
+  auto* panels = static_cast<typename Element::Packed*>(out);
+  for (int64_t j = 0; j < columns; j += panel, panels += panel * packed_depth) {
+    PackPanel<Element>(b.from(0, j), depth, std::min(panel, columns - j), panel, panels);
+  }
+}
+
+template <class Tiles, typename S>
+void PackRows(MatrixView<const S> a, int64_t rows, int64_t depth, void* out) {
+  using Element = typename Tiles::Element;
+  PackPanel<Element>(MatrixView<const S>{a.data, a.column_stride, a.row_stride}, depth, rows, Tiles::kRows,
+                     static_cast<typename Element::Packed*>(out));
+}
+
+/// A row's sum in blocks of the depth: the order is the same for every way to cut the rows.
+template <class Tiles, typename S>
+void AddRowSums(MatrixView<const S> a, int64_t rows, int64_t depth, bool first, typename Tiles::Sum* sums) {
+  using T = typename Tiles::Sum;
+  T block[Tiles::kRows] = {};
+  for (int64_t k = 0; k < depth; ++k) {
+    for (int64_t r = 0; r < rows; ++r) block[r] += static_cast<T>(*a.at(r, k));
+  }
+  for (int64_t r = 0; r < rows; ++r) sums[r] = first ? block[r] : sums[r] + block[r];
+}
+
+template <class Tiles, typename S>
+const GemmKernels<typename Tiles::Sum, S>& KernelsOf() {
+  constexpr int64_t kStep = Tiles::Element::kDepth;
+  using Packed = typename Tiles::Element::Packed;
+  static const GemmKernels<typename Tiles::Sum, S> kernels{
+      Tiles::kRows,          Tiles::columns(),       kStep,
+      512 * kStep,           sizeof(Packed) / kStep, Tiles::kReadsInPlace && std::is_same_v<S, Packed>,
+      PackColumns<Tiles, S>, PackRows<Tiles, S>,     AddRowSums<Tiles, S>,
+      Multiply<Tiles, S>};
   return kernels;
 }
 

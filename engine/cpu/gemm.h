@@ -29,12 +29,15 @@ struct GemmOutput {
   Activation activation = Activation::none;
   T* pre_activation = nullptr;
   const T* residual = nullptr;
+  const T* slope_at = nullptr;  // activation' is taken there and multiplies the product
+  T* row_sums = nullptr;        // of a
 };
 
 /// Whether nothing is done to elements on the way.
 template <typename T>
 bool is_plain(const GemmOutput<T>& out) {
-  return !out.bias && out.activation == Activation::none && !out.pre_activation && !out.residual;
+  return !out.bias && out.activation == Activation::none && !out.pre_activation && !out.residual &&
+         !out.slope_at;
 }
 
 /// Part of a product: rows [row, row + rows) and columns [column, column + columns) of the result, over one
@@ -54,6 +57,14 @@ struct GemmOperand {
   int64_t stride = 0;
 };
 
+/// c [rows, tile columns], its rows `c_stride` apart, becomes a b over `depth` packed elements, or is added
+/// to where `add`. a is a packed panel of rows, or, in a kernel that reads in place, rows `a_stride` apart;
+/// rows of b are `b_stride` apart. On the way, what lies `ahead` elements behind in b is brought nearer.
+/// There is a function for each number of rows.
+template <typename T>
+using MicroKernelFunction = void (*)(const T* a, int64_t a_stride, const T* b, int64_t b_stride,
+                                     int64_t ahead, int64_t depth, T* c, int64_t c_stride, bool add);
+
 /// The kernels for one instruction set and one way to multiply. T is what sums are held in, S what operands
 /// are stored as; packed elements have a type of the kernel's own. A tile is what the micro-kernel computes
 /// in registers: tile_rows x tile_columns of the result.
@@ -68,14 +79,17 @@ struct GemmKernels {
   void (*pack_columns)(MatrixView<const S> b, int64_t depth, int64_t columns, void* out);
   /// a[0..rows) x [0..depth) as one panel, rows <= tile_rows. May write up to 64 bytes more.
   void (*pack_rows)(MatrixView<const S> a, int64_t rows, int64_t depth, void* out);
+  /// sums[i] becomes the sum of a's row i over `depth`, or is added to unless `first`.
+  void (*add_row_sums)(MatrixView<const S> a, int64_t rows, int64_t depth, bool first, T* sums);
   /// At most tile_rows rows of the result. Where b is not packed, the columns are a multiple of tile_columns.
   void (*multiply)(const GemmOperand<S>& a, const GemmOperand<S>& b, const GemmBlock& block,
                    const GemmOutput<T>& out);
 };
 
-/// The best kernels for this processor; T is float or double.
+/// The best kernels for this processor. Operands of float or double: T and S equal. float32 operands with
+/// `precision` bfloat16, and bfloat16 operands, are multiplied as bfloat16 with sums in float32.
 template <typename T, typename S>
-const GemmKernels<T, S>& gemm_kernels();
+const GemmKernels<T, S>& gemm_kernels(Precision precision = Precision::full);
 
 /// Elements of scratch that small_gemm needs for results up to [.., n] and depths up to k.
 constexpr int64_t small_gemm_scratch(int64_t n, int64_t k) {

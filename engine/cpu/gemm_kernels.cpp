@@ -1,3 +1,4 @@
+#include "haze/engine/cpu/bf16_avx512.h"
 #include "haze/engine/cpu/gemm.h"
 
 #undef HWY_TARGET_INCLUDE
@@ -7,18 +8,40 @@
 
 #include "haze/engine/cpu/gemm-inl.h"
 
+// Which kernels there are, and the choice of the best one that this processor runs.
 HWY_BEFORE_NAMESPACE();
 namespace haze {
 namespace HWY_NAMESPACE {
 
-const GemmKernels<float, float>* KernelsFloat() {
-  return &FmaKernels<float, float>();
+#if HWY_TARGET == HWY_AVX3
+struct Avx512Bf16Tiles {
+  using Sum = float;
+  using Element = Pairs;
+  static constexpr bool kReadsInPlace = false;
+  static constexpr int64_t kRows = avx512_bf16::kRows, kMostColumns = avx512_bf16::kColumns;
+  static int64_t columns() { return avx512_bf16::kColumns; }
+  static MicroKernelFunction<float> kernel(int64_t rows, bool) { return avx512_bf16::kernel(rows); }
+};
+#endif
+
+template <typename S>
+const GemmKernels<float, S>* Bfloat16Products() {
+#if HWY_TARGET == HWY_AVX3
+  if (avx512_bf16::supported()) return &KernelsOf<Avx512Bf16Tiles, S>();
+#endif
+  using Element = std::conditional_t<std::is_same_v<S, float>, RoundedElements, WholeElements<float>>;
+  return &KernelsOf<FmaTiles<float, Element>, S>();
+}
+
+const GemmKernels<float, float>* KernelsFloat(Precision precision) {
+  if (precision == Precision::bfloat16) return Bfloat16Products<float>();
+  return &KernelsOf<FmaTiles<float>, float>();
 }
 const GemmKernels<double, double>* KernelsDouble() {
-  return &FmaKernels<double, double>();
+  return &KernelsOf<FmaTiles<double>, double>();
 }
 const GemmKernels<float, bfloat16>* KernelsBfloat16() {
-  return &FmaKernels<float, bfloat16>();
+  return Bfloat16Products<bfloat16>();
 }
 
 }  // namespace HWY_NAMESPACE
@@ -33,15 +56,15 @@ HWY_EXPORT(KernelsDouble);
 HWY_EXPORT(KernelsBfloat16);
 
 template <>
-const GemmKernels<float, float>& gemm_kernels<float, float>() {
-  return *HWY_DYNAMIC_DISPATCH(KernelsFloat)();
+const GemmKernels<float, float>& gemm_kernels<float, float>(Precision precision) {
+  return *HWY_DYNAMIC_DISPATCH(KernelsFloat)(precision);
 }
 template <>
-const GemmKernels<double, double>& gemm_kernels<double, double>() {
+const GemmKernels<double, double>& gemm_kernels<double, double>(Precision) {
   return *HWY_DYNAMIC_DISPATCH(KernelsDouble)();
 }
 template <>
-const GemmKernels<float, bfloat16>& gemm_kernels<float, bfloat16>() {
+const GemmKernels<float, bfloat16>& gemm_kernels<float, bfloat16>(Precision) {
   return *HWY_DYNAMIC_DISPATCH(KernelsBfloat16)();
 }
 

@@ -32,8 +32,8 @@ template <typename T, typename S>
 class Product {
  public:
   Product(MatrixView<const S> a, MatrixView<const S> b, int64_t m, int64_t n, int64_t k,
-          const GemmOutput<T>& out)
-      : a_(a), b_(b), m_(m), n_(n), k_(k), out_(out) {
+          const GemmOutput<T>& out, Precision precision)
+      : kernels_(gemm_kernels<T, S>(precision)), a_(a), b_(b), m_(m), n_(n), k_(k), out_(out) {
     // Rows a multiple of a page apart compete for the same lines of the first-level cache.
     const int64_t depth_blocks = ceil_divide(k, kernels_.depth_block);
     depth_block_ = round_up(ceil_divide(k, depth_blocks), kernels_.depth_step);
@@ -72,6 +72,8 @@ class Product {
                 int64_t p, int64_t depth) const {
     const auto [row, rows] = rows_of(tile_row);
     const GemmBlock block{row, rows, j, columns, depth, p == 0, p + depth == k_};
+    if (out_.row_sums && j == 0)
+      kernels_.add_row_sums(a_.from(row, p), rows, depth, p == 0, out_.row_sums + row);
     if (a_in_place_) {
       kernels_.multiply({nullptr, a_.at(row, p), a_.row_stride}, b, block, out_);
     } else if (packed_a) {
@@ -195,7 +197,7 @@ class Product {
                        packed_a + panel_bytes() * static_cast<size_t>(i));
   }
 
-  const GemmKernels<T, S>& kernels_ = gemm_kernels<T, S>();
+  const GemmKernels<T, S>& kernels_;
   MatrixView<const S> a_, b_;
   int64_t m_, n_, k_;
   GemmOutput<T> out_;
@@ -208,45 +210,52 @@ T* optional_data(const Tensor& x) {
   return x.defined() ? x.data<T>() : nullptr;
 }
 
-// A depth of 0: the product is zero, the epilogue still happens.
-template <typename T>
-void empty_product(const Epilogue& epilogue, bool accumulate, const Tensor& out) {
+UnaryOp unary_of(Activation activation) {
+  switch (activation) {
+    case Activation::relu:
+      return UnaryOp::relu;
+    case Activation::gelu:
+      return UnaryOp::gelu;
+    case Activation::gelu_tanh:
+      return UnaryOp::gelu_tanh;
+    default:
+      return UnaryOp::silu;
+  }
+}
+
+// A depth of 0: the product is zero, what follows it still happens.
+void empty_product(const MatmulOptions& options, bool accumulate, const Tensor& out) {
+  if (options.row_sums.defined()) fill(options.row_sums, 0);
   if (accumulate) return;
   fill(out, 0);
-  if (epilogue.bias.defined()) add_into(out, epilogue.bias);
-  if (epilogue.pre_activation.defined()) copy_into(epilogue.pre_activation, out);
-  switch (epilogue.activation) {
-    case Activation::relu:
-      copy_into(out, unary(UnaryOp::relu, out));
-      break;
-    case Activation::gelu:
-      copy_into(out, unary(UnaryOp::gelu, out));
-      break;
-    case Activation::gelu_tanh:
-      copy_into(out, unary(UnaryOp::gelu_tanh, out));
-      break;
-    case Activation::silu:
-      copy_into(out, unary(UnaryOp::silu, out));
-      break;
-    case Activation::none:
-      break;
+  if (options.bias.defined()) add_into(out, options.bias);
+  if (options.pre_activation.defined()) copy_into(options.pre_activation, out);
+  if (!options.slope_at.defined() && options.activation != Activation::none) {
+    copy_into(out, unary(unary_of(options.activation), out));
   }
-  if (epilogue.residual.defined()) add_into(out, epilogue.residual);
+  if (options.residual.defined()) add_into(out, options.residual);
 }
 
 template <typename T, typename S>
-void multiply(const Tensor& a, const Tensor& b, const Epilogue& epilogue, bool accumulate,
+void multiply(const Tensor& a, const Tensor& b, const MatmulOptions& options, bool accumulate,
               const Tensor& out) {
   const int64_t batch = out.size(0), m = out.size(1), n = out.size(2), k = a.size(2);
-  if (k == 0) return empty_product<T>(epilogue, accumulate, out);
+  if (k == 0) return empty_product(options, accumulate, out);
   const auto product = [&](int64_t i) {
     const int64_t at = i * m * n;
     const auto shifted = [at](T* pointer) { return pointer ? pointer + at : nullptr; };
-    return Product<T, S>(
-        {a.data<S>() + i * a.stride(0), a.stride(1), a.stride(2)},
-        {b.data<S>() + i * b.stride(0), b.stride(1), b.stride(2)}, m, n, k,
-        {out.data<T>() + at, n, accumulate, optional_data<T>(epilogue.bias), epilogue.activation,
-         shifted(optional_data<T>(epilogue.pre_activation)), shifted(optional_data<T>(epilogue.residual))});
+    const GemmOutput<T> to{.c = out.data<T>() + at,
+                           .stride = n,
+                           .accumulate = accumulate,
+                           .bias = optional_data<T>(options.bias),
+                           .activation = options.activation,
+                           .pre_activation = shifted(optional_data<T>(options.pre_activation)),
+                           .residual = shifted(optional_data<T>(options.residual)),
+                           .slope_at = shifted(optional_data<T>(options.slope_at)),
+                           .row_sums = optional_data<T>(options.row_sums)};
+    return Product<T, S>({a.data<S>() + i * a.stride(0), a.stride(1), a.stride(2)},
+                         {b.data<S>() + i * b.stride(0), b.stride(1), b.stride(2)}, m, n, k, to,
+                         options.precision);
   };
   constexpr int64_t kWorthSharing = 64 * 64 * 64;  // multiplications below which one thread is faster
   if (batch > 1) {
@@ -261,15 +270,15 @@ void multiply(const Tensor& a, const Tensor& b, const Epilogue& epilogue, bool a
 
 }  // namespace
 
-void CpuBackend::matmul(const Tensor& a, const Tensor& b, const Epilogue& epilogue, bool accumulate,
+void CpuBackend::matmul(const Tensor& a, const Tensor& b, const MatmulOptions& options, bool accumulate,
                         const Tensor& out) {
   switch (a.dtype()) {
     case Dtype::float64:
-      return multiply<double, double>(a, b, epilogue, accumulate, out);
+      return multiply<double, double>(a, b, options, accumulate, out);
     case Dtype::bfloat16:
-      return multiply<float, bfloat16>(a, b, epilogue, accumulate, out);
+      return multiply<float, bfloat16>(a, b, options, accumulate, out);
     default:
-      return multiply<float, float>(a, b, epilogue, accumulate, out);
+      return multiply<float, float>(a, b, options, accumulate, out);
   }
 }
 

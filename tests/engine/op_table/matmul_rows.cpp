@@ -89,7 +89,7 @@ Row views_row() {
 }
 
 Row empty_sum_row() {
-  Row row{.name = "matmul of k = 0 with an epilogue", .function = "matmul", .dtypes = kReal};
+  Row row{.name = "matmul of k = 0 with an options", .function = "matmul", .dtypes = kReal};
   row.cases = {{{{3, 0}}, {{0, 17}}, {{17}}}};
   row.apply = [](const Tensors& in, Dtype) {
     return Tensors{matmul(in[0], in[1], {.bias = in[2], .activation = Activation::relu})};
@@ -129,13 +129,13 @@ Row epilogue_row(Activation activation, bool bias, bool residual, bool keep) {
   }
   row.apply = [=](const Tensors& in, Dtype dtype) {
     Shape shape = in[3].shape();
-    Epilogue epilogue{.activation = activation};
+    MatmulOptions options{.activation = activation};
     const Dtype computed = computed_in(dtype);
-    if (bias) epilogue.bias = cast(in[2], computed);
-    if (residual) epilogue.residual = cast(in[3], computed);
-    if (keep) epilogue.pre_activation = Tensor(shape, computed);
-    Tensors result = {matmul(in[0], in[1], epilogue)};
-    if (keep) result.push_back(epilogue.pre_activation);
+    if (bias) options.bias = cast(in[2], computed);
+    if (residual) options.residual = cast(in[3], computed);
+    if (keep) options.pre_activation = Tensor(shape, computed);
+    Tensors result = {matmul(in[0], in[1], options)};
+    if (keep) result.push_back(options.pre_activation);
     return result;
   };
   row.reference = [=](const Arrays& in, Dtype) {

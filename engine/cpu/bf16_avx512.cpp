@@ -1,0 +1,83 @@
+#include "haze/engine/cpu/bf16_avx512.h"
+
+#if defined(__x86_64__)
+#pragma GCC push_options
+#pragma GCC target("avx512f,avx512bw,avx512dq,avx512vl,avx512bf16,fma")
+#include <immintrin.h>
+#endif
+
+#include <array>
+#include <utility>
+
+namespace haze::avx512_bf16 {
+
+#if defined(__x86_64__)
+
+namespace {
+
+// As gemm-inl.h's MicroKernel, a pair of rows of the depth at a time: 24 accumulators of the 32 registers.
+template <int64_t kCount>
+void multiply(const float* a, int64_t, const float* b, int64_t b_stride, int64_t ahead, int64_t depth,
+              float* c, int64_t c_stride, bool add) {
+  __m512 low[kCount], high[kCount];
+#pragma GCC unroll 16
+  for (int64_t r = 0; r < kCount; ++r) low[r] = high[r] = _mm512_setzero_ps();
+  for (int64_t k = 0; k < depth; ++k) {
+    const auto b_low = reinterpret_cast<__m512bh>(_mm512_loadu_ps(b));
+    const auto b_high = reinterpret_cast<__m512bh>(_mm512_loadu_ps(b + 16));
+    __builtin_prefetch(b + ahead);
+    __builtin_prefetch(b + ahead + 16);
+    b += b_stride;
+#pragma GCC unroll 16
+    for (int64_t r = 0; r < kCount; ++r) {
+      const auto pair = reinterpret_cast<__m512bh>(_mm512_set1_ps(a[r]));
+      low[r] = _mm512_dpbf16_ps(low[r], pair, b_low);
+      high[r] = _mm512_dpbf16_ps(high[r], pair, b_high);
+    }
+    a += kRows;
+  }
+  if (add) {
+#pragma GCC unroll 16
+    for (int64_t r = 0; r < kCount; ++r) {
+      low[r] = _mm512_add_ps(low[r], _mm512_loadu_ps(c + r * c_stride));
+      high[r] = _mm512_add_ps(high[r], _mm512_loadu_ps(c + r * c_stride + 16));
+    }
+  }
+#pragma GCC unroll 16
+  for (int64_t r = 0; r < kCount; ++r) {
+    _mm512_storeu_ps(c + r * c_stride, low[r]);
+    _mm512_storeu_ps(c + r * c_stride + 16, high[r]);
+  }
+}
+
+template <int64_t... kIndex>
+constexpr std::array<MicroKernelFunction<float>, kRows> kernels(std::integer_sequence<int64_t, kIndex...>) {
+  return {multiply<kIndex + 1>...};
+}
+
+}  // namespace
+
+#pragma GCC pop_options
+
+bool supported() {
+  return __builtin_cpu_supports("avx512bf16") && __builtin_cpu_supports("avx512bw") &&
+         __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
+}
+
+MicroKernelFunction<float> kernel(int64_t rows) {
+  static constexpr auto kKernels = kernels(std::make_integer_sequence<int64_t, kRows>());
+  return kKernels[static_cast<size_t>(rows - 1)];
+}
+
+#else
+
+bool supported() {
+  return false;
+}
+MicroKernelFunction<float> kernel(int64_t) {
+  return nullptr;
+}
+
+#endif
+
+}  // namespace haze::avx512_bf16

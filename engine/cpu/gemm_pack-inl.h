@@ -1,0 +1,213 @@
+// Packing: operands of any strides are copied into panels in the order in which the micro-kernel reads them.
+// See math-inl.h about the guard.
+#if defined(HAZE_GEMM_PACK_INL_H_) == defined(HWY_TARGET_TOGGLE)
+#ifdef HAZE_GEMM_PACK_INL_H_
+#undef HAZE_GEMM_PACK_INL_H_
+#else
+#define HAZE_GEMM_PACK_INL_H_
+#endif
+
+#include <algorithm>
+#include <bit>
+
+#include <hwy/highway.h>
+
+#include "haze/engine/cpu/gemm.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace haze {
+namespace HWY_NAMESPACE {
+namespace hn = hwy::HWY_NAMESPACE;
+
+/// float32 to the upper 16 bits of the result, rounded to nearest even as bfloat16(float) does.
+template <class DU, class VF>
+HWY_INLINE hn::Vec<DU> RoundedBits(DU du, VF x) {
+  const auto bits = hn::BitCast(du, x);
+  const auto odd = hn::And(hn::ShiftRight<16>(bits), hn::Set(du, 1u));
+  const auto rounded = hn::Add(bits, hn::Add(odd, hn::Set(du, 0x7FFFu)));
+  const auto quiet = hn::Or(bits, hn::Set(du, 0x00400000u));
+  return hn::IfThenElse(hn::RebindMask(du, hn::IsNaN(x)), quiet, rounded);
+}
+
+/// A vector of elements stored as S, as T.
+template <class D, typename S>
+HWY_INLINE hn::Vec<D> LoadAs(D d, const S* source) {
+  if constexpr (std::is_same_v<S, hn::TFromD<D>>) {
+    return hn::LoadU(d, source);
+  } else {
+    static_assert(std::is_same_v<S, bfloat16>);
+    const hn::Rebind<uint16_t, D> d16;
+    const hn::RebindToUnsigned<D> d32;
+    const auto bits = hn::PromoteTo(d32, hn::LoadU(d16, reinterpret_cast<const uint16_t*>(source)));
+    return hn::BitCast(d, hn::ShiftLeft<16>(bits));
+  }
+}
+
+/// The first `count` elements of a vector, the others 0; `mask` says the same.
+template <class D, typename S>
+HWY_INLINE hn::Vec<D> LoadFirst(D d, hn::Mask<D> mask, const S* source, int64_t count) {
+  using T = hn::TFromD<D>;
+  if constexpr (std::is_same_v<S, T>) {
+    return hn::MaskedLoad(mask, d, source);
+  } else {
+    HWY_ALIGN T lanes[HWY_MAX_BYTES / sizeof(T)] = {};
+    for (int64_t i = 0; i < count; ++i) lanes[i] = static_cast<T>(source[i]);
+    return hn::Load(d, lanes);
+  }
+}
+
+/// What a packed element is made of: one element of the operand, as it is.
+template <typename T>
+struct WholeElements {
+  using Packed = T;
+  static constexpr int64_t kDepth = 1;  // of the operand in a packed element
+
+  template <class D, class V>
+  static HWY_INLINE hn::Vec<D> Combine(D, V first, V) {
+    return first;
+  }
+  template <typename S>
+  static Packed One(const S* first, const S*) {
+    return static_cast<T>(*first);
+  }
+};
+
+/// One element, rounded to bfloat16: what bfloat16 products are made of where the processor has none.
+struct RoundedElements {
+  using Packed = float;
+  static constexpr int64_t kDepth = 1;
+
+  template <class D, class V>
+  static HWY_INLINE hn::Vec<D> Combine(D d, V first, V) {
+    const hn::RebindToUnsigned<D> du;
+    return hn::BitCast(d, hn::And(RoundedBits(du, first), hn::Set(du, 0xFFFF0000u)));
+  }
+  template <typename S>
+  static Packed One(const S* first, const S*) {
+    return static_cast<float>(bfloat16(static_cast<float>(*first)));
+  }
+};
+
+/// Two elements beside each other along the depth as bfloat16, the first in the lower half of 32 bits, which
+/// are handled as a float.
+struct Pairs {
+  using Packed = float;
+  static constexpr int64_t kDepth = 2;
+
+  template <class D, class V>
+  static HWY_INLINE hn::Vec<D> Combine(D d, V first, V second) {
+    const hn::RebindToUnsigned<D> du;
+    const auto low = hn::ShiftRight<16>(RoundedBits(du, first));
+    return hn::BitCast(d, hn::Or(low, hn::And(RoundedBits(du, second), hn::Set(du, 0xFFFF0000u))));
+  }
+  template <typename S>
+  static Packed One(const S* first, const S* second) {
+    const auto bits = [](const S* x) {
+      return x ? static_cast<uint32_t>(std::bit_cast<uint16_t>(bfloat16(static_cast<float>(*x)))) : 0u;
+    };
+    return std::bit_cast<float>(bits(first) | bits(second) << 16);
+  }
+};
+
+/// One row of a panel from rows of x that lie dense: Combine of `first` and `second` (null: zeros), zeros
+/// from `width` to `panel`. Whole vectors are written: what reaches past the row belongs to the next one,
+/// which is written after it.
+template <class Element, typename S>
+HWY_INLINE void PackDenseRow(const S* first, const S* second, int64_t width, int64_t panel,
+                             typename Element::Packed* HWY_RESTRICT out) {
+  const hn::ScalableTag<typename Element::Packed> d;
+  const auto n = static_cast<int64_t>(hn::Lanes(d));
+  int64_t c = 0;
+  for (; c + n <= width; c += n) {
+    const auto below = Element::kDepth == 2 && second ? LoadAs(d, second + c) : hn::Zero(d);
+    hn::StoreU(Element::Combine(d, LoadAs(d, first + c), below), d, out + c);
+  }
+  if (c < width) {
+    const auto rest = hn::FirstN(d, static_cast<size_t>(width - c));
+    const auto below =
+        Element::kDepth == 2 && second ? LoadFirst(d, rest, second + c, width - c) : hn::Zero(d);
+    hn::StoreU(Element::Combine(d, LoadFirst(d, rest, first + c, width - c), below), d, out + c);
+    c += n;
+  }
+  for (; c < panel; c += n) hn::StoreU(hn::Zero(d), d, out + c);
+}
+
+#if HWY_TARGET != HWY_SCALAR
+using Four = hn::Full128<float>;
+
+/// Four packed elements that lie beside each other along the depth.
+template <class Element, typename S>
+HWY_INLINE hn::Vec<Four> LoadFour(const S* source) {
+  const Four d;
+  if constexpr (Element::kDepth == 1) {
+    return Element::Combine(d, LoadAs(d, source), hn::Zero(d));
+  } else if constexpr (std::is_same_v<S, bfloat16>) {
+    return hn::LoadU(d, reinterpret_cast<const float*>(source));
+  } else {
+    const auto low = LoadAs(d, source), high = LoadAs(d, source + 4);
+    return Element::Combine(d, hn::ConcatEven(d, high, low), hn::ConcatOdd(d, high, low));
+  }
+}
+
+/// out[k][c] = rows[c][k] for 4 x 4 elements, out's rows `stride` apart.
+HWY_INLINE void StoreTransposed(hn::Vec<Four> a, hn::Vec<Four> b, hn::Vec<Four> c, hn::Vec<Four> e,
+                                float* HWY_RESTRICT out, int64_t stride) {
+  const Four d;
+  const hn::Repartition<double, Four> d64;
+  const auto ab_low = hn::BitCast(d64, hn::InterleaveLower(d, a, b));
+  const auto ab_high = hn::BitCast(d64, hn::InterleaveUpper(d, a, b));
+  const auto ce_low = hn::BitCast(d64, hn::InterleaveLower(d, c, e));
+  const auto ce_high = hn::BitCast(d64, hn::InterleaveUpper(d, c, e));
+  hn::StoreU(hn::BitCast(d, hn::InterleaveLower(d64, ab_low, ce_low)), d, out);
+  hn::StoreU(hn::BitCast(d, hn::InterleaveUpper(d64, ab_low, ce_low)), d, out + stride);
+  hn::StoreU(hn::BitCast(d, hn::InterleaveLower(d64, ab_high, ce_high)), d, out + 2 * stride);
+  hn::StoreU(hn::BitCast(d, hn::InterleaveUpper(d64, ab_high, ce_high)), d, out + 3 * stride);
+}
+#endif
+
+/// One row of a panel from elements that lie anyhow.
+template <class Element, typename S>
+void PackAnyRow(MatrixView<const S> x, int64_t k, int64_t depth, int64_t first_column, int64_t width,
+                int64_t panel, typename Element::Packed* HWY_RESTRICT out) {
+  for (int64_t c = first_column; c < width; ++c) {
+    out[c] = Element::One(x.at(k, c), Element::kDepth == 2 && k + 1 < depth ? x.at(k + 1, c) : nullptr);
+  }
+  std::fill(out + width, out + panel, typename Element::Packed{0});
+}
+
+/// out[k / kDepth][c] from x(k, c) for all k below `depth` and c below `width`, out's rows `panel` apart,
+/// zeros from `width` to `panel`: one panel. x's elements lie dense along c, along k, or anyhow.
+template <class Element, typename S>
+void PackPanel(MatrixView<const S> x, int64_t depth, int64_t width, int64_t panel,
+               typename Element::Packed* HWY_RESTRICT out) {
+  constexpr int64_t kStep = Element::kDepth;
+  int64_t k = 0;
+  if (x.column_stride == 1) {
+    for (; k < depth; k += kStep, out += panel) {
+      const S* first = x.at(k, 0);
+      __builtin_prefetch(first + 2 * panel - 1);  // for the panel beside this one
+      PackDenseRow<Element>(first, k + 1 < depth ? x.at(k + 1, 0) : nullptr, width, panel, out);
+    }
+    return;
+  }
+#if HWY_TARGET != HWY_SCALAR
+  if constexpr (std::is_same_v<typename Element::Packed, float>) {
+    for (; x.row_stride == 1 && k + 4 * kStep <= depth; k += 4 * kStep, out += 4 * panel) {
+      int64_t c = 0;
+      for (; c + 4 <= width; c += 4) {
+        StoreTransposed(LoadFour<Element>(x.at(k, c)), LoadFour<Element>(x.at(k, c + 1)),
+                        LoadFour<Element>(x.at(k, c + 2)), LoadFour<Element>(x.at(k, c + 3)), out + c, panel);
+      }
+      for (int64_t i = 0; i < 4; ++i)
+        PackAnyRow<Element>(x, k + i * kStep, depth, c, width, panel, out + i * panel);
+    }
+  }
+#endif
+  for (; k < depth; k += kStep, out += panel) PackAnyRow<Element>(x, k, depth, 0, width, panel, out);
+}
+
+}  // namespace HWY_NAMESPACE
+}  // namespace haze
+HWY_AFTER_NAMESPACE();
+
+#endif
