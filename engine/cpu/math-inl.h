@@ -1,5 +1,8 @@
 // Vector mathematics, compiled once for each instruction set: include only after "hwy/highway.h" inside a
 // file that foreach_target.h compiles again and again, hence the guard that toggles.
+//
+// In float32, exp, log, tanh and erf are within 2 units in the last place for every float on every
+// instruction set, subnormal ones included; tests/engine/math_exhaustive_test.cpp tries them all.
 #if defined(HAZE_MATH_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef HAZE_MATH_INL_H_
 #undef HAZE_MATH_INL_H_
@@ -11,6 +14,8 @@
 #include <limits>
 
 #include <hwy/highway.h>
+
+#include "haze/engine/cpu/math_tables.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace haze {
@@ -36,82 +41,159 @@ HWY_INLINE V Polynomial(D d, V x, const float (&coefficients)[N]) {
   return sum;
 }
 
-/// e^x = 2^n e^r with n = round(x / ln 2), |r| <= ln 2 / 2, and e^r = 1 + r + r^2 p(r). The scaling by 2^n is
-/// done in two halves, so that results below the normal range come out right and those above it are infinite.
+/// x86's minimum and maximum return their second operand where one is NaN.
+inline constexpr bool kSecondNanStays = HWY_TARGET == HWY_AVX2 || HWY_TARGET == HWY_AVX3;
+
+/// The smaller of x and limit; NaN stays NaN.
+template <class D>
+HWY_INLINE hn::Vec<D> AtMost(D d, hn::Vec<D> x, float limit) {
+  const auto bound = hn::Set(d, limit);
+  if constexpr (kSecondNanStays) return hn::Min(bound, x);
+  return hn::IfThenElse(hn::Gt(x, bound), bound, x);
+}
+
+/// The larger of x and limit; NaN stays NaN.
+template <class D>
+HWY_INLINE hn::Vec<D> AtLeast(D d, hn::Vec<D> x, float limit) {
+  const auto bound = hn::Set(d, limit);
+  if constexpr (kSecondNanStays) return hn::Max(bound, x);
+  return hn::IfThenElse(hn::Lt(x, bound), bound, x);
+}
+
+#if HWY_TARGET == HWY_AVX3
+HWY_INLINE hn::Vec512<float> ScaleByPowerOfTwo(hn::Vec512<float> x, hn::Vec512<float> n) {
+  return hn::Vec512<float>{_mm512_maskz_scalef_ps(0xFFFF, x.raw, n.raw)};
+}
+HWY_INLINE hn::Vec256<float> ScaleByPowerOfTwo(hn::Vec256<float> x, hn::Vec256<float> n) {
+  return hn::Vec256<float>{_mm256_scalef_ps(x.raw, n.raw)};
+}
+template <size_t N>
+HWY_INLINE hn::Vec128<float, N> ScaleByPowerOfTwo(hn::Vec128<float, N> x, hn::Vec128<float, N> n) {
+  return hn::Vec128<float, N>{_mm_scalef_ps(x.raw, n.raw)};
+}
+#endif
+
+/// e^x = 2^n e^r with n = round(x / ln 2), |r| <= ln 2 / 2, and e^r = 1 + r + r^2 p(r).
 template <class D>
 HWY_INLINE hn::Vec<D> Exp(D d, hn::Vec<D> x) {
   if constexpr (sizeof(hn::TFromD<D>) == 8) {
     return EachLane(d, x, [](double v) { return std::exp(v); });
   } else {
-    static constexpr float kCoefficients[] = {5.000000014e-01f, 1.666666672e-01f, 4.166645680e-02f,
-                                              8.333297065e-03f, 1.393454335e-03f, 1.990044293e-04f};
-    const hn::RebindToSigned<D> di;
-    const auto clamped = hn::Min(hn::Max(x, hn::Set(d, -104.0f)), hn::Set(d, 89.0f));
-    const auto n = hn::Round(hn::Mul(clamped, hn::Set(d, 1.44269504f)));
+    static constexpr float kCoefficients[] = {1.0f,          1.0f,           0.49999994f,   0.166665211f,
+                                              0.0416683853f, 0.00836871006f, 0.00138146419f};
+    const auto clamped = AtMost(d, AtLeast(d, x, -104.0f), 89.0f);  // beyond: 0 and infinity
+    // A float near 1.5 * 2^23 has no fraction: adding one rounds, and leaves n + 254 in the lowest bits.
+    const auto shifter = hn::Set(d, 12583166.0f);
+    const auto shifted = hn::MulAdd(clamped, hn::Set(d, 1.44269504f), shifter);
+    const auto n = hn::Sub(shifted, shifter);
     auto r =
         hn::NegMulAdd(n, hn::Set(d, 0.693145752f), clamped);  // ln 2 in two parts: the first has few bits
     r = hn::NegMulAdd(n, hn::Set(d, 1.42860677e-6f), r);
-    const auto tail = hn::MulAdd(Polynomial(d, r, kCoefficients), hn::Mul(r, r), r);
-    const auto power = hn::Add(tail, hn::Set(d, 1.0f));
-    const auto exponent = hn::ConvertTo(di, n);
-    const auto half = hn::ShiftRight<1>(exponent);
-    const auto bias = hn::Set(di, 127);
-    const auto scale0 = hn::BitCast(d, hn::ShiftLeft<23>(hn::Add(half, bias)));
-    const auto scale1 = hn::BitCast(d, hn::ShiftLeft<23>(hn::Add(hn::Sub(exponent, half), bias)));
-    return hn::IfThenElse(hn::IsNaN(x), x, hn::Mul(hn::Mul(power, scale0), scale1));
+    const auto power = Polynomial(d, r, kCoefficients);
+#if HWY_TARGET == HWY_AVX3
+    return ScaleByPowerOfTwo(power, n);
+#else
+    // In two steps, the second by 2^32 or 2^-32, so that the first neither overflows nor loses bits: results
+    // below the normal range are rounded once and those above it are infinite.
+    const hn::RebindToSigned<D> di;
+    const auto last = hn::IfThenElse(hn::Lt(x, hn::Zero(d)), hn::Set(d, 0x1p-32f), hn::Set(d, 0x1p32f));
+    const auto first = hn::Sub(hn::ShiftLeft<23>(hn::BitCast(di, shifted)), hn::BitCast(di, last));
+    return hn::Mul(hn::Mul(power, hn::BitCast(d, first)), last);
+#endif
   }
 }
 
-/// log x for every float: NaN below zero, -infinity at zero.
+/// log x = e ln 2 + log m for x = 2^e m, 0.75 <= m < 1.5, and log(1 + r) = r + r^2 p(r). NaN below zero,
+/// -infinity at zero.
 template <class D>
 HWY_INLINE hn::Vec<D> Log(D d, hn::Vec<D> x) {
-  return EachLane(d, x, [](auto v) { return std::log(v); });
+  using T = hn::TFromD<D>;
+  if constexpr (sizeof(T) == 8) {
+    return EachLane(d, x, [](double v) { return std::log(v); });
+  } else {
+    static constexpr float kCoefficients[] = {-0.5f,         0.333334535f, -0.250000536f,
+                                              0.199906066f,  -0.16647768f, 0.144820601f,
+                                              -0.131622255f, 0.104483262f, -0.0449096486f};
+    const hn::RebindToSigned<D> di;
+    const auto infinity = hn::Set(d, std::numeric_limits<T>::infinity());
+    const auto subnormal = hn::Lt(x, hn::Set(d, std::numeric_limits<T>::min()));
+    const auto bits = hn::BitCast(di, hn::IfThenElse(subnormal, hn::Mul(x, hn::Set(d, 0x1p23f)), x));
+    const auto whole = hn::ShiftRight<23>(hn::Sub(bits, hn::Set(di, 0x3f400000)));  // 0x3f400000 is 0.75
+    const auto m = hn::BitCast(d, hn::Sub(bits, hn::ShiftLeft<23>(whole)));
+    const auto e = hn::Sub(hn::ConvertTo(d, whole), hn::IfThenElseZero(subnormal, hn::Set(d, 23.0f)));
+    const auto r = hn::Sub(m, hn::Set(d, 1.0f));
+    const auto log_m = hn::MulAdd(hn::Mul(r, r), Polynomial(d, r, kCoefficients), r);
+    const auto finite = hn::MulAdd(e, hn::Set(d, 0.693147181f), log_m);
+    const auto result = hn::IfThenElse(hn::Eq(x, infinity), x, finite);
+    const auto none = hn::IfThenElse(hn::Eq(x, hn::Zero(d)), hn::Neg(infinity),
+                                     hn::Set(d, std::numeric_limits<T>::quiet_NaN()));
+    return hn::IfThenElse(hn::Gt(x, hn::Zero(d)), result, none);
+  }
 }
 
-/// 1 / (1 + e^-x), from e^-|x|, which cannot overflow.
+/// 1 / (1 + e^-x), from t = e^-|x|, which cannot overflow. With q = t / (1 + t) it is 1 - q for x >= 0 and
+/// t - t q below: what rounding 1 + t costs shrinks with q.
 template <class D>
 HWY_INLINE hn::Vec<D> Sigmoid(D d, hn::Vec<D> x) {
   const auto one = hn::Set(d, hn::TFromD<D>{1});
   const auto t = Exp(d, hn::Neg(hn::Abs(x)));
-  return hn::Div(hn::IfThenElse(hn::Lt(x, hn::Zero(d)), t, one), hn::Add(one, t));
+  const auto limit = hn::IfThenElse(hn::Lt(x, hn::Zero(d)), t, one);
+  return hn::NegMulAdd(limit, hn::Div(t, hn::Add(one, t)), limit);
 }
 
-/// tanh x: x + x^3 p(x^2) near zero, otherwise 1 - 2 / (e^2|x| + 1) with the sign of x.
+/// table[index] for every lane, for indices below 8: in registers where a vector has room for the table.
+template <class D, class VI>
+HWY_INLINE hn::Vec<D> LookUp(D d, const float (&table)[8], VI index) {
+#if HWY_TARGET != HWY_SCALAR
+  if constexpr (hn::MaxLanes(D()) == 8) {
+    return hn::TableLookupLanes(hn::Load(d, table), hn::IndicesFromVec(d, index));
+  } else if constexpr (hn::MaxLanes(D()) == 16) {
+    const auto eight = hn::Load(hn::Half<D>(), table);
+    return hn::TableLookupLanes(hn::Combine(d, eight, eight), hn::IndicesFromVec(d, index));
+  }
+#endif
+  return hn::GatherIndex(d, table, index);
+}
+
+/// The polynomial of the piece that the lowest three bits of `index` name for each lane, at x >= 0. Its
+/// constant term is first(c, t), given what the table has, c, and the distance t from the centre of the
+/// piece.
+template <class D, class VI, size_t kDegree, class F>
+HWY_INLINE hn::Vec<D> Piecewise(D d, hn::Vec<D> x, VI index, const Pieces<kDegree>& pieces, F first) {
+  const auto i = hn::And(index, hn::Set(hn::RebindToSigned<D>(), 7));
+  const auto t = hn::Sub(x, LookUp(d, pieces.centre, i));
+  auto sum = LookUp(d, pieces.coefficients[kDegree], i);
+  for (size_t k = kDegree - 1; k > 0; --k) sum = hn::MulAdd(sum, t, LookUp(d, pieces.coefficients[k], i));
+  return hn::MulAdd(sum, t, first(LookUp(d, pieces.coefficients[0], i), t));
+}
+
+/// tanh x. Pieces become longer with |x|: they are the halves of the octaves of 2 + scale |x|, from 2 to 32.
+/// So the exponent and the first bit of the fraction number them; for 2 these end in 000.
 template <class D>
 HWY_INLINE hn::Vec<D> Tanh(D d, hn::Vec<D> x) {
   if constexpr (sizeof(hn::TFromD<D>) == 8) {
     return EachLane(d, x, [](double v) { return std::tanh(v); });
   } else {
-    static constexpr float kCoefficients[] = {-3.333333309e-01f, 1.333329185e-01f,  -5.395655646e-02f,
-                                              2.174755008e-02f,  -8.276125010e-03f, 2.218362078e-03f};
-    const auto magnitude = hn::Abs(x);
-    const auto square = hn::Mul(x, x);
-    const auto near = hn::MulAdd(hn::Mul(square, x), Polynomial(d, square, kCoefficients), x);
-    const auto grown = Exp(d, hn::Add(magnitude, magnitude));
-    const auto far = hn::Sub(hn::Set(d, 1.0f), hn::Div(hn::Set(d, 2.0f), hn::Add(grown, hn::Set(d, 1.0f))));
-    return hn::IfThenElse(hn::Lt(magnitude, hn::Set(d, 0.625f)), near, hn::CopySignToAbs(far, x));
+    const auto magnitude = AtMost(d, hn::Abs(x), 9.1f);
+    const auto octaves = hn::MulAdd(magnitude, hn::Set(d, kTanhPieces.scale), hn::Set(d, 2.0f));
+    const auto index = hn::ShiftRight<22>(hn::BitCast(hn::RebindToSigned<D>(), octaves));
+    const auto as_it_is = [](auto c, auto) HWY_ATTR { return c; };
+    return hn::CopySignToAbs(Piecewise(d, magnitude, index, kTanhPieces, as_it_is), x);
   }
 }
 
-/// erf x: x p(x^2) up to 0.9375, from there 1 - e^-q(|x|) with q fitted to -log(1 - erf); 1 from 4 on.
+/// erf x. Piece i is where scale |x| rounds to i, which adding 1.5 * 2^23 leaves in the lowest bits.
 template <class D>
 HWY_INLINE hn::Vec<D> Erf(D d, hn::Vec<D> x) {
   if constexpr (sizeof(hn::TFromD<D>) == 8) {
     return EachLane(d, x, [](double v) { return std::erf(v); });
   } else {
-    static constexpr float kNear[] = {1.128379167e+00f,  -3.761263848e-01f, 1.128378262e-01f,
-                                      -2.686543831e-02f, 5.221053411e-03f,  -8.484396534e-04f,
-                                      1.126825377e-04f,  -9.673590437e-06f};
-    static constexpr float kFar[] = {
-        -1.200577606e-04f, 1.129186548e+00f,  6.342075938e-01f,  1.069904078e-01f, -2.390305188e-02f,
-        3.422943936e-03f,  -1.347079524e-04f, -5.428067665e-05f, 1.078293400e-05f, -6.679390869e-07f};
-    const auto magnitude = hn::Abs(x);
-    const auto near = hn::Mul(x, Polynomial(d, hn::Mul(x, x), kNear));
-    const auto clamped = hn::Min(magnitude, hn::Set(d, 4.0f));
-    const auto far = hn::Sub(hn::Set(d, 1.0f), Exp(d, hn::Neg(Polynomial(d, clamped, kFar))));
-    const auto result =
-        hn::IfThenElse(hn::Lt(magnitude, hn::Set(d, 0.9375f)), near, hn::CopySignToAbs(far, x));
-    return hn::IfThenElse(hn::IsNaN(x), x, result);
+    const auto magnitude = AtMost(d, hn::Abs(x), 3.95f);
+    const auto rounded = hn::MulAdd(magnitude, hn::Set(d, kErfPieces.scale), hn::Set(d, 12582912.0f));
+    const auto index = hn::BitCast(hn::RebindToSigned<D>(), rounded);
+    // x in piece 0, where c is 0 and t is x; in the others c is the larger.
+    const auto or_x = [](auto c, auto t) HWY_ATTR { return hn::Max(c, t); };
+    return hn::CopySignToAbs(Piecewise(d, magnitude, index, kErfPieces, or_x), x);
   }
 }
 

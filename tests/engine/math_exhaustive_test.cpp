@@ -1,0 +1,207 @@
+#include <algorithm>
+#include <array>
+#include <bit>
+#include <cmath>
+#include <limits>
+#include <mutex>
+#include <numbers>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include <doctest/doctest.h>
+#include <hwy/targets.h>
+
+#include "haze/engine/cpu/spans.h"
+#include "haze/engine/parallel.h"
+
+using namespace haze;
+
+namespace {
+
+constexpr double kInfinity = std::numeric_limits<double>::infinity();
+constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
+
+// Every how manyth float is tried: all of them where the compiler optimises.
+#ifdef NDEBUG
+constexpr uint64_t kVectorStride = 1, kScalarStride = 61;
+#else
+constexpr uint64_t kVectorStride = 1009, kScalarStride = 10007;
+#endif
+constexpr uint64_t kFloats = uint64_t{1} << 32;
+
+float float_of(uint64_t bits) {
+  return std::bit_cast<float>(static_cast<uint32_t>(bits));
+}
+
+// A function, its value in float64, and where it is so flat that all floats of a block must give the same.
+struct Function {
+  UnaryOp op;
+  double (*exact)(double x);
+  // What f(x) rounds to for all x of one sign with magnitudes from `least` to `most`, if it is one number.
+  std::optional<double> (*constant)(bool negative, double least, double most);
+};
+
+double exact_tanh(double x) {
+  return std::abs(x) < 0x1p-12 ? x - x * x * x / 3 : std::tanh(x);
+}
+
+double exact_erf(double x) {
+  if (std::abs(x) >= 0x1p-12) return std::erf(x);
+  return 2 * std::numbers::inv_sqrtpi * (x - x * x * x / 3);
+}
+
+std::optional<double> constant_exp(bool negative, double least, double most) {
+  if (most < 0x1p-26) return 1;
+  if (least > 104) return negative ? 0 : kInfinity;
+  return std::nullopt;
+}
+
+std::optional<double> sign_from_10(bool negative, double least, double) {
+  if (least > 10) return negative ? -1 : 1;
+  return std::nullopt;
+}
+
+std::optional<double> constant_log(bool negative, double least, double) {
+  if (negative && least > 0) return kNan;
+  return std::nullopt;
+}
+
+const Function kFunctions[] = {{UnaryOp::exp, [](double x) { return std::exp(x); }, constant_exp},
+                               {UnaryOp::tanh, exact_tanh, sign_from_10},
+                               {UnaryOp::erf, exact_erf, sign_from_10},
+                               {UnaryOp::log, [](double x) { return std::log(x); }, constant_log}};
+
+struct Kernel {
+  std::string target;
+  UnarySpan<float> span;
+};
+
+// The kernels of all instruction sets that this processor has.
+std::vector<Kernel> kernels(UnaryOp op, bool scalar) {
+  std::vector<Kernel> result;
+  const int64_t supported = hwy::SupportedTargets() | HWY_SCALAR;
+  const std::vector<int64_t> targets =
+      scalar ? std::vector<int64_t>{HWY_SCALAR} : std::vector<int64_t>{HWY_AVX3, HWY_AVX2, HWY_NEON};
+  for (int64_t target : targets) {
+    if ((supported & target) == 0) continue;
+    hwy::SetSupportedTargetsForTest(target);
+    hwy::GetChosenTarget().Update(hwy::SupportedTargets());
+    result.push_back({hwy::TargetName(target), unary_span<float>(op)});
+  }
+  hwy::SetSupportedTargetsForTest(0);
+  hwy::GetChosenTarget().Update(hwy::SupportedTargets());
+  return result;
+}
+
+// |got - exact| in units of the last place that a float32 of the size of `exact` has. Infinity counts as
+// 2^128, the float that would come next.
+double error_in_units(float got, double exact) {
+  if (std::isnan(exact) || std::isnan(got)) return std::isnan(exact) && std::isnan(got) ? 0 : kInfinity;
+  const double difference =
+      std::clamp(static_cast<double>(got), -0x1p128, 0x1p128) - std::clamp(exact, -0x1p128, 0x1p128);
+  const double size = std::clamp(std::abs(exact), 0x1p-126, 0x1p127);
+  const auto power_of_two = std::bit_cast<double>(std::bit_cast<uint64_t>(size) & 0x7ff0000000000000);
+  return std::abs(difference) / (power_of_two * 0x1p-23);
+}
+
+struct Worst {
+  double error = 0;
+  float x = 0;
+  void take(double new_error, float new_x) {
+    if (new_error > error) *this = {new_error, new_x};
+  }
+};
+
+// Worst errors of the kernels on `count` floats of one sign, magnitudes rising.
+void try_block(const Function& function, const std::vector<Kernel>& kernels, const float* x, size_t count,
+               std::vector<Worst>& worst) {
+  const bool negative = std::signbit(x[0]);
+  const bool numbers = !std::isnan(x[count - 1]);
+  const auto constant =
+      numbers ? function.constant(negative, std::abs(x[0]), std::abs(x[count - 1])) : std::nullopt;
+  std::vector<double> exact(constant ? 0 : count);
+  std::transform(x, x + exact.size(), exact.begin(), [&](float v) { return function.exact(v); });
+  std::vector<float> got(count);
+  for (size_t k = 0; k < kernels.size(); ++k) {
+    kernels[k].span(x, got.data(), static_cast<int64_t>(count), 0, 0);
+    if (constant) {
+      const auto expected = static_cast<float>(*constant);
+      const auto same = [&](float v) { return std::isnan(expected) ? std::isnan(v) : v == expected; };
+      if (std::all_of(got.begin(), got.end(), same)) continue;
+    }
+    for (size_t i = 0; i < count; ++i) {
+      worst[k].take(error_in_units(got[i], constant ? *constant : exact[i]), x[i]);
+    }
+  }
+}
+
+// Worst errors of the kernels on every stride-th float.
+std::vector<Worst> try_floats(const Function& function, const std::vector<Kernel>& kernels, uint64_t stride) {
+  constexpr uint64_t kBlock = 1 << 14, kHalf = kFloats / 2;  // the second half is negative
+  const uint64_t samples = (kHalf + stride - 1) / stride;
+  const uint64_t blocks = (samples + kBlock - 1) / kBlock;
+  std::vector<Worst> worst(kernels.size());
+  std::mutex mutex;
+  parallel_for(static_cast<int64_t>(2 * blocks), 64, [&](int64_t first, int64_t last) {
+    std::vector<Worst> here(kernels.size());
+    std::vector<float> x(kBlock);
+    for (auto block = static_cast<uint64_t>(first); block < static_cast<uint64_t>(last); ++block) {
+      const uint64_t from = block % blocks * kBlock, count = std::min(kBlock, samples - from);
+      const uint64_t sign = block < blocks ? 0 : kHalf;
+      for (uint64_t i = 0; i < count; ++i) x[i] = float_of(sign + (from + i) * stride);
+      try_block(function, kernels, x.data(), count, here);
+    }
+    const std::lock_guard lock(mutex);
+    for (size_t k = 0; k < worst.size(); ++k) worst[k].take(here[k].error, here[k].x);
+  });
+  return worst;
+}
+
+void check_within_two_units(bool scalar, uint64_t stride) {
+  for (const Function& function : kFunctions) {
+    const std::vector<Kernel> tried = kernels(function.op, scalar);
+    const std::vector<Worst> worst = try_floats(function, tried, stride);
+    for (size_t k = 0; k < tried.size(); ++k) {
+      MESSAGE(name(function.op), " on ", tried[k].target, ", one float in ", stride, ": off by at most ",
+              worst[k].error, " units in the last place, at ", worst[k].x);
+      CHECK(worst[k].error <= 2);
+    }
+  }
+}
+
+}  // namespace
+
+TEST_CASE("exp, tanh, erf and log are within 2 units in the last place for every float, in release builds") {
+  check_within_two_units(false, kVectorStride);
+}
+
+TEST_CASE("exp, tanh, erf and log are as accurate one element at a time, on a sample of all floats") {
+  check_within_two_units(true, kScalarStride);
+}
+
+TEST_CASE("exp, tanh, erf, log and sigmoid give the limits at zeros, infinities and NaN") {
+  const float infinity = std::numeric_limits<float>::infinity(),
+              nan = std::numeric_limits<float>::quiet_NaN();
+  const float x[] = {0.0f, -0.0f, infinity, -infinity, nan};
+  const std::pair<UnaryOp, std::array<float, 5>> rows[] = {
+      {UnaryOp::exp, {1, 1, infinity, 0, nan}},    {UnaryOp::tanh, {0.0f, -0.0f, 1, -1, nan}},
+      {UnaryOp::erf, {0.0f, -0.0f, 1, -1, nan}},   {UnaryOp::log, {-infinity, -infinity, infinity, nan, nan}},
+      {UnaryOp::sigmoid, {0.5f, 0.5f, 1, 0, nan}},
+  };
+  for (const auto& [op, expected] : rows) {
+    for (bool scalar : {false, true}) {
+      for (const Kernel& kernel : kernels(op, scalar)) {
+        CAPTURE(name(op));
+        CAPTURE(kernel.target);
+        float got[5];
+        kernel.span(x, got, 5, 0, 0);
+        for (size_t i = 0; i < 5; ++i) {
+          CHECK(std::isnan(got[i]) == std::isnan(expected[i]));
+          if (!std::isnan(got[i]))
+            CHECK(std::bit_cast<uint32_t>(got[i]) == std::bit_cast<uint32_t>(expected[i]));
+        }
+      }
+    }
+  }
+}
