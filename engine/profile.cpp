@@ -23,7 +23,7 @@ ProfileScope::ProfileScope(Profile& profile)
 
 ProfileScope::~ProfileScope() {
   const auto step = static_cast<int64_t>(profile_.steps.size());
-  profile_.steps.push_back({"step " + std::to_string(step + 1), step, start_, profile_.now() - start_});
+  profile_.steps.push_back({fmt::format("step {}", step + 1), step, start_, profile_.now() - start_});
   current_scope = before_;
 }
 

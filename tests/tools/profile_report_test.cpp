@@ -26,7 +26,7 @@ Profile two_steps() {
     profile.calls.push_back({"copy", {}, "backward", step, start + 0.007, 0.001, 0, 2e6});
     profile.phases.push_back({"forward", step, start, 0.006});
     profile.phases.push_back({"backward", step, start + 0.006, 0.003});
-    profile.steps.push_back({"step " + std::to_string(step + 1), step, start, 0.01});
+    profile.steps.push_back({"step", step, start, 0.01});
   }
   return profile;
 }
