@@ -100,6 +100,7 @@ TEST_CASE(
   check_failure({"sample"}, 2, "haze sample: run is required");
   check_failure({"train", "--set"}, 2, "--set");
   check_failure({"train", "--seed", "-3"}, 2, "--seed takes a whole number of at least 0, not '-3'");
+  check_failure({"train", "--profile", "0"}, 2, "--profile takes a whole number of at least 1, not '0'");
   check_failure({"train", "--threads", "0"}, 2, "--threads takes a whole number from 1 to 1024, not '0'");
   check_failure({"sample", "run", "--seed", "x"}, 2, "--seed takes a whole number of at least 0, not 'x'");
   check_failure({"sample", "run", "--temperature", "-5"}, 2,
@@ -245,6 +246,29 @@ TEST_CASE("Ctrl-C while training leaves a checkpoint, and the run resumes from i
   CHECK(report.at("step") == step + 2);
   CHECK(report.at("interrupted") == false);
   CHECK(latest_checkpoint(folder / "run").step == step + 2);
+}
+
+TEST_CASE("--profile prints a line an operation and leaves a trace; the run goes on from there") {
+  const TemporaryFolder folder;
+  std::vector<std::string> arguments = train_arguments(folder / "run", tiny_assignments());
+  arguments.push_back("--profile");
+  const ProgramResult table = run_program(arguments);
+  INFO(table.error);
+  CHECK(table.status == 0);
+  for (const char* words : {"operation ", "layer_norm_gradient ", "outside any operation", "the mean of 20",
+                            "stopped at step 23 of 40"}) {
+    CAPTURE(words);
+    CHECK(table.output.find(words) != std::string::npos);
+  }
+  CHECK(json::parse(read_text(folder / "run" / "profile.json")).is_array());
+
+  const ProgramResult report = run_program({"train", "--threads", "1", "--resume", "--out",
+                                            (folder / "run").string(), "--profile", "2", "--json"});
+  CHECK(report.status == 0);
+  const json numbers = json::parse(report.output);
+  CHECK(numbers.at("step") == 28);
+  CHECK(numbers.at("profile").at("steps") == 2);
+  CHECK(numbers.at("profile").at("rows").size() > 10);
 }
 
 TEST_CASE("eval holds a model against the corpus's floor, the same in a table and in JSON") {

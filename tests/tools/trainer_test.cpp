@@ -245,3 +245,44 @@ TEST_CASE("texts of one's own are found by a relative path and say where they ar
   CHECK(start({}) == "no error");
   CHECK(latest_checkpoint(folder / "run").step == 1);
 }
+
+TEST_CASE(
+    "a profiled run has the bits of one that is not, and its operations take no longer than its steps") {
+  const TemporaryFolder folder;
+  const Settings settings = tiny_settings();
+  start_and_run(settings, quiet(folder / "plain", kProfileWarmUp + 6));
+  TrainOptions options = quiet(folder / "profiled");
+  options.profile_steps = 6;
+  const TrainResult result = start_and_run(settings, options);
+  CHECK(result.step == kProfileWarmUp + 6);
+  check_same(latest_checkpoint(folder / "plain"), latest_checkpoint(folder / "profiled"));
+
+  REQUIRE(result.profile);
+  const ProfileReport& report = *result.profile;
+  CHECK(report.steps == 6);
+  double in_operations = 0, in_phases = 0;
+  for (const ProfileRow& row : report.rows) {
+    in_operations += row.seconds;
+    CHECK(!row.phase.empty());
+  }
+  std::vector<std::string> phases;
+  for (const ProfilePhaseTime& phase : report.phases) {
+    phases.push_back(phase.phase);
+    in_phases += phase.seconds;
+    CHECK(phase.outside_seconds >= 0);
+  }
+  CHECK(phases == std::vector<std::string>{"batch", "forward", "backward", "optimizer", "report"});
+  CHECK(report.outside_seconds > 0);
+  CHECK(in_operations + report.outside_seconds == doctest::Approx(report.step_seconds));
+  CHECK(in_phases <= report.step_seconds);
+  CHECK(std::filesystem::exists(folder / "profiled" / "profile.json"));
+  CHECK(!std::filesystem::exists(folder / "plain" / "profile.json"));
+}
+
+TEST_CASE("a profile of a run without steps left for it is refused") {
+  const TemporaryFolder folder;
+  TrainOptions options = quiet(folder / "run");
+  options.profile_steps = 20;
+  CHECK(error_of([&] { start_and_run(tiny_settings({"train.steps=3"}), options); }) ==
+        "a profile begins after 3 steps of warm-up, and the run has 3 left");
+}

@@ -17,7 +17,7 @@ struct Arguments {
   std::string config, out = "runs/train";
   std::vector<std::string> assignments;
   std::optional<int64_t> seed;
-  int64_t stop_at = 0, record = 0;
+  int64_t stop_at = 0, record = 0, profile = 0;
   bool resume = false, print_config = false, json = false;
 };
 
@@ -40,8 +40,13 @@ void report(const Arguments& arguments, const TrainResult& result) {
       json["validation_nats_per_token"] = result.bound->nats_per_token();
       json["validation_error"] = result.bound->standard_error / static_cast<double>(result.bound->tokens);
     }
+    if (result.profile) json["profile"] = profile_json(*result.profile);
     fmt::print("{}\n", json.dump());
     return;
+  }
+  if (result.profile) {
+    fmt::print("{}every call: {}/profile.json, a trace that Perfetto opens\n", profile_table(*result.profile),
+               arguments.out);
   }
   if (result.step < result.last_step) {
     fmt::print("stopped at step {} of {}; go on by: haze train --resume --out {}\n", result.step,
@@ -61,6 +66,7 @@ int train(const Arguments& arguments) {
   options.run_folder = arguments.out;
   options.stop_at = arguments.stop_at;
   options.record_steps = arguments.record;
+  options.profile_steps = arguments.profile;
   std::unique_ptr<Trainer> trainer;
   if (arguments.resume) {
     if (!arguments.config.empty() || !arguments.assignments.empty() || arguments.seed || arguments.record) {
@@ -96,6 +102,15 @@ void add_train_command(CLI::App& app, int& status) {
       ->add_option("--record", arguments->record,
                    "keep the first N batches and losses for bench/peers/replay.py")
       ->check(whole_number(0));
+  command
+      ->add_option(
+          "--profile", arguments->profile,
+          fmt::format("after {} steps to warm up, time every operation for this many (20 where no number "
+                      "is given), print a table and leave with a checkpoint, as --stop-at does",
+                      kProfileWarmUp))
+      ->expected(0, 1)
+      ->default_str("20")
+      ->check(whole_number(1));
   command
       ->add_flag("--print-config", arguments->print_config,
                  "print every setting with its explanation, and leave")

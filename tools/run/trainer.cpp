@@ -168,21 +168,26 @@ std::unique_ptr<Trainer> Trainer::resume(const TrainOptions& options) {
 
 void Trainer::train_step(ProgressBar& progress) {
   const DetectNonFinite detect(settings().boolean("train.detect_nonfinite"));
+  ProfilePhase phase("batch");
   const TextBatch batch = TextBatch::of(stream_->next());
   const bool recording = recorder_ && !recorder_->done();
   const Denoiser& denoiser = recording ? static_cast<const Denoiser&>(*recorder_) : model_->denoiser();
+  phase.next("forward");
   const DiffusionLoss loss = model_->loss(denoiser, batch, generator_, {true, &generator_});
   const double value = loss.total.value().item();
   if (!std::isfinite(value))
     fail("step {}: the loss is {}; train.detect_nonfinite finds where it comes from", step_ + 1, value);
+  phase.next("backward");
   model_->denoiser().clear_gradients();
   if (loss.total.requires_gradient()) backward(loss.total);
+  phase.next("optimizer");
   double norm = 0;
   const double scale =
       clip_scale(model_->denoiser().parameters(), settings().real("optimizer.clip_norm"), &norm);
   const double learning_rate = schedule_->at(++step_);
   optimizer_->step(learning_rate, scale);
   if (ema_) ema_->update();
+  phase.next("report");
   if (recording) recorder_->end_step(learning_rate, value);
   loss_sum_ += value;
   ++loss_count_;
@@ -224,14 +229,33 @@ void Trainer::save() {
   save_checkpoint(options_.run_folder, checkpoint);
 }
 
-TrainResult Trainer::run() {
+// The step after which run() leaves.
+int64_t Trainer::stop_step() const {
   const int64_t last = settings().integer("train.steps");
   const int64_t stop = options_.stop_at > 0 ? std::min(options_.stop_at, last) : last;
+  if (options_.profile_steps == 0) return stop;
+  if (stop - step_ <= kProfileWarmUp) {
+    fail("a profile begins after {} steps of warm-up, and the run has {} left", kProfileWarmUp,
+         std::max<int64_t>(stop - step_, 0));
+  }
+  return std::min(stop, step_ + kProfileWarmUp + options_.profile_steps);
+}
+
+TrainResult Trainer::run() {
+  const int64_t last = settings().integer("train.steps");
+  const int64_t stop = stop_step();
+  const int64_t profiled_from = step_ + kProfileWarmUp;
   const InterruptGuard interrupt;
   ProgressBar progress("training", last, step_, options_.progress);
   bool saved = step_ > 0;
+  const MachineLimits limits = options_.profile_steps > 0 ? measure_machine_limits() : MachineLimits{};
+  Profile profile;
   while (step_ < stop && !interrupt.requested()) {
-    train_step(progress);
+    {
+      std::optional<ProfileScope> profiling;
+      if (options_.profile_steps > 0 && step_ >= profiled_from) profiling.emplace(profile);
+      train_step(progress);
+    }
     saved = false;
     if (step_ % settings().integer("train.evaluate_every") == 0 || step_ == last) evaluate(progress);
     if (step_ % settings().integer("train.checkpoint_every") == 0) {
@@ -247,7 +271,12 @@ TrainResult Trainer::run() {
         options_.run_folder / "plot.svg",
         plot_run_svg(rows, std::filesystem::canonical(options_.run_folder).filename().string()));
   }
-  return {interrupt.requested() && step_ < last, step_, last, bound_};
+  TrainResult result{interrupt.requested() && step_ < last, step_, last, bound_, {}};
+  if (!profile.steps.empty()) {
+    write_file_atomically(options_.run_folder / "profile.json", chrome_trace(profile));
+    result.profile = report_of(profile, limits);
+  }
+  return result;
 }
 
 }  // namespace haze

@@ -9,6 +9,7 @@
 #include "haze/nn/schedule.h"
 #include "haze/tools/run/data_files.h"
 #include "haze/tools/run/metrics.h"
+#include "haze/tools/run/profile_report.h"
 #include "haze/tools/run/progress.h"
 #include "haze/tools/run/step_recorder.h"
 #include "haze/tools/run/text_model.h"
@@ -16,11 +17,16 @@
 
 namespace haze {
 
+/// Steps before a profile begins: the first make memory, which later ones find made.
+inline constexpr int64_t kProfileWarmUp = 3;
+
 /// What `haze train` is asked for beyond the settings.
 struct TrainOptions {
   std::filesystem::path run_folder;
   int64_t stop_at = 0;       // step after which to checkpoint and leave, as on Ctrl-C; 0: the last
   int64_t record_steps = 0;  // keep the batches and losses of the first steps for bench/peers/replay.py
+  /// Steps to profile after kProfileWarmUp others; then the run stops as at stop_at. 0: no profile.
+  int64_t profile_steps = 0;
   ProgressOutput progress = ProgressOutput::standard_error();
 };
 
@@ -30,10 +36,12 @@ struct TrainResult {
   int64_t step = 0;
   int64_t last_step = 0;               // where the settings end the run
   std::optional<BoundEstimate> bound;  // of the last evaluation, of the validation texts given their lengths
+  std::optional<ProfileReport> profile;  // where one was asked for
 };
 
-/// A training run: settings and data in, a folder of checkpoints, metrics.jsonl and plot.svg out. A run that
-/// was stopped at any moment and resumed ends with the same bits as one that was not.
+/// A training run: settings and data in, a folder of checkpoints, metrics.jsonl and plot.svg out, and
+/// profile.json where a profile is asked for, which changes no bits. A run that was stopped at any moment and
+/// resumed ends with the same bits as one that was not.
 class Trainer {
  public:
   /// A new run. Throws Error where the folder holds checkpoints already.
@@ -41,13 +49,15 @@ class Trainer {
   /// The run whose latest checkpoint is in the folder, with its settings. Throws Error where there is none.
   static std::unique_ptr<Trainer> resume(const TrainOptions& options);
 
-  /// Trains to the last step, or until Ctrl-C or options.stop_at; leaves a checkpoint of the last step done.
+  /// Trains to the last step, or until Ctrl-C, options.stop_at or the end of the profile; leaves a checkpoint
+  /// of the last step done. Throws Error where no step is left to profile.
   TrainResult run();
 
  private:
   explicit Trainer(const TrainOptions& options) : options_(options) {}
   void load_data(const Settings& settings, const Tokenizer& tokenizer);
   void make_optimizer();
+  int64_t stop_step() const;
   void train_step(ProgressBar& progress);
   void evaluate(ProgressBar& progress);
   void save();
