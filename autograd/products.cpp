@@ -59,6 +59,7 @@ struct LinearRule {
   Variable weight;  // kept where x does
   Tensor pre_activation;
   Shape x_shape;
+  Dtype dtype;  // of x and weight
   Activation activation;
   bool bias_needed, residual_needed;
 
@@ -71,8 +72,9 @@ struct LinearRule {
       refuse_second_derivative("linear with an activation");
       g_pre = activation_gradient(activation, pre_activation, g_pre.value());
     }
-    if (weight.defined()) gradients[0] = reshape(matmul(g_pre, weight), x_shape);
-    if (x.defined()) gradients[1] = matmul(transpose(g_pre), reshape(x, rows_shape(x_shape)));
+    const Variable factor = cast(g_pre, dtype);
+    if (weight.defined()) gradients[0] = reshape(matmul(factor, weight), x_shape);
+    if (x.defined()) gradients[1] = matmul(transpose(factor), reshape(x, rows_shape(x_shape)));
     if (bias_needed) gradients[2] = sum(g_pre, {0});
     return gradients;
   }
@@ -81,15 +83,18 @@ struct LinearRule {
 }  // namespace
 
 Variable matmul(const Variable& a, const Variable& b) {
-  // d(a b) = da b + a db: a gets g b^T, b gets a^T g
-  return Tape::record("matmul", matmul(a.value(), b.value()), {a, b},
-                      [a_shape = a.shape(), b_shape = b.shape(), b_kept = kept_if(a.requires_gradient(), b),
-                       a_kept = kept_if(b.requires_gradient(), a)](const Variable& g) {
-                        Gradients gradients(2);
-                        if (b_kept.defined()) gradients[0] = sum_to(matmul(g, transpose(b_kept)), a_shape);
-                        if (a_kept.defined()) gradients[1] = right_gradient(a_kept, g, b_shape);
-                        return gradients;
-                      });
+  // d(a b) = da b + a db: a gets g b^T, b gets a^T g. Where a and b are bfloat16, so is g in these products,
+  // and what they give is float32.
+  return Tape::record(
+      "matmul", matmul(a.value(), b.value()), {a, b},
+      [a_shape = a.shape(), b_shape = b.shape(), b_kept = kept_if(a.requires_gradient(), b),
+       a_kept = kept_if(b.requires_gradient(), a), dtype = a.dtype()](const Variable& gradient) {
+        Gradients gradients(2);
+        const Variable g = cast(gradient, dtype);
+        if (b_kept.defined()) gradients[0] = sum_to(matmul(g, transpose(b_kept)), a_shape);
+        if (a_kept.defined()) gradients[1] = right_gradient(a_kept, g, b_shape);
+        return gradients;
+      });
 }
 
 Variable linear(const Variable& x, const Variable& weight, const Variable& bias, Activation activation,
@@ -104,16 +109,17 @@ Variable linear(const Variable& x, const Variable& weight, const Variable& bias,
   epilogue.activation = activation;
   if (residual.defined()) epilogue.residual = reshape(residual.value(), {rows[0], weight.size(0)});
   if (activation != Activation::none && needed({&x, &weight, &bias})) {
-    epilogue.pre_activation = Tensor({rows[0], weight.size(0)}, x.dtype());
+    epilogue.pre_activation = Tensor({rows[0], weight.size(0)}, wide_dtype(x.dtype()));
   }
   const Tensor product = matmul(reshape(x.value(), rows), transpose(weight.value()), epilogue);
 
   // y = f(p) + r, p = x W^T + b: with g_p = f'(p) g, x gets g_p W, W gets g_p^T x, b the sum of the rows of
   // g_p, and r gets g
-  return Tape::record("linear", reshape(product, shape), {x, weight, bias, residual},
-                      LinearRule{kept_if(weight.requires_gradient(), x),
-                                 kept_if(x.requires_gradient(), weight), epilogue.pre_activation, x.shape(),
-                                 activation, bias.requires_gradient(), residual.requires_gradient()});
+  return Tape::record(
+      "linear", reshape(product, shape), {x, weight, bias, residual},
+      LinearRule{kept_if(weight.requires_gradient(), x), kept_if(x.requires_gradient(), weight),
+                 epilogue.pre_activation, x.shape(), x.dtype(), activation, bias.requires_gradient(),
+                 residual.requires_gradient()});
 }
 
 Variable attention(const Variable& query, const Variable& key, const Variable& value,
