@@ -67,6 +67,7 @@ struct LinearRule {
   Variable weight;  // kept where x does
   Tensor pre_activation;
   Shape x_shape;
+  Dtype dtype;  // of x and weight
   Activation activation;
   ParametersNeeded needed;
   bool residual_needed;
@@ -76,12 +77,16 @@ struct LinearRule {
     Gradients gradients(4);
     if (residual_needed) gradients[3] = g;
     if (!weight.defined() && !needed.weight && !needed.bias) return gradients;
-    const Variable g_rows = reshape(g, rows_shape(g.shape()));  // [rows, out]
-    if (gradients_enabled()) {
-      if (activation != Activation::none) refuse_second_derivative("linear with an activation");
+    Variable g_rows = reshape(g, rows_shape(g.shape()));  // [rows, out]
+    if (gradients_enabled() || dtype == Dtype::bfloat16) {
+      if (activation != Activation::none) {
+        refuse_second_derivative("linear with an activation");
+        g_rows = through_activation(activation, pre_activation, g_rows.value());
+      }
+      if (needed.bias) gradients[2] = sum(g_rows, {0});
+      g_rows = cast(g_rows, dtype);
       if (weight.defined()) gradients[0] = reshape(matmul(g_rows, weight), x_shape);
       if (needed.weight) gradients[1] = matmul(transpose(g_rows), reshape(x, rows_shape(x_shape)));
-      if (needed.bias) gradients[2] = sum(g_rows, {0});
       return gradients;
     }
     const Tensor g_pre = through_activation(activation, pre_activation, g_rows.value());
@@ -140,7 +145,7 @@ Variable linear(const Variable& x, const Variable& weight, const Variable& bias,
                         .residual = rows_or_undefined(residual),
                         .precision = current_precision()};
   if (activation != Activation::none && any_needs_gradient({&x, &weight, &bias})) {
-    options.pre_activation = Tensor({rows[0], weight.size(0)}, x.dtype());
+    options.pre_activation = Tensor({rows[0], weight.size(0)}, wide_dtype(x.dtype()));
   }
   const Tensor product = matmul(reshape(x.value(), rows), transpose(weight.value()), options);
 
@@ -149,7 +154,7 @@ Variable linear(const Variable& x, const Variable& weight, const Variable& bias,
   return Tape::record(
       "linear", reshape(product, with_width(x.shape(), weight.size(0))), {x, weight, bias, residual},
       LinearRule{kept_if(weight.requires_gradient(), x), kept_if(x.requires_gradient(), weight),
-                 options.pre_activation, x.shape(), activation, ParametersNeeded(weight, bias),
+                 options.pre_activation, x.shape(), x.dtype(), activation, ParametersNeeded(weight, bias),
                  residual.requires_gradient(), options.precision});
 }
 

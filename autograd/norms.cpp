@@ -3,18 +3,23 @@
 namespace haze {
 namespace {
 
-/// Rows of x [..., n] with mean 0 and variance 1. Unlike layer_norm() it can be differentiated twice.
-Variable standardise(const Variable& x, double epsilon) {
-  NormResult saved = layer_norm(x.value(), Tensor(), Tensor(), epsilon);
-  Tensor value = std::exchange(saved.output, Tensor());
-  // y = (x - m) r, r = 1/sqrt(variance + epsilon): x gets r (g - mean(g) - y mean(g y))
-  return Tape::record("group_norm", std::move(value), {x}, [=](const Variable& g, const Variable& y) {
-    if (!gradients_enabled()) {
-      return Gradients{layer_norm_gradient(g.value(), x.value(), Tensor(), saved, false).x};
-    }
-    const Variable r = unary(UnaryOp::rsqrt, reduce(ReduceOp::variance, x, {-1}, true) + epsilon);
-    return Gradients{r * (g - mean(g, {-1}, true) - y * mean(g * y, {-1}, true))};
-  });
+/// The gradients of group_norm() as operations on Variables, which can be differentiated again. `channels` is
+/// [channels, 1, ...].
+Gradients group_norm_composition(const Variable& g, const Variable& x, const Variable& weight,
+                                 bool bias_needed, const Shape& channels, int64_t groups, double epsilon) {
+  const Shape grouped{x.size(0), groups, x.value().elements() / std::max<int64_t>(x.size(0) * groups, 1)};
+  const Variable rows = reshape(x, grouped);
+  const Variable rstd = unary(UnaryOp::rsqrt, reduce(ReduceOp::variance, rows, {-1}, true) + epsilon);
+  const Variable n = (rows - mean(rows, {-1}, true)) * rstd;
+  const auto per_channel = [&](const Variable& y) { return reshape(sum_to(y, channels), {channels[0]}); };
+  Gradients gradients(3);
+  if (x.requires_gradient()) {
+    const Variable h = reshape(weight.defined() ? g * reshape(weight, channels) : g, grouped);
+    gradients[0] = reshape(rstd * (h - mean(h, {-1}, true) - n * mean(h * n, {-1}, true)), x.shape());
+  }
+  if (weight.requires_gradient()) gradients[1] = per_channel(g * reshape(n, x.shape()));
+  if (bias_needed) gradients[2] = per_channel(g);
+  return gradients;
 }
 
 }  // namespace
@@ -49,24 +54,23 @@ Variable rms_norm(const Variable& x, const Variable& weight, double epsilon) {
 
 Variable group_norm(const Variable& x, const Variable& weight, const Variable& bias, int64_t groups,
                     double epsilon) {
-  if (x.rank() < 2 || groups < 1 || x.size(1) % groups != 0) {
-    fail("group_norm: x has shape {}; it takes [batch, channels, ...] with channels a multiple of {} groups",
-         x.shape().to_string(), groups);
-  }
-  const int64_t channels = x.size(1);
-  const int64_t in_group = channels ? x.value().elements() / std::max<int64_t>(x.size(0) * groups, 1) : 0;
-  Variable y = reshape(standardise(reshape(x, {x.size(0), groups, in_group}), epsilon), x.shape());
-
-  Shape per_channel{channels};  // [channels, 1, ...] broadcasts over the axes behind channels
-  for (int i = 2; i < x.rank(); ++i) per_channel.append(1);
-  for (const Variable* p : {&weight, &bias}) {
-    if (p->defined() && !(p->shape() == Shape{channels})) {
-      fail("group_norm: weight and bias take shape [{}], got {}", channels, p->shape().to_string());
-    }
-  }
-  if (weight.defined()) y = y * reshape(weight, per_channel);
-  if (bias.defined()) y = y + reshape(bias, per_channel);
-  return y;
+  NormResult saved = group_norm(x.value(), weight.value(), bias.value(), groups, epsilon);
+  Tensor value = std::exchange(saved.output, Tensor());
+  Shape channels{x.size(1)};  // [channels, 1, ...] broadcasts over the axes behind channels
+  for (int i = 2; i < x.rank(); ++i) channels.append(1);
+  // y = n w + b, n = (x - m) r in each group: with h = g w, x gets r (h - mean(h) - n mean(h n)), w the sum
+  // of g n, b of g over all axes but the channels
+  return Tape::record(
+      "group_norm", std::move(value), {x, weight, bias},
+      [=, b_needed = bias.requires_gradient()](const Variable& g) {
+        if (gradients_enabled()) {
+          return group_norm_composition(g, x, weight, b_needed, channels, groups, epsilon);
+        }
+        const NormGradient d =
+            group_norm_gradient(g.value(), x.value(), weight.value(), groups, saved, b_needed);
+        return Gradients{kept_if(x.requires_gradient(), d.x), kept_if(weight.requires_gradient(), d.weight),
+                         kept_if(b_needed, d.bias)};
+      });
 }
 
 }  // namespace haze

@@ -7,8 +7,7 @@
 /// differentiated again; the fused operations (marked) cannot, and say so when it is tried.
 namespace haze {
 
-// ---- Views and copies (views.cpp)
-// ----------------------------------------------------------------------------------
+// ---- Views and copies (views.cpp) ---------------------------------------------------------------
 Variable reshape(const Variable& x, const Shape& shape);
 Variable transpose(const Variable& x, int axis_a = -2, int axis_b = -1);
 Variable permute(const Variable& x, const Shape& axes);
@@ -19,8 +18,7 @@ Variable contiguous(const Variable& x);
 Variable cast(const Variable& x, Dtype dtype);
 Variable concat(const std::vector<Variable>& parts, int axis);
 
-// ---- Element by element (elementwise.cpp)
-// --------------------------------------------------------------------------
+// ---- Element by element (elementwise.cpp) -------------------------------------------------------
 Variable unary(UnaryOp op, const Variable& x, double a = 0, double b = 0);
 Variable binary(BinaryOp op, const Variable& x, const Variable& y);
 Variable add(const Variable& x, const Variable& y);
@@ -91,8 +89,7 @@ inline Variable silu(const Variable& x) {
   return unary(UnaryOp::silu, x);
 }
 
-// ---- Reductions and rows (reductions.cpp)
-// --------------------------------------------------------------------------
+// ---- Reductions and rows (reductions.cpp) -------------------------------------------------------
 Variable reduce(ReduceOp op, const Variable& x, const Shape& axes = {}, bool keep_axes = false,
                 double correction = 0);
 Variable sum(const Variable& x, const Shape& axes = {}, bool keep_axes = false);
@@ -105,8 +102,7 @@ Variable cumulative_sum(const Variable& x, int axis = -1);
 std::pair<Variable, Tensor> sort(const Variable& x, bool descending = false);
 std::pair<Variable, Tensor> top_k(const Variable& x, int64_t k);
 
-// ---- Matrix products (products.cpp)
-// --------------------------------------------------------------------------------
+// ---- Matrix products (products.cpp) -------------------------------------------------------------
 /// Second derivatives where the activation is none.
 Variable matmul(const Variable& a, const Variable& b);
 /// activation(x weight^T + bias) + residual: x [..., in], weight [out, in], bias [out] and residual [...,
@@ -132,19 +128,16 @@ struct CrossEntropy {
 CrossEntropy linear_cross_entropy(const Variable& hidden, const Variable& weight, const Variable& bias,
                                   const Tensor& targets, const Tensor& row_weights);
 
-// ---- Norms (norms.cpp)
-// ---------------------------------------------------------------------------------------------
+// ---- Norms (norms.cpp) --------------------------------------------------------------------------
 /// Fused. weight and bias may be undefined.
 Variable layer_norm(const Variable& x, const Variable& weight, const Variable& bias, double epsilon);
 /// Fused.
 Variable rms_norm(const Variable& x, const Variable& weight, double epsilon);
-/// x [batch, channels, ...] in `groups` groups of channels (Wu and He 2018); weight and bias [channels] may
-/// be undefined.
+/// weight and bias may be undefined. Second derivatives.
 Variable group_norm(const Variable& x, const Variable& weight, const Variable& bias, int64_t groups,
                     double epsilon);
 
-// ---- Indexing (indexing.cpp)
-// ---------------------------------------------------------------------------------------
+// ---- Indexing (indexing.cpp) --------------------------------------------------------------------
 Variable embedding(const Variable& weight, const Tensor& ids);
 Variable index_select(const Variable& x, int axis, const Tensor& indices);
 /// zeros of `shape` with source added at `indices` of `axis`: the adjoint of index_select.
@@ -152,8 +145,7 @@ Variable index_scatter(const Variable& source, int axis, const Tensor& indices, 
 Variable gather(const Variable& x, int axis, const Tensor& index);
 Variable scatter_add(const Variable& x, int axis, const Tensor& index, const Variable& source);
 
-// ---- Images (images.cpp)
-// -------------------------------------------------------------------------------------------
+// ---- Images (images.cpp) ------------------------------------------------------------------------
 Variable unfold(const Variable& x, int64_t kernel_h, int64_t kernel_w, int64_t stride, int64_t padding);
 Variable fold(const Variable& columns, int64_t height, int64_t width, int64_t kernel_h, int64_t kernel_w,
               int64_t stride, int64_t padding);

@@ -15,15 +15,18 @@ Variable right_gradient(const Variable& a, const Variable& g, const Shape& b_sha
 }  // namespace
 
 Variable matmul(const Variable& a, const Variable& b) {
-  // d(a b) = da b + a db: a gets g b^T, b gets a^T g
-  return Tape::record("matmul", matmul(a.value(), b.value()), {a, b},
-                      [a_shape = a.shape(), b_shape = b.shape(), b_kept = kept_if(a.requires_gradient(), b),
-                       a_kept = kept_if(b.requires_gradient(), a)](const Variable& g) {
-                        Gradients gradients(2);
-                        if (b_kept.defined()) gradients[0] = sum_to(matmul(g, transpose(b_kept)), a_shape);
-                        if (a_kept.defined()) gradients[1] = right_gradient(a_kept, g, b_shape);
-                        return gradients;
-                      });
+  // d(a b) = da b + a db: a gets g b^T, b gets a^T g. Where a and b are bfloat16, so is g in these products,
+  // and what they give is float32.
+  return Tape::record(
+      "matmul", matmul(a.value(), b.value()), {a, b},
+      [a_shape = a.shape(), b_shape = b.shape(), b_kept = kept_if(a.requires_gradient(), b),
+       a_kept = kept_if(b.requires_gradient(), a), dtype = a.dtype()](const Variable& gradient) {
+        Gradients gradients(2);
+        const Variable g = cast(gradient, dtype);
+        if (b_kept.defined()) gradients[0] = sum_to(matmul(g, transpose(b_kept)), a_shape);
+        if (a_kept.defined()) gradients[1] = right_gradient(a_kept, g, b_shape);
+        return gradients;
+      });
 }
 
 Variable attention(const Variable& query, const Variable& key, const Variable& value,

@@ -36,6 +36,12 @@ inline Variable masked(const Tensor& mask, const Variable& g) {
   return where(mask, g, zeros({}, g.dtype()));
 }
 
+/// What values of `dtype` are multiplied and added up in, and so the dtype of their gradients: float32 for
+/// bfloat16, which has too few digits for sums, otherwise the same.
+inline Dtype wide_dtype(Dtype dtype) {
+  return dtype == Dtype::bfloat16 ? Dtype::float32 : dtype;
+}
+
 /// x as [rows, size of the last axis].
 inline Shape rows_shape(const Shape& shape) {
   int64_t rows = 1;

@@ -172,6 +172,18 @@ Gradients Tape::apply_rule(Node& node, const Variable& gradient) {
   return gradients;
 }
 
+void Tape::accumulate(const Node& from, Node& to, const Variable& gradient) {
+  if (!to.pending_.defined()) {
+    to.pending_ = gradient;
+    return;
+  }
+  {
+    const DetectNonFinite off(false);  // the user called no addition
+    to.pending_ = add(to.pending_, gradient);
+  }
+  check_finite(from.operation(), to.pending_.value(), "backward");
+}
+
 void Tape::run(const Variable& root, const Variable& seed, const BackwardOptions& options,
                const std::vector<Variable>* targets, Gradients* target_gradients) {
   if (!root.node_) fail("backward: the value does not depend on anything that needs a gradient");
@@ -197,7 +209,7 @@ void Tape::run(const Variable& root, const Variable& seed, const BackwardOptions
       const std::shared_ptr<Node>& input = node->inputs_[i];
       if (!input || !gradients[i].defined()) continue;
       const bool first = !input->pending_.defined();
-      input->pending_ = first ? gradients[i] : add(input->pending_, gradients[i]);
+      accumulate(*node, *input, gradients[i]);
       if (first) ready.emplace(input->sequence_, input);
     }
     if (!keep) {

@@ -205,6 +205,8 @@ class Tape {
   static void deliver(Node& node, const Variable& gradient, const std::vector<Variable>* targets,
                       Gradients* target_gradients);
   static Gradients apply_rule(Node& node, const Variable& gradient);
+  // Adds a gradient that the rule of `from` returned to those that have arrived at `to`.
+  static void accumulate(const Node& from, Node& to, const Variable& gradient);
 };
 
 }  // namespace haze

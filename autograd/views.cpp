@@ -70,9 +70,10 @@ Variable cast(const Variable& x, Dtype dtype) {
   if (x.dtype() == dtype) return x;
   Tensor value = cast(x.value(), dtype);
   if (!is_floating(dtype)) return Variable(std::move(value));
-  // d(x) = dx, in the input's dtype
-  return Tape::record("cast", std::move(value), {x},
-                      [from = x.dtype()](const Variable& g) { return Gradients{cast(g, from)}; });
+  // d(x) = dx, in the dtype of the input's gradients
+  return Tape::record("cast", std::move(value), {x}, [dtype = wide_dtype(x.dtype())](const Variable& g) {
+    return Gradients{cast(g, dtype)};
+  });
 }
 
 Variable concat(const std::vector<Variable>& parts, int axis) {

@@ -13,8 +13,7 @@
 /// the last. Operations of two tensors take equal dtypes and never convert silently.
 namespace haze {
 
-// ---- Creation
-// ------------------------------------------------------------------------------------------------------
+// ---- Creation -----------------------------------------------------------------------------------
 
 Tensor full(const Shape& shape, double value, Dtype dtype = Dtype::float32);
 Tensor zeros(const Shape& shape, Dtype dtype = Dtype::float32);
@@ -28,8 +27,7 @@ Tensor uniform(const Shape& shape, Generator& generator, double low = 0, double 
 Tensor normal(const Shape& shape, Generator& generator, double mean = 0, double standard_deviation = 1,
               Dtype dtype = Dtype::float32);
 
-// ---- Views: none of these copies elements
-// --------------------------------------------------------------------------
+// ---- Views: none of these copies elements -------------------------------------------------------
 
 /// A view where the strides allow it, otherwise a dense copy. One extent may be -1: it follows from the
 /// others.
@@ -44,8 +42,7 @@ Tensor expand(const Tensor& x, const Shape& shape);
 /// A new axis of extent 1 before `axis`.
 Tensor unsqueeze(const Tensor& x, int axis);
 
-// ---- Copies
-// --------------------------------------------------------------------------------------------------------
+// ---- Copies -------------------------------------------------------------------------------------
 
 /// x itself where it is dense, otherwise a dense copy.
 Tensor contiguous(const Tensor& x);
@@ -60,8 +57,7 @@ void fill(const Tensor& target, double value);
 /// All extents equal but those of `axis`.
 Tensor concat(std::span<const Tensor> parts, int axis);
 
-// ---- Element by element
-// --------------------------------------------------------------------------------------------
+// ---- Element by element -------------------------------------------------------------------------
 
 /// Real in, real out. The parameters a and b belong to the operations that name them.
 enum class UnaryOp : uint8_t {
@@ -145,8 +141,7 @@ constexpr uint64_t dropout_counters(int64_t elements) {
   return (static_cast<uint64_t>(elements) + 3) / 4;
 }
 
-// ---- Reductions
-// ----------------------------------------------------------------------------------------------------
+// ---- Reductions ---------------------------------------------------------------------------------
 
 enum class ReduceOp : uint8_t { sum, mean, max, min, logsumexp, variance, kCount };
 
@@ -182,8 +177,7 @@ std::pair<Tensor, Tensor> sort(const Tensor& x, bool descending = false);
 /// The k largest on the last axis, in falling order, and their int32 indices; the first of equals first.
 std::pair<Tensor, Tensor> top_k(const Tensor& x, int64_t k);
 
-// ---- Norms
-// ---------------------------------------------------------------------------------------------------------
+// ---- Norms --------------------------------------------------------------------------------------
 
 struct NormResult {
   Tensor output;
@@ -203,9 +197,16 @@ NormGradient layer_norm_gradient(const Tensor& g, const Tensor& x, const Tensor&
 NormResult rms_norm(const Tensor& x, const Tensor& weight, double epsilon);
 NormGradient rms_norm_gradient(const Tensor& g, const Tensor& x, const Tensor& weight,
                                const NormResult& saved);
+/// (x - mean) / sqrt(variance + epsilon) weight + bias (Wu and He 2018), with the mean and variance of each
+/// of `groups` groups of channels. x [batch, channels, ...] of at least two axes, channels a multiple of
+/// groups; weight and bias [channels], both may be undefined; the result's mean and rstd [batch groups].
+/// real.
+NormResult group_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, int64_t groups,
+                      double epsilon);
+NormGradient group_norm_gradient(const Tensor& g, const Tensor& x, const Tensor& weight, int64_t groups,
+                                 const NormResult& saved, bool bias);
 
-// ---- Matrix product
-// ------------------------------------------------------------------------------------------------
+// ---- Matrix product -----------------------------------------------------------------------------
 
 enum class Activation : uint8_t { none, relu, gelu, gelu_tanh, silu };
 
@@ -234,8 +235,7 @@ Tensor matmul(const Tensor& a, const Tensor& b, const MatmulOptions& options = {
 void matmul_into(const Tensor& target, const Tensor& a, const Tensor& b,
                  Precision precision = Precision::full);
 
-// ---- Attention
-// -----------------------------------------------------------------------------------------------------
+// ---- Attention ----------------------------------------------------------------------------------
 
 /// Who may look at whom. All that is set must allow a pair.
 struct AttentionOptions {
@@ -271,8 +271,7 @@ AttentionGradient attention_gradient(const Tensor& g, const Tensor& query, const
 /// Counters that the dropout of attention takes out of a generator.
 uint64_t attention_dropout_counters(const Tensor& query, const Tensor& key);
 
-// ---- Indexing
-// ------------------------------------------------------------------------------------------------------
+// ---- Indexing -----------------------------------------------------------------------------------
 // Indices are int32; one outside its axis is an Error that names it.
 
 /// Rows of weight [vocabulary, width] at ids [...]: [..., width].
@@ -289,8 +288,7 @@ Tensor gather(const Tensor& x, int axis, const Tensor& index);
 /// A copy of x with x[i][index[i][j]] += source[i][j] (axis 1, likewise others), in row-major order.
 Tensor scatter_add(const Tensor& x, int axis, const Tensor& index, const Tensor& source);
 
-// ---- Sampling
-// ------------------------------------------------------------------------------------------------------
+// ---- Sampling -----------------------------------------------------------------------------------
 
 /// One int32 draw a row from unnormalised log-probabilities [rows, categories], by inverting the cumulative
 /// sum in float64 with a 53-bit uniform number: probabilities down to 1e-15 are drawn as often as they should
@@ -300,8 +298,7 @@ Tensor categorical(const Tensor& log_probabilities, RandomPosition position);
 /// The same with the numbers given: uniforms float64 [rows] in [0, 1).
 Tensor categorical(const Tensor& log_probabilities, const Tensor& uniforms);
 
-// ---- Images: [batch, channels, height, width]
-// ----------------------------------------------------------------------
+// ---- Images: [batch, channels, height, width] ---------------------------------------------------
 
 /// Patches as columns, [batch, channels kernel_h kernel_w, out_h out_w], zero padding (im2col).
 Tensor unfold(const Tensor& x, int64_t kernel_h, int64_t kernel_w, int64_t stride, int64_t padding);
@@ -319,8 +316,7 @@ std::pair<Tensor, Tensor> max_pool(const Tensor& x, int64_t size);
 /// Each pixel repeated size x size times (nearest neighbour).
 Tensor upsample(const Tensor& x, int64_t size);
 
-// ---- Cross-entropy, fused with the projection onto the vocabulary
-// --------------------------------------------------
+// ---- Cross-entropy, fused with the projection onto the vocabulary -------------------------------
 
 struct CrossEntropyResult {
   Tensor losses;  // [rows]: -log softmax(hidden weight^T + bias)[target], each in nats
@@ -335,8 +331,7 @@ CrossEntropyResult linear_cross_entropy(const Tensor& hidden, const Tensor& weig
                                         const Tensor& targets, const Tensor& row_weights = {},
                                         Precision precision = Precision::full);
 
-// ---- Optimiser steps, fused over all parameters
-// ----------------------------------------------------------------------
+// ---- Optimiser steps, fused over all parameters -------------------------------------------------
 
 struct AdamWOptions {
   double learning_rate = 1e-3, beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8, weight_decay = 0;

@@ -264,4 +264,74 @@ NormGradient rms_norm_gradient(const Tensor& g, const Tensor& x, const Tensor& w
   return result;
 }
 
+namespace {
+
+void check_group_norm(const char* operation, const Tensor& x, const Tensor& weight, const Tensor& bias,
+                      int64_t groups) {
+  check_real(operation, "x", x);
+  if (x.rank() < 2 || groups < 1 || x.size(1) % groups != 0) {
+    fail("{}: x has shape {}; it takes [batch, channels, ...] with channels a multiple of {} groups",
+         operation, x.shape().to_string(), groups);
+  }
+  for (const auto& [argument, tensor] : {std::pair("weight", &weight), std::pair("bias", &bias)}) {
+    if (!tensor->defined()) continue;
+    check_same_dtype(operation, x, *tensor);
+    check_shape(operation, argument, *tensor, {x.size(1)});
+  }
+}
+
+// Each group as a row: [batch groups, channels of a group and the axes behind].
+Tensor group_rows(const Tensor& x, int64_t groups) {
+  int64_t columns = x.size(1) / groups;
+  for (int axis = 2; axis < x.rank(); ++axis) columns *= x.size(axis);
+  return reshape(contiguous(x), {x.size(0) * groups, columns});
+}
+
+// [channels] as it broadcasts over x.
+Tensor per_channel(const Tensor& channels, const Tensor& x) {
+  Shape shape{x.size(1)};
+  for (int axis = 2; axis < x.rank(); ++axis) shape.append(1);
+  return reshape(channels, shape);
+}
+
+// x summed over all axes but its channels.
+Tensor sum_of_channels(const Tensor& x) {
+  Shape axes{0};
+  for (int axis = 2; axis < x.rank(); ++axis) axes.append(axis);
+  return sum(x, axes);
+}
+
+}  // namespace
+
+NormResult group_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, int64_t groups,
+                      double epsilon) {
+  check_group_norm("group_norm", x, weight, bias, groups);
+  NormResult result = layer_norm(group_rows(x, groups), Tensor(), Tensor(), epsilon);
+  result.output = reshape(result.output, x.shape());
+  if (weight.defined()) result.output = multiply(result.output, per_channel(weight, x));
+  if (bias.defined()) result.output = add(result.output, per_channel(bias, x));
+  return result;
+}
+
+NormGradient group_norm_gradient(const Tensor& g, const Tensor& x, const Tensor& weight, int64_t groups,
+                                 const NormResult& saved, bool bias) {
+  constexpr const char* kName = "group_norm_gradient";
+  check_group_norm(kName, x, weight, Tensor(), groups);
+  check_same_dtype(kName, x, g);
+  check_shape(kName, "g", g, x.shape());
+  const Tensor rows = group_rows(x, groups);
+  const NormResult statistics = checked_saved(kName, rows, saved, true);
+  const Tensor of_output = weight.defined() ? multiply(g, per_channel(weight, x)) : g;
+  NormGradient result;
+  result.x = reshape(layer_norm_gradient(group_rows(of_output, groups), rows, Tensor(), statistics, false).x,
+                     x.shape());
+  if (weight.defined()) {
+    const Tensor output =
+        multiply(subtract(rows, unsqueeze(statistics.mean, 1)), unsqueeze(statistics.rstd, 1));
+    result.weight = sum_of_channels(multiply(g, reshape(output, x.shape())));
+  }
+  if (bias) result.bias = sum_of_channels(g);
+  return result;
+}
+
 }  // namespace haze

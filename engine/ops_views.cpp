@@ -181,6 +181,7 @@ Tensor contiguous(const Tensor& x) {
 }
 
 Tensor clone(const Tensor& x) {
+  check_defined("clone", "x", x);
   return cast(x, x.dtype());
 }
 

@@ -83,6 +83,7 @@ double Tensor::item() const {
 }
 
 double Tensor::at(std::initializer_list<int64_t> index) const {
+  check_defined();
   if (static_cast<int>(index.size()) != rank())
     fail("at: {} indices for shape {}", index.size(), shape_.to_string());
   int64_t offset = 0;

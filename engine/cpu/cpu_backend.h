@@ -7,6 +7,9 @@ namespace haze {
 /// Kernels for the processor. Each member is defined in the file of its name in this folder.
 class CpuBackend final : public Backend {
  public:
+  /// Settles the instruction set that the kernels run on. Throws as instruction_set() does.
+  CpuBackend();
+
   // Element by element. Operands have the shape of `out`.
   void fill(const Tensor& out, double value) override;
   void copy(const Tensor& x, const Tensor& out) override;  // any strides and dtypes on both sides

@@ -46,5 +46,5 @@ TEST_CASE("group norm says which shapes do not fit") {
     return error_of([&] { group_norm(Variable(ones(x)), weight, {}, groups, 1e-5); });
   };
   CHECK(contains(error({2, 5, 3}, {}, 2), "group_norm: x has shape [2, 5, 3]"));
-  CHECK(contains(error({2, 4, 3}, Variable(ones({2})), 2), "take shape [4], got [2]"));
+  CHECK(contains(error({2, 4, 3}, Variable(ones({2})), 2), "weight has shape [2], it takes [4]"));
 }

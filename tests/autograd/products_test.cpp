@@ -128,6 +128,47 @@ TEST_CASE("linear computes only the gradients that are needed") {
   CHECK(weight.gradient().shape() == Shape{2, 4});
 }
 
+TEST_CASE("products of bfloat16 give the gradients of float32, to one rounding to bfloat16") {
+  struct Product {
+    const char* what;
+    DifferentiableFunction f, bound;  // bound: f without what keeps it from being bilinear
+    std::vector<Shape> shapes;
+  };
+  const auto product = [](const Inputs& in) { return matmul(in[0], in[1]); };
+  const auto square = [](const Inputs& in) { return matmul(in[0], transpose(in[0])); };
+  const auto gelu_linear = [](const Inputs& in) {
+    return linear(in[0], in[1], full({5}, 0.1), Activation::gelu);
+  };
+  const auto plain_linear = [](const Inputs& in) { return linear(in[0], in[1]); };
+  for (const Product& p : {Product{"matmul", product, product, {{3, 4}, {4, 2}}},
+                           Product{"rows", product, product, {{2, 3, 4}, {4, 2}}},
+                           Product{"broadcast", product, product, {{3, 4}, {2, 4, 2}}},
+                           Product{"used twice", square, square, {{3, 4}}},
+                           Product{"linear", plain_linear, plain_linear, {{2, 3, 4}, {5, 4}}},
+                           Product{"linear with GELU", gelu_linear, plain_linear, {{2, 3, 4}, {5, 4}}}}) {
+    Inputs wide, narrow, magnitudes, narrow_casts;
+    for (size_t i = 0; i < p.shapes.size(); ++i) {
+      const Tensor x = cast(cast(random(p.shapes[i], i + 1), Dtype::bfloat16), Dtype::float32);
+      wide.push_back(Variable::leaf(x));
+      narrow.push_back(Variable::leaf(x));
+      magnitudes.push_back(Variable::leaf(unary(UnaryOp::absolute, x)));
+      narrow_casts.push_back(cast(narrow.back(), Dtype::bfloat16));
+    }
+    const Variable y = p.f(wide), z = p.f(narrow_casts), m = p.bound(magnitudes);
+    const Tensor seed = cast(random(y.shape(), 9), Dtype::float32);
+    backward(y, seed);
+    backward(z, seed);
+    backward(m, unary(UnaryOp::absolute, seed));
+    for (size_t i = 0; i < wide.size(); ++i) {
+      INFO(p.what, ", input ", i);
+      const Tensor difference = unary(UnaryOp::absolute, subtract(wide[i].gradient(), narrow[i].gradient()));
+      // What is rounded is the gradient of the product: the seed times a slope of at most 1.13.
+      const Tensor allowed = scale_shift(magnitudes[i].gradient(), 1.13 * 0x1p-8, 1e-5);
+      CHECK(reduce(ReduceOp::max, subtract(difference, allowed)).item() <= 0);
+    }
+  }
+}
+
 TEST_CASE("linear says which shapes do not fit") {
   CHECK(contains(error_of([] {
                    linear(Variable(ones({2, 3})), Variable(ones({4, 5})));

@@ -159,6 +159,15 @@ TEST_CASE("the first non-finite number is traced to the operation whose backward
   CHECK(contains(error_of([&] { sqrt(x - 1); }), "sqrt"));
 }
 
+TEST_CASE("an overflow of gradients that add up is traced to the operation whose gradient came last") {
+  const Variable x = Variable::leaf(float64s({0.5}));
+  const Variable y = square(x);
+  const DetectNonFinite scope;
+  // y gets two gradients of 1e308.
+  const std::string error = error_of([&] { backward(sum(y * 1e308 + y * 1e308)); });
+  CHECK(contains(error, "scale_shift: the backward pass"));
+}
+
 TEST_CASE("a backward pass that failed leaves nothing behind for the next") {
   const Variable x = Variable::leaf(float64s({1, 4})), zero = Variable::leaf(float64s({0, 0}));
   {

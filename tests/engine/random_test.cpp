@@ -40,6 +40,13 @@ TEST_CASE("Philox4x32-10 gives the known answers of Random123") {
         Words{0xd16cfe09, 0x94fdcceb, 0x5001e420, 0x24126ea1});
 }
 
+TEST_CASE("below() has no number to draw below 0, and none but 0 below 1") {
+  Generator generator(7);
+  CHECK_THROWS_WITH_AS(generator.below(0), "Generator::below: the bound is 0", Error);
+  CHECK(generator.state().counter == 0);
+  for (int i = 0; i < 10; ++i) CHECK(generator.below(1) == 0);
+}
+
 TEST_CASE("uniform draws element i from word i (float32) or words 2i and 2i + 1 (float64)") {
   Generator generator(7, 3);
   generator.reserve(5);

@@ -8,6 +8,7 @@
 #include <nlohmann/json.hpp>
 #include <pty.h>
 
+#include "haze/engine/cpu/instruction_set.h"
 #include "haze/tools/corpus/corpus.h"
 
 #include "program.h"
@@ -83,6 +84,7 @@ TEST_CASE("help and version are printed with status 0, and haze alone helps too"
   const ProgramResult version = run_program({"--version"});
   CHECK(version.status == 0);
   CHECK(version.output.starts_with("haze "));
+  CHECK(version.output.find('(' + std::string(name(instruction_set())) + ')') != std::string::npos);
 }
 
 TEST_CASE(

@@ -5,6 +5,7 @@
 
 #include <fmt/format.h>
 
+#include "haze/engine/cpu/instruction_set.h"
 #include "haze/engine/error.h"
 #include "haze/engine/parallel.h"
 #include "haze/tools/commands/commands.h"
@@ -25,7 +26,8 @@ constexpr int kFailure = 1, kWrongUsage = 2;
 
 int run(int argc, char** argv) {
   CLI::App app("haze: text diffusion models, trained and sampled from scratch", "haze");
-  app.set_version_flag("--version", "haze " HAZE_VERSION);
+  app.set_version_flag("--version",
+                       [] { return fmt::format("haze {} ({})", HAZE_VERSION, name(instruction_set())); });
   app.require_subcommand(0, 1);
   app.get_formatter()->column_width(26);
   int status = 0;

@@ -125,7 +125,10 @@ Row gradient_row(const Problem& p, double high = 2) {
   row.function = "attention_gradient";
   row.apply = [=](const Tensors& in, Dtype) {
     const AttentionOptions options = options_of(p.mask);
-    const AttentionResult saved = attention(in[0], in[1], in[2], options);
+    AttentionResult saved;  // where an input is undefined, the gradient is the one to say so
+    if (in[0].defined() && in[1].defined() && in[2].defined()) {
+      saved = attention(in[0], in[1], in[2], options);
+    }
     const AttentionGradient result = attention_gradient(in[3], in[0], in[1], in[2], saved, options);
     return Tensors{result.query, result.key, result.value};
   };
@@ -174,6 +177,7 @@ Row packed_row(const Problem& p) {
                   gradient.value};
   };
   row.layouts = {Layout::dense, Layout::offset};
+  row.optional_inputs = {0, 1};  // the operations are handed parts of them
   return row;
 }
 

@@ -158,7 +158,7 @@ Row add_into_row() {
     row.cases.push_back({{x}, {y}});
   }
   row.apply = [](const Tensors& in, Dtype) {
-    const Tensor target = clone(in[0]);
+    const Tensor target = copy_of(in[0]);
     add_into(target, in[1]);
     return Tensors{target};
   };

@@ -91,7 +91,7 @@ std::vector<Row> index_rows() {
               .dtypes = kRealAndIntegers,
               .cases = {{{shape, -9, 9}, which, {taken, -9, 9}}}};
       add.apply = [axis = axis](const Tensors& in, Dtype) {
-        const Tensor target = clone(in[0]);
+        const Tensor target = copy_of(in[0]);
         index_add_into(target, axis, in[1], in[2]);
         return Tensors{target};
       };

@@ -88,6 +88,24 @@ Row views_row() {
   return row;
 }
 
+// More columns and more depth than a product takes at a time, so that it comes in blocks of both.
+Row blocks_row() {
+  Row row{.name = "matmul in blocks of columns and depth", .function = "matmul", .dtypes = kProduct};
+  row.cases = {{{{1, 300}}, {{300, 2100}}, {{2100}}},
+               {{{7, 513}}, {{513, 2049}}, {{2049}}},
+               {{{13, 600}}, {{600, 4100}}, {{4100}}}};
+  row.apply = [](const Tensors& in, Dtype dtype) {
+    return Tensors{matmul(in[0], in[1], {.bias = cast(in[2], computed_in(dtype))})};
+  };
+  row.reference = [](const Arrays& in, Dtype) {
+    return Arrays{reference::matmul(in[0], in[1], in[2]).output};
+  };
+  row.layouts = {Layout::dense, Layout::transposed};
+  row.refuses_other_dtypes = false;  // sizes_row refuses them; here cast() would take them
+  row.optional_inputs = {2};
+  return row;
+}
+
 Row empty_sum_row() {
   Row row{.name = "matmul of k = 0 with an options", .function = "matmul", .dtypes = kReal};
   row.cases = {{{{3, 0}}, {{0, 17}}, {{17}}}};
@@ -165,7 +183,7 @@ Row matmul_into_row() {
     row.cases.push_back({{a}, {b}, {shape}});
   }
   row.apply = [](const Tensors& in, Dtype dtype) {
-    const Tensor target = clone(cast(in[2], computed_in(dtype)));
+    const Tensor target = in[2].defined() ? cast(in[2], computed_in(dtype)) : in[2];
     matmul_into(target, in[0], in[1]);
     return Tensors{target};
   };
@@ -187,7 +205,8 @@ Row matmul_into_row() {
 }  // namespace
 
 std::vector<Row> matmul_rows() {
-  std::vector<Row> rows = {sizes_row(), views_row(), empty_sum_row(), narrow_row(), matmul_into_row()};
+  std::vector<Row> rows = {sizes_row(),     views_row(),  blocks_row(),
+                           empty_sum_row(), narrow_row(), matmul_into_row()};
   for (Activation activation :
        {Activation::none, Activation::relu, Activation::gelu, Activation::gelu_tanh, Activation::silu}) {
     for (int set = 0; set < 8; ++set) {

@@ -83,8 +83,10 @@ Row gradient_row(const std::string& function, bool centred, bool weight, bool bi
           .cases = norm_cases(1, 1)};
   row.apply = [=](const Tensors& in, Dtype) {
     const Tensor w = at(in, 2, weight);
-    const NormResult saved =
-        centred ? layer_norm(in[1], w, Tensor(), kEpsilon) : rms_norm(in[1], w, kEpsilon);
+    NormResult saved;  // where x is undefined, the gradient is the one to say so
+    if (in[1].defined()) {
+      saved = centred ? layer_norm(in[1], w, Tensor(), kEpsilon) : rms_norm(in[1], w, kEpsilon);
+    }
     const NormGradient result = centred ? layer_norm_gradient(in[0], in[1], w, saved, bias)
                                         : rms_norm_gradient(in[0], in[1], w, saved);
     Tensors results = {result.x};
@@ -143,6 +145,102 @@ Row gradient_row(const std::string& function, bool centred, bool weight, bool bi
   return row;
 }
 
+// Cases of `same` inputs of [batch, channels, ...] and `vectors` of [channels]; channels are multiples of 3.
+std::vector<Case> group_cases(size_t same, size_t vectors) {
+  std::vector<Case> cases;
+  for (const Shape& shape : {Shape{1, 3}, Shape{0, 6, 2}, Shape{2, 3, 5}, Shape{3, 6, 3, 5}, Shape{2, 9, 17},
+                             Shape{2, 12, 16, 16}, Shape{1, 3, 40001}}) {
+    Case inputs(same, Input{shape});
+    inputs.insert(inputs.end(), vectors, Input{{shape[1]}});
+    cases.push_back(inputs);
+  }
+  Case far(same, Input{{2, 6, 7}, 99, 101});
+  far.insert(far.end(), vectors, Input{{6}});
+  cases.push_back(far);
+  return cases;
+}
+
+Row group_norm_row(int64_t groups, bool weight, bool bias) {
+  Row row{.name = fmt::format("group_norm {}{}{}", groups, weight ? " weight" : "", bias ? " bias" : ""),
+          .function = "group_norm",
+          .dtypes = kReal,
+          .cases = group_cases(1, 2)};
+  row.apply = [=](const Tensors& in, Dtype) {
+    const NormResult result = group_norm(in[0], at(in, 1, weight), at(in, 2, bias), groups, kEpsilon);
+    return Tensors{result.output, result.mean, result.rstd};
+  };
+  row.reference = [=](const Arrays& in, Dtype) {
+    const reference::Norm result =
+        reference::group_norm(in[0], at(in, 1, weight), at(in, 2, bias), groups, kEpsilon);
+    return Arrays{result.output, result.mean, result.rstd};
+  };
+  row.optional_inputs = {1, 2};
+  if (groups != 3 || !weight || !bias) return row;
+  row.refused_shapes = {{{{3}}, {{3}}, {{3}}},
+                        {{{2, 4}}, {{4}}, {{4}}},
+                        {{{2, 3, 5}}, {{5}}, {{3}}},
+                        {{{2, 3, 5}}, {{3}}, {{1}}}};
+  row.refused = {{"no group",
+                  [] {
+                    group_norm(zeros({2, 3}), Tensor(), Tensor(), 0, kEpsilon);
+                  }},
+                 {"a weight of another dtype", [] {
+                    group_norm(zeros({2, 3}), ones({3}, Dtype::float64), Tensor(), 1, kEpsilon);
+                  }}};
+  return row;
+}
+
+// Inputs: g, x, weight.
+Row group_gradient_row(int64_t groups, bool weight, bool bias) {
+  Row row{
+      .name = fmt::format("group_norm_gradient {}{}{}", groups, weight ? " weight" : "", bias ? " bias" : ""),
+      .function = "group_norm_gradient",
+      .dtypes = kReal,
+      .cases = group_cases(2, 1)};
+  row.apply = [=](const Tensors& in, Dtype) {
+    const Tensor w = at(in, 2, weight);
+    NormResult saved;  // where x is undefined, the gradient is the one to say so
+    if (in[1].defined()) saved = group_norm(in[1], Tensor(), Tensor(), groups, kEpsilon);
+    const NormGradient result = group_norm_gradient(in[0], in[1], w, groups, saved, bias);
+    Tensors results = {result.x};
+    if (weight) results.push_back(result.weight);
+    if (bias) results.push_back(result.bias);
+    return results;
+  };
+  row.reference = [=](const Arrays& in, Dtype) {
+    const reference::NormGradients result =
+        reference::group_norm_gradient(in[0], in[1], at(in, 2, weight), groups, kEpsilon);
+    Arrays results = {result.x};
+    if (weight) results.push_back(result.weight);
+    if (bias) results.push_back(result.bias);
+    return results;
+  };
+  row.optional_inputs = {2};
+  row.refuses_other_dtypes = false;
+  const auto call = [groups](const Tensor& g, const Tensor& x, const Tensor& w) {
+    const NormResult saved = group_norm(zeros({2, 3}), Tensor(), Tensor(), groups, kEpsilon);
+    group_norm_gradient(g, x, w, groups, saved, true);
+  };
+  const Tensor good = zeros({2, 3});
+  row.refused = {{"a gradient of another shape", [=] { call(zeros({2}), good, Tensor()); }},
+                 {"a gradient of another dtype",
+                  [=] {
+                    call(zeros({2, 3}, Dtype::float64), good, {});
+                  }},
+                 {"a weight of another extent", [=] { call(good, good, ones({2})); }},
+                 {"saved numbers of another shape",
+                  [=] {
+                    call(zeros({4, 3}), zeros({4, 3}), {});
+                  }},
+                 {"one axis", [=] { call(zeros({3}), zeros({3}), {}); }}};
+  for (Dtype dtype : {Dtype::bfloat16, Dtype::int32, Dtype::uint8}) {
+    row.refused.push_back({std::string(name(dtype)), [=] {
+                             call(zeros({2, 3}, dtype), zeros({2, 3}, dtype), {});
+                           }});
+  }
+  return row;
+}
+
 }  // namespace
 
 std::vector<Row> norm_rows() {
@@ -154,6 +252,11 @@ std::vector<Row> norm_rows() {
     }
     rows.push_back(rms_norm_row(weight));
     rows.push_back(gradient_row("rms_norm_gradient", false, weight, false));
+    for (int64_t groups : {1, 3}) {
+      rows.push_back(group_norm_row(groups, weight, !weight));
+      rows.push_back(group_norm_row(groups, weight, weight));
+      rows.push_back(group_gradient_row(groups, weight, weight));
+    }
   }
   return rows;
 }

@@ -65,6 +65,10 @@ Norm layer_norm(const Array& x, const Array& weight, const Array& bias, double e
 Norm rms_norm(const Array& x, const Array& weight, double epsilon);
 NormGradients layer_norm_gradient(const Array& g, const Array& x, const Array& weight, double epsilon);
 NormGradients rms_norm_gradient(const Array& g, const Array& x, const Array& weight, double epsilon);
+/// Of x [batch, channels, ...].
+Norm group_norm(const Array& x, const Array& weight, const Array& bias, int64_t groups, double epsilon);
+NormGradients group_norm_gradient(const Array& g, const Array& x, const Array& weight, int64_t groups,
+                                  double epsilon);
 
 // Matrix product.
 struct Product {

@@ -359,4 +359,67 @@ NormGradients rms_norm_gradient(const Array& g, const Array& x, const Array& wei
   return norm_gradient(g, x, weight, epsilon, false);
 }
 
+namespace {
+
+// The groups as rows, and back.
+Array with_shape(Array x, const Shape& shape) {
+  x.shape = shape;
+  return x;
+}
+Shape group_rows(const Shape& shape, int64_t groups) {
+  int64_t columns = shape[1] / groups;
+  for (int axis = 2; axis < shape.rank(); ++axis) columns *= shape[axis];
+  return {shape[0] * groups, columns};
+}
+
+size_t channel_of(size_t i, const Shape& shape) {
+  return static_cast<size_t>(index_of(static_cast<int64_t>(i), shape)[1]);
+}
+
+}  // namespace
+
+Norm group_norm(const Array& x, const Array& weight, const Array& bias, int64_t groups, double epsilon) {
+  Norm result = norm(with_shape(x, group_rows(x.shape, groups)), {}, {}, epsilon, true);
+  result.output = with_shape(result.output, x.shape);
+  for (size_t i = 0; i < x.values.size(); ++i) {
+    const size_t channel = channel_of(i, x.shape);
+    const double w = weight_at(weight, channel, 1), b = weight_at(bias, channel, 0);
+    double &y = result.output.values[i], &error = result.output.error[i];
+    error = std::abs(w) * (error + std::abs(y)) + std::abs(b);
+    y = y * w + b;
+    error += std::abs(y);
+  }
+  return result;
+}
+
+NormGradients group_norm_gradient(const Array& g, const Array& x, const Array& weight, int64_t groups,
+                                  double epsilon) {
+  const Shape rows = group_rows(x.shape, groups);
+  Array of_output = with_shape(g, rows);
+  for (size_t i = 0; i < g.values.size(); ++i) {
+    of_output.values[i] *= weight_at(weight, channel_of(i, x.shape), 1);
+  }
+  NormGradients result = norm_gradient(of_output, with_shape(x, rows), {}, epsilon, true);
+  result.x = with_shape(result.x, x.shape);
+  const int64_t channels = x.shape[1];
+  const int64_t terms = channels == 0 ? 0 : x.shape.elements() / channels;
+  const double of_terms = rounding_of_sum(terms), of_row = rounding_of_sum(rows[1]) + 3;
+  result.weight = result.bias = Array({channels});
+  std::vector<Sum> weight_sums(static_cast<size_t>(channels)), bias_sums(static_cast<size_t>(channels));
+  size_t i = 0;
+  for_each_row(rows, [&](const std::vector<size_t>& row) {
+    const Normalised n = normalise(taken(x, row), epsilon, true);
+    for (size_t column = 0; column < row.size(); ++column, ++i) {
+      const size_t channel = channel_of(i, x.shape);
+      weight_sums[channel] += g.values[i] * n.t[column];
+      result.weight.error[channel] += (of_terms + 2 * of_row) * std::abs(g.values[i]) * n.magnitude[column];
+      bias_sums[channel] += g.values[i];
+      result.bias.error[channel] += of_terms * std::abs(g.values[i]);
+    }
+  });
+  result.weight.values.assign(weight_sums.begin(), weight_sums.end());
+  result.bias.values.assign(bias_sums.begin(), bias_sums.end());
+  return result;
+}
+
 }  // namespace haze::reference

@@ -89,6 +89,15 @@ TEST_CASE("operation table: the reference's norm gradients are central differenc
   const reference::NormGradients of_rms = reference::rms_norm_gradient(g, x, weight, kEpsilon);
   check_gradient(x, of_rms.x, rms);
   check_gradient(weight, of_rms.weight, rms);
+  Array image = numbers.filled({2, 4, 3}), scale = numbers.filled({4}), shift = numbers.filled({4});
+  const Array up = numbers.filled({2, 4, 3});
+  const auto group = [&] {
+    return weighted(up, reference::group_norm(image, scale, shift, 2, kEpsilon).output);
+  };
+  const reference::NormGradients of_group = reference::group_norm_gradient(up, image, scale, 2, kEpsilon);
+  check_gradient(image, of_group.x, group);
+  check_gradient(scale, of_group.weight, group);
+  check_gradient(shift, of_group.bias, group);
 }
 
 TEST_CASE("operation table: the reference's attention gradients are central differences") {

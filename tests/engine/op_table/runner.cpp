@@ -371,8 +371,8 @@ void check_refusals(const Row& row, Device device) {
     if (std::find(optional.begin(), optional.end(), i) != optional.end()) continue;
     Tensors tensors = dense(inputs, row.dtypes.front());
     tensors[i] = Tensor();
-    INFO(row.name, ", input ", i, " undefined");
-    CHECK(!sentence_of([&] { row.apply(tensors, row.dtypes.front()); }).empty());
+    check_sentence(row, fmt::format("input {} undefined", i),
+                   sentence_of([&] { row.apply(tensors, row.dtypes.front()); }));
   }
 }
 

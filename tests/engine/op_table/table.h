@@ -74,6 +74,11 @@ inline Input indices(const Shape& shape, int64_t extent) {
 /// thread's share.
 std::vector<Shape> common_shapes();
 
+/// A copy for an operation to write to; undefined where x is, for the operation to say so.
+inline Tensor copy_of(const Tensor& x) {
+  return x.defined() ? clone(x) : x;
+}
+
 /// The rows of each section of ops.h.
 std::vector<Row> creation_rows();
 std::vector<Row> view_rows();

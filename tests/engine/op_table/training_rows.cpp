@@ -83,7 +83,7 @@ Row adamw_row(const std::string& variant, const AdamWOptions& options) {
   }
   row.apply = [=](const Tensors& in, Dtype) {
     Tensors own;
-    for (const Tensor& x : in) own.push_back(clone(x));
+    for (const Tensor& x : in) own.push_back(copy_of(x));
     const std::vector<AdamWSlot> slots = {{own[0], own[1], own[2], own[3], true},
                                           {own[4], own[5], own[6], own[7], false}};
     adamw_step(slots, options);

@@ -1,0 +1,47 @@
+#!/bin/bash
+# The operation table on every level of instructions that the processor has, chosen by HAZE_CPU. Prints one line a test.
+#
+#   tests/scripts/instruction_sets_test.sh BUILD_FOLDER
+set -u
+build=${1:?"takes the build folder"}
+
+any_failed=0
+# check NAME COMMAND...: prints the test's line; where the command fails, also what it printed.
+check() {
+  local name=$1 output
+  shift
+  if output=$("$@" 2>&1); then
+    echo "passed: $name"
+  else
+    printf 'failed: %s\n%s\n' "$name" "$(sed 's/^/  /' <<<"$output")"
+    any_failed=1
+  fi
+}
+
+version() { HAZE_CPU=$1 "$build/tools/haze" --version; }
+lacks() { [[ $(version "$1" 2>&1) == "haze: HAZE_CPU: this processor lacks $1;"* ]]; }
+
+says() { [[ $(version "$1") == *"($1)" ]]; }
+table() {
+  local output
+  output=$(HAZE_CPU=$1 "$build/tests/engine_tests" --no-colors=true --test-case='operation table*,instruction set*' 2>&1) &&
+    grep -qE 'test cases: +[1-9][0-9]* \| +[1-9]' <<<"$output" || { echo "$output"; return 1; }
+}
+refuses() {
+  local output
+  output=$(version "$1" 2>&1)
+  [ $? -eq 1 ] && [ "$output" = "haze: HAZE_CPU: there is no level '$1'; it takes avx512, avx2, baseline" ] ||
+    { echo "$output"; return 1; }
+}
+
+for level in avx512 avx2 baseline; do
+  if lacks "$level"; then
+    check "HAZE_CPU=$level is refused on a processor that lacks it" lacks "$level"
+    continue
+  fi
+  check "haze --version says that it runs on $level" says "$level"
+  check "the operation table is the reference's on $level" table "$level"
+done
+check "a level that there is not is refused with those that there are" refuses avx1024
+
+exit $any_failed
