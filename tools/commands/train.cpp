@@ -43,7 +43,7 @@ void report(const Arguments& arguments, const TrainResult& result) {
     fmt::print("{}\n", json.dump());
     return;
   }
-  if (result.step < result.last_step) {
+  if (result.step < result.last_step || result.interrupted) {
     fmt::print("stopped at step {} of {}; go on by: haze train --resume --out {}\n", result.step,
                result.last_step, arguments.out);
   } else {

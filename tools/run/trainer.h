@@ -8,6 +8,7 @@
 #include "haze/nn/optimizer.h"
 #include "haze/nn/schedule.h"
 #include "haze/tools/run/data_files.h"
+#include "haze/tools/run/interrupt.h"
 #include "haze/tools/run/metrics.h"
 #include "haze/tools/run/progress.h"
 #include "haze/tools/run/step_recorder.h"
@@ -32,16 +33,23 @@ struct TrainResult {
   std::optional<BoundEstimate> bound;  // of the last evaluation, of the validation texts given their lengths
 };
 
+/// What the data files of a run were, as fingerprint_of() says it.
+struct DataFingerprints {
+  std::string train, valid;
+};
+
 /// A training run: settings and data in, a folder of checkpoints, metrics.jsonl and plot.svg out. A run that
 /// was stopped at any moment and resumed ends with the same bits as one that was not.
 class Trainer {
  public:
   /// A new run. Throws Error where the folder holds checkpoints already.
   static std::unique_ptr<Trainer> start(const Settings& settings, const TrainOptions& options);
-  /// The run whose latest checkpoint is in the folder, with its settings. Throws Error where there is none.
+  /// The run whose latest checkpoint is in the folder, with its settings. Throws Error where there is none,
+  /// and where a data file is not what it was.
   static std::unique_ptr<Trainer> resume(const TrainOptions& options);
 
   /// Trains to the last step, or until Ctrl-C or options.stop_at; leaves a checkpoint of the last step done.
+  /// An evaluation that Ctrl-C breaks off is made up for on resuming.
   TrainResult run();
 
  private:
@@ -49,13 +57,14 @@ class Trainer {
   void load_data(const Settings& settings, const Tokenizer& tokenizer);
   void make_optimizer();
   void train_step(ProgressBar& progress);
-  void evaluate(ProgressBar& progress);
+  void evaluate(ProgressBar& progress, const InterruptGuard& interrupt);
   void save();
 
   const Settings& settings() const { return model_->settings(); }
 
   TrainOptions options_;
   std::unique_ptr<TextModel> model_;
+  std::optional<DataFingerprints> fingerprints_;
   std::optional<DataSet> train_, valid_;
   std::optional<BatchStream> stream_;
   std::unique_ptr<Optimizer> optimizer_;
@@ -66,6 +75,7 @@ class Trainer {
   std::optional<BoundEstimate> bound_;
   Generator generator_{0};
   int64_t step_ = 0;
+  bool evaluation_due_ = false;
   double loss_sum_ = 0;  // since the last line of metrics
   int64_t loss_count_ = 0;
 };
