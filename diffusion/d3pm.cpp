@@ -70,18 +70,27 @@ DiffusionLoss d3pm_loss(const Denoiser& denoiser, const TextBatch& x_0, const Di
   return masked_loss(denoiser, x_0, masked, {times.time, times.weight, bound_weight}, context);
 }
 
+std::vector<double> d3pm_bound_terms(const Denoiser& denoiser, const TextBatch& x_0,
+                                     const DiscreteNoise& noise, std::span<const int> t,
+                                     Generator& generator) {
+  TimesInBatch times;
+  for (int t_of_sequence : t) times.add(noise, t_of_sequence, unmask_probability(noise, t_of_sequence));
+  const MaskedBatch masked = mask_tokens(x_0, times.mask_probability, denoiser.mask_id(), generator);
+  std::vector<double> terms = sequence_losses(denoiser, x_0, masked, times.time);
+  for (size_t i = 0; i < terms.size(); ++i) terms[i] *= times.weight[i];
+  return terms;
+}
+
 std::vector<double> d3pm_bound(const Denoiser& denoiser, const TextBatch& x_0, const DiscreteNoise& noise,
                                int samples, Generator& generator) {
-  const NoGradient scope;
   if (samples < 1) fail("d3pm_bound: {} samples", samples);
-  std::vector<double> bound(static_cast<size_t>(x_0.sequences.count));
+  const auto count = static_cast<size_t>(x_0.sequences.count);
+  std::vector<double> bound(count);
   for (int t = 1; t <= noise.steps(); ++t) {
-    TimesInBatch times;
-    for (int64_t i = 0; i < x_0.sequences.count; ++i) times.add(noise, t, unmask_probability(noise, t));
+    const std::vector<int> same_t(count, t);
     for (int s = 0; s < samples; ++s) {
-      const MaskedBatch masked = mask_tokens(x_0, times.mask_probability, denoiser.mask_id(), generator);
-      const std::vector<double> losses = sequence_losses(denoiser, x_0, masked, times.time);
-      for (size_t i = 0; i < bound.size(); ++i) bound[i] += times.weight[i] * losses[i] / samples;
+      const std::vector<double> terms = d3pm_bound_terms(denoiser, x_0, noise, same_t, generator);
+      for (size_t i = 0; i < count; ++i) bound[i] += terms[i] / samples;
     }
   }
   return bound;

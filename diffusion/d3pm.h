@@ -1,5 +1,7 @@
 #pragma once
 
+#include <span>
+
 #include "haze/diffusion/masked_loss.h"
 #include "haze/diffusion/schedule.h"
 
@@ -33,6 +35,12 @@ struct D3pmOptions {
 /// masked tokens, the term at t = 1 included; the prior term is 0 since everything is masked at T.
 DiffusionLoss d3pm_loss(const Denoiser& denoiser, const TextBatch& x_0, const DiscreteNoise& noise,
                         const D3pmOptions& options, Generator& generator, const ForwardContext& context);
+
+/// One term of L_vb for each sequence, in nats: that of t[i] for sequence i, from one draw of its x_t. Throws
+/// Error where a t is not in 1..T.
+std::vector<double> d3pm_bound_terms(const Denoiser& denoiser, const TextBatch& x_0,
+                                     const DiscreteNoise& noise, std::span<const int> t,
+                                     Generator& generator);
 
 /// L_vb of each sequence in nats, summed over all t = 1..T, with `samples` draws of x_t at each.
 std::vector<double> d3pm_bound(const Denoiser& denoiser, const TextBatch& x_0, const DiscreteNoise& noise,

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <functional>
 #include <numbers>
+#include <numeric>
 
 #include "haze/diffusion/d3pm.h"
 
@@ -83,21 +84,30 @@ std::vector<std::pair<size_t, size_t>> calls_of(std::span<const std::span<const 
   return calls;
 }
 
-// Mean and standard error over passes of the sum over calls of one_call(batch, first text).
+// Mean and standard error over passes of the sum over calls of one_call(batch, first text, step), where each
+// batch is called for every step in 1..steps.
 BoundEstimate over_passes(std::span<const std::span<const int32_t>> texts, const BoundOptions& options,
-                          const std::function<void()>& start_pass,
-                          const std::function<double(const TextBatch&, size_t)>& one_call) {
+                          int steps, const std::function<void()>& start_pass,
+                          const std::function<double(const TextBatch&, size_t, int)>& one_call) {
   if (texts.empty()) fail("bound: there are no texts");
   if (options.passes < 2) fail("bound: {} pass(es) show no spread; at least 2 are needed", options.passes);
   BoundEstimate estimate;
   estimate.texts = static_cast<int64_t>(texts.size());
   for (const auto& text : texts) estimate.tokens += static_cast<int64_t>(text.size());
+  const auto batches = calls_of(texts, options.rows_per_call);
+  const int64_t calls = int64_t{options.passes} * steps * static_cast<int64_t>(batches.size());
+  int64_t done = 0;
+  if (options.observer) options.observer(done, calls);
   double sum = 0, sum_of_squares = 0;
   for (int pass = 0; pass < options.passes; ++pass) {
     double total = 0;
     start_pass();
-    for (const auto& [first, last] : calls_of(texts, options.rows_per_call)) {
-      total += one_call(TextBatch::of(texts.subspan(first, last - first)), first);
+    for (const auto& [first, last] : batches) {
+      const TextBatch batch = TextBatch::of(texts.subspan(first, last - first));
+      for (int step = 1; step <= steps; ++step) {
+        total += one_call(batch, first, step);
+        if (options.observer) options.observer(++done, calls);
+      }
     }
     sum += total;
     sum_of_squares += total * total;
@@ -107,6 +117,10 @@ BoundEstimate over_passes(std::span<const std::span<const int32_t>> texts, const
   const double variance = std::max(0.0, (sum_of_squares - sum * sum / n) / (n - 1));
   estimate.standard_error = std::sqrt(variance / n);
   return estimate;
+}
+
+double sum_of(const std::vector<double>& values) {
+  return std::accumulate(values.begin(), values.end(), 0.0);
 }
 
 }  // namespace
@@ -129,9 +143,10 @@ DiffusionLoss mdlm_loss(const Denoiser& denoiser, const TextBatch& x_0, const Ma
 BoundEstimate mdlm_bound(const Denoiser& denoiser, std::span<const std::span<const int32_t>> texts,
                          const MaskingSchedule& schedule, const BoundOptions& options, Generator& generator) {
   check_draw(denoiser, options.draw);
+  if (options.every_step) fail("bound: continuous time has no steps to sum over; discrete time has");
   std::vector<double> u;
   const auto start_pass = [&] { u = draw_times(static_cast<int64_t>(texts.size()), true, generator); };
-  return over_passes(texts, options, start_pass, [&](const TextBatch& x_0, size_t first) {
+  return over_passes(texts, options, 1, start_pass, [&](const TextBatch& x_0, size_t first, int) {
     const Draw draw = draw_x_t(denoiser, x_0, schedule, options.draw, std::span(u).subspan(first), generator);
     const std::vector<double> losses = sequence_losses(denoiser, x_0, draw.masked, draw.weights.time);
     double total = 0;
@@ -143,13 +158,27 @@ BoundEstimate mdlm_bound(const Denoiser& denoiser, std::span<const std::span<con
 BoundEstimate d3pm_bound_of_texts(const Denoiser& denoiser, std::span<const std::span<const int32_t>> texts,
                                   const DiscreteNoise& noise, const BoundOptions& options,
                                   Generator& generator) {
-  return over_passes(
-      texts, options, [] {},
-      [&](const TextBatch& x_0, size_t) {
-        double total = 0;
-        for (double nats : d3pm_bound(denoiser, x_0, noise, 1, generator)) total += nats;
-        return total;
-      });
+  const int steps = noise.steps();
+  if (options.every_step) {
+    return over_passes(
+        texts, options, steps, [] {},
+        [&](const TextBatch& x_0, size_t, int t) {
+          const std::vector<int> same_t(static_cast<size_t>(x_0.sequences.count), t);
+          return sum_of(d3pm_bound_terms(denoiser, x_0, noise, same_t, generator));
+        });
+  }
+  std::vector<int> t;
+  const auto start_pass = [&] {
+    t.clear();
+    for (double u : draw_times(static_cast<int64_t>(texts.size()), true, generator)) {
+      t.push_back(std::min(1 + static_cast<int>(u * steps), steps));
+    }
+  };
+  return over_passes(texts, options, 1, start_pass, [&](const TextBatch& x_0, size_t first, int) {
+    const auto count = static_cast<size_t>(x_0.sequences.count);
+    return steps *
+           sum_of(d3pm_bound_terms(denoiser, x_0, noise, std::span(t).subspan(first, count), generator));
+  });
 }
 
 }  // namespace haze

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <functional>
 #include <span>
 
 #include "haze/diffusion/masked_loss.h"
@@ -47,19 +48,26 @@ struct BoundEstimate {
   double nats_per_text() const { return nats / static_cast<double>(texts); }
 };
 
+/// Is told how many calls of the network are done, from 0 on, and of how many. It may throw to break the work
+/// off.
+using BoundObserver = std::function<void(int64_t done, int64_t calls)>;
+
 struct BoundOptions {
-  int passes = 8;  // independent estimates, at least 2; each draws one x_t a text
-  MaskDraw draw = MaskDraw::independent;
+  int passes = 8;                         // independent estimates, at least 2; each draws one x_t a text
+  MaskDraw draw = MaskDraw::independent;  // in continuous time
+  bool every_step = false;       // in discrete time: one x_t at each of the T steps, T times the work
   int64_t rows_per_call = 8192;  // tokens the network works on at a time
+  BoundObserver observer;
 };
 
 /// Within a pass the times (or counts) of the texts are evenly spaced on a circle from one random start,
 /// which is what keeps the variance low; each by itself is uniform in (0, 1), so the estimate is unbiased for
-/// any order of the texts.
+/// any order of the texts. Throws Error where options.every_step is set.
 BoundEstimate mdlm_bound(const Denoiser& denoiser, std::span<const std::span<const int32_t>> texts,
                          const MaskingSchedule& schedule, const BoundOptions& options, Generator& generator);
 
-/// The same from d3pm_bound's sum over all T steps, with one draw of x_t at each in every pass.
+/// The same for L_vb of discrete time: for each text T times the term of one t, the t of a pass evenly spread
+/// over 1..T in the same way; or, with options.every_step, the sum over all T steps as d3pm_bound has it.
 BoundEstimate d3pm_bound_of_texts(const Denoiser& denoiser, std::span<const std::span<const int32_t>> texts,
                                   const DiscreteNoise& noise, const BoundOptions& options,
                                   Generator& generator);

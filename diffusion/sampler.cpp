@@ -65,8 +65,20 @@ size_t nucleus(const T* row, const std::vector<int64_t>& order, double p) {
   return order.size();
 }
 
+// Divides what the logits lie below the largest, which stays finite at any temperature: near 0 the logits
+// themselves would all overflow.
+template <typename T>
+void divide_by_temperature(T* row, int64_t vocabulary, double temperature) {
+  const double largest = *std::max_element(row, row + vocabulary);
+  for (int64_t i = 0; i < vocabulary; ++i) row[i] = static_cast<T>((row[i] - largest) / temperature);
+}
+
 template <typename T>
 void filter_row(T* row, int64_t vocabulary, const TokenFilter& filter) {
+  for (int32_t token : filter.forbidden) row[token] = -std::numeric_limits<T>::infinity();
+  if (filter.temperature > 0 && filter.temperature != 1)
+    divide_by_temperature(row, vocabulary, filter.temperature);
+  if (filter.temperature > 0 && filter.top_k == 0 && filter.top_p == 1) return;
   std::vector<int64_t> order(static_cast<size_t>(vocabulary));
   std::iota(order.begin(), order.end(), int64_t{0});
   std::stable_sort(order.begin(), order.end(), [row](int64_t a, int64_t b) { return row[a] > row[b]; });
@@ -79,12 +91,15 @@ void filter_row(T* row, int64_t vocabulary, const TokenFilter& filter) {
 
 Tensor filtered_logits(const Tensor& logits, const TokenFilter& filter) {
   check_filter(filter);
-  const bool scales = filter.temperature > 0 && filter.temperature != 1;
-  Tensor result = scales ? scale_shift(logits, 1 / filter.temperature, 0) : logits;
-  const bool sorts = filter.temperature == 0 || filter.top_k > 0 || filter.top_p < 1;
-  if (!sorts || logits.elements() == 0) return result;
-  if (!scales) result = clone(logits);
   const int64_t vocabulary = logits.size(-1);
+  for (int32_t token : filter.forbidden) {
+    if (token < 0 || token >= vocabulary)
+      fail("sampling: the forbidden token {} is outside the vocabulary of {}", token, vocabulary);
+  }
+  const bool changes =
+      filter.temperature != 1 || filter.top_k > 0 || filter.top_p < 1 || !filter.forbidden.empty();
+  if (!changes || logits.elements() == 0) return logits;
+  const Tensor result = clone(logits);
   dispatch_real(result.dtype(), [&](auto tag) {
     auto* entries = result.data<decltype(tag)>();
     for (int64_t i = 0; i < result.elements(); i += vocabulary) filter_row(entries + i, vocabulary, filter);

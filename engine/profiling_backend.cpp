@@ -64,14 +64,17 @@ bool is_transposed(const Tensor& x) {
   return x.stride(-1) != 1 && x.size(-1) > 1 && x.stride(-2) == 1;
 }
 
-std::string name_of_product(const Tensor& a, const Tensor& b, const Epilogue& epilogue, bool accumulate) {
+std::string name_of_product(const Tensor& a, const Tensor& b, const MatmulOptions& options, bool accumulate) {
   std::string text = "matmul";
   if (a.dtype() != Dtype::float32) text += fmt::format(" {}", name(a.dtype()));
   text += is_transposed(a) ? " a^T" : " a";
   text += is_transposed(b) ? " b^T" : " b";
-  if (epilogue.bias.defined()) text += " +bias";
-  if (epilogue.activation != Activation::none) text += fmt::format(" +{}", name(epilogue.activation));
-  if (epilogue.residual.defined()) text += " +residual";
+  if (options.bias.defined()) text += " +bias";
+  if (options.activation != Activation::none) text += fmt::format(" +{}", name(options.activation));
+  if (options.slope_at.defined()) text += "'";
+  if (options.residual.defined()) text += " +residual";
+  if (options.row_sums.defined()) text += " +row sums";
+  if (options.precision == Precision::bfloat16) text += " in bfloat16";
   if (accumulate) text += " +target";
   return text;
 }
@@ -254,16 +257,17 @@ void ProfilingBackend::categorical(const Tensor& log_probabilities, const Tensor
          [&] { device_.categorical(log_probabilities, uniforms, out); });
 }
 
-void ProfilingBackend::matmul(const Tensor& a, const Tensor& b, const Epilogue& epilogue, bool accumulate,
+void ProfilingBackend::matmul(const Tensor& a, const Tensor& b, const MatmulOptions& options, bool accumulate,
                               const Tensor& out) {
   const int64_t batch = out.size(0), m = out.size(1), n = out.size(2), k = a.size(2);
-  const double bytes = bytes_of(a, b, epilogue.bias, epilogue.pre_activation, epilogue.residual, out) +
+  const double bytes = bytes_of(a, b, options.bias, options.pre_activation, options.residual,
+                                options.slope_at, options.row_sums, out) +
                        (accumulate ? bytes_of(out) : 0);
   const double flops = 2 * static_cast<double>(batch) * static_cast<double>(m) * static_cast<double>(n) *
                        static_cast<double>(k);
-  record({name_of_product(a, b, epilogue, accumulate), bytes, flops,
+  record({name_of_product(a, b, options, accumulate), bytes, flops,
           batch == 1 ? Shape{m, n, k} : Shape{batch, m, n, k}},
-         [&] { device_.matmul(a, b, epilogue, accumulate, out); });
+         [&] { device_.matmul(a, b, options, accumulate, out); });
 }
 
 void ProfilingBackend::attention(const Tensor& query, const Tensor& key, const Tensor& value,
@@ -286,7 +290,7 @@ void ProfilingBackend::attention_gradient(const Tensor& g, const Tensor& query, 
 
 void ProfilingBackend::linear_cross_entropy(const Tensor& hidden, const Tensor& weight, const Tensor& bias,
                                             const Tensor& targets, const Tensor& row_weights,
-                                            const CrossEntropyResult& out) {
+                                            Precision precision, const CrossEntropyResult& out) {
   const int64_t rows = hidden.size(0), width = hidden.size(1), vocabulary = weight.size(0);
   const double products = row_weights.defined() ? 3 : 1;  // logits; gradients of hidden and of weight
   record({"linear_cross_entropy",
@@ -294,7 +298,7 @@ void ProfilingBackend::linear_cross_entropy(const Tensor& hidden, const Tensor& 
           2 * products * static_cast<double>(rows) * static_cast<double>(vocabulary) *
               static_cast<double>(width),
           {rows, vocabulary, width}},
-         [&] { device_.linear_cross_entropy(hidden, weight, bias, targets, row_weights, out); });
+         [&] { device_.linear_cross_entropy(hidden, weight, bias, targets, row_weights, precision, out); });
 }
 
 void ProfilingBackend::index_select(const Tensor& x, const Tensor& indices, const Tensor& out) {

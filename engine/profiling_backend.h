@@ -39,7 +39,7 @@ class ProfilingBackend final : public Backend {
   void top_k(const Tensor& x, const Tensor& values, const Tensor& indices) override;
   void categorical(const Tensor& log_probabilities, const Tensor& uniforms, const Tensor& out) override;
 
-  void matmul(const Tensor& a, const Tensor& b, const Epilogue& epilogue, bool accumulate,
+  void matmul(const Tensor& a, const Tensor& b, const MatmulOptions& options, bool accumulate,
               const Tensor& out) override;
   void attention(const Tensor& query, const Tensor& key, const Tensor& value, const AttentionOptions& options,
                  const AttentionResult& out) override;
@@ -47,7 +47,7 @@ class ProfilingBackend final : public Backend {
                           const AttentionResult& saved, const AttentionOptions& options,
                           const AttentionGradient& out) override;
   void linear_cross_entropy(const Tensor& hidden, const Tensor& weight, const Tensor& bias,
-                            const Tensor& targets, const Tensor& row_weights,
+                            const Tensor& targets, const Tensor& row_weights, Precision precision,
                             const CrossEntropyResult& out) override;
 
   void index_select(const Tensor& x, const Tensor& indices, const Tensor& out) override;

@@ -230,18 +230,6 @@ Manifest read_manifest(const fs::path& folder) {
   return manifest;
 }
 
-uint32_t checksum_of(const FileReader& file) {
-  std::vector<char> buffer(1 << 20);
-  uint32_t checksum = 0;
-  for (uint64_t done = 0; done < file.bytes();) {
-    const size_t count = std::min<uint64_t>(buffer.size(), file.bytes() - done);
-    file.read_at(done, buffer.data(), count);
-    checksum = crc32(buffer.data(), count, checksum);
-    done += count;
-  }
-  return checksum;
-}
-
 /// The manifest, once every file it lists has been found to be what was written.
 Manifest check_folder(const fs::path& folder) {
   Manifest manifest = read_manifest(folder);
@@ -250,7 +238,7 @@ Manifest check_folder(const fs::path& folder) {
     if (file.bytes() != expected.bytes) {
       fail("{} is damaged: it has {} bytes, not {}", file.path().string(), file.bytes(), expected.bytes);
     }
-    if (fmt::format("{:08x}", checksum_of(file)) != expected.crc32) {
+    if (fmt::format("{:08x}", file.checksum()) != expected.crc32) {
       fail("{} is damaged: its checksum is not that of what was written", file.path().string());
     }
   }

@@ -1,9 +1,11 @@
 #include "haze/nn/file_io.h"
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <cerrno>
 #include <cstring>
+#include <vector>
 
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -133,6 +135,18 @@ void FileReader::read_at(uint64_t offset, void* data, size_t bytes) const {
     offset += static_cast<uint64_t>(got);
     bytes -= static_cast<size_t>(got);
   }
+}
+
+uint32_t FileReader::checksum() const {
+  std::vector<char> buffer(1 << 20);
+  uint32_t checksum = 0;
+  for (uint64_t done = 0; done < bytes_;) {
+    const size_t count = std::min<uint64_t>(buffer.size(), bytes_ - done);
+    read_at(done, buffer.data(), count);
+    checksum = crc32(buffer.data(), count, checksum);
+    done += count;
+  }
+  return checksum;
 }
 
 std::string read_whole_file(const std::filesystem::path& path) {

@@ -53,6 +53,8 @@ class FileReader {
   uint64_t bytes() const { return bytes_; }
   /// Reads `bytes` bytes from `offset` on.
   void read_at(uint64_t offset, void* data, size_t bytes) const;
+  /// CRC-32 of the whole file, which is read piece by piece.
+  uint32_t checksum() const;
 
  private:
   std::filesystem::path path_;

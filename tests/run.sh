@@ -95,6 +95,12 @@ fi
 export ASAN_OPTIONS=detect_leaks=1:strict_string_checks=1:detect_stack_use_after_return=1
 export UBSAN_OPTIONS=print_stacktrace=1
 
+# Tests on real data skip themselves where there is none. The programs run in another folder: an absolute path.
+if [ -z "${HAZE_SHARED_DATA-}" ] && [ -d ../shared/data ]; then
+  HAZE_SHARED_DATA=$(cd ../shared/data && pwd)
+  export HAZE_SHARED_DATA
+fi
+
 shopt -s nullglob
 # Waiting threads that spin would take the cores from whatever else runs on the machine.
 export OMP_WAIT_POLICY=passive

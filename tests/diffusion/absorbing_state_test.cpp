@@ -113,7 +113,7 @@ TEST_CASE("rows of absorbing_transition sum to one, and the mask never leaves") 
 TEST_CASE(
     "a product of T = 1000 transition matrices is the closed form alpha_bar I + (1 - alpha_bar) 1 e_m^T") {
   for (DiscreteSchedule kind : kDiscreteSchedules) {
-    for (int64_t states : {2, 3, 8}) {
+    for (int64_t states : {2, 3, 8, 64}) {
       const int64_t mask = states - 1;
       const DiscreteNoise noise = discrete_noise(kind, 1000);
       Tensor q_bar = identity(states);

@@ -345,16 +345,77 @@ TEST_CASE("d3pm_loss has L_vb + lambda E[-log p(x_0 | x_t)] as its expectation (
   }
 }
 
-TEST_CASE("d3pm_bound_of_texts agrees with exact enumeration (4 standard errors)") {
+TEST_CASE("d3pm_bound_of_texts agrees with exact enumeration, every t or one a text (4 standard errors)") {
+  const auto texts = all_texts();
+  const TabularDenoiser denoiser = TabularDenoiser::wrong(1);
+  uint64_t seed = 70;
+  for (DiscreteSchedule kind : kDiscreteSchedules) {
+    for (int steps : {1, 7, 100}) {
+      for (bool every_step : {false, true}) {
+        if (every_step && steps == 100) continue;
+        const DiscreteNoise noise = discrete_noise(kind, steps);
+        Generator generator(++seed);
+        const BoundEstimate estimate =
+            d3pm_bound_of_texts(denoiser, spans(texts), noise,
+                                {.passes = 500, .every_step = every_step, .rows_per_call = 10}, generator);
+        const double truth =
+            sum_over_texts([&](const Text& x) { return discrete_bound(denoiser, x, noise); });
+        CHECK(std::abs(estimate.nats - truth) < 4 * estimate.standard_error + 1e-9);
+        CHECK(estimate.standard_error < 0.02 * truth);
+        CHECK(estimate.tokens == kTexts * kLength);
+      }
+    }
+  }
+}
+
+TEST_CASE("one t a text is unbiased when texts of one kind come first (4 standard errors)") {
+  const TabularDenoiser denoiser = TabularDenoiser::wrong();
+  const DiscreteNoise noise = discrete_noise(DiscreteSchedule::reciprocal, 20);
+  std::vector<std::vector<int32_t>> texts;
+  double truth = 0;
+  for (int i : {4, 4, 4, 4, 24, 24, 24, 24}) {
+    const Text x = text(i);
+    texts.emplace_back(x.begin(), x.end());
+    truth += discrete_bound(denoiser, x, noise);
+  }
+  Generator generator(72);
+  const BoundEstimate estimate =
+      d3pm_bound_of_texts(denoiser, spans(texts), noise, {.passes = 4000}, generator);
+  CHECK(std::abs(estimate.nats - truth) < 4 * estimate.standard_error);
+}
+
+TEST_CASE("one t a text needs as many calls of the network as there are passes, whatever T is") {
+  const auto texts = all_texts();
+  const DiscreteNoise noise = discrete_noise(DiscreteSchedule::reciprocal, 1000);
+  const TabularDenoiser drawn = TabularDenoiser::wrong(), every = TabularDenoiser::wrong();
+  Generator generator(73);
+  std::vector<int64_t> calls;
+  int64_t all = 0;
+  const auto observer = [&](int64_t done, int64_t of) {
+    calls.push_back(done);
+    all = of;
+  };
+  d3pm_bound_of_texts(drawn, spans(texts), noise, {.passes = 3, .observer = observer}, generator);
+  CHECK(drawn.calls() <= 3 * kTexts);
+  CHECK(calls == std::vector<int64_t>{0, 1, 2, 3});
+  CHECK(all == 3);
+  d3pm_bound_of_texts(every, spans(texts), noise, {.passes = 2, .every_step = true, .observer = observer},
+                      generator);
+  CHECK(all == 2000);
+  CHECK(calls.back() == 2000);
+}
+
+TEST_CASE("an observer that throws breaks a bound off") {
   const auto texts = all_texts();
   const TabularDenoiser denoiser = TabularDenoiser::wrong();
-  const DiscreteNoise noise = discrete_noise(DiscreteSchedule::cosine, 7);
-  Generator generator(70);
-  const BoundEstimate estimate =
-      d3pm_bound_of_texts(denoiser, spans(texts), noise, {.passes = 200, .rows_per_call = 10}, generator);
-  const double truth = sum_over_texts([&](const Text& x) { return discrete_bound(denoiser, x, noise); });
-  CHECK(std::abs(estimate.nats - truth) < 4 * estimate.standard_error);
-  CHECK(estimate.standard_error < 0.02 * truth);
+  Generator generator(74);
+  const auto observer = [](int64_t done, int64_t) {
+    if (done == 2) fail("enough");
+  };
+  CHECK_THROWS_WITH_AS(mdlm_bound(denoiser, spans(texts), MaskingSchedule(),
+                                  {.passes = 1000, .rows_per_call = 9, .observer = observer}, generator),
+                       "enough", Error);
+  CHECK(denoiser.calls() <= 6);
 }
 
 TEST_CASE(
@@ -388,9 +449,14 @@ TEST_CASE(
   });
   CHECK(std::abs(of_counts - kCovered) < tolerance);
   const double of_steps = coverage(discrete, [&] {
-    return d3pm_bound_of_texts(denoiser, spans(texts), noise, {.passes = kPasses}, generator);
+    return d3pm_bound_of_texts(denoiser, spans(texts), noise, {.passes = kPasses, .every_step = true},
+                               generator);
   });
   CHECK(std::abs(of_steps - kCovered) < tolerance);
+  const double of_drawn_steps = coverage(discrete, [&] {
+    return d3pm_bound_of_texts(denoiser, spans(texts), noise, {.passes = kPasses}, generator);
+  });
+  CHECK(std::abs(of_drawn_steps - kCovered) < tolerance);
   const double of_times = coverage(continuous, [&] {
     return mdlm_bound(denoiser, spans(texts), MaskingSchedule(), {.passes = kPasses}, generator);
   });
@@ -441,6 +507,8 @@ TEST_CASE("bounds and losses say what is wrong") {
   CHECK_THROWS_WITH_AS(mdlm_bound(untimed, spans(texts), schedule, {.passes = 1}, generator),
                        "bound: 1 pass(es) show no spread; at least 2 are needed", Error);
   CHECK_THROWS_WITH_AS(mdlm_bound(untimed, {}, schedule, {}, generator), "bound: there are no texts", Error);
+  CHECK_THROWS_WITH_AS(mdlm_bound(untimed, spans(texts), schedule, {.every_step = true}, generator),
+                       "bound: continuous time has no steps to sum over; discrete time has", Error);
   CHECK_THROWS_WITH_AS(d3pm_bound(untimed, batch, discrete_noise(DiscreteSchedule::linear, 2), 0, generator),
                        "d3pm_bound: 0 samples", Error);
 }

@@ -4,8 +4,11 @@
 set -u
 cd "$(dirname "${BASH_SOURCE[0]}")/../.." || exit
 
-pretended=$(mktemp -d)
-trap 'rm -rf "$pretended"' EXIT
+folder=$(mktemp -d)
+trap 'rm -rf "$folder"' EXIT
+pretended=$folder/haze
+mkdir "$pretended"
+unset HAZE_SHARED_DATA
 
 # Pretends a repository with one script test that passes, whose tools/build.sh ends with status $1 and whose
 # install_missing with status $2.
@@ -81,6 +84,18 @@ echo 'echo "passed: a"; echo "failed: b: too short"; exit 1' >"$pretended/tests/
 echo 'echo "passed: a"; exit 1' >"$pretended/tests/scripts/another_test.sh"
 echo 'exit 0' >"$pretended/tests/scripts/silent_test.sh"
 expect "a script test fails by a line, by its status, and by printing no line" "15 passed, 3 failed" 1 "b: too short"
+
+# Prints a summary in which one case passes where HAZE_SHARED_DATA is $1, and fails where it is not.
+tell_shared_data() {
+  printf 'if [ "${HAZE_SHARED_DATA-none}" = "%s" ]; then echo "%s"; else echo "%s"; fi\n' "$1" "$(summary 1 0)" "$(summary 0 1)"
+}
+pretend 0
+add_program tools_tests "" "$(tell_shared_data none)"
+expect "without shared data, test programs are told of none" "2 passed, 0 failed" 0
+mkdir -p "$folder/shared/data"
+add_program tools_tests "" "$(tell_shared_data "$folder/shared/data")"
+expect "shared data beside the repository are handed to test programs by their absolute path" "2 passed, 0 failed" 0
+rm -r "$folder/shared"
 
 pretend 0 1
 add_program engine_tests "$(summary 12 0)" "exit 0"

@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <chrono>
+#include <cmath>
 #include <set>
 #include <sstream>
 #include <thread>
@@ -10,6 +11,8 @@
 
 #include "haze/engine/cpu/instruction_set.h"
 #include "haze/tools/corpus/corpus.h"
+#include "haze/tools/corpus/entropy.h"
+#include "haze/tools/corpus/restaurant_grammar.h"
 
 #include "program.h"
 #include "tiny_run.h"
@@ -25,7 +28,8 @@ const std::filesystem::path& trained_run() {
   static const TemporaryFolder folder;
   static const std::filesystem::path run = [] {
     std::vector<std::string> assignments = tiny_assignments();
-    assignments.insert(assignments.end(), {"train.steps=30", "model.dropout=0"});
+    // Enough sentences to have all words of those that are evaluated.
+    assignments.insert(assignments.end(), {"train.steps=30", "model.dropout=0", "data.corpus_size=4000"});
     const ProgramResult result = run_program(train_arguments(folder / "run", assignments));
     INFO(result.error);
     REQUIRE(result.status == 0);
@@ -108,7 +112,7 @@ TEST_CASE(
   check_failure({"sample", "run", "--temperature", "-5"}, 2,
                 "--temperature takes a number of at least 0, not '-5'");
   check_failure({"sample", "run", "--top-p", "7"}, 2, "--top-p takes a number");
-  check_failure({"sample", "run", "--steps", "0"}, 2, "--steps takes an integer of at least 1, not '0'");
+  check_failure({"sample", "run", "--steps", "0"}, 2, "--steps takes an integer from 1 to 1048576, not '0'");
   check_failure({"sample", "run", "--sampler", "fast"}, 2, "'ancestral' or 'first-hitting'");
   check_failure({"eval", "run", "--passes", "1"}, 2, "--passes takes a whole number from 2");
   check_failure({"train", "--print-config", "--resume"}, 2, "--resume");
@@ -291,18 +295,75 @@ TEST_CASE("eval holds a model against the corpus's floor, the same in a table an
     const std::string shown = fmt::format("{:.{}f}", value, key == std::string("perplexity") ? 2 : 4);
     CHECK_MESSAGE(table.output.find(shown) != std::string::npos, key, " ", shown);
   }
+  CHECK(numbers.at("unknown_share") == 0);
   CHECK(numbers.at("nats_per_token") > numbers.at("floor_nats_per_token"));
   // The floor, from the same texts: every 50th of the 2000 of the test file.
   const std::vector<std::string> lines = lines_of(read_text(trained_run() / "data" / "test.txt"));
   REQUIRE(lines.size() == 2000);
-  double nats = 0, tokens = 0;
+  double nats = 0, nats_of_lengths = 0, tokens = 0;
+  const std::vector<double> lengths = measure(restaurant_grammar()).length_distribution;
   for (size_t i = 0; i < lines.size(); i += 50) {
     const std::vector<std::string> words = words_of(lines[i].substr(lines[i].find("||") + 2));
     nats -= corpus_log_probability(words).value();
+    nats_of_lengths -= std::log(lengths[words.size()]);
     tokens += static_cast<double>(words.size()) + 1;
   }
   CHECK(numbers.at("tokens") == tokens);
   CHECK(numbers.at("floor_nats_per_token_with_length").get<double>() == doctest::Approx(nats / tokens));
+  CHECK(numbers.at("floor_nats_per_token").get<double>() ==
+        doctest::Approx((nats - nats_of_lengths) / tokens));
+}
+
+TEST_CASE("eval names no floor where words are unknown: the model does not pay for what they are") {
+  const TemporaryFolder folder;
+  std::vector<std::string> assignments = tiny_assignments();
+  assignments.insert(assignments.end(), {"train.steps=2", "data.min_count=50"});
+  REQUIRE(run_program(train_arguments(folder / "run", assignments)).status == 0);
+  const std::vector<std::string> eval = {
+      "eval", (folder / "run").string(), "--examples", "20", "--passes", "2", "--samples", "2"};
+  const ProgramResult table = run_program(eval);
+  CHECK(table.status == 0);
+  CHECK(table.output.find("the floor") == std::string::npos);
+  CHECK(table.output.find("no floor: ") != std::string::npos);
+  std::vector<std::string> with_json = eval;
+  with_json.push_back("--json");
+  const json numbers = json::parse(run_program(with_json).output);
+  CHECK(numbers.at("unknown_share") > 0);
+  CHECK_FALSE(numbers.contains("floor_nats_per_token"));
+  CHECK_FALSE(numbers.contains("floor_nats_per_token_with_length"));
+  CHECK(numbers.contains("grammatical_share"));
+}
+
+TEST_CASE("only discrete time has an exact sum over its steps") {
+  check_failure({"eval", run_of_tests(), "--exact", "--examples", "2"}, 1,
+                "continuous time has no steps to sum over");
+}
+
+TEST_CASE("eval and sample show a bar on a terminal, and Ctrl-C ends them with status 130") {
+  const std::vector<std::pair<std::vector<std::string>, std::string>> commands = {
+      {{"eval", run_of_tests(), "--passes", "100000"}, "evaluating"},
+      {{"sample", run_of_tests(), "--count", "100000", "--steps", "100000"}, "sampling"}};
+  for (const auto& [arguments, label] : commands) {
+    CAPTURE(label);
+    int master = -1, slave = -1;
+    REQUIRE(openpty(&master, &slave, nullptr, nullptr, nullptr) == 0);
+    RunningProgram program(arguments, -1, slave);
+    close(slave);
+    std::string shown;
+    char buffer[4096];
+    bool pressed = false;
+    for (ssize_t count; (count = read(master, buffer, sizeof buffer)) > 0;) {
+      shown.append(buffer, static_cast<size_t>(count));
+      if (pressed || shown.find(label) == std::string::npos) continue;
+      program.send(SIGINT);
+      pressed = true;
+    }
+    close(master);
+    CHECK(pressed);
+    CHECK(program.wait() == 130);
+    CHECK(program.output().empty());
+    CHECK(shown.find("haze: stopped by Ctrl-C") != std::string::npos);
+  }
 }
 
 TEST_CASE("eval takes a checkpoint's folder as well as a run's, and draws the run's plot") {

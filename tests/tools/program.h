@@ -17,8 +17,9 @@ namespace haze::testing {
 /// The haze program running, with its output in files.
 class RunningProgram {
  public:
-  /// `standard_output` stands for its standard output where it is a file descriptor (not -1).
-  explicit RunningProgram(const std::vector<std::string>& arguments, int standard_output = -1) {
+  /// `standard_output` and `standard_error` stand for its own where they are file descriptors (not -1).
+  explicit RunningProgram(const std::vector<std::string>& arguments, int standard_output = -1,
+                          int standard_error = -1) {
     std::vector<std::string> all = {HAZE_PROGRAM};
     all.insert(all.end(), arguments.begin(), arguments.end());
     std::vector<char*> pointers;
@@ -32,7 +33,7 @@ class RunningProgram {
       // sums.
       setenv("OMP_NUM_THREADS", "1", 1);
       dup2(standard_output >= 0 ? standard_output : open(output.c_str(), O_WRONLY | O_CREAT, 0600), 1);
-      dup2(open(error.c_str(), O_WRONLY | O_CREAT, 0600), 2);
+      dup2(standard_error >= 0 ? standard_error : open(error.c_str(), O_WRONLY | O_CREAT, 0600), 2);
       execv(pointers[0], pointers.data());
       _exit(127);
     }

@@ -157,3 +157,23 @@ TEST_CASE("width on a terminal counts Korean as two columns, accents as none and
   CHECK(haze::cut_to_width("abc", 0).empty());
   CHECK(haze::without_control_characters("a\x1b[2J\n\x7f한") == "a␛[2J␊␡한");
 }
+
+TEST_CASE("a bar that is removed leaves an empty line on a terminal, and lines of a log as they are") {
+  Screen screen;
+  ProgressBar bar("train", 10, 0, screen.output(true));
+  bar.remove();
+  CHECK(screen.writes.back() == "\r\x1b[K");
+  const size_t writes = screen.writes.size();
+  bar.update(10);
+  bar.finish();
+  bar.remove();
+  CHECK(screen.writes.size() == writes);
+
+  Screen log;
+  {
+    ProgressBar logged("train", 10, 0, log.output(false));
+    logged.update(3);
+    logged.remove();
+  }
+  CHECK(log.writes.empty());
+}

@@ -5,6 +5,7 @@
 #include <string>
 
 #include <doctest/doctest.h>
+#include <fmt/format.h>
 
 #include "haze/engine/error.h"
 #include "haze/tools/run/training_settings.h"
@@ -86,7 +87,7 @@ TEST_CASE("an unknown key that is near no other is answered with those of its se
   CHECK(error_in_file("[sample]\nbeam = 3\n") ==
         "run.toml:2: there is no setting 'sample.beam'; section [sample] has sampler, steps, temperature, "
         "top_p, "
-        "top_k, count");
+        "top_k, special_tokens, count");
   CHECK(error_of_override("colour=3") ==
         "--set colour=3: there is no setting 'colour'; the sections are data, model, diffusion, optimizer, "
         "train, "
@@ -123,7 +124,7 @@ TEST_CASE("a value that a setting does not take is answered with what it takes")
   CHECK(error_in_file("[data.train]\na = 1\n") ==
         "run.toml:1: 'data.train' takes a text in UTF-8, not a section");
   CHECK(error_in_file("[train]\nbatch_size = 1979-05-27\n") ==
-        "run.toml:2: 'train.batch_size' takes an integer of at least 1, not 1979-05-27");
+        "run.toml:2: 'train.batch_size' takes an integer from 1 to 1048576, not 1979-05-27");
   CHECK(error_of_override("train.seed=-1") ==
         "--set train.seed=-1: 'train.seed' takes an integer of at least 0, not '-1'");
   CHECK(error_of_override("train.steps=10x") ==
@@ -238,6 +239,47 @@ TEST_CASE("edit distance counts insertions, deletions, substitutions and swaps o
         3);  // the optimal string alignment distance; unrestricted, it were 2
 }
 
+TEST_CASE("no setting takes an integer that would be narrowed where it is used") {
+  for (const char* key :
+       {"data.max_length", "data.max_line_bytes", "diffusion.steps", "train.batch_size", "sample.steps"}) {
+    for (const char* value : {"2147483648", "4294967298", "9223372036854775807"}) {
+      const std::string assignment = fmt::format("{}={}", key, value);
+      CHECK(error_of_override(assignment)
+                .starts_with("--set " + assignment + ": '" + key + "' takes an integer from "));
+    }
+  }
+  CHECK(error_of_override("diffusion.steps=1048576") == "no error");
+}
+
+TEST_CASE("the cut-off of words is 1 for the built-in corpus and 10 for files, unless one is given") {
+  const auto min_count_with = [](std::initializer_list<const char*> assignments) {
+    Settings settings(training_settings());
+    for (const char* assignment : assignments) settings.override_with(assignment);
+    haze::resolve_training_settings(settings);
+    return settings.integer("data.min_count");
+  };
+  CHECK(min_count_with({}) == 1);
+  CHECK(min_count_with({"data.train=a.txt", "data.valid=b.txt"}) == 10);
+  CHECK(min_count_with({"data.min_count=3"}) == 3);
+  CHECK(min_count_with({"data.train=a.txt", "data.valid=b.txt", "data.min_count=3"}) == 3);
+}
+
+TEST_CASE(
+    "the masks 'auto' are of an exact count where the loss does not depend on time, and independent else") {
+  const auto masks_with = [](std::initializer_list<const char*> assignments) {
+    Settings settings(training_settings());
+    for (const char* assignment : assignments) settings.override_with(assignment);
+    haze::resolve_training_settings(settings);
+    return settings.text("diffusion.masks");
+  };
+  CHECK(masks_with({}) == "exact-count");
+  CHECK(masks_with({"model.norm=adaptive"}) == "independent");
+  CHECK(masks_with({"diffusion.time=discrete"}) == "independent");
+  CHECK(masks_with({"diffusion.masks=independent"}) == "independent");
+  CHECK(masks_with({"diffusion.masks=independent", "model.norm=adaptive"}) == "independent");
+  CHECK(masks_with({"diffusion.masks=exact-count", "model.norm=post"}) == "exact-count");
+}
+
 TEST_CASE("the schedule 'auto' stands for that of the time, and one of the other time is refused") {
   Settings continuous(training_settings());
   haze::resolve_training_settings(continuous);
@@ -268,4 +310,17 @@ TEST_CASE("settings that contradict one another are refused") {
   CHECK(error_with({"data.train=a.txt"}) ==
         "data.train and data.valid go together: give both files, or neither for the built-in corpus");
   CHECK(error_with({"data.train=a.txt", "data.valid=b.txt", "model.positions=rotary"}) == "no error");
+  CHECK(error_with({"data.format=lines"}) ==
+        "data.format lines is for files of one's own; the built-in corpus is e2e");
+  CHECK(error_with({"data.format=lines", "data.train=a.txt", "data.valid=b.txt"}) == "no error");
+  for (const char* timed : {"model.norm=adaptive", "diffusion.time=discrete"}) {
+    CHECK(error_with({"diffusion.masks=exact-count", timed}) ==
+          "diffusion.masks exact-count goes with neither discrete time nor model.norm adaptive, which need "
+          "times");
+  }
+  CHECK(error_with({"diffusion.time=discrete", "sample.sampler=first-hitting"}) ==
+        "sample.sampler first-hitting is for continuous time; diffusion.time is discrete");
+  CHECK(error_with({"diffusion.auxiliary_weight=0.1"}) ==
+        "diffusion.auxiliary_weight is for discrete time, but diffusion.time is continuous");
+  CHECK(error_with({"diffusion.auxiliary_weight=0.1", "diffusion.time=discrete"}) == "no error");
 }

@@ -1,5 +1,6 @@
 #include "haze/tools/run/trainer.h"
 
+#include <csignal>
 #include <fstream>
 #include <set>
 
@@ -9,6 +10,7 @@
 #include "haze/engine/parallel.h"
 #include "haze/nn/safetensors.h"
 #include "haze/tools/corpus/corpus.h"
+#include "haze/tools/run/version.h"
 
 #include "temporary_folder.h"
 #include "tiny_run.h"
@@ -59,14 +61,25 @@ TrainResult resume_and_run(const TrainOptions& options) {
   return Trainer::resume(options)->run();
 }
 
+/// Options under which Ctrl-C is pressed once, as soon as the bar of an evaluation is on the terminal.
+TrainOptions pressing_ctrl_c(const std::filesystem::path& run_folder) {
+  TrainOptions options = quiet(run_folder);
+  options.progress.interactive = true;
+  options.progress.write = [pressed = std::make_shared<bool>(false)](std::string_view text) {
+    if (*pressed || !text.starts_with("\revaluating")) return;
+    *pressed = true;
+    std::raise(SIGINT);
+  };
+  return options;
+}
+
 }  // namespace
 
 TEST_CASE("20 steps, a resume and 20 more end with the bits of 40 steps in one go") {
   const std::vector<std::vector<std::string>> variants = {
       {},
       {"diffusion.masks=independent", "optimizer.schedule=linear", "diffusion.schedule=cosine"},
-      {"diffusion.time=discrete", "diffusion.steps=10", "diffusion.auxiliary_weight=0.1",
-       "optimizer.kind=adagrad"},
+      {"diffusion.time=discrete", "diffusion.auxiliary_weight=0.1", "optimizer.kind=adagrad"},
       {"model.norm=adaptive", "model.positions=rotary"},
       {"train.checkpoint_activations=true", "model.norm=post"},
       {"optimizer.kind=sgd", "data.layout=packed", "data.max_length=30", "data.tokenizer=character"},
@@ -172,6 +185,51 @@ TEST_CASE("numbers that are not finite stop a run with one sentence and spoil no
   CHECK_FALSE(find_latest_checkpoint(folder / "run"));
 }
 
+TEST_CASE("train.detect_nonfinite names the operation that first gave a number that is not finite") {
+  const TemporaryFolder folder;
+  const Settings settings = tiny_settings(
+      {"optimizer.learning_rate=1e30", "optimizer.warmup_steps=0", "train.detect_nonfinite=true"});
+  const std::string sentence = error_of([&] { start_and_run(settings, quiet(folder / "run")); });
+  CAPTURE(sentence);
+  // The first step makes weights of 1e30; squaring them is the first thing that float32 cannot hold.
+  CHECK(sentence.find("the forward pass produced the first non-finite number, in a tensor of shape [") !=
+        std::string::npos);
+  CHECK(sentence.find('\n') == std::string::npos);
+}
+
+TEST_CASE("an evaluation that Ctrl-C breaks off is made up for on resuming, to the last bit") {
+  const TemporaryFolder folder;
+  start_and_run(tiny_settings(), quiet(folder / "straight"));
+  const TrainResult stopped = start_and_run(tiny_settings(), pressing_ctrl_c(folder / "run"));
+  CHECK(stopped.interrupted);
+  CHECK(stopped.step == 16);
+  CHECK_FALSE(stopped.bound);
+  CHECK(latest_checkpoint(folder / "run").step == 16);
+  const TrainResult rest = resume_and_run(quiet(folder / "run"));
+  CHECK_FALSE(rest.interrupted);
+  check_same(latest_checkpoint(folder / "straight"), latest_checkpoint(folder / "run"));
+  CHECK(read_text(folder / "straight" / "metrics.jsonl") == read_text(folder / "run" / "metrics.jsonl"));
+}
+
+TEST_CASE("Ctrl-C in the evaluation after the last step leaves it to do, and resuming does it") {
+  const TemporaryFolder folder;
+  start_and_run(tiny_settings(), quiet(folder / "run", 39));
+  CHECK(resume_and_run(pressing_ctrl_c(folder / "run")).interrupted);
+  const TrainResult rest = resume_and_run(quiet(folder / "run"));
+  CHECK(rest.step == 40);
+  CHECK(rest.bound);
+  CHECK_FALSE(rest.interrupted);
+}
+
+TEST_CASE("a run says which version of the program wrote its settings") {
+  const TemporaryFolder folder;
+  const Settings settings = tiny_settings();
+  start_and_run(settings, quiet(folder / "run", 1));
+  const std::string expected = fmt::format("# haze {}\n{}", program_version(), settings.print());
+  CHECK(read_text(folder / "run" / "config.toml") == expected);
+  CHECK(latest_checkpoint(folder / "run").text("config.toml") == expected);
+}
+
 TEST_CASE("the recorder keeps what a step saw, so that its loss can be computed again") {
   const TemporaryFolder folder;
   const Settings settings = tiny_settings({"model.dropout=0", "optimizer.ema=0"});
@@ -219,6 +277,34 @@ TEST_CASE("more steps than the run has cannot be recorded") {
   CHECK_FALSE(std::filesystem::exists(folder / "run"));
 }
 
+TEST_CASE("a run does not go on with data files that are not what they were") {
+  const TemporaryFolder folder;
+  write_sentences(folder / "train.txt");
+  write_sentences(folder / "valid.txt");
+  const std::string text = read_text(folder / "train.txt");
+  const Settings settings = tiny_settings(
+      {"data.train=" + (folder / "train.txt").string(), "data.valid=" + (folder / "valid.txt").string()});
+  start_and_run(settings, quiet(folder / "run", 2));
+  const auto resume = [&] { return error_of([&] { resume_and_run(quiet(folder / "run", 4)); }); };
+  for (const char* name : {"train.txt", "valid.txt"}) {
+    // One letter more, then another letter: the size tells the first, the checksum the second.
+    std::string longer = text + ".", other = text;
+    other[text.size() / 2] ^= 1;
+    for (const std::string& changed : {longer, other}) {
+      write_text(folder / name, changed);
+      const std::string sentence = resume();
+      CAPTURE(sentence);
+      CHECK(sentence.starts_with((folder / name).string() + " has changed since the run began, from " +
+                                 std::to_string(text.size()) + " bytes, CRC-32 "));
+      CHECK(sentence.ends_with(": the run can only go on with the same texts"));
+    }
+    write_text(folder / name, text);
+  }
+  CHECK(latest_checkpoint(folder / "run").step == 2);
+  CHECK(resume() == "no error");
+  CHECK(latest_checkpoint(folder / "run").step == 4);
+}
+
 TEST_CASE("texts of one's own are found by a relative path and say where they are wrong") {
   const TemporaryFolder folder;
   write_sentences(folder / "train.txt");
@@ -236,6 +322,8 @@ TEST_CASE("texts of one's own are found by a relative path and say where they ar
   CHECK(start({"data.format=jsonl"}).starts_with(relative("train.txt") + ":1: the line is not valid JSON"));
   CHECK(start({"data.max_length=10"}).starts_with(relative("train.txt") + ":"));
   CHECK(start({"data.train=nowhere.txt"}) == "nowhere.txt cannot be opened: No such file or directory");
+  CHECK(start({"data.max_line_bytes=20"}) ==
+        relative("train.txt") + ":1: the line is longer than 20 bytes; break it up or raise max_line_bytes");
   CHECK(start({"data.min_count=100000"}).find("lower min_count") != std::string::npos);
   write_text(folder / "valid.txt", "name : A||Good .\nno bars here\n");
   CHECK(start({}).starts_with(relative("valid.txt") + ":2: there is no \"||\""));

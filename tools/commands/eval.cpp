@@ -1,4 +1,6 @@
+#include <algorithm>
 #include <cmath>
+#include <iterator>
 #include <memory>
 #include <numbers>
 #include <sstream>
@@ -11,6 +13,7 @@
 #include "haze/tools/corpus/corpus.h"
 #include "haze/tools/run/data_files.h"
 #include "haze/tools/run/plot.h"
+#include "haze/tools/run/work_observer.h"
 #include "haze/tools/run/writing.h"
 
 namespace haze {
@@ -21,7 +24,7 @@ struct Arguments {
   int passes = 8;
   int64_t examples = 0, samples = 200;
   uint64_t seed = 1;
-  bool json = false;
+  bool exact = false, json = false;
 };
 
 /// What is known of a model: its bound on texts, what their lengths cost, and, for the built-in corpus, the
@@ -31,10 +34,13 @@ struct Evaluation {
   BoundEstimate bound;     // given the lengths
   double length_nats = 0;  // -log p(length), all texts
   double unknown = 0;      // share of tokens that are the unknown word
+  struct Floor {
+    double nats_per_token = 0;                          // -log p of these very texts, lengths included
+    std::optional<double> given_length_nats_per_token;  // the same given their lengths in words
+  };
   struct Truth {
-    double floor_nats_per_token = 0;  // -log p of these very texts under the grammar, lengths included
-    std::optional<double> floor_given_length_nats_per_token;  // the same given their lengths in words
-    double grammatical = 0;                                   // share of samples that the grammar makes
+    std::optional<Floor> floor;  // none where words are unknown: a model does not pay for all of such a text
+    double grammatical = 0;      // share of samples that the grammar makes
     int64_t samples = 0;
   };
   std::optional<Truth> truth;
@@ -47,33 +53,49 @@ std::vector<std::string> words_of(const std::string& text) {
   return {std::istream_iterator<std::string>(stream), {}};
 }
 
-Evaluation::Truth compare_with_grammar(const TextModel& model, const std::filesystem::path& file,
-                                       const Arguments& arguments, const BoundEstimate& bound) {
-  Evaluation::Truth truth;
-  const CorpusStatistics statistics = corpus_statistics();
-  const TextFile texts(file, {.format = TextFormat::e2e});
-  const int64_t taken = bound.texts;
-  double nats = 0;
-  for (int64_t i = 0; i < taken; ++i) {
-    const int64_t record = i * texts.size() / taken;
-    const auto probability = corpus_log_probability(words_of(texts.record(record).target));
+/// What the grammar itself gives the texts that were evaluated.
+Evaluation::Floor floor_of(const TextModel& model, const std::filesystem::path& file,
+                           const BoundEstimate& bound, const InterruptGuard& interrupt) {
+  const std::vector<double> length_distribution = corpus_statistics().length_distribution;
+  const TextFile texts(file, text_file_options(model.settings()));
+  WorkObserver work("asking the grammar", interrupt);
+  double nats = 0, length_nats = 0;
+  for (int64_t i = 0; i < bound.texts; ++i) {
+    const int64_t record = i * texts.size() / bound.texts;
+    const std::vector<std::string> words = words_of(texts.record(record).target);
+    const auto probability = corpus_log_probability(words);
     if (!probability) fail("{}: the text is not one of the built-in corpus", texts.location(record));
     nats -= *probability;
+    length_nats -= std::log(length_distribution[words.size()]);
+    work.update(i + 1, bound.texts);
   }
   const auto tokens = static_cast<double>(bound.tokens);
-  truth.floor_nats_per_token = nats / tokens;
-  if (model.tokenizer().kind() == "word") {
-    truth.floor_given_length_nats_per_token =
-        (nats - static_cast<double>(taken) * statistics.length_entropy_nats) / tokens;
-  }
+  Evaluation::Floor floor{nats / tokens, {}};
+  // Other tokens than words have another length, which says more or less of the text than the words' number.
+  if (model.tokenizer().kind() == "word") floor.given_length_nats_per_token = (nats - length_nats) / tokens;
+  return floor;
+}
+
+/// The share of samples that the grammar makes.
+double grammatical_share(const TextModel& model, const Arguments& arguments,
+                         const InterruptGuard& interrupt) {
   Generator generator(arguments.seed, 1);
-  const Samples samples = model.sample(open_canvases(model, arguments.samples, 0, generator), generator);
-  for (const auto& tokens_of_sample : samples.tokens) {
-    if (corpus_log_probability(words_of(written(model, tokens_of_sample)))) truth.grammatical += 1;
+  WorkObserver work("sampling", interrupt);
+  const Samples samples = model.sample(open_canvases(model, arguments.samples, 0, generator), generator,
+                                       [&](const SamplerStep& step) { work.update(step.step, step.steps); });
+  double grammatical = 0;
+  for (const auto& tokens : samples.tokens)
+    grammatical += corpus_log_probability(words_of(written(model, tokens))).has_value();
+  return grammatical / static_cast<double>(arguments.samples);
+}
+
+double share_of_unknown(std::span<const std::span<const int32_t>> texts) {
+  int64_t unknown = 0, tokens = 0;
+  for (const auto& text : texts) {
+    unknown += std::count(text.begin(), text.end(), Tokenizer::kUnknown);
+    tokens += std::ssize(text);
   }
-  truth.samples = arguments.samples;
-  truth.grammatical /= static_cast<double>(arguments.samples);
-  return truth;
+  return static_cast<double>(unknown) / static_cast<double>(tokens);
 }
 
 /// The folder of the run that `folder` is, or is a checkpoint of: the one that holds `name`.
@@ -92,17 +114,25 @@ Evaluation evaluate(const TextModel& model, const Arguments& arguments) {
                     : std::filesystem::path(model.settings().text("data.valid"));
   }
   evaluation.file = file.string();
+  const InterruptGuard interrupt;
   const DataSet data = load_data_set(file, model.settings(), model.tokenizer());
   const auto texts = some_sequences(data, arguments.examples > 0 ? arguments.examples : data.size());
   Generator generator(arguments.seed);
-  evaluation.bound = model.bound(texts, arguments.passes, generator);
+  WorkObserver work("evaluating", interrupt);
+  const auto observer = [&](int64_t done, int64_t calls) { work.update(done, calls); };
+  evaluation.bound = model.bound(
+      texts, {.passes = arguments.passes, .every_step = arguments.exact, .observer = observer}, generator);
   evaluation.length_nats = model.length_nats(texts);
-  evaluation.unknown = static_cast<double>(data.unknown_count()) / static_cast<double>(data.token_count());
+  evaluation.unknown = share_of_unknown(texts);
   // The floor is that of whole texts: rows that hold several, or a part of one, have another.
   const bool whole_texts = model.settings().text("data.layout") == "padded" && data.truncated_count() == 0 &&
                            data.skipped_count() == 0;
-  if (built_in && whole_texts)
-    evaluation.truth = compare_with_grammar(model, file, arguments, evaluation.bound);
+  if (built_in && whole_texts) {
+    Evaluation::Truth& truth = evaluation.truth.emplace();
+    if (evaluation.unknown == 0) truth.floor = floor_of(model, file, evaluation.bound, interrupt);
+    truth.samples = arguments.samples;
+    truth.grammatical = grammatical_share(model, arguments, interrupt);
+  }
   return evaluation;
 }
 
@@ -120,9 +150,11 @@ void print_json(const Evaluation& e) {
                               {"length_nats_per_token", e.length_nats / tokens},
                               {"nats_per_token_with_length", e.total_nats() / tokens}};
   if (e.truth) {
-    if (e.truth->floor_given_length_nats_per_token)
-      json["floor_nats_per_token"] = *e.truth->floor_given_length_nats_per_token;
-    json["floor_nats_per_token_with_length"] = e.truth->floor_nats_per_token;
+    if (const auto& floor = e.truth->floor) {
+      if (floor->given_length_nats_per_token)
+        json["floor_nats_per_token"] = *floor->given_length_nats_per_token;
+      json["floor_nats_per_token_with_length"] = floor->nats_per_token;
+    }
     json["grammatical_share"] = e.truth->grammatical;
     json["samples"] = e.truth->samples;
   }
@@ -141,11 +173,13 @@ void print_table(const Evaluation& e) {
   line("variational bound, given the length", e.bound.nats_per_token());
   fmt::print("{:<44}{:>9.4f}{:>9.4f}\n", "  its standard error (Monte Carlo)",
              e.bound.standard_error / tokens, e.bound.standard_error / tokens / std::numbers::ln2);
-  if (e.truth && e.truth->floor_given_length_nats_per_token)
-    line("  the grammar's own, the floor", *e.truth->floor_given_length_nats_per_token);
+  const auto floor = e.truth ? e.truth->floor : std::nullopt;
+  if (floor && floor->given_length_nats_per_token)
+    line("  the grammar's own, the floor", *floor->given_length_nats_per_token);
   line("variational bound with the length", e.total_nats() / tokens);
+  if (floor) line("  the grammar's own, the floor", floor->nats_per_token);
   if (e.truth) {
-    line("  the grammar's own, the floor", e.truth->floor_nats_per_token);
+    if (!floor) fmt::print("no floor: the model does not pay for what the unknown words are\n");
     fmt::print("samples that the grammar makes: {:.1f}% of {}\n", 100 * e.truth->grammatical,
                e.truth->samples);
   }
@@ -170,6 +204,8 @@ void add_eval_command(CLI::App& app, int&) {
   command->add_option("--passes", arguments->passes, "independent estimates, for the standard error")
       ->capture_default_str()
       ->check(whole_number(2, 100000));
+  command->add_flag("--exact", arguments->exact,
+                    "sum over all T steps of discrete time: T times the work, and less noise");
   command->add_option("--examples", arguments->examples, "texts, evenly spread over the file; 0: all")
       ->capture_default_str()
       ->check(whole_number(0));

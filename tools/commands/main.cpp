@@ -10,6 +10,8 @@
 #include "haze/engine/parallel.h"
 #include "haze/tools/commands/commands.h"
 #include "haze/tools/commands/options.h"
+#include "haze/tools/run/interrupt.h"
+#include "haze/tools/run/version.h"
 
 namespace haze {
 
@@ -26,8 +28,8 @@ constexpr int kFailure = 1, kWrongUsage = 2;
 
 int run(int argc, char** argv) {
   CLI::App app("haze: text diffusion models, trained and sampled from scratch", "haze");
-  app.set_version_flag("--version",
-                       [] { return fmt::format("haze {} ({})", HAZE_VERSION, name(instruction_set())); });
+  app.set_version_flag(
+      "--version", [] { return fmt::format("haze {} ({})", program_version(), name(instruction_set())); });
   app.require_subcommand(0, 1);
   app.get_formatter()->column_width(26);
   int status = 0;
@@ -51,6 +53,9 @@ int run(int argc, char** argv) {
     if (error.get_exit_code() == 0) return app.exit(error);
     fmt::print(stderr, "{}\n", describe_parse_error(app, error));
     return kWrongUsage;
+  } catch (const Interrupted& interrupted) {
+    fmt::print(stderr, "haze: {}\n", interrupted.what());
+    return InterruptGuard::kInterruptedStatus;
   } catch (const std::exception& error) {
     fmt::print(stderr, "haze: {}\n", error.what());
     return kFailure;

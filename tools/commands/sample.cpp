@@ -7,6 +7,7 @@
 #include "haze/nn/file_io.h"
 #include "haze/tools/commands/commands.h"
 #include "haze/tools/commands/options.h"
+#include "haze/tools/run/work_observer.h"
 #include "haze/tools/run/writing.h"
 
 namespace haze {
@@ -20,7 +21,7 @@ struct Arguments {
   std::optional<double> temperature, top_p;
   int64_t length = 0;
   uint64_t seed = 1;
-  bool trace = false, json = false;
+  bool special_tokens = false, trace = false, json = false;
 };
 
 void apply(const Arguments& arguments, TextModel& model) {
@@ -29,6 +30,7 @@ void apply(const Arguments& arguments, TextModel& model) {
   if (arguments.top_k) model.set("sample.top_k", *arguments.top_k);
   if (arguments.temperature) model.set("sample.temperature", *arguments.temperature);
   if (arguments.top_p) model.set("sample.top_p", *arguments.top_p);
+  if (arguments.special_tokens) model.set("sample.special_tokens", true);
   if (arguments.count) model.set("sample.count", *arguments.count);
 }
 
@@ -48,7 +50,12 @@ void write_texts(const Arguments& arguments, const TextModel& model, const std::
                  Generator& generator) {
   TraceKeeper keeper(model, canvases[0]);
   const bool traced = arguments.trace || !arguments.svg.empty();
-  const Samples samples = model.sample(canvases, generator, traced ? keeper.observer() : SamplerObserver{});
+  const InterruptGuard interrupt;
+  WorkObserver work("sampling", interrupt);
+  const Samples samples = model.sample(canvases, generator, [&](const SamplerStep& step) {
+    work.update(step.step, step.steps);
+    if (traced) keeper.observer()(step);
+  });
   constexpr size_t kStepsInFigure = 9;
   if (arguments.trace)
     fmt::print("{}\n", render_trace(keeper.trace(), TraceStyle::for_stream(STDOUT_FILENO)));
@@ -66,6 +73,7 @@ void add_common_options(CLI::App& command, Arguments& arguments) {
   add_setting_option(command, "--temperature", "sample.temperature", arguments.temperature);
   add_setting_option(command, "--top-p", "sample.top_p", arguments.top_p);
   add_setting_option(command, "--top-k", "sample.top_k", arguments.top_k);
+  command.add_flag("--special-tokens", arguments.special_tokens, "let texts hold <pad> and <unk>");
   command.add_option("--seed", arguments.seed, "of the random numbers")
       ->capture_default_str()
       ->check(whole_number(0));

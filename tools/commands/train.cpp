@@ -48,7 +48,7 @@ void report(const Arguments& arguments, const TrainResult& result) {
     fmt::print("{}every call: {}/profile.json, a trace that Perfetto opens\n", profile_table(*result.profile),
                arguments.out);
   }
-  if (result.step < result.last_step) {
+  if (result.step < result.last_step || result.interrupted) {
     fmt::print("stopped at step {} of {}; go on by: haze train --resume --out {}\n", result.step,
                result.last_step, arguments.out);
   } else {

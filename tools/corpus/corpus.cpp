@@ -10,11 +10,11 @@
 
 #include "haze/engine/error.h"
 #include "haze/engine/generator.h"
+#include "haze/nn/file_io.h"
 #include "haze/tools/corpus/ambiguity.h"
 #include "haze/tools/corpus/entropy.h"
 #include "haze/tools/corpus/recogniser.h"
 #include "haze/tools/corpus/restaurant_grammar.h"
-#include "haze/nn/file_io.h"
 
 namespace haze {
 namespace {
@@ -101,6 +101,7 @@ CorpusStatistics corpus_statistics() {
   result.surprisal_deviation = std::sqrt(measures.surprisal_variance);
   result.mean_words = measures.mean_words;
   result.length_entropy_nats = measures.length_entropy_nats;
+  result.length_distribution = measures.length_distribution;
   result.longest = measures.longest();
   result.word_types = static_cast<int>(written_vocabulary(restaurant_grammar()).size());
   result.log10_texts = measures.log10_derivations;

@@ -38,13 +38,14 @@ std::string e2e_line(const CorpusLine& line);
 
 /// Exact properties of the corpus's distribution of texts.
 struct CorpusStatistics {
-  double entropy_nats = 0;         ///< of a text
-  double surprisal_deviation = 0;  ///< standard deviation of -log p(text), in nats
-  double mean_words = 0;           ///< of a text, without an end token
-  double length_entropy_nats = 0;  ///< of the number of words
-  int longest = 0;                 ///< words
-  int word_types = 0;              ///< words as written, with their capitals
-  double log10_texts = 0;          ///< decimal logarithm of the number of different texts
+  double entropy_nats = 0;                  ///< of a text
+  double surprisal_deviation = 0;           ///< standard deviation of -log p(text), in nats
+  double mean_words = 0;                    ///< of a text, without an end token
+  double length_entropy_nats = 0;           ///< of the number of words
+  std::vector<double> length_distribution;  ///< [n]: probability of exactly n words
+  int longest = 0;                          ///< words
+  int word_types = 0;                       ///< words as written, with their capitals
+  double log10_texts = 0;                   ///< decimal logarithm of the number of different texts
 
   /// The text's entropy where its length is known.
   double entropy_given_length_nats() const { return entropy_nats - length_entropy_nats; }

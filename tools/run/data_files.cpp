@@ -3,8 +3,10 @@
 #include <algorithm>
 #include <fstream>
 
+#include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include "haze/nn/file_io.h"
 #include "haze/tools/corpus/corpus.h"
 
 namespace haze {
@@ -35,13 +37,23 @@ DataFiles data_files(const Settings& settings, const std::filesystem::path& fold
   return {folder / "train.txt", folder / "valid.txt"};
 }
 
+TextFileOptions text_file_options(const Settings& settings) {
+  return {.format = text_format(settings.text("data.format")),
+          .max_line_bytes = settings.integer("data.max_line_bytes")};
+}
+
 DataSet load_data_set(const std::filesystem::path& path, const Settings& settings,
                       const Tokenizer& tokenizer) {
-  const TextFile file(path, {.format = text_format(settings.text("data.format"))});
+  const TextFile file(path, text_file_options(settings));
   return DataSet(file, tokenizer,
                  {.max_length = static_cast<int32_t>(settings.integer("data.max_length")),
                   .layout = data_layout(settings.text("data.layout")),
                   .too_long = long_record(settings.text("data.too_long"))});
+}
+
+std::string fingerprint_of(const std::filesystem::path& path) {
+  const FileReader file(path);
+  return fmt::format("{} bytes, CRC-32 {:08x}", file.bytes(), file.checksum());
 }
 
 std::vector<std::span<const int32_t>> some_sequences(const DataSet& data, int64_t count) {

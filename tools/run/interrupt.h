@@ -1,6 +1,14 @@
 #pragma once
 
+#include "haze/engine/error.h"
+
 namespace haze {
+
+/// Thrown to break work off at Ctrl-C.
+class Interrupted : public Error {
+ public:
+  Interrupted() : Error("stopped by Ctrl-C") {}
+};
 
 /// While it lives, the first Ctrl-C (SIGINT) is a request that a loop looks at and a second one ends the
 /// process at once.

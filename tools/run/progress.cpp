@@ -105,6 +105,12 @@ void ProgressBar::finish() {
   finished_ = true;
 }
 
+void ProgressBar::remove() {
+  if (finished_) return;
+  if (output_.interactive) output_.write("\r\x1b[K");
+  finished_ = true;
+}
+
 void ProgressBar::show(double seconds) {
   shown_at_ = seconds;
   shown_step_ = step_;

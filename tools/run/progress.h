@@ -40,6 +40,8 @@ class ProgressBar {
   void print_line(std::string_view text);
   /// Shows the last state and ends the line; later calls do nothing.
   void finish();
+  /// Takes the line away instead, for work of which only the result matters; lines of a log stay.
+  void remove();
 
  private:
   struct Moment {

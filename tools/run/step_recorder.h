@@ -10,7 +10,7 @@ namespace haze {
 
 /// Keeps what the first training steps saw and gave, so that another program can repeat them:
 /// folder/initial.safetensors, the weights before step 1; folder/batches.safetensors, for step k "k.x_t",
-/// "k.offsets", "k.masked", "k.targets", "k.row_weights", "k.learning_rate" and "k.loss"; and
+/// "k.offsets", "k.time", "k.masked", "k.targets", "k.row_weights", "k.learning_rate" and "k.loss"; and
 /// folder/config.toml. It is a Denoiser around the model's, since what a loss asks of its denoiser is all
 /// that a step depends on.
 class StepRecorder : public Denoiser {

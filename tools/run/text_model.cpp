@@ -80,10 +80,8 @@ DiffusionLoss TextModel::loss(const Denoiser& denoiser, const TextBatch& batch, 
   return mdlm_loss(denoiser, batch, std::get<MaskingSchedule>(process_), options, generator, context);
 }
 
-BoundEstimate TextModel::bound(std::span<const std::span<const int32_t>> texts, int passes,
+BoundEstimate TextModel::bound(std::span<const std::span<const int32_t>> texts, BoundOptions options,
                                Generator& generator) const {
-  BoundOptions options;
-  options.passes = passes;
   if (const auto* noise = std::get_if<DiscreteNoise>(&process_)) {
     return d3pm_bound_of_texts(*denoiser_, texts, *noise, options, generator);
   }
@@ -100,8 +98,12 @@ double TextModel::length_nats(std::span<const std::span<const int32_t>> texts) c
 Samples TextModel::sample(const std::vector<Canvas>& start, Generator& generator,
                           const SamplerObserver& observer) const {
   SamplerOptions options;
-  options.filter = {settings_.real("sample.temperature"), settings_.integer("sample.top_k"),
-                    settings_.real("sample.top_p")};
+  options.filter = {settings_.real("sample.temperature"),
+                    settings_.integer("sample.top_k"),
+                    settings_.real("sample.top_p"),
+                    {}};
+  if (!settings_.boolean("sample.special_tokens"))
+    options.filter.forbidden = {Tokenizer::kPad, Tokenizer::kUnknown};
   options.observer = observer;
   const auto steps = static_cast<int>(settings_.integer("sample.steps"));
   const bool first_hitting = settings_.text("sample.sampler") == "first-hitting";

@@ -36,8 +36,10 @@ class TextModel {
   /// The training loss of a batch; `denoiser` stands for this model's where it wraps it.
   DiffusionLoss loss(const Denoiser& denoiser, const TextBatch& batch, Generator& generator,
                      const ForwardContext& context) const;
-  /// The variational bound of texts given their lengths.
-  BoundEstimate bound(std::span<const std::span<const int32_t>> texts, int passes,
+  /// The variational bound of texts given their lengths; the draw of x_t is the one with less noise of those
+  /// that suit the model, whatever options.draw says. Throws Error where options.every_step is set and time
+  /// is continuous.
+  BoundEstimate bound(std::span<const std::span<const int32_t>> texts, BoundOptions options,
                       Generator& generator) const;
   /// -log p(length), in nats, summed over texts.
   double length_nats(std::span<const std::span<const int32_t>> texts) const;

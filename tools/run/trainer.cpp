@@ -6,8 +6,9 @@
 #include <toml++/toml.h>
 
 #include "haze/nn/file_io.h"
-#include "haze/tools/run/interrupt.h"
 #include "haze/tools/run/plot.h"
+#include "haze/tools/run/version.h"
+#include "haze/tools/run/work_observer.h"
 
 namespace haze {
 namespace {
@@ -66,6 +67,8 @@ struct RunState {
   BatchStream::State data;
   double loss_sum = 0;  // of the steps since the last line of metrics, so that the next line has them too
   int64_t loss_count = 0;
+  bool evaluation_due = false;  // that of this step was broken off
+  DataFingerprints files;
 };
 
 // TOML's integers are signed: the 64 bits of a seed or counter are kept, whatever they are as a number.
@@ -73,9 +76,11 @@ std::string print_state(const RunState& state) {
   const auto as_signed = [](uint64_t bits) { return static_cast<int64_t>(bits); };
   return fmt::format(
       "[generator]\nseed = {}\nstream = {}\ncounter = {}\n\n[data]\nepoch = {}\nposition = {}\n\n"
-      "[metrics]\nloss_sum = {}\nloss_count = {}\n",
+      "[metrics]\nloss_sum = {}\nloss_count = {}\nevaluation_due = {}\n\n"
+      "[files]\ntrain = \"{}\"\nvalid = \"{}\"\n",
       as_signed(state.generator.seed), as_signed(state.generator.stream), as_signed(state.generator.counter),
-      state.data.epoch, state.data.position, state.loss_sum, state.loss_count);
+      state.data.epoch, state.data.position, state.loss_sum, state.loss_count, state.evaluation_due,
+      state.files.train, state.files.valid);
 }
 
 RunState parse_state(const std::string& text) {
@@ -85,23 +90,42 @@ RunState parse_state(const std::string& text) {
   } catch (const toml::parse_error& error) {
     fail("state.toml of the checkpoint: {}", error.description());
   }
-  const auto number = [&]<typename Number>(Number, const char* section, const char* key) {
-    const auto value = table[section][key].value<Number>();
-    if (!value) fail("state.toml of the checkpoint: {}.{} is missing", section, key);
-    return *value;
+  const auto value = [&]<typename Value>(Value, const char* section, const char* key) {
+    const auto found = table[section][key].value<Value>();
+    if (!found) fail("state.toml of the checkpoint: {}.{} is missing", section, key);
+    return *found;
   };
-  const auto integer = [&](const char* section, const char* key) { return number(int64_t{}, section, key); };
+  const auto integer = [&](const char* section, const char* key) { return value(int64_t{}, section, key); };
   const auto bits = [&](const char* key) { return static_cast<uint64_t>(integer("generator", key)); };
   return {{bits("seed"), bits("stream"), bits("counter")},
           {integer("data", "epoch"), integer("data", "position")},
-          number(double{}, "metrics", "loss_sum"),
-          integer("metrics", "loss_count")};
+          value(double{}, "metrics", "loss_sum"),
+          integer("metrics", "loss_count"),
+          value(bool{}, "metrics", "evaluation_due"),
+          {value(std::string(), "files", "train"), value(std::string(), "files", "valid")}};
+}
+
+void check_unchanged(const std::filesystem::path& path, const std::string& then, const std::string& now) {
+  if (now == then) return;
+  fail("{} has changed since the run began, from {} to {}: the run can only go on with the same texts",
+       path.string(), then, now);
+}
+
+/// config.toml: the settings, and what wrote them.
+std::string print_configuration(const Settings& settings) {
+  return fmt::format("# haze {}\n{}", program_version(), settings.print());
 }
 
 }  // namespace
 
 void Trainer::load_data(const Settings& settings, const Tokenizer& tokenizer) {
   const DataFiles files = data_files(settings, options_.run_folder / "data");
+  const DataFingerprints now{fingerprint_of(files.train), fingerprint_of(files.valid)};
+  if (fingerprints_) {
+    check_unchanged(files.train, fingerprints_->train, now.train);
+    check_unchanged(files.valid, fingerprints_->valid, now.valid);
+  }
+  fingerprints_ = now;
   train_.emplace(load_data_set(files.train, settings, tokenizer));
   valid_.emplace(load_data_set(files.valid, settings, tokenizer));
   stream_.emplace(*train_, settings.integer("train.batch_size"),
@@ -125,7 +149,7 @@ std::unique_ptr<Trainer> Trainer::start(const Settings& settings, const TrainOpt
   }
   std::unique_ptr<Trainer> trainer(new Trainer(options));
   const DataFiles files = data_files(settings, options.run_folder / "data");
-  const TextFile text(files.train, {.format = text_format(settings.text("data.format"))});
+  const TextFile text(files.train, text_file_options(settings));
   Tokenizer tokenizer = build_tokenizer(tokenizer_kind(settings.text("data.tokenizer")), text,
                                         settings.integer("data.min_count"));
   trainer->load_data(settings, tokenizer);
@@ -138,7 +162,7 @@ std::unique_ptr<Trainer> Trainer::start(const Settings& settings, const TrainOpt
   trainer->make_optimizer();
   make_folder(options.run_folder);
   trainer->metrics_.emplace(MetricsLog::start(options.run_folder / "metrics.jsonl"));
-  write_file_atomically(options.run_folder / "config.toml", settings.print());
+  write_file_atomically(options.run_folder / "config.toml", print_configuration(settings));
   if (options.record_steps > 0) {
     trainer->recorder_.emplace(trainer->model_->denoiser(), options.run_folder / "recorded",
                                options.record_steps, settings.print());
@@ -150,17 +174,19 @@ std::unique_ptr<Trainer> Trainer::resume(const TrainOptions& options) {
   const auto folder = find_latest_checkpoint(options.run_folder);
   if (!folder) fail("{}: there is no whole checkpoint to resume from", options.run_folder.string());
   const Checkpoint checkpoint = read_checkpoint(*folder);
+  const RunState state = parse_state(checkpoint.text("state.toml"));
   std::unique_ptr<Trainer> trainer(new Trainer(options));
+  trainer->fingerprints_ = state.files;
   trainer->model_ = TextModel::from_checkpoint(checkpoint);
   trainer->load_data(trainer->settings(), trainer->model_->tokenizer());
   trainer->make_optimizer();
   trainer->optimizer_->load_state(checkpoint.optimizer, "optimizer.safetensors of the checkpoint");
   if (trainer->ema_) trainer->ema_->load_state(checkpoint.ema, "ema.safetensors of the checkpoint");
-  const RunState state = parse_state(checkpoint.text("state.toml"));
   trainer->generator_.set_state(state.generator);
   trainer->stream_->restore(state.data);
   trainer->loss_sum_ = state.loss_sum;
   trainer->loss_count_ = state.loss_count;
+  trainer->evaluation_due_ = state.evaluation_due;
   trainer->step_ = checkpoint.step;
   trainer->metrics_.emplace(MetricsLog::resume(options.run_folder / "metrics.jsonl", checkpoint.step));
   return trainer;
@@ -201,12 +227,19 @@ void Trainer::train_step(ProgressBar& progress) {
   loss_count_ = 0;
 }
 
-void Trainer::evaluate(ProgressBar& progress) {
+void Trainer::evaluate(ProgressBar& progress, const InterruptGuard& interrupt) {
   std::optional<EmaScope> averaged;
   if (ema_) averaged.emplace(*ema_);
   Generator generator(static_cast<uint64_t>(settings().integer("train.seed")), kEvaluation);
   const auto texts = some_sequences(*valid_, settings().integer("train.evaluate_examples"));
-  bound_ = model_->bound(texts, kEvaluationPasses, generator);
+  WorkObserver work("evaluating", interrupt, options_.progress);
+  const auto observer = [&](int64_t done, int64_t calls) { work.update(done, calls); };
+  try {
+    bound_ = model_->bound(texts, {.passes = kEvaluationPasses, .observer = observer}, generator);
+  } catch (const Interrupted&) {
+    return;
+  }
+  evaluation_due_ = false;
   const double tokens = static_cast<double>(bound_->tokens);
   metrics_->append({step_,
                     {{std::string(kValidationBound), bound_->nats_per_token()},
@@ -221,11 +254,11 @@ void Trainer::save() {
   checkpoint.model = parameter_tensors(model_->denoiser());
   checkpoint.optimizer = optimizer_->state();
   if (ema_) checkpoint.ema = ema_->state();
-  checkpoint.texts = {
-      {"config.toml", settings().print()},
-      {"tokenizer.json", model_->tokenizer().to_json()},
-      {"lengths.json", model_->lengths().to_json()},
-      {"state.toml", print_state({generator_.state(), stream_->state(), loss_sum_, loss_count_})}};
+  checkpoint.texts = {{"config.toml", print_configuration(settings())},
+                      {"tokenizer.json", model_->tokenizer().to_json()},
+                      {"lengths.json", model_->lengths().to_json()},
+                      {"state.toml", print_state({generator_.state(), stream_->state(), loss_sum_,
+                                                  loss_count_, evaluation_due_, *fingerprints_})}};
   save_checkpoint(options_.run_folder, checkpoint);
 }
 
@@ -250,15 +283,16 @@ TrainResult Trainer::run() {
   bool saved = step_ > 0;
   const MachineLimits limits = options_.profile_steps > 0 ? measure_machine_limits() : MachineLimits{};
   Profile profile;
-  while (step_ < stop && !interrupt.requested()) {
-    {
+  while ((step_ < stop || evaluation_due_) && !interrupt.requested()) {
+    saved = false;
+    if (!evaluation_due_) {
       std::optional<ProfileScope> profiling;
       if (options_.profile_steps > 0 && step_ >= profiled_from) profiling.emplace(profile);
       train_step(progress);
+      evaluation_due_ = step_ % settings().integer("train.evaluate_every") == 0 || step_ == last;
     }
-    saved = false;
-    if (step_ % settings().integer("train.evaluate_every") == 0 || step_ == last) evaluate(progress);
-    if (step_ % settings().integer("train.checkpoint_every") == 0) {
+    if (evaluation_due_) evaluate(progress, interrupt);
+    if (!evaluation_due_ && step_ % settings().integer("train.checkpoint_every") == 0) {
       save();
       saved = true;
     }
@@ -271,7 +305,7 @@ TrainResult Trainer::run() {
         options_.run_folder / "plot.svg",
         plot_run_svg(rows, std::filesystem::canonical(options_.run_folder).filename().string()));
   }
-  TrainResult result{interrupt.requested() && step_ < last, step_, last, bound_, {}};
+  TrainResult result{interrupt.requested() && (step_ < last || evaluation_due_), step_, last, bound_, {}};
   if (!profile.steps.empty()) {
     write_file_atomically(options_.run_folder / "profile.json", chrome_trace(profile));
     result.profile = report_of(profile, limits);

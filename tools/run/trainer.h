@@ -8,6 +8,7 @@
 #include "haze/nn/optimizer.h"
 #include "haze/nn/schedule.h"
 #include "haze/tools/run/data_files.h"
+#include "haze/tools/run/interrupt.h"
 #include "haze/tools/run/metrics.h"
 #include "haze/tools/run/profile_report.h"
 #include "haze/tools/run/progress.h"
@@ -39,6 +40,11 @@ struct TrainResult {
   std::optional<ProfileReport> profile;  // where one was asked for
 };
 
+/// What the data files of a run were, as fingerprint_of() says it.
+struct DataFingerprints {
+  std::string train, valid;
+};
+
 /// A training run: settings and data in, a folder of checkpoints, metrics.jsonl and plot.svg out, and
 /// profile.json where a profile is asked for, which changes no bits. A run that was stopped at any moment and
 /// resumed ends with the same bits as one that was not.
@@ -46,11 +52,13 @@ class Trainer {
  public:
   /// A new run. Throws Error where the folder holds checkpoints already.
   static std::unique_ptr<Trainer> start(const Settings& settings, const TrainOptions& options);
-  /// The run whose latest checkpoint is in the folder, with its settings. Throws Error where there is none.
+  /// The run whose latest checkpoint is in the folder, with its settings. Throws Error where there is none,
+  /// and where a data file is not what it was.
   static std::unique_ptr<Trainer> resume(const TrainOptions& options);
 
   /// Trains to the last step, or until Ctrl-C, options.stop_at or the end of the profile; leaves a checkpoint
-  /// of the last step done. Throws Error where no step is left to profile.
+  /// of the last step done. An evaluation that Ctrl-C breaks off is made up for on resuming. Throws Error
+  /// where no step is left to profile.
   TrainResult run();
 
  private:
@@ -59,13 +67,14 @@ class Trainer {
   void make_optimizer();
   int64_t stop_step() const;
   void train_step(ProgressBar& progress);
-  void evaluate(ProgressBar& progress);
+  void evaluate(ProgressBar& progress, const InterruptGuard& interrupt);
   void save();
 
   const Settings& settings() const { return model_->settings(); }
 
   TrainOptions options_;
   std::unique_ptr<TextModel> model_;
+  std::optional<DataFingerprints> fingerprints_;
   std::optional<DataSet> train_, valid_;
   std::optional<BatchStream> stream_;
   std::unique_ptr<Optimizer> optimizer_;
@@ -76,6 +85,7 @@ class Trainer {
   std::optional<BoundEstimate> bound_;
   Generator generator_{0};
   int64_t step_ = 0;
+  bool evaluation_due_ = false;
   double loss_sum_ = 0;  // since the last line of metrics
   int64_t loss_count_ = 0;
 };

@@ -11,6 +11,10 @@ namespace {
 constexpr std::array<std::string_view, 3> kContinuousSchedules = {"log-linear", "cosine", "polynomial"};
 constexpr std::array<std::string_view, 3> kDiscreteSchedules = {"reciprocal", "cosine", "linear"};
 
+// The most of what is counted in 32 bits somewhere below, steps of a process or tokens and rows of a batch:
+// far more than anybody needs, and far from where counting goes wrong.
+constexpr double kMost = 1 << 20;
+
 SettingsTable data_settings() {
   return {
       text_setting("data.train", "", "file to train on; empty: the built-in corpus"),
@@ -19,10 +23,12 @@ SettingsTable data_settings() {
       choice_setting("data.layout", "padded", {"padded", "packed"},
                      "one text a row, or texts end to end in full rows"),
       choice_setting("data.tokenizer", "word", {"word", "character"}, "what a token is"),
-      integer_setting("data.min_count", 10, at_least(1), "rarer words become the unknown word"),
-      integer_setting("data.max_length", 64, at_least(2), "tokens in a row, the end token counted"),
+      integer_setting("data.min_count", 0, at_least(0),
+                      "rarer words become the unknown word; 0: 1 for the built-in corpus, 10 for files"),
+      integer_setting("data.max_length", 64, between(2, kMost), "tokens in a row, the end token counted"),
       choice_setting("data.too_long", "error", {"error", "truncate", "skip"},
                      "what to do with a longer text"),
+      integer_setting("data.max_line_bytes", 1 << 20, between(1, 2147483646), "longer lines are refused"),
       integer_setting("data.corpus_size", 50000, at_least(100), "sentences of the built-in corpus"),
   };
 }
@@ -44,16 +50,16 @@ SettingsTable model_settings() {
 SettingsTable diffusion_settings() {
   return {
       choice_setting("diffusion.time", "continuous", {"continuous", "discrete"}, "MDLM's time or D3PM's"),
-      integer_setting("diffusion.steps", 1000, at_least(1), "steps T of discrete time"),
+      integer_setting("diffusion.steps", 1000, between(1, kMost), "steps T of discrete time"),
       choice_setting("diffusion.schedule", "auto",
                      {"auto", "log-linear", "cosine", "polynomial", "reciprocal", "linear"},
                      "how fast tokens are masked; auto: log-linear, or reciprocal in discrete time"),
       real_setting("diffusion.polynomial_power", 2.0, above(0), "exponent of the polynomial schedule"),
       real_setting("diffusion.auxiliary_weight", 0.0, at_least(0),
                    "lambda, the weight of the auxiliary cross-entropy of discrete time"),
-      choice_setting(
-          "diffusion.masks", "exact-count", {"exact-count", "independent"},
-          "how continuous time masks: n of a text's tokens, n drawn evenly, or each by itself at a time t"),
+      choice_setting("diffusion.masks", "auto", {"auto", "exact-count", "independent"},
+                     "n of a text's tokens, n drawn evenly, or each by itself at a time t; auto: exact-count "
+                     "where time plays no part"),
       boolean_setting("diffusion.antithetic", true, "spread the times of a batch evenly over [0, 1]"),
   };
 }
@@ -82,7 +88,7 @@ SettingsTable optimizer_settings() {
 SettingsTable train_settings() {
   return {
       integer_setting("train.steps", 2000, at_least(1), "updates of the weights"),
-      integer_setting("train.batch_size", 64, at_least(1), "rows in a batch"),
+      integer_setting("train.batch_size", 64, between(1, kMost), "rows in a batch"),
       integer_setting("train.seed", 1, at_least(0), "of every random number of the run"),
       integer_setting("train.checkpoint_every", 500, at_least(1), "steps between checkpoints"),
       integer_setting("train.evaluate_every", 500, at_least(1), "steps between evaluations"),
@@ -99,12 +105,13 @@ SettingsTable sample_settings() {
   return {
       choice_setting("sample.sampler", "ancestral", {"ancestral", "first-hitting"},
                      "how tokens are revealed"),
-      integer_setting("sample.steps", 64, at_least(1), "denoising steps of the ancestral sampler"),
+      integer_setting("sample.steps", 64, between(1, kMost), "denoising steps of the ancestral sampler"),
       real_setting("sample.temperature", 1.0, at_least(0),
                    "of the token probabilities; 0: the most probable"),
       real_setting("sample.top_p", 1.0, above_to(0, 1),
                    "smallest set of tokens with this probability; 1: all"),
       integer_setting("sample.top_k", 0, at_least(0), "the most probable tokens only; 0: all"),
+      boolean_setting("sample.special_tokens", false, "let texts hold <pad> and <unk>"),
       integer_setting("sample.count", 8, at_least(1), "samples to draw"),
   };
 }
@@ -121,7 +128,36 @@ void resolve_schedule(Settings& settings) {
     fail("diffusion.schedule '{}' does not go with {} time, whose schedules are {}", schedule, time,
          fmt::join(schedules, ", "));
   }
-  if (settings.text("model.norm") == "adaptive") settings.set("diffusion.masks", std::string("independent"));
+}
+
+// Whether the loss depends on the time t beyond the number of masks, which is all that an exact count knows.
+bool depends_on_time(const Settings& settings) {
+  return settings.text("diffusion.time") == "discrete" || settings.text("model.norm") == "adaptive";
+}
+
+void resolve_masks(Settings& settings) {
+  const std::string& masks = settings.text("diffusion.masks");
+  if (masks == "exact-count" && depends_on_time(settings)) {
+    fail(
+        "diffusion.masks exact-count goes with neither discrete time nor model.norm adaptive, which need "
+        "times");
+  }
+  if (masks == "auto")
+    settings.set("diffusion.masks", std::string(depends_on_time(settings) ? "independent" : "exact-count"));
+}
+
+void resolve_min_count(Settings& settings) {
+  if (settings.integer("data.min_count") > 0) return;
+  // The built-in corpus's entropy is that of all its words: a model is held against it only if it knows them.
+  settings.set("data.min_count", int64_t{settings.text("data.train").empty() ? 1 : 10});
+}
+
+void check_time(const Settings& settings) {
+  const bool discrete = settings.text("diffusion.time") == "discrete";
+  if (discrete && settings.text("sample.sampler") == "first-hitting")
+    fail("sample.sampler first-hitting is for continuous time; diffusion.time is discrete");
+  if (!discrete && settings.real("diffusion.auxiliary_weight") != 0)
+    fail("diffusion.auxiliary_weight is for discrete time, but diffusion.time is continuous");
 }
 
 }  // namespace
@@ -140,6 +176,9 @@ const SettingsTable& training_settings() {
 
 void resolve_training_settings(Settings& settings) {
   resolve_schedule(settings);
+  resolve_masks(settings);
+  resolve_min_count(settings);
+  check_time(settings);
   const std::int64_t hidden = settings.integer("model.hidden");
   const std::int64_t heads = settings.integer("model.heads");
   if (hidden % heads != 0) fail("model.hidden {} is not a multiple of model.heads {}", hidden, heads);
@@ -154,6 +193,9 @@ void resolve_training_settings(Settings& settings) {
   if (settings.text("data.train").empty() != settings.text("data.valid").empty()) {
     fail("data.train and data.valid go together: give both files, or neither for the built-in corpus");
   }
+  if (settings.text("data.train").empty() && settings.text("data.format") != "e2e")
+    fail("data.format {} is for files of one's own; the built-in corpus is e2e",
+         settings.text("data.format"));
 }
 
 }  // namespace haze

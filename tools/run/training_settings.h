@@ -7,7 +7,8 @@ namespace haze {
 /// Every setting of `haze train` and of what samples from or evaluates its checkpoints.
 const SettingsTable& training_settings();
 
-/// Replaces 'auto' by what it stands for. Throws where settings that are each right contradict one another.
+/// Replaces 'auto', and the 0 of data.min_count, by what they stand for. Throws where settings that are each
+/// right contradict one another.
 void resolve_training_settings(Settings& settings);
 
 }  // namespace haze

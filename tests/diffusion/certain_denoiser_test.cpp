@@ -1,0 +1,121 @@
+#include <cmath>
+#include <limits>
+#include <vector>
+
+#include <doctest/doctest.h>
+
+#include "haze/diffusion/d3pm.h"
+#include "haze/diffusion/mdlm.h"
+#include "haze/diffusion/sampler.h"
+
+namespace haze {
+namespace {
+
+constexpr double kInfinity = std::numeric_limits<double>::infinity();
+constexpr int64_t kVocabulary = 5;
+constexpr int32_t kOnly = 3;  // the one token of every text here
+
+const std::vector<std::vector<int32_t>> kTexts = {{3, 3, 3, 3}, {3}, {3, 3}, {3, 3, 3, 3, 3, 3}};
+
+// 0 for kOnly and -infinity for all others.
+std::vector<float> certain_logits() {
+  std::vector<float> logits(kVocabulary, -std::numeric_limits<float>::infinity());
+  logits[kOnly] = 0;
+  return logits;
+}
+
+// A denoiser whose logits are a parameter, the same in every row; its cross-entropy is the default one, from
+// logits().
+class SameLogits : public Denoiser {
+ public:
+  int64_t vocabulary() const override { return kVocabulary; }
+  bool depends_on_time() const override { return false; }
+  Variable logits(const Tensor&, const Sequences&, const Tensor&, const Tensor& rows,
+                  const ForwardContext&) const override {
+    return parameter + Variable(zeros({rows.size(0), kVocabulary}));
+  }
+
+  Variable parameter = Variable::leaf(Tensor::from(certain_logits(), {kVocabulary}));
+};
+
+// A transformer whose head gives the same, through the fused cross-entropy.
+std::unique_ptr<TransformerDenoiser> certain_transformer() {
+  TransformerConfig config;
+  config.vocabulary = kVocabulary;
+  config.hidden = 8;
+  config.layers = 1;
+  config.heads = 2;
+  config.max_length = 8;
+  Generator generator(1);
+  auto denoiser = std::make_unique<TransformerDenoiser>(config, generator);
+  for (const NamedParameter& parameter : denoiser->parameters()) {
+    if (parameter.name == "head.bias")
+      copy_into(parameter.variable->value(), Tensor::from(certain_logits(), {kVocabulary}));
+  }
+  return denoiser;
+}
+
+// The loss is 0 and so is every gradient: p is 1 where it should be, so nothing pulls anywhere.
+void check_certain(const DiffusionLoss& loss, const std::vector<Variable>& parameters) {
+  CHECK(loss.bound == 0);
+  CHECK(loss.cross_entropy == 0);
+  CHECK(loss.total.value().item() == 0);
+  for (const Variable& of_parameter : gradient(loss.total, parameters)) {
+    for (double value : of_parameter.value().to_vector<double>()) CHECK(value == 0);
+  }
+}
+
+void check_losses(const Denoiser& denoiser, const std::vector<Variable>& parameters) {
+  const TextBatch batch = TextBatch::of(kTexts);
+  const std::vector<std::span<const int32_t>> texts(kTexts.begin(), kTexts.end());
+  const DiscreteNoise noise = discrete_noise(DiscreteSchedule::cosine, 6);
+  Generator generator(2);
+  for (MaskDraw draw : {MaskDraw::independent, MaskDraw::exact_count}) {
+    check_certain(mdlm_loss(denoiser, batch, MaskingSchedule(), {draw}, generator, {}), parameters);
+    const BoundEstimate bound = mdlm_bound(denoiser, texts, MaskingSchedule(), {.draw = draw}, generator);
+    CHECK(bound.nats == 0);
+    CHECK(bound.standard_error == 0);
+  }
+  check_certain(d3pm_loss(denoiser, batch, noise, {0.1}, generator, {}), parameters);
+  for (double nats : d3pm_bound(denoiser, batch, noise, 2, generator)) CHECK(nats == 0);
+}
+
+}  // namespace
+
+TEST_CASE("where every other token has probability 0, losses, bounds and gradients are 0 and not NaN") {
+  const SameLogits denoiser;
+  check_losses(denoiser, {denoiser.parameter});
+}
+
+TEST_CASE("the fused cross-entropy of a transformer takes probabilities of 0 as well") {
+  const auto denoiser = certain_transformer();
+  std::vector<Variable> parameters;
+  for (const NamedParameter& parameter : denoiser->parameters()) parameters.push_back(*parameter.variable);
+  check_losses(*denoiser, parameters);
+}
+
+TEST_CASE("a target of probability 0 costs infinitely many nats, which is no NaN either") {
+  const std::vector<std::vector<int32_t>> texts = {{3, 1, 3}};
+  const SameLogits plain;
+  const auto fused = certain_transformer();
+  const DiscreteNoise noise = discrete_noise(DiscreteSchedule::reciprocal, 1);
+  for (const Denoiser* denoiser :
+       {static_cast<const Denoiser*>(&plain), static_cast<const Denoiser*>(fused.get())}) {
+    Generator generator(3);
+    CHECK(d3pm_bound(*denoiser, TextBatch::of(texts), noise, 1, generator)[0] == kInfinity);
+    CHECK(d3pm_loss(*denoiser, TextBatch::of(texts), noise, {}, generator, {}).bound == kInfinity);
+  }
+}
+
+TEST_CASE("samplers write the one token that has a probability") {
+  const SameLogits denoiser;
+  const std::vector<Canvas> start(3, Canvas::open(5));
+  for (double temperature : {0.0, 0.5, 1.0, 3.0}) {
+    Generator generator(4);
+    const Samples samples = ancestral_sample(denoiser, start, sampling_grid(MaskingSchedule(), 4), generator,
+                                             {.filter = {.temperature = temperature}});
+    for (const auto& text : samples.tokens) CHECK(text == std::vector<int32_t>(5, kOnly));
+  }
+}
+
+}  // namespace haze

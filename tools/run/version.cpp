@@ -1,0 +1,9 @@
+#include "haze/tools/run/version.h"
+
+namespace haze {
+
+std::string_view program_version() {
+  return HAZE_VERSION;
+}
+
+}  // namespace haze
