@@ -76,7 +76,11 @@ class Backend {
   virtual void adamw(std::span<const AdamWSlot> slots, const AdamWOptions& options) = 0;
 };
 
-/// The kernels for a device.
+/// The kernels of a device.
+Backend& kernels(Device device);
+
+/// What an operation calls: the kernels of a device, or within a ProfileScope (profile.h) what records the
+/// calls and passes them on.
 Backend& backend(Device device);
 
 }  // namespace haze

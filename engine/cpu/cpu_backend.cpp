@@ -2,7 +2,7 @@
 
 namespace haze {
 
-Backend& backend(Device) {
+Backend& kernels(Device) {
   static CpuBackend instance;
   return instance;
 }

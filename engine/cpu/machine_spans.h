@@ -1,0 +1,21 @@
+#pragma once
+
+#include <cstdint>
+
+/// Vector kernels that do nothing but keep the processor busy, to measure what it can do at most.
+namespace haze {
+
+struct MachineSpans {
+  /// `rounds` rounds of float32 multiply-adds that do not wait for one another; the result is of no interest.
+  float (*multiply_adds)(int64_t rounds);
+  int64_t operations_a_round;  // a multiply-add counts as two
+  /// out = x; both aligned to a vector, count a multiple of its lanes.
+  void (*copy)(const float* x, float* out, int64_t count);
+  /// The same by stores that go straight to memory, so that `out` is not first read into the cache.
+  void (*copy_past_cache)(const float* x, float* out, int64_t count);
+};
+
+/// The best version for this processor.
+const MachineSpans& machine_spans();
+
+}  // namespace haze

@@ -1,0 +1,20 @@
+#pragma once
+
+namespace haze {
+
+/// What the processor can do at most, measured on all of the engine's threads at once. A kernel is held
+/// against these: no product is faster than fma_gflops, and nothing that comes from memory faster than
+/// copy_gbytes (Williams et al. 2009, the roofline).
+struct MachineLimits {
+  int threads = 0;
+  double fma_gflops = 0;   // 10^9 float32 operations a second; a multiply-add counts as two
+  double copy_gbytes = 0;  // 10^9 bytes a second, read and written ones counted, in arrays of 128 MiB
+  double l1_gbytes = 0;    // likewise in arrays of 8 KiB a thread, which stay in the first-level cache
+  double l2_gbytes = 0;    // likewise of 128 KiB a thread, in the second-level cache
+};
+
+/// Takes about half a second, and 256 MiB while it runs. Each figure is that of the fastest of several
+/// passes, so that a pass which something else disturbed does not count.
+MachineLimits measure_machine_limits();
+
+}  // namespace haze
