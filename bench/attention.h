@@ -10,7 +10,7 @@
 namespace haze {
 
 struct AttentionBenchOptions {
-  std::string filter;   // a regular expression, found in "attention forward length 64, head size 32"
+  std::string filter;   // a regular expression, found in "length 64, head size 32"
   std::string python;   // with PyTorch; empty: haze alone
   int repetitions = 3;  // of which the fastest counts
 };
