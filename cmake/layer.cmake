@@ -1,11 +1,12 @@
-# haze_layer(<name> DEPENDS <layers...> LINK <other targets...> SOURCES <files...>)
+# haze_layer(<name> [INTERNAL] DEPENDS <layers...> LINK <other targets...> SOURCES <files...>)
 #
 # One folder is one library, haze::<name>. Its headers are included as "haze/<name>/...", and its include path holds
 # that folder and the layers named after DEPENDS, nothing else: an include that points upwards does not compile.
+# INTERNAL: it is not installed.
 set(HAZE_WARNINGS -Wall -Wextra -Wpedantic -Wshadow -Wno-unknown-pragmas -Wno-missing-field-initializers)
 
 function(haze_layer name)
-  cmake_parse_arguments(LAYER "" "" "DEPENDS;LINK;SOURCES" ${ARGN})
+  cmake_parse_arguments(LAYER "INTERNAL" "" "DEPENDS;LINK;SOURCES" ${ARGN})
   set(include_root ${PROJECT_BINARY_DIR}/layers/${name})
   file(MAKE_DIRECTORY ${include_root}/haze)
   file(CREATE_LINK ${CMAKE_CURRENT_SOURCE_DIR} ${include_root}/haze/${name} SYMBOLIC)
@@ -20,6 +21,9 @@ function(haze_layer name)
   list(TRANSFORM LAYER_DEPENDS PREPEND haze_)
   target_link_libraries(haze_${name} PUBLIC ${LAYER_DEPENDS} ${LAYER_LINK})
 
+  if(LAYER_INTERNAL)
+    return()
+  endif()
   install(TARGETS haze_${name} EXPORT haze-targets)
   install(DIRECTORY ${CMAKE_CURRENT_SOURCE_DIR}/ DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/haze/${name}
           FILES_MATCHING PATTERN "*.h" PATTERN "cpu" EXCLUDE)

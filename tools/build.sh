@@ -1,7 +1,7 @@
 #!/bin/bash
 # Installs what is missing, configures and builds.
 #
-#   tools/build.sh [PRESET [TARGET...]]      PRESET: release (default), debug, sanitize
+#   tools/build.sh [PRESET [TARGET...]]      PRESET: release (default), debug, sanitize, bench
 #
 # At most one compiler a core runs at a time, and fewer where memory is short; CMAKE_BUILD_PARALLEL_LEVEL, when set,
 # decides instead. ccache is used where it is installed.
@@ -32,7 +32,9 @@ build_jobs() {
 
 preset=${1:-release}
 targets=("${@:2}")
-install_missing "${haze_packages[@]}" || exit
+packages=("${haze_packages[@]}")
+[ "$preset" != bench ] || packages+=("${haze_bench_packages[@]}")
+install_missing "${packages[@]}" || exit
 if command -v ccache >/dev/null; then
   export CMAKE_CXX_COMPILER_LAUNCHER=${CMAKE_CXX_COMPILER_LAUNCHER-ccache}
 fi

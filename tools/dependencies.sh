@@ -12,6 +12,9 @@ haze_packages=(
   doctest-dev
 )
 
+# What the preset bench needs besides: the timer, and the peers that haze is measured against.
+haze_bench_packages=(libbenchmark-dev libdnnl-dev libblis-pthread-dev)
+
 # What .ci/run needs besides. The version is part of the name because every version formats a little differently.
 haze_ci_packages=(clang-format-14)
 

@@ -57,7 +57,7 @@ class SelfAttention(nn.Module):
         self.qkv = nn.Linear(config.hidden, 3 * config.hidden)
         self.output = nn.Linear(config.hidden, config.hidden)
 
-    def forward(self, x: Tensor, attended: Tensor) -> Tensor:
+    def forward(self, x: Tensor, attended: Tensor | None) -> Tensor:
         batch, length, hidden = x.shape
         qkv = self.qkv(x).view(batch, length, 3, self.heads, hidden // self.heads)
         query, key, value = qkv.permute(2, 0, 3, 1, 4)  # each [batch, heads, length, head_size]
@@ -94,7 +94,7 @@ class Block(nn.Module):
         if config.norm == "adaptive":
             self.modulation = nn.Linear(config.hidden, 6 * config.hidden)
 
-    def forward(self, x: Tensor, attended: Tensor, condition: Tensor | None) -> Tensor:
+    def forward(self, x: Tensor, attended: Tensor | None, condition: Tensor | None) -> Tensor:
         if self.placement == "pre":
             x = x + self.attention(self.norm1(x), attended)
             return x + self.mlp(self.norm2(x))
@@ -144,9 +144,10 @@ class Transformer(nn.Module):
             x = x + sinusoidal_embedding(places, self.config.hidden)
         return self.embedding_norm(x) if self.config.norm == "post" else x
 
-    def forward(self, ids: Tensor, present: Tensor, t: Tensor | None) -> Tensor:
-        """ids and present (false: padding) [batch, length] -> [batch, length, hidden]; t [batch] in [0, 1]."""
-        attended = present[:, None, None, :]
+    def forward(self, ids: Tensor, present: Tensor | None, t: Tensor | None) -> Tensor:
+        """ids and present (false: padding; None: there is none) [batch, length] -> [batch, length, hidden];
+        t [batch] in [0, 1]."""
+        attended = None if present is None else present[:, None, None, :]
         adaptive = self.config.norm == "adaptive"
         condition = functional.silu(self.time_embedding(t)) if adaptive else None
         x = self.embed(ids)
@@ -170,7 +171,7 @@ class Denoiser(nn.Module):
         self.transformer = Transformer(config)
         self.head = nn.Linear(config.hidden, config.vocabulary)
 
-    def forward(self, ids: Tensor, present: Tensor, t: Tensor | None, places: Tensor) -> Tensor:
+    def forward(self, ids: Tensor, present: Tensor | None, t: Tensor | None, places: Tensor) -> Tensor:
         """Logits [n, vocabulary] at `places` [n], counted through the padded batch row by row."""
         hidden = self.transformer(ids, present, t)
         return self.head(hidden.flatten(0, 1)[places])

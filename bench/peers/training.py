@@ -14,7 +14,7 @@ class Batch:
     """Sequences, some of their tokens masked, padded to the longest."""
 
     x_t: Tensor  # int64 [batch, length]
-    present: Tensor  # bool [batch, length]; false: padding
+    present: Tensor | None  # bool [batch, length]; false: padding; None: there is none
     t: Tensor | None  # float32 [batch], where the denoiser depends on it
     places: Tensor  # int64 [n]: the masked tokens, counted through [batch, length] row by row
     targets: Tensor  # int64 [n]
@@ -32,6 +32,11 @@ def pad(ids: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
     padded = torch.full(present.shape, PAD, dtype=torch.int64)
     padded[present] = ids.long()
     return padded, present
+
+
+def autocast(precision: torch.dtype) -> torch.autocast:
+    """Nothing for float32."""
+    return torch.autocast("cpu", dtype=torch.bfloat16, enabled=precision == torch.bfloat16)
 
 
 def cross_entropies(model: nn.Module, batch: Batch) -> Tensor:
@@ -54,10 +59,12 @@ def adamw(model: nn.Module, betas: tuple[float, float], epsilon: float, weight_d
 
 
 def train_step(model: nn.Module, optimizer: torch.optim.Optimizer, batch: Batch, learning_rate: float,
-               clip_norm: float) -> float:
-    """Changes the weights once; the loss before. A clip_norm of 0 is no limit."""
+               clip_norm: float, precision: torch.dtype = torch.float32) -> float:
+    """Changes the weights once; the loss before. A clip_norm of 0 is no limit. Weights are float32; `precision`
+    bfloat16 is that of autocast."""
     optimizer.zero_grad(set_to_none=True)
-    loss = masked_loss(model, batch)
+    with autocast(precision):
+        loss = masked_loss(model, batch)
     loss.backward()
     if clip_norm > 0:
         nn.utils.clip_grad_norm_(model.parameters(), clip_norm)

@@ -211,6 +211,14 @@ TEST_CASE("a text that cannot be filled in is one sentence and status 1") {
   check_failure({"infill", run_of_tests()}, 2, "text is required");
 }
 
+TEST_CASE("a program built without the measurements says how to build them") {
+  for (const std::vector<std::string>& arguments : {std::vector<std::string>{"bench"},
+                                                    {"bench", "kernels", "--json"},
+                                                    {"bench", "step", "--python", "x"}}) {
+    check_failure(arguments, 1, "tools/build.sh bench");
+  }
+}
+
 TEST_CASE("a run that is not there, and one that is damaged, are one sentence and status 1") {
   for (const char* command : {"sample", "eval"})
     check_failure({command, "nowhere"}, 1, "nowhere: there is no such run");

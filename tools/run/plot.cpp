@@ -25,26 +25,14 @@ constexpr std::size_t kMostSmoothPoints = 400;
 constexpr double kSmoothingFraction = 0.02;  // of all steps
 
 constexpr std::string_view kStyle =
-    ".card{fill:#fff;stroke:#d8dee4}\n"
-    "text{font:13px system-ui,-apple-system,'Segoe UI','Helvetica Neue','DejaVu "
-    "Sans',sans-serif;fill:#1f2328}\n"
-    ".title{font-size:15px;font-weight:600}\n"
-    ".tick{font-size:12px;fill:#59636e}\n"
     ".value{font-weight:600;fill:#bc4c00;stroke:#fff;stroke-width:4;stroke-linejoin:round;paint-order:stroke}"
     "\n"
-    ".grid{stroke:#e6eaef}\n"
-    ".axis{stroke:#59636e}\n"
     ".raw{fill:none;stroke:#b3d3f2;stroke-width:1;stroke-linejoin:round}\n"
     ".smooth{fill:none;stroke:#0969da;stroke-width:2;stroke-linejoin:round;stroke-linecap:round}\n"
     ".bound{fill:none;stroke:#bc4c00;stroke-width:1.4}\n"
     ".point{fill:#bc4c00;stroke:#fff;stroke-width:1.2}\n"
     "@media (prefers-color-scheme:dark){\n"
-    ".card{fill:#0d1117;stroke:#30363d}\n"
-    "text{fill:#e6edf3}\n"
-    ".tick{fill:#9198a1}\n"
     ".value{fill:#f0883e;stroke:#0d1117}\n"
-    ".grid{stroke:#21262d}\n"
-    ".axis{stroke:#9198a1}\n"
     ".raw{stroke:#1f4a80}\n"
     ".smooth{stroke:#58a6ff}\n"
     ".bound{stroke:#f0883e}\n"
@@ -156,19 +144,8 @@ struct Axes {
 std::string format_step(double value) {
   std::string digits = fmt::format("{:.0f}", value);
   for (int at = static_cast<int>(digits.size()) - 3; at > 0; at -= 3)
-    digits.insert(static_cast<std::size_t>(at), ",");
+    digits.insert(static_cast<std::size_t>(at), 1, ',');
   return digits;
-}
-
-std::string line(std::string_view css_class, double x1, double y1, double x2, double y2) {
-  return fmt::format("<line class=\"{}\" x1=\"{:.1f}\" y1=\"{:.1f}\" x2=\"{:.1f}\" y2=\"{:.1f}\"/>\n",
-                     css_class, x1, y1, x2, y2);
-}
-
-std::string text(std::string_view css_class, double x, double y, std::string_view anchor,
-                 std::string_view content) {
-  return fmt::format("<text class=\"{}\" x=\"{:.1f}\" y=\"{:.1f}\" text-anchor=\"{}\">{}</text>\n", css_class,
-                     x, y, anchor, escape_xml(content));
 }
 
 std::string draw_axes(const Axes& axes) {
@@ -178,17 +155,17 @@ std::string draw_axes(const Axes& axes) {
   const int decimals = std::max(0, static_cast<int>(-std::floor(std::log10(spacing) + 1e-9)));
   for (const double tick : ticks) {
     const double y = axes.pixel_y(tick);
-    svg += line("grid", kLeft, y, kRight, y);
-    svg += text("tick", kLeft - 10, y + 4, "end", fmt::format("{:.{}f}", tick, decimals));
+    svg += svg_line("grid", kLeft, y, kRight, y);
+    svg += svg_text("tick", kLeft - 10, y + 4, "end", fmt::format("{:.{}f}", tick, decimals));
   }
   for (const double tick : nice_ticks(axes.x.low, axes.x.high, 6)) {
     if (tick != std::floor(tick)) continue;
     const double x = axes.pixel_x(tick);
-    svg += line("axis", x, kBottom, x, kBottom + 5);
-    svg += text("tick", x, kBottom + 20, "middle", format_step(tick));
+    svg += svg_line("axis", x, kBottom, x, kBottom + 5);
+    svg += svg_text("tick", x, kBottom + 20, "middle", format_step(tick));
   }
-  svg += line("axis", kLeft, kBottom, kRight, kBottom);
-  svg += text("", (kLeft + kRight) / 2, kBottom + 42, "middle", "training step");
+  svg += svg_line("axis", kLeft, kBottom, kRight, kBottom);
+  svg += svg_text("", (kLeft + kRight) / 2, kBottom + 42, "middle", "training step");
   svg +=
       fmt::format("<text x=\"20\" y=\"{0:.1f}\" text-anchor=\"middle\" transform=\"rotate(-90 20 {0:.1f})\">",
                   (kTop + kBottom) / 2);
@@ -210,12 +187,12 @@ std::string draw_bound(const Axes& axes, const Series& bound) {
     const double x = axes.pixel_x(bound.x[i]);
     const double reach = 2 * bound.error[i];
     if (reach > 0)
-      svg += line("bound", x, axes.pixel_y(bound.y[i] - reach), x, axes.pixel_y(bound.y[i] + reach));
+      svg += svg_line("bound", x, axes.pixel_y(bound.y[i] - reach), x, axes.pixel_y(bound.y[i] + reach));
     svg += fmt::format("<circle class=\"point\" cx=\"{:.1f}\" cy=\"{:.1f}\" r=\"4\"/>\n", x,
                        axes.pixel_y(bound.y[i]));
   }
-  svg += text("value", axes.pixel_x(bound.x.back()), axes.pixel_y(bound.y.back()) - 12, "end",
-              fmt::format("{:.3f}", bound.y.back()));
+  svg += svg_text("value", axes.pixel_x(bound.x.back()), axes.pixel_y(bound.y.back()) - 12, "end",
+                  fmt::format("{:.3f}", bound.y.back()));
   return svg;
 }
 
@@ -226,16 +203,16 @@ std::string draw_key(bool has_loss, bool has_bound, bool has_error) {
   double x = kLeft;
   std::string svg;
   const auto entry = [&](const std::string& sample, std::string_view name) {
-    svg += sample + text("tick", x + kSample + 7, kY + 4, "start", name);
+    svg += sample + svg_text("tick", x + kSample + 7, kY + 4, "start", name);
     x += kSample + 31 + 6.6 * static_cast<double>(name.size());
   };
   if (has_loss) {
-    entry(line("smooth", x, kY, x + kSample, kY), "training loss, smoothed");
-    entry(line("raw", x, kY, x + kSample, kY), "training loss");
+    entry(svg_line("smooth", x, kY, x + kSample, kY), "training loss, smoothed");
+    entry(svg_line("raw", x, kY, x + kSample, kY), "training loss");
   }
   if (has_bound) {
-    std::string sample = line("bound", x, kY, x + kSample, kY);
-    if (has_error) sample += line("bound", x + kSample / 2, kY - 9, x + kSample / 2, kY + 9);
+    std::string sample = svg_line("bound", x, kY, x + kSample, kY);
+    if (has_error) sample += svg_line("bound", x + kSample / 2, kY - 9, x + kSample / 2, kY + 9);
     sample +=
         fmt::format("<circle class=\"point\" cx=\"{:.1f}\" cy=\"{:.1f}\" r=\"4\"/>\n", x + kSample / 2, kY);
     entry(sample, has_error ? "validation bound, 2 standard errors" : "validation bound");
@@ -259,8 +236,8 @@ std::string plot_run_svg(const std::vector<MetricsRow>& rows, std::string_view t
   const Series smoothed = smooth_loss(loss, kSmoothingFraction * last_step);
   const Axes axes{.x = {0, last_step}, .y = range_of_y(loss, smoothed, bound)};
 
-  std::string svg = begin_svg(kWidth, kHeight, title, kStyle);
-  svg += text("title", kLeft, 28, "start", title);
+  std::string svg = begin_svg(kWidth, kHeight, title, fmt::format("{}{}", kFigureStyle, kStyle));
+  svg += svg_text("title", kLeft, 28, "start", title);
   const bool has_error =
       std::any_of(bound.error.begin(), bound.error.end(), [](double error) { return error > 0; });
   svg += draw_key(!loss.x.empty(), !bound.x.empty(), has_error);

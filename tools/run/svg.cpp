@@ -4,6 +4,22 @@
 
 namespace haze {
 
+const std::string_view kFigureStyle =
+    ".card{fill:#fff;stroke:#d8dee4}\n"
+    "text{font:13px system-ui,-apple-system,'Segoe UI','Helvetica Neue','DejaVu "
+    "Sans',sans-serif;fill:#1f2328}\n"
+    ".title{font-size:15px;font-weight:600}\n"
+    ".tick{font-size:12px;fill:#59636e}\n"
+    ".grid{stroke:#e6eaef}\n"
+    ".axis{stroke:#59636e}\n"
+    "@media (prefers-color-scheme:dark){\n"
+    ".card{fill:#0d1117;stroke:#30363d}\n"
+    "text{fill:#e6edf3}\n"
+    ".tick{fill:#9198a1}\n"
+    ".grid{stroke:#21262d}\n"
+    ".axis{stroke:#9198a1}\n"
+    "}\n";
+
 std::string escape_xml(std::string_view text) {
   std::string escaped;
   for (const char letter : text) {
@@ -34,6 +50,17 @@ std::string begin_svg(int width, int height, std::string_view title, std::string
       "<title>{2}</title>\n<style>\n{3}</style>\n"
       "<rect class=\"card\" x=\"0.5\" y=\"0.5\" width=\"{4}\" height=\"{5}\" rx=\"8\"/>\n",
       width, height, escape_xml(title), style, width - 1, height - 1);
+}
+
+std::string svg_line(std::string_view css_class, double x1, double y1, double x2, double y2) {
+  return fmt::format("<line class=\"{}\" x1=\"{:.1f}\" y1=\"{:.1f}\" x2=\"{:.1f}\" y2=\"{:.1f}\"/>\n",
+                     css_class, x1, y1, x2, y2);
+}
+
+std::string svg_text(std::string_view css_class, double x, double y, std::string_view anchor,
+                     std::string_view content) {
+  return fmt::format("<text class=\"{}\" x=\"{:.1f}\" y=\"{:.1f}\" text-anchor=\"{}\">{}</text>\n", css_class,
+                     x, y, anchor, escape_xml(content));
 }
 
 }  // namespace haze

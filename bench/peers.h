@@ -1,0 +1,19 @@
+#pragma once
+
+#include <functional>
+
+#include "haze/engine/tensor.h"
+
+/// Products by other libraries, on as many threads as the engine's. All work is prepared here; a call of what
+/// is returned is one product c = a b and nothing else.
+namespace haze {
+
+/// By oneDNN: a [batch, m, k] and b [batch, k, n], both float32 or both bfloat16, may be transposed views; c
+/// [batch, m, n] float32, dense. One float32 product is dnnl_sgemm, everything else the matmul primitive.
+/// Throws Error where this processor has no such product.
+std::function<void()> onednn_matmul(const Tensor& a, const Tensor& b, const Tensor& c);
+
+/// By BLIS: the same for batch 1 and float32; cblas_sgemm.
+std::function<void()> blis_matmul(const Tensor& a, const Tensor& b, const Tensor& c);
+
+}  // namespace haze
