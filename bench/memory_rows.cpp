@@ -1,8 +1,8 @@
 #include <algorithm>
-#include <cstring>
 #include <fstream>
 
 #include "haze/bench/kernel_case.h"
+#include "haze/engine/cpu/machine_spans.h"
 #include "haze/engine/ops.h"
 #include "haze/engine/parallel.h"
 
@@ -33,14 +33,15 @@ Tensor random_rows(uint64_t seed) {
   return normal({large_tensor_elements() / kWidth, kWidth}, generator);
 }
 
-/// Copies a large tensor, each thread its own part of it.
+/// Copies a large tensor, each thread its own part of it, with stores that pass by the caches: the fastest
+/// copy there is.
 std::function<void()> copy_of_memory() {
   const Tensor source = ones({large_tensor_elements()}), target = zeros({large_tensor_elements()});
   return [=] {
-    const int64_t count = source.elements(), share = (count + threads() - 1) / threads();
-    parallel_for(count, share, [&](int64_t first, int64_t last) {
-      std::memcpy(target.data<float>() + first, source.data<float>() + first,
-                  static_cast<size_t>(last - first) * sizeof(float));
+    const int64_t rows = source.elements() / kWidth, share = (rows + threads() - 1) / threads();
+    parallel_for(rows, share, [&](int64_t first, int64_t last) {
+      machine_spans().copy_past_cache(source.data<float>() + first * kWidth,
+                                      target.data<float>() + first * kWidth, (last - first) * kWidth);
     });
   };
 }

@@ -71,5 +71,11 @@ TEST_CASE("the figure of a comparison has a bar for each row with a peer, as lon
   // The axis goes from 0 at pixel 300 to the largest ratio at pixel 700.
   CHECK(svg.find("width=\"100.0\"") != std::string::npos);
   CHECK(svg.find("width=\"400.0\"") != std::string::npos);
+  const std::vector<ComparisonGroup> beyond{
+      {"memory", "copy", {row("equal", 1, 1.0), row("far", 1000, 1.0)}}};
+  const std::string cut = haze::plot_comparisons_svg(beyond, "title");
+  CHECK(cut.find("width=\"100.0\"") != std::string::npos);
+  CHECK(cut.find("width=\"400.0\"") != std::string::npos);
+  CHECK(cut.find(">1000.00<") != std::string::npos);
   CHECK_THROWS_AS(haze::plot_comparisons_svg(std::vector<ComparisonGroup>{}, "title"), haze::Error);
 }

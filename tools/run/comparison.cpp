@@ -20,6 +20,8 @@ constexpr double kRight = kWidth - 60;
 constexpr double kTop = 56;
 constexpr double kRowHeight = 18;
 
+constexpr double kLongest = 4;  // ratios beyond are cut, so that one of them does not shrink all others
+
 constexpr std::string_view kStyle =
     ".ahead{fill:#0969da}\n"
     ".behind{fill:#bc4c00}\n"
@@ -112,9 +114,9 @@ std::string plot_comparisons_svg(std::span<const ComparisonGroup> groups, std::s
   const std::vector<Bar> bars = bars_of(groups);
   if (bars.empty()) fail("there is nothing to plot: no row has a peer");
   double longest = 1;
-  for (const Bar& bar : bars) longest = std::max(longest, bar.ratio);
+  for (const Bar& bar : bars) longest = std::clamp(bar.ratio, longest, kLongest);
   const double bottom = kTop + kRowHeight * static_cast<double>(bars.size());
-  const auto x_of = [&](double ratio) { return kLeft + ratio / longest * (kRight - kLeft); };
+  const auto x_of = [&](double ratio) { return kLeft + std::min(ratio / longest, 1.0) * (kRight - kLeft); };
 
   std::string svg =
       begin_svg(kWidth, static_cast<int>(bottom) + 40, title, fmt::format("{}{}", kFigureStyle, kStyle));

@@ -38,8 +38,8 @@ std::string comparison_table(std::span<const ComparisonGroup> groups);
 /// is not known is left out.
 std::string comparison_json_lines(std::span<const ComparisonGroup> groups);
 
-/// An SVG figure: a bar a row as long as its ratio, and a line where both are equal. Throws Error where no
-/// row has a peer.
+/// An SVG figure: a bar a row as long as its ratio (cut at 4), and a line where both are equal. Throws Error
+/// where no row has a peer.
 std::string plot_comparisons_svg(std::span<const ComparisonGroup> groups, std::string_view title);
 
 }  // namespace haze

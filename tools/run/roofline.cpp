@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numbers>
 
 #include <fmt/format.h>
 
@@ -76,13 +77,18 @@ std::string draw_axes(const LogAxes& axes) {
   return svg + "GFLOP/s</text>\n";
 }
 
-/// A slope of one, from where it enters the figure up to the peak.
+/// A slope of one, from where it enters the figure up to the peak, with its name along it.
 std::string draw_roof(const LogAxes& axes, double peak_gflops, const Roof& roof) {
   const double left = std::max(std::pow(10.0, axes.x.low), std::pow(10.0, axes.y.low) / roof.gbytes);
   const double ridge = peak_gflops / roof.gbytes;
   const double x = axes.pixel_x(left), y = axes.pixel_y(left * roof.gbytes);
-  return svg_line("roof", x, y, axes.pixel_x(ridge), axes.pixel_y(peak_gflops)) +
-         svg_text("tick", x + 8, y - 10, "start", fmt::format("{}: {:.0f} GB/s", roof.name, roof.gbytes));
+  const double end_x = axes.pixel_x(ridge), end_y = axes.pixel_y(peak_gflops);
+  const double degrees = std::atan2(end_y - y, end_x - x) * 180 / std::numbers::pi;
+  return svg_line("roof", x, y, end_x, end_y) + fmt::format(
+                                                    "<text class=\"tick\" x=\"{0:.1f}\" y=\"{1:.1f}\" "
+                                                    "dx=\"12\" dy=\"-6\" transform=\"rotate({2:.1f} "
+                                                    "{0:.1f} {1:.1f})\">{3}: {4:.0f} GB/s</text>\n",
+                                                    x, y, degrees, escape_xml(roof.name), roof.gbytes);
 }
 
 std::string draw_point(const LogAxes& axes, const RooflinePoint& point) {
