@@ -239,7 +239,7 @@ void matmul_into(const Tensor& target, const Tensor& a, const Tensor& b,
 
 /// Who may look at whom. All that is set must allow a pair.
 struct AttentionOptions {
-  double scale = 0;     // of the scores; 0 means 1/sqrt(head_size)
+  double scale = 0;     // of the scores, not negative; 0 means 1/sqrt(head_size)
   bool causal = false;  // query i sees keys up to i + (keys - queries)
   Tensor key_lengths;   // int32 [batch]: keys from there on are padding
   Tensor block_mask;    // uint8 [query blocks, key blocks]: 1 where a block of queries sees a block of keys

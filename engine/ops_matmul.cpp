@@ -197,6 +197,7 @@ void check_offsets(const char* operation, const Tensor& query, const Tensor& key
 AttentionOptions checked_options(const char* operation, const Tensor& query, const Tensor& key,
                                  const AttentionOptions& options) {
   AttentionOptions result = options;
+  if (!(options.scale >= 0)) fail("{}: scale {} is negative", operation, options.scale);
   if (!(options.dropout >= 0 && options.dropout < 1))
     fail("{}: dropout {} is not in [0, 1)", operation, options.dropout);
   if (options.sequence_offsets.defined()) {

@@ -2,6 +2,7 @@
 #include <cmath>
 #include <limits>
 
+#include "haze/engine/cpu/attention_spans.h"
 #include "haze/engine/cpu/cpu_backend.h"
 #include "haze/engine/cpu/gemm.h"
 #include "haze/engine/cpu/row_spans.h"
@@ -13,8 +14,9 @@
 namespace haze {
 namespace {
 
-constexpr int64_t kQueryTile = 128;
-constexpr int64_t kKeyTile = 128;
+// A tile of scores stays in the first-level cache.
+constexpr int64_t kQueryTile = 64;
+constexpr int64_t kKeyTile = 64;
 
 // One head of one sequence.
 struct Problem {
@@ -93,20 +95,29 @@ class Attention {
     return std::clamp<int64_t>(query_end + p.keys - p.queries, 0, p.visible_keys);
   }
 
-  // scores[rows, columns] = scale q k^T for queries from i and keys from j, -infinity where masked.
+  // scores[rows, columns] = q k^T for queries from i and keys from j, -infinity where masked.
   void scores(const Problem& p, int64_t i, int64_t rows, int64_t j, int64_t columns, T* out,
               T* scratch) const {
     small_gemm<T>(gemm_, queries(p, i), transposed(keys(p, j)), rows, columns, head_size(), {out, kKeyTile},
                   scratch);
-    for (int64_t r = 0; r < rows; ++r) {
-      scale_shift_(out + r * kKeyTile, out + r * kKeyTile, columns, scale_, T{0});
-      mask_row(p, i + r, j, columns, out + r * kKeyTile);
-    }
+    if (!options_.causal && !options_.block_mask.defined()) return;
+    for (int64_t r = 0; r < rows; ++r) mask_row(p, i + r, j, columns, out + r * kKeyTile);
   }
 
-  // Zeros what dropout takes from a row of probabilities (or of their gradients) and scales the rest.
-  void drop_row(const Problem& p, int64_t i, int64_t j, int64_t columns, T* row) const {
+  // Zeros what dropout takes from a tile of probabilities (or of their gradients) and scales the rest.
+  void drop(const Problem& p, int64_t i, int64_t rows, int64_t j, int64_t columns, T* tile) const {
     if (options_.dropout == 0) return;
+    for (int64_t r = 0; r < rows; ++r) drop_row(p, i + r, j, columns, tile + r * kKeyTile);
+  }
+
+  T scale() const { return scale_; }
+  const GemmKernels<T, T>& gemm() const { return gemm_; }
+  const AttentionSpans<T>& spans() const { return spans_; }
+  const RowSpans<T>& row_spans() const { return row_spans_; }
+  UnarySpan<T> scale_shift() const { return scale_shift_; }
+
+ private:
+  void drop_row(const Problem& p, int64_t i, int64_t j, int64_t columns, T* row) const {
     const int64_t all_queries = query_.size(1), words_per_row = (key_.size(1) + 3) / 4;
     const int64_t row_index = (p.batch * heads() + p.head) * all_queries + p.first_query + i;
     std::array<uint32_t, 4> words{};
@@ -119,12 +130,6 @@ class Attention {
     }
   }
 
-  T scale() const { return scale_; }
-  const GemmKernels<T, T>& gemm() const { return gemm_; }
-  const RowSpans<T>& spans() const { return spans_; }
-  UnarySpan<T> scale_shift() const { return scale_shift_; }
-
- private:
   void mask_row(const Problem& p, int64_t i, int64_t j, int64_t columns, T* row) const {
     constexpr T kMasked = -std::numeric_limits<T>::infinity();
     if (options_.causal) {
@@ -144,7 +149,8 @@ class Attention {
   T scale_, keep_scale_;
   uint64_t dropout_threshold_;
   const GemmKernels<T, T>& gemm_ = gemm_kernels<T, T>();
-  const RowSpans<T>& spans_ = row_spans<T>();
+  const AttentionSpans<T>& spans_ = attention_spans<T>();
+  const RowSpans<T>& row_spans_ = haze::row_spans<T>();
   UnarySpan<T> scale_shift_ = unary_span<T>(UnaryOp::scale_shift);
 };
 
@@ -179,31 +185,22 @@ void forward_tile(const Attention<T>& attention, const Problem& p, int64_t i, Bu
   T* scores = buffers.take(kQueryTile * kKeyTile);
   T* sum = buffers.take(kQueryTile * size);  // of e^(score - max) value, so far
   T* scratch = buffers.take(gemm_scratch(size));
-  T max[kQueryTile];
+  T max[kQueryTile], correction[kQueryTile];
   double total[kQueryTile] = {};  // of e^(score - max), so far
   std::fill_n(max, rows, -std::numeric_limits<T>::infinity());
-  std::fill_n(sum, rows * size, T{0});
   const int64_t key_end = attention.key_end(p, i + rows);
+  if (key_end <= 0) std::fill_n(sum, rows * size, T{0});
   for (int64_t j = 0; j < key_end; j += kKeyTile) {
     const int64_t columns = std::min(kKeyTile, key_end - j);
     attention.scores(p, i, rows, j, columns, scores, scratch);
-    for (int64_t r = 0; r < rows; ++r) {
-      T* row = scores + r * kKeyTile;
-      const T tile_max = attention.spans().max(row, columns);
-      const T new_max = std::isnan(tile_max) || tile_max > max[r] ? tile_max : max[r];
-      if (std::isinf(new_max) && new_max < 0) {
-        std::fill_n(row, columns, T{0});
-        continue;
-      }
-      const T correction = std::exp(max[r] - new_max);
-      total[r] = total[r] * static_cast<double>(correction) +
-                 attention.spans().exp_and_sum(row, row, columns, new_max);
-      if (correction != 1) attention.scale_shift()(sum + r * size, sum + r * size, size, correction, T{0});
-      max[r] = new_max;
-      attention.drop_row(p, i + r, j, columns, row);
+    attention.spans().softmax(scores, {rows, columns, kKeyTile}, attention.scale(), max, total, correction);
+    for (int64_t r = 0; j > 0 && r < rows; ++r) {
+      if (correction[r] != 1)
+        attention.scale_shift()(sum + r * size, sum + r * size, size, correction[r], T{0});
     }
+    attention.drop(p, i, rows, j, columns, scores);
     GemmOutput<T> output{sum, size};
-    output.accumulate = true;
+    output.accumulate = j > 0;
     small_gemm<T>(attention.gemm(), {scores, kKeyTile, 1}, attention.values(p, j), rows, size, columns,
                   output, scratch);
   }
@@ -239,6 +236,10 @@ class HeadGradient {
     for (int64_t i = 0; i < p_.queries; i += kQueryTile) {
       const int64_t rows = std::min(kQueryTile, p_.queries - i);
       const int64_t key_end = attention_.key_end(p_, i + rows);
+      for (int64_t r = 0; r < rows; ++r) {
+        delta_[r] = static_cast<T>(attention_.row_spans().dot(
+            at(g_, p_.first_query + i + r).data, at(saved_.output, p_.first_query + i + r).data, size_));
+      }
       for (int64_t j = 0; j < key_end; j += kKeyTile) tile(i, rows, j, std::min(kKeyTile, key_end - j));
     }
   }
@@ -261,28 +262,13 @@ class HeadGradient {
   void tile(int64_t i, int64_t rows, int64_t j, int64_t columns) {
     using A = Attention<T>;
     const MatrixView<const T> output_gradient = A::constant(at(g_, p_.first_query + i));
-    const MatrixView<const T> output = A::constant(at(saved_.output, p_.first_query + i));
     attention_.scores(p_, i, rows, j, columns, probabilities_, scratch_);
     small_gemm<T>(attention_.gemm(), output_gradient, A::transposed(attention_.values(p_, j)), rows, columns,
                   size_, {gradients_, kKeyTile}, scratch_);
-    for (int64_t r = 0; r < rows; ++r) {
-      T* probability = probabilities_ + r * kKeyTile;
-      T* gradient = gradients_ + r * kKeyTile;
-      const T logsumexp = logsumexp_[i + r];
-      if (std::isinf(logsumexp) && logsumexp < 0) {  // this query saw no key
-        std::fill_n(probability, columns, T{0});
-        std::fill_n(gradient, columns, T{0});
-        continue;
-      }
-      attention_.spans().exp_and_sum(probability, probability, columns, logsumexp);
-      attention_.drop_row(p_, i + r, j, columns, gradient);
-      const auto delta =
-          static_cast<T>(attention_.spans().dot(output_gradient.at(r, 0), output.at(r, 0), size_));
-      for (int64_t c = 0; c < columns; ++c) {
-        gradient[c] = attention_.scale() * probability[c] * (gradient[c] - delta);
-      }
-      attention_.drop_row(p_, i + r, j, columns, probability);
-    }
+    attention_.drop(p_, i, rows, j, columns, gradients_);
+    attention_.spans().softmax_gradient(probabilities_, gradients_, {rows, columns, kKeyTile},
+                                        attention_.scale(), logsumexp_ + i, delta_);
+    attention_.drop(p_, i, rows, j, columns, probabilities_);
     const MatrixView<const T> dropped{probabilities_, kKeyTile, 1}, scores{gradients_, kKeyTile, 1};
     accumulate(A::transposed(dropped), output_gradient, columns, rows, at(out_.value, p_.first_key + j));
     accumulate(A::transposed(scores), attention_.queries(p_, i), columns, rows,
@@ -298,6 +284,7 @@ class HeadGradient {
   int64_t size_;
   T *probabilities_, *gradients_, *scratch_;
   const T* logsumexp_;
+  T delta_[kQueryTile];  // rowsum(dO O) of the tile's queries
 };
 
 }  // namespace

@@ -104,14 +104,19 @@ void small_gemm(const GemmKernels<T, T>& kernels, MatrixView<const T> a, MatrixV
                 int64_t n, int64_t k, const GemmOutput<T>& out, T* scratch) {
   const int64_t panels = (n + kernels.tile_columns - 1) / kernels.tile_columns;
   T* panel = scratch + panels * kernels.tile_columns * k;
-  kernels.pack_columns(b, k, n, scratch);
-  for (int64_t row = 0; row < m; row += kernels.tile_rows) {
-    const GemmBlock block{row, std::min(kernels.tile_rows, m - row), 0, n, k, true, true};
-    const bool in_place = a.column_stride == 1;
-    if (!in_place) kernels.pack_rows(a.from(row, 0), block.rows, k, panel);
-    const GemmOperand<T> rows =
-        in_place ? GemmOperand<T>{nullptr, a.at(row, 0), a.row_stride} : GemmOperand<T>{panel};
-    kernels.multiply(rows, {scratch}, block, out);
+  const bool b_in_place = b.column_stride == 1 && n % kernels.tile_columns == 0;
+  if (!b_in_place) kernels.pack_columns(b, k, n, scratch);
+  const GemmOperand<T> columns =
+      b_in_place ? GemmOperand<T>{nullptr, b.data, b.row_stride} : GemmOperand<T>{scratch};
+  const int64_t tile_rows = (m + kernels.tile_rows - 1) / kernels.tile_rows;
+  for (int64_t i = 0; i < tile_rows; ++i) {
+    const int64_t row = m * i / tile_rows, rows = m * (i + 1) / tile_rows - row;
+    const GemmBlock block{row, rows, 0, n, k, true, true};
+    const bool a_in_place = a.column_stride == 1;
+    if (!a_in_place) kernels.pack_rows(a.from(row, 0), rows, k, panel);
+    const GemmOperand<T> part =
+        a_in_place ? GemmOperand<T>{nullptr, a.at(row, 0), a.row_stride} : GemmOperand<T>{panel};
+    kernels.multiply(part, columns, block, out);
   }
 }
 

@@ -1,0 +1,30 @@
+#pragma once
+
+#include <cstdint>
+
+/// Vector kernels for tiles of attention scores.
+namespace haze {
+
+/// Tiles are rows of `columns` elements, `stride` apart.
+struct ScoreTile {
+  int64_t rows, columns, stride;
+};
+
+template <typename T>
+struct AttentionSpans {
+  /// One step of the online softmax (Milakov and Gimelshein 2018): a row's scores s become e^(scale s - m)
+  /// with m the maximum of scale s and max[row]; correction[row] = e^(max[row] - m) is what sums made with
+  /// the old maximum are to be multiplied by, as total[row] is before the new terms are added; max[row]
+  /// becomes m. A row of -infinity becomes zeros and changes nothing.
+  void (*softmax)(T* scores, const ScoreTile& tile, T scale, T* max, double* total, T* correction);
+  /// Scores s become the probabilities p = e^(scale s - logsumexp[row]), gradients g of these become those of
+  /// the products, scale p (g - delta[row]). Both are zeros where logsumexp is -infinity.
+  void (*softmax_gradient)(T* scores, T* gradients, const ScoreTile& tile, T scale, const T* logsumexp,
+                           const T* delta);
+};
+
+/// The best version for this processor; T is float or double.
+template <typename T>
+const AttentionSpans<T>& attention_spans();
+
+}  // namespace haze
