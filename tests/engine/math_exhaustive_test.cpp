@@ -113,44 +113,40 @@ struct Worst {
   }
 };
 
-// Worst errors of the kernels on `count` floats of one sign, magnitudes rising.
-void try_block(const Function& function, const std::vector<Kernel>& kernels, const float* x, size_t count,
+// Worst errors of the kernels on floats of one sign, magnitudes rising.
+void try_block(const Function& function, const std::vector<Kernel>& kernels, const std::vector<float>& x,
                std::vector<Worst>& worst) {
-  const bool negative = std::signbit(x[0]);
-  const bool numbers = !std::isnan(x[count - 1]);
-  const auto constant =
-      numbers ? function.constant(negative, std::abs(x[0]), std::abs(x[count - 1])) : std::nullopt;
-  std::vector<double> exact(constant ? 0 : count);
-  std::transform(x, x + exact.size(), exact.begin(), [&](float v) { return function.exact(v); });
-  std::vector<float> got(count);
+  std::optional<double> constant;
+  if (!std::isnan(x.back())) {
+    constant = function.constant(std::signbit(x[0]), std::abs(x[0]), std::abs(x.back()));
+  }
+  std::vector<double> exact(x.size(), constant.value_or(0));
+  if (!constant)
+    std::transform(x.begin(), x.end(), exact.begin(), [&](float v) { return function.exact(v); });
+  std::vector<float> got(x.size());
   for (size_t k = 0; k < kernels.size(); ++k) {
-    kernels[k].span(x, got.data(), static_cast<int64_t>(count), 0, 0);
-    if (constant) {
-      const auto expected = static_cast<float>(*constant);
-      const auto same = [&](float v) { return std::isnan(expected) ? std::isnan(v) : v == expected; };
-      if (std::all_of(got.begin(), got.end(), same)) continue;
-    }
-    for (size_t i = 0; i < count; ++i) {
-      worst[k].take(error_in_units(got[i], constant ? *constant : exact[i]), x[i]);
-    }
+    kernels[k].span(x.data(), got.data(), static_cast<int64_t>(x.size()), 0, 0);
+    const auto expected = static_cast<float>(exact[0]);
+    const auto same = [&](float v) { return std::isnan(expected) ? std::isnan(v) : v == expected; };
+    if (constant && std::all_of(got.begin(), got.end(), same)) continue;
+    for (size_t i = 0; i < x.size(); ++i) worst[k].take(error_in_units(got[i], exact[i]), x[i]);
   }
 }
 
 // Worst errors of the kernels on every stride-th float.
 std::vector<Worst> try_floats(const Function& function, const std::vector<Kernel>& kernels, uint64_t stride) {
-  constexpr uint64_t kBlock = 1 << 14, kHalf = kFloats / 2;  // the second half is negative
-  const uint64_t samples = (kHalf + stride - 1) / stride;
-  const uint64_t blocks = (samples + kBlock - 1) / kBlock;
+  constexpr uint64_t kHalf = kFloats / 2;   // the second half is negative
+  constexpr uint64_t kPiece = kHalf / 512;  // floats of a thread's piece of work
+  constexpr uint64_t kBlock = 1 << 13;
   std::vector<Worst> worst(kernels.size());
   std::mutex mutex;
-  parallel_for(static_cast<int64_t>(2 * blocks), 64, [&](int64_t first, int64_t last) {
+  parallel_for_uneven(2 * kHalf / kPiece, true, [&](int64_t piece) {
     std::vector<Worst> here(kernels.size());
-    std::vector<float> x(kBlock);
-    for (auto block = static_cast<uint64_t>(first); block < static_cast<uint64_t>(last); ++block) {
-      const uint64_t from = block % blocks * kBlock, count = std::min(kBlock, samples - from);
-      const uint64_t sign = block < blocks ? 0 : kHalf;
-      for (uint64_t i = 0; i < count; ++i) x[i] = float_of(sign + (from + i) * stride);
-      try_block(function, kernels, x.data(), count, here);
+    const uint64_t end = static_cast<uint64_t>(piece + 1) * kPiece;
+    for (uint64_t from = end - kPiece; from < end; from += kBlock * stride) {
+      std::vector<float> x(std::min(kBlock, (end - from + stride - 1) / stride));
+      for (size_t i = 0; i < x.size(); ++i) x[i] = float_of(from + i * stride);
+      try_block(function, kernels, x, here);
     }
     const std::lock_guard lock(mutex);
     for (size_t k = 0; k < worst.size(); ++k) worst[k].take(here[k].error, here[k].x);
@@ -163,8 +159,8 @@ void check_within_two_units(bool scalar, uint64_t stride) {
     const std::vector<Kernel> tried = kernels(function.op, scalar);
     const std::vector<Worst> worst = try_floats(function, tried, stride);
     for (size_t k = 0; k < tried.size(); ++k) {
-      MESSAGE(name(function.op), " on ", tried[k].target, ", one float in ", stride, ": off by at most ",
-              worst[k].error, " units in the last place, at ", worst[k].x);
+      MESSAGE(std::string(name(function.op)), " on ", tried[k].target, ", one float in ", stride,
+              ": off by at most ", worst[k].error, " units in the last place, at ", worst[k].x);
       CHECK(worst[k].error <= 2);
     }
   }
@@ -192,7 +188,7 @@ TEST_CASE("exp, tanh, erf, log and sigmoid give the limits at zeros, infinities 
   for (const auto& [op, expected] : rows) {
     for (bool scalar : {false, true}) {
       for (const Kernel& kernel : kernels(op, scalar)) {
-        CAPTURE(name(op));
+        CAPTURE(std::string(name(op)));
         CAPTURE(kernel.target);
         float got[5];
         kernel.span(x, got, 5, 0, 0);
