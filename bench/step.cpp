@@ -131,8 +131,9 @@ std::vector<std::string> projections(Work work, const StepBenchOptions& options)
 
 std::vector<ComparisonGroup> compare_steps(const StepBenchOptions& options,
                                            const std::function<void(const std::string&)>& progress) {
-  if (options.precision != "float32")
-    fail("haze trains in float32 only; bench/peers/step.py measures PyTorch in {}", options.precision);
+  if (options.precision != "float32" && options.precision != "bfloat16")
+    fail("--precision {}: it takes float32 or bfloat16", options.precision);
+  const PrecisionScope precision(options.precision == "bfloat16" ? Precision::bfloat16 : Precision::full);
   const std::regex pattern(options.filter);
   std::vector<ComparisonGroup> groups;
   ComparisonGroup memory{"peak memory, training", "PyTorch", {}};

@@ -127,7 +127,11 @@ constexpr std::array<MicroKernelFunction<T>, sizeof...(kIndex)> MicroKernels(
 template <typename T, class ElementType = WholeElements<T>>
 struct FmaTiles {
   using Sum = T;
-  using Element = ElementType;  // of packed operands
+  using Element = ElementType;                            // of packed operands
+  static constexpr int64_t kDepthStep = Element::kDepth;  // packed depth is padded to a multiple of it
+  static constexpr int64_t kDepthBlock = 512 * Element::kDepth;
+  static constexpr bool kRowsAlongDepth = false;  // packed panels of a: rows one after the other
+  static constexpr bool kWritesWholeTiles = false;
   static constexpr bool kReadsInPlace = std::is_same_v<Element, WholeElements<T>>;
   static constexpr int64_t kRows = kTileRows, kMostColumns = 2 * HWY_MAX_BYTES / sizeof(T);
 
@@ -149,21 +153,27 @@ HWY_INLINE void PrefetchResult(const GemmOutput<T>& out, int64_t row, int64_t ro
   }
 }
 
+/// Packed elements along a depth.
+template <class Tiles>
+constexpr int64_t PackedDepth(int64_t depth) {
+  return (depth + Tiles::kDepthStep - 1) / Tiles::kDepthStep * (Tiles::kDepthStep / Tiles::Element::kDepth);
+}
+
 /// One row of tiles: block.rows rows of a against all columns of b.
 template <class Tiles, typename S>
 void Multiply(const GemmOperand<S>& a, const GemmOperand<S>& b, const GemmBlock& block,
               const GemmOutput<typename Tiles::Sum>& out) {
   using T = typename Tiles::Sum;
-  constexpr int64_t kStep = Tiles::Element::kDepth;
   const MicroKernelFunction<T> kernel = Tiles::kernel(block.rows, !a.packed);
   alignas(64) T tile[Tiles::kRows * Tiles::kMostColumns];
-  const int64_t panel = Tiles::columns(), depth = (block.depth + kStep - 1) / kStep;
+  const int64_t panel = Tiles::columns(), depth = PackedDepth<Tiles>(block.depth);
   const auto* rows = static_cast<const T*>(a.packed ? a.packed : a.rows);
   const auto* columns = static_cast<const T*>(b.packed ? b.packed : b.rows);
   const int64_t b_stride = b.packed ? panel : b.stride, next_panel = b.packed ? panel * depth : panel;
   const int64_t ahead = b.packed ? 16 * panel : panel;
   const bool add = !block.first || out.accumulate;
-  const bool plain = !block.last || is_plain(out);
+  const bool whole_rows = !Tiles::kWritesWholeTiles || block.rows == Tiles::kRows;
+  const bool plain = whole_rows && (!block.last || is_plain(out));
   for (int64_t x = 0; x < block.columns; x += panel, columns += next_panel) {
     const int64_t width = std::min(panel, block.columns - x), j = block.column + x;
     PrefetchResult(out, block.row, block.rows, j);
@@ -182,16 +192,21 @@ void Multiply(const GemmOperand<S>& a, const GemmOperand<S>& b, const GemmBlock&
 template <class Tiles, typename S>
 void PackColumns(MatrixView<const S> b, int64_t depth, int64_t columns, void* out) {
   using Element = typename Tiles::Element;
-  const int64_t panel = Tiles::columns(), packed_depth = (depth + Element::kDepth - 1) / Element::kDepth;
+  const int64_t panel = Tiles::columns(), packed_depth = PackedDepth<Tiles>(depth);
   auto* panels = static_cast<typename Element::Packed*>(out);
   for (int64_t j = 0; j < columns; j += panel, panels += panel * packed_depth) {
     PackPanel<Element>(b.from(0, j), depth, std::min(panel, columns - j), panel, panels);
+    const int64_t written = (depth + Element::kDepth - 1) / Element::kDepth;
+    std::fill(panels + written * panel, panels + packed_depth * panel, typename Element::Packed{0});
   }
 }
 
 template <class Tiles, typename S>
 void PackRows(MatrixView<const S> a, int64_t rows, int64_t depth, void* out) {
   using Element = typename Tiles::Element;
+  if constexpr (Tiles::kRowsAlongDepth) {
+    return PackRowPairs(a, rows, depth, Tiles::kRows, PackedDepth<Tiles>(depth), static_cast<float*>(out));
+  }
   PackPanel<Element>(MatrixView<const S>{a.data, a.column_stride, a.row_stride}, depth, rows, Tiles::kRows,
                      static_cast<typename Element::Packed*>(out));
 }
@@ -209,13 +224,18 @@ void AddRowSums(MatrixView<const S> a, int64_t rows, int64_t depth, bool first, 
 
 template <class Tiles, typename S>
 const GemmKernels<typename Tiles::Sum, S>& KernelsOf() {
-  constexpr int64_t kStep = Tiles::Element::kDepth;
   using Packed = typename Tiles::Element::Packed;
   static const GemmKernels<typename Tiles::Sum, S> kernels{
-      Tiles::kRows,          Tiles::columns(),       kStep,
-      512 * kStep,           sizeof(Packed) / kStep, Tiles::kReadsInPlace && std::is_same_v<S, Packed>,
-      PackColumns<Tiles, S>, PackRows<Tiles, S>,     AddRowSums<Tiles, S>,
-      Multiply<Tiles, S>};
+      .tile_rows = Tiles::kRows,
+      .tile_columns = Tiles::columns(),
+      .depth_step = Tiles::kDepthStep,
+      .depth_block = Tiles::kDepthBlock,
+      .packed_size = sizeof(Packed) / Tiles::Element::kDepth,
+      .reads_in_place = Tiles::kReadsInPlace && std::is_same_v<S, Packed>,
+      .pack_columns = PackColumns<Tiles, S>,
+      .pack_rows = PackRows<Tiles, S>,
+      .add_row_sums = AddRowSums<Tiles, S>,
+      .multiply = Multiply<Tiles, S>};
   return kernels;
 }
 

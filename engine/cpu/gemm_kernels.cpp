@@ -1,3 +1,4 @@
+#include "haze/engine/cpu/bf16_amx.h"
 #include "haze/engine/cpu/bf16_avx512.h"
 #include "haze/engine/cpu/gemm.h"
 
@@ -14,19 +15,28 @@ namespace haze {
 namespace HWY_NAMESPACE {
 
 #if HWY_TARGET == HWY_AVX3
-struct Avx512Bf16Tiles {
-  using Sum = float;
-  using Element = Pairs;
-  static constexpr bool kReadsInPlace = false;
+struct Avx512Bf16Tiles : FmaTiles<float, Pairs> {
   static constexpr int64_t kRows = avx512_bf16::kRows, kMostColumns = avx512_bf16::kColumns;
   static int64_t columns() { return avx512_bf16::kColumns; }
   static MicroKernelFunction<float> kernel(int64_t rows, bool) { return avx512_bf16::kernel(rows); }
 };
 #endif
 
+/// A unit that multiplies tiles of 32 x 32, with AMX's layout of packed operands.
+template <MicroKernelFunction<float> kMultiply>
+struct TileUnit : FmaTiles<float, Pairs> {
+  static constexpr int64_t kRows = amx::kRows, kMostColumns = amx::kColumns;
+  static constexpr int64_t kDepthStep = 2 * amx::kPairs;
+  static constexpr int64_t kDepthBlock = 480;  // a panel of rows stays in the first-level cache
+  static constexpr bool kRowsAlongDepth = true, kWritesWholeTiles = true;
+  static int64_t columns() { return amx::kColumns; }
+  static MicroKernelFunction<float> kernel(int64_t, bool) { return kMultiply; }
+};
+
 template <typename S>
 const GemmKernels<float, S>* Bfloat16Products() {
 #if HWY_TARGET == HWY_AVX3
+  if (amx::supported()) return &KernelsOf<TileUnit<amx::multiply>, S>();
   if (avx512_bf16::supported()) return &KernelsOf<Avx512Bf16Tiles, S>();
 #endif
   using Element = std::conditional_t<std::is_same_v<S, float>, RoundedElements, WholeElements<float>>;
@@ -39,6 +49,9 @@ const GemmKernels<float, float>* KernelsFloat(Precision precision) {
 }
 const GemmKernels<double, double>* KernelsDouble() {
   return &KernelsOf<FmaTiles<double>, double>();
+}
+const GemmKernels<float, float>* EmulatedTileUnit() {
+  return &KernelsOf<TileUnit<amx::emulated_multiply>, float>();
 }
 const GemmKernels<float, bfloat16>* KernelsBfloat16() {
   return Bfloat16Products<bfloat16>();
@@ -54,6 +67,7 @@ namespace haze {
 HWY_EXPORT(KernelsFloat);
 HWY_EXPORT(KernelsDouble);
 HWY_EXPORT(KernelsBfloat16);
+HWY_EXPORT(EmulatedTileUnit);
 
 template <>
 const GemmKernels<float, float>& gemm_kernels<float, float>(Precision precision) {
@@ -66,6 +80,10 @@ const GemmKernels<double, double>& gemm_kernels<double, double>(Precision) {
 template <>
 const GemmKernels<float, bfloat16>& gemm_kernels<float, bfloat16>(Precision) {
   return *HWY_DYNAMIC_DISPATCH(KernelsBfloat16)();
+}
+
+const GemmKernels<float, float>& amx::emulated_kernels() {
+  return *HWY_DYNAMIC_DISPATCH(EmulatedTileUnit)();
 }
 
 }  // namespace haze

@@ -206,6 +206,46 @@ void PackPanel(MatrixView<const S> x, int64_t depth, int64_t width, int64_t pane
   for (; k < depth; k += kStep, out += panel) PackAnyRow<Element>(x, k, depth, 0, width, panel, out);
 }
 
+/// The pairs of row r from depth k on, and zeros behind them.
+template <typename S>
+void PackRestOfRow(MatrixView<const S> a, int64_t r, int64_t k, int64_t depth, int64_t pairs,
+                   float* HWY_RESTRICT out) {
+  for (; k < depth; k += 2) out[k / 2] = Pairs::One(a.at(r, k), k + 1 < depth ? a.at(r, k + 1) : nullptr);
+  std::fill(out + (depth + 1) / 2, out + pairs, 0.0f);
+}
+
+/// out[r][k] = the pair a(r, 2 k), a(r, 2 k + 1): a panel of rows along the depth, as tile units want it.
+/// Zeros from `rows` to `panel` and from the depth to `pairs` in a row.
+template <typename S>
+void PackRowPairs(MatrixView<const S> a, int64_t rows, int64_t depth, int64_t panel, int64_t pairs,
+                  float* HWY_RESTRICT out) {
+  std::fill(out + rows * pairs, out + panel * pairs, 0.0f);
+  int64_t r = 0;
+#if HWY_TARGET != HWY_SCALAR
+  if (a.row_stride == 1) {
+    const Four d;
+    const auto pair_of_rows = [&](int64_t k, int64_t row) HWY_ATTR {
+      return Pairs::Combine(d, LoadAs(d, a.at(row, k)), LoadAs(d, a.at(row, k + 1)));
+    };
+    for (; r + 4 <= rows; r += 4) {
+      int64_t k = 0;
+      for (; k + 8 <= depth; k += 8) {
+        StoreTransposed(pair_of_rows(k, r), pair_of_rows(k + 2, r), pair_of_rows(k + 4, r),
+                        pair_of_rows(k + 6, r), out + r * pairs + k / 2, pairs);
+      }
+      for (int64_t i = r; i < r + 4; ++i) PackRestOfRow(a, i, k, depth, pairs, out + i * pairs);
+    }
+  } else if (a.column_stride == 1) {
+    for (; r < rows; ++r) {
+      int64_t k = 0;
+      for (; k + 8 <= depth; k += 8) hn::StoreU(LoadFour<Pairs>(a.at(r, k)), Four(), out + r * pairs + k / 2);
+      PackRestOfRow(a, r, k, depth, pairs, out + r * pairs);
+    }
+  }
+#endif
+  for (; r < rows; ++r) PackRestOfRow(a, r, 0, depth, pairs, out + r * pairs);
+}
+
 }  // namespace HWY_NAMESPACE
 }  // namespace haze
 HWY_AFTER_NAMESPACE();

@@ -194,6 +194,8 @@ std::unique_ptr<Trainer> Trainer::resume(const TrainOptions& options) {
 
 void Trainer::train_step(ProgressBar& progress) {
   const DetectNonFinite detect(settings().boolean("train.detect_nonfinite"));
+  const PrecisionScope precision(settings().text("train.precision") == "bfloat16" ? Precision::bfloat16
+                                                                                  : Precision::full);
   ProfilePhase phase("batch");
   const TextBatch batch = TextBatch::of(stream_->next());
   const bool recording = recorder_ && !recorder_->done();

@@ -94,6 +94,8 @@ SettingsTable train_settings() {
       integer_setting("train.evaluate_every", 500, at_least(1), "steps between evaluations"),
       integer_setting("train.evaluate_examples", 1000, at_least(1), "rows that an evaluation takes"),
       integer_setting("train.log_every", 10, at_least(1), "steps between lines of metrics.jsonl"),
+      choice_setting("train.precision", "float32", {"float32", "bfloat16"},
+                     "of matrix products in training; weights, sums and evaluation stay in float32"),
       boolean_setting("train.checkpoint_activations", false,
                       "recompute blocks in backward: less memory, slower"),
       boolean_setting("train.detect_nonfinite", false,

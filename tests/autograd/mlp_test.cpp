@@ -1,0 +1,95 @@
+#include "gradients.h"
+
+using namespace haze;
+using namespace haze::testing;
+
+namespace {
+
+const Activation kActivations[] = {Activation::none, Activation::relu, Activation::gelu,
+                                   Activation::gelu_tanh, Activation::silu};
+
+/// x, up's weight and bias, down's, residual.
+std::vector<Tensor> inputs_for(const Shape& x, int64_t inner, int64_t out) {
+  Shape y = x;
+  y[x.rank() - 1] = out;
+  return {random(x),          random({inner, x.back()}, 2),
+          random({inner}, 3), random({out, inner}, 4),
+          random({out}, 5),   random(y, 6)};
+}
+
+double largest_difference(const Tensor& a, const Tensor& b) {
+  return reduce(ReduceOp::max, unary(UnaryOp::absolute, subtract(a, b))).item();
+}
+
+}  // namespace
+
+TEST_CASE("mlp with every activation agrees with central differences") {
+  for (const Activation activation : kActivations) {
+    const auto f = [&](const Inputs& in) {
+      return mlp(in[0], in[1], in[2], in[3], in[4], activation, in[5]);
+    };
+    check_first("mlp", f, inputs_for({2, 3, 4}, 5, 3));
+    check_first("mlp of one row", f, inputs_for({4}, 2, 3));
+    check_first("mlp without biases and residual",
+                [&](const Inputs& in) { return mlp(in[0], in[1], {}, in[2], {}, activation); },
+                {random({3, 4}), random({5, 4}, 2), random({2, 5}, 3)});
+  }
+}
+
+TEST_CASE("mlp equals two linear layers, forward and backward") {
+  for (const Activation activation : kActivations) {
+    Inputs fused, apart;
+    for (const Tensor& input : inputs_for({2, 7, 4}, 5, 3)) {
+      fused.push_back(Variable::leaf(input));
+      apart.push_back(Variable::leaf(input));
+    }
+    const Variable y = mlp(fused[0], fused[1], fused[2], fused[3], fused[4], activation, fused[5]);
+    const Variable h = linear(apart[0], apart[1], apart[2], activation);
+    const Variable z = linear(h, apart[3], apart[4], Activation::none, apart[5]);
+    CHECK(largest_difference(y.value(), z.value()) < 1e-12);
+    const Tensor seed = random(y.shape(), 9);
+    backward(y, seed);
+    backward(z, seed);
+    for (size_t i = 0; i < fused.size(); ++i) {
+      CHECK(largest_difference(fused[i].gradient(), apart[i].gradient()) < 1e-12);
+    }
+  }
+}
+
+TEST_CASE("mlp refuses second derivatives and shapes that do not fit") {
+  const Variable x = Variable::leaf(random({3, 4}));
+  const Variable y = mlp(x, random({5, 4}), {}, random({2, 5}), {}, Activation::gelu);
+  CHECK(contains(error_of([&] { gradient(sum(y), {x}, {.create_graph = true}); }), "mlp"));
+  CHECK(error_of([&] {
+          mlp(x, random({5, 3}), {}, random({2, 5}), {}, Activation::gelu);
+        }) == "mlp: x has shape [3, 4], weight [5, 3]; it takes [..., in] and [out, in]");
+  CHECK(error_of([&] {
+          mlp(x, random({5, 4}), {}, random({2, 6}), {}, Activation::gelu);
+        }) == "mlp: up_weight has shape [5, 4], down_weight [2, 6]; it takes [inner, in] and [out, inner]");
+}
+
+TEST_CASE(
+    "a precision scope rounds the products of fused layers, forward and backward, and ends with its life") {
+  const auto gradients = [](Precision precision) {
+    const Variable x = Variable::leaf(cast(random({40, 24}), Dtype::float32));
+    const Variable w = Variable::leaf(cast(random({16, 24}, 2), Dtype::float32));
+    const Variable b = Variable::leaf(cast(random({16}, 3), Dtype::float32));
+    Variable y;
+    {
+      const PrecisionScope scope(precision);
+      CHECK(current_precision() == precision);
+      y = linear(x, w, b);
+    }
+    CHECK(current_precision() == Precision::full);
+    backward(y, cast(random({40, 16}, 4), Dtype::float32));
+    return std::vector<Tensor>{y.value(), x.gradient(), w.gradient(), b.gradient()};
+  };
+  const std::vector<Tensor> full = gradients(Precision::full), half = gradients(Precision::bfloat16);
+  for (size_t i = 0; i < 3; ++i) {
+    const double difference = largest_difference(full[i], half[i]);
+    const double scale = reduce(ReduceOp::max, unary(UnaryOp::absolute, full[i])).item();
+    CHECK(difference > 0);
+    CHECK(difference < 0x1p-6 * scale);
+  }
+  CHECK(largest_difference(full[3], half[3]) == 0);  // a bias' gradient is a sum, not a product
+}
