@@ -31,7 +31,6 @@ Variable matmul(const Variable& a, const Variable& b) {
 
 Variable attention(const Variable& query, const Variable& key, const Variable& value,
                    AttentionOptions options, Generator* generator) {
-  options.precision = current_precision();
   if (options.dropout > 0) {
     if (!generator) fail("attention: dropout {} needs a generator", options.dropout);
     options.dropout_position = generator->reserve(attention_dropout_counters(query.value(), key.value()));

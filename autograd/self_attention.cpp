@@ -16,7 +16,6 @@ Variable self_attention(const Variable& qkv, AttentionOptions options, Generator
   if (qkv.rank() != 4 || qkv.size(1) != 3) {
     fail("self_attention: qkv has shape {}, it takes [rows, 3, heads, head_size]", qkv.shape().to_string());
   }
-  options.precision = current_precision();
   const Tensor query = part(qkv.value(), 0), key = part(qkv.value(), 1), value = part(qkv.value(), 2);
   if (options.dropout > 0) {
     if (!generator) fail("self_attention: dropout needs a generator");

@@ -93,8 +93,8 @@ class NoGradient {
   bool previous_;
 };
 
-/// While one of these lives, linear layers, fused attention and cross-entropy multiply float32 with this
-/// precision, in the forward pass and in the backward pass that follows from it.
+/// While one of these lives, linear(), mlp() and linear_cross_entropy() multiply float32 with this precision,
+/// in the forward pass and in the backward pass that follows from it.
 class PrecisionScope {
  public:
   explicit PrecisionScope(Precision precision);

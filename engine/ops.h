@@ -249,7 +249,6 @@ struct AttentionOptions {
   Tensor sequence_offsets;
   double dropout = 0;
   RandomPosition dropout_position;
-  Precision precision = Precision::full;
 };
 struct AttentionResult {
   Tensor output;     // [batch, queries, heads, head_size]

@@ -1,10 +1,10 @@
-#include <array>
 #include <cmath>
 #include <limits>
 
 #include "haze/engine/cpu/attention_spans.h"
 #include "haze/engine/cpu/cpu_backend.h"
 #include "haze/engine/cpu/gemm.h"
+#include "haze/engine/cpu/random_spans.h"
 #include "haze/engine/cpu/row_spans.h"
 #include "haze/engine/cpu/spans.h"
 #include "haze/engine/parallel.h"
@@ -32,7 +32,7 @@ class Attention {
       : query_(query), key_(key), value_(value), options_(options) {
     scale_ = static_cast<T>(options.scale != 0 ? options.scale
                                                : 1.0 / std::sqrt(static_cast<double>(head_size())));
-    dropout_threshold_ = static_cast<uint64_t>(options.dropout * 0x1p32);
+    dropout_threshold_ = static_cast<uint32_t>(options.dropout * 0x1p32);
     keep_scale_ = static_cast<T>(1 / (1 - options.dropout));
   }
 
@@ -120,14 +120,9 @@ class Attention {
   void drop_row(const Problem& p, int64_t i, int64_t j, int64_t columns, T* row) const {
     const int64_t all_queries = query_.size(1), words_per_row = (key_.size(1) + 3) / 4;
     const int64_t row_index = (p.batch * heads() + p.head) * all_queries + p.first_query + i;
-    std::array<uint32_t, 4> words{};
-    for (int64_t c = 0; c < columns; ++c) {
-      const int64_t key = p.first_key + j + c;
-      if (c == 0 || key % 4 == 0) {
-        words = options_.dropout_position.words(static_cast<uint64_t>(row_index * words_per_row + key / 4));
-      }
-      row[c] = words[key % 4] < dropout_threshold_ ? T{0} : row[c] * keep_scale_;
-    }
+    uint32_t words[kKeyTile];
+    random_words(options_.dropout_position, 4 * row_index * words_per_row + p.first_key + j, columns, words);
+    dropout_(row, words, columns, dropout_threshold_, keep_scale_, row);
   }
 
   void mask_row(const Problem& p, int64_t i, int64_t j, int64_t columns, T* row) const {
@@ -147,10 +142,11 @@ class Attention {
   const Tensor &query_, &key_, &value_;
   const AttentionOptions& options_;
   T scale_, keep_scale_;
-  uint64_t dropout_threshold_;
+  uint32_t dropout_threshold_;
   const GemmKernels<T, T>& gemm_ = gemm_kernels<T, T>();
   const AttentionSpans<T>& spans_ = attention_spans<T>();
   const RowSpans<T>& row_spans_ = haze::row_spans<T>();
+  DropoutSpan<T> dropout_ = dropout_span<T>();
   UnarySpan<T> scale_shift_ = unary_span<T>(UnaryOp::scale_shift);
 };
 

@@ -2,6 +2,7 @@
 #include <numbers>
 
 #include "haze/engine/cpu/cpu_backend.h"
+#include "haze/engine/cpu/random_spans.h"
 #include "haze/engine/cpu/strided.h"
 
 // Random numbers. All kernels read one stream of 32-bit words, in which word w is word w % 4 of counter w /
@@ -13,13 +14,6 @@ namespace {
 template <typename T>
 constexpr int64_t kWords = sizeof(T) / sizeof(uint32_t);
 
-void read_words(const RandomPosition& position, int64_t first, int64_t count, uint32_t* words) {
-  for (int64_t i = 0; i < count;) {
-    const auto four = position.words(static_cast<uint64_t>((first + i) / 4));
-    for (int64_t word = (first + i) % 4; word < 4 && i < count; ++word) words[i++] = four[word];
-  }
-}
-
 // Calls body(first, count, words) for stretches of elements, of which all but the last are even in number.
 template <typename T, typename Body>
 void for_each_stretch(const RandomPosition& position, int64_t elements, Body&& body) {
@@ -28,7 +22,7 @@ void for_each_stretch(const RandomPosition& position, int64_t elements, Body&& b
     for (int64_t at = first; at < last; at += kChunk) {
       const int64_t count = std::min(kChunk, last - at);
       // An odd element at the end is half a pair; its pair's words are read all the same.
-      read_words(position, at * kWords<T>, (count + count % 2) * kWords<T>, words);
+      random_words(position, at * kWords<T>, (count + count % 2) * kWords<T>, words);
       body(at, count, words);
     }
   });
@@ -86,24 +80,24 @@ void CpuBackend::normal(RandomPosition position, double mean, double standard_de
 }
 
 void CpuBackend::dropout(const Tensor& x, double probability, RandomPosition position, const Tensor& out) {
-  const auto threshold = static_cast<uint64_t>(probability * 0x1p32);
+  const auto threshold = static_cast<uint32_t>(probability * 0x1p32);  // below 2^32, as probability < 1
   const StridedLayout<2> layout(out.shape(), {&x, &out});
   const int64_t stride = layout.inner_stride(0);
   dispatch_real(out.dtype(), [&](auto tag) {
     using T = decltype(tag);
     const T scale = static_cast<T>(1 / (1 - probability));
+    const DropoutSpan<T> span = dropout_span<T>();
     const T* from = x.data<T>();
     T* to = out.data<T>();
     for_each_run(layout, [&](const std::array<int64_t, 2>& offsets, int64_t run) {
       uint32_t words[kChunk];
+      alignas(64) T buffer[kChunk];
       for (int64_t at = 0; at < run; at += kChunk) {
         const int64_t count = std::min(kChunk, run - at);
         // The result is dense, so an element's offset is its number in row-major order.
-        read_words(position, offsets[1] + at, count, words);
-        const T* source = from + offsets[0] + at * stride;
-        T* target = to + offsets[1] + at;
-        for (int64_t i = 0; i < count; ++i)
-          target[i] = words[i] >= threshold ? source[i * stride] * scale : T{0};
+        random_words(position, offsets[1] + at, count, words);
+        const T* source = packed(from + offsets[0] + at * stride, stride, count, buffer);
+        span(source, words, count, threshold, scale, to + offsets[1] + at);
       }
     });
   });

@@ -4,6 +4,7 @@
 
 #include <doctest/doctest.h>
 
+#include "haze/engine/cpu/random_spans.h"
 #include "haze/engine/generator.h"
 #include "haze/engine/ops.h"
 
@@ -204,4 +205,21 @@ TEST_CASE("random operations say what is wrong") {
                        "dropout: x is int32, it takes float32 or float64", Error);
   CHECK_THROWS_WITH_AS(dropout(Tensor(), 0.1, {}), "dropout: x is an undefined tensor", Error);
   CHECK(generator.state().counter == 0);
+}
+TEST_CASE("a stretch of random words is Philox's, wherever it begins and where the counter carries") {
+  for (const uint64_t counter : {uint64_t{0}, (uint64_t{1} << 32) - 5, (uint64_t{3} << 32) - 1}) {
+    const RandomPosition position{0x123456789ABCDEFull, (uint64_t{7} << 32) + 9, counter};
+    for (int64_t first = 0; first < 8; ++first) {
+      for (const int64_t count : {0, 1, 2, 3, 4, 5, 7, 8, 64, 131, 257}) {
+        std::vector<uint32_t> words(static_cast<size_t>(count));
+        random_words(position, first, count, words.data());
+        bool same = true;
+        for (int64_t i = 0; i < count; ++i) {
+          const int64_t w = first + i;
+          same = same && words[i] == position.words(static_cast<uint64_t>(w / 4))[static_cast<size_t>(w % 4)];
+        }
+        CHECK(same);
+      }
+    }
+  }
 }

@@ -104,9 +104,8 @@ TEST_CASE("what gives no data set is refused in one sentence") {
   const auto tokenizer = tokenizer_of_abc();
   CHECK(folder.error_of([&] { DataSet(file, tokenizer, {.max_length = 1}); }) ==
         "max_length must be at least 2, but is 1");
-  CHECK(folder.error_of([&] {
-    DataSet(file, tokenizer, {.max_length = 2, .too_long = LongRecord::skip});
-  }) == "corpus.txt: every record has more than max_length = 2 tokens, end token counted; raise max_length");
+  CHECK(folder.error_of([&] { DataSet(file, tokenizer, {.max_length = 2, .too_long = LongRecord::skip}); }) ==
+        "corpus.txt: every record has more than max_length = 2 tokens, end token counted; raise max_length");
   CHECK(
       folder.error_of([&] { DataSet(file, tokenizer, {.max_length = 7, .layout = Layout::packed}); }) ==
       "corpus.txt: the file has 6 tokens, end tokens counted, too few for one block of max_length = 7; lower "

@@ -277,7 +277,7 @@ Setting text_setting(std::string key, std::string default_value, std::string exp
 
 Setting choice_setting(std::string key, std::string default_value, std::vector<std::string> choices,
                        std::string explanation) {
-  return {std::move(key),     SettingType::choice,  std::move(default_value), {},
+  return {std::move(key),     SettingType::choice,   std::move(default_value), {},
           std::move(choices), std::move(explanation)};
 }
 

@@ -1,7 +1,7 @@
 #include "haze/tools/run/step_recorder.h"
 
-#include "haze/nn/safetensors.h"
 #include "haze/nn/file_io.h"
+#include "haze/nn/safetensors.h"
 
 namespace haze {
 
