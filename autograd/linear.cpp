@@ -115,6 +115,7 @@ struct MlpRule {
     if (residual_needed) gradients[5] = gradient;
     const Tensor g = reshape(gradient.value(), rows_shape(gradient.shape()));
     parameter_gradients(g, inner, down_needed, precision, gradients[3], gradients[4]);
+    if (!x_needed && !up_needed.weight && !up_needed.bias) return gradients;
     const Tensor g_pre = matmul(
         g, down_weight, {.activation = activation, .slope_at = pre_activation, .precision = precision});
     parameter_gradients(g_pre, x, up_needed, precision, gradients[1], gradients[2]);

@@ -94,7 +94,7 @@ class NoGradient {
 };
 
 /// While one of these lives, linear(), mlp() and linear_cross_entropy() multiply float32 with this precision,
-/// in the forward pass and in the backward pass that follows from it.
+/// in the forward pass and in the backward pass that follows from it, unless that one is recorded itself.
 class PrecisionScope {
  public:
   explicit PrecisionScope(Precision precision);

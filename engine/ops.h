@@ -222,7 +222,7 @@ struct MatmulOptions {
   Tensor pre_activation;  // where defined ([..., m, n], dense), receives product + bias
   Tensor residual;        // shape of the result, or undefined
   Tensor slope_at;        // shape of the result, or undefined: the backward pass through an activation
-  Tensor row_sums;        // where defined ([m], dense, for a of two axes), receives the sums of a's rows
+  Tensor row_sums;  // where defined ([m], dense, for a and b of two axes), receives the sums of a's rows
   Precision precision = Precision::full;
 };
 

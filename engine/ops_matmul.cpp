@@ -72,7 +72,7 @@ MatmulOptions with_each(const MatmulOptions& options, Change&& change) {
 
 void run_matmul(const Tensor& a, const Tensor& b, const MatmulOptions& options, bool accumulate,
                 const Tensor& out) {
-  if (out.elements() == 0) return;
+  if (out.elements() == 0 && !options.row_sums.defined()) return;
   if (rows_merge(a, b)) {
     return run_matmul(merged_rows(a), b, with_each(options, merged_rows), accumulate, merged_rows(out));
   }
@@ -121,8 +121,10 @@ MatmulOptions checked_options(const MatmulOptions& options, const Tensor& a, con
     if (!dense.pre_activation.is_contiguous()) fail("matmul: pre_activation must be dense");
   }
   if (dense.row_sums.defined()) {
-    if (a.rank() != 2)
-      fail("matmul: row_sums belong to a product of two axes, a has shape {}", a.shape().to_string());
+    if (a.rank() != 2 || shape.rank() != 2) {
+      fail("matmul: row_sums belong to a product of two matrices, a has shape {}, the result {}",
+           a.shape().to_string(), shape.to_string());
+    }
     check("row_sums", dense.row_sums, {a.size(0)});
     if (!dense.row_sums.is_contiguous()) fail("matmul: row_sums must be dense");
   }

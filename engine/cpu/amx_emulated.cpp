@@ -6,7 +6,8 @@
 namespace haze::amx {
 namespace {
 
-/// The eight tiles as Intel's manual describes them (Architecture instruction set extensions, chapter 3).
+/// The eight tiles, laid out as Intel's manual describes them (Architecture instruction set extensions,
+/// chapter 3); it adds in another order within a product and flushes subnormals, which this does not.
 class EmulatedTiles {
  public:
   template <int kTile>
@@ -51,10 +52,10 @@ class EmulatedTiles {
 
 }  // namespace
 
-void emulated_multiply(const float* a, int64_t, const float* b, int64_t b_stride, int64_t, int64_t depth,
-                       float* c, int64_t c_stride, bool add) {
+void Emulation::multiply(const float* a, int64_t, const float* b, int64_t b_stride, int64_t, int64_t depth,
+                         float* c, int64_t c_stride, bool) {
   EmulatedTiles tiles;
-  multiply_by(tiles, a, b, b_stride, depth, c, c_stride, add);
+  multiply_by(tiles, a, b, b_stride, depth, c, c_stride);
 }
 
 }  // namespace haze::amx

@@ -47,15 +47,6 @@ struct Tiles {
   }
 };
 
-// A thread's tiles keep their shapes until it ends.
-void configure_thread() {
-  static thread_local bool configured = false;
-  if (configured) return;
-  const TileConfiguration configuration;
-  asm volatile("ldtilecfg %0" ::"m"(configuration));
-  configured = true;
-}
-
 bool processor_has_amx_bf16() {
   constexpr unsigned kAmxBf16 = 1u << 22, kAmxTile = 1u << 24;  // CPUID leaf 7, EDX
   unsigned a = 0, b = 0, c = 0, d = 0;
@@ -75,11 +66,15 @@ bool supported() {
   return both;
 }
 
-void multiply(const float* a, int64_t, const float* b, int64_t b_stride, int64_t, int64_t depth, float* c,
-              int64_t c_stride, bool add) {
-  configure_thread();
+void Processor::prepare() {
+  const TileConfiguration configuration;
+  asm volatile("ldtilecfg %0" ::"m"(configuration));
+}
+
+void Processor::multiply(const float* a, int64_t, const float* b, int64_t b_stride, int64_t, int64_t depth,
+                         float* c, int64_t c_stride, bool) {
   Tiles tiles;
-  multiply_by(tiles, a, b, b_stride, depth, c, c_stride, add);
+  multiply_by(tiles, a, b, b_stride, depth, c, c_stride);
 }
 
 #else
@@ -87,7 +82,9 @@ void multiply(const float* a, int64_t, const float* b, int64_t b_stride, int64_t
 bool supported() {
   return false;
 }
-void multiply(const float*, int64_t, const float*, int64_t, int64_t, int64_t, float*, int64_t, bool) {}
+void Processor::prepare() {}
+void Processor::multiply(const float*, int64_t, const float*, int64_t, int64_t, int64_t, float*, int64_t,
+                         bool) {}
 
 #endif
 

@@ -1,7 +1,5 @@
 #pragma once
 
-#include <type_traits>
-
 #include "haze/engine/cpu/gemm.h"
 
 /// Products of bfloat16 by AMX (Intel's advanced matrix extensions): eight registers of 16 rows of 64 bytes,
@@ -14,15 +12,23 @@ inline constexpr int64_t kPairs = 16;  // of bfloat16 in a row of a tile: 64 byt
 /// Whether this processor has AMX for bfloat16 and the system lets this process use it, which it is asked
 /// once.
 bool supported();
-/// As gemm.h says, where a packed panel of rows is a row after the other, each as long as the depth: kRows of
-/// them, `depth` pairs long. `depth` is a multiple of kPairs. c gets kRows rows.
-void multiply(const float* a, int64_t a_stride, const float* b, int64_t b_stride, int64_t ahead,
-              int64_t depth, float* c, int64_t c_stride, bool add);
 
-/// multiply() with tiles in ordinary memory, on any processor: how the layout is tested where there is no
-/// AMX.
-void emulated_multiply(const float* a, int64_t a_stride, const float* b, int64_t b_stride, int64_t ahead,
+/// The processor's unit.
+struct Processor {
+  /// Gives the tiles of the calling thread their shapes, which another user of the unit may have changed.
+  static void prepare();
+  /// As gemm.h says, where a packed panel of rows is a row after the other, each as long as the depth: kRows
+  /// of them, `depth` pairs long. `depth` is a multiple of kPairs. c gets kRows rows; `add` must be false.
+  static void multiply(const float* a, int64_t a_stride, const float* b, int64_t b_stride, int64_t ahead,
                        int64_t depth, float* c, int64_t c_stride, bool add);
+};
+
+/// The same with tiles in ordinary memory, on any processor: how the layout is tested where there is no AMX.
+struct Emulation {
+  static void prepare() {}
+  static void multiply(const float* a, int64_t a_stride, const float* b, int64_t b_stride, int64_t ahead,
+                       int64_t depth, float* c, int64_t c_stride, bool add);
+};
 /// The kernels that go with it.
 const GemmKernels<float, float>& emulated_kernels();
 
@@ -31,20 +37,12 @@ const GemmKernels<float, float>& emulated_kernels();
 /// used twice.
 template <class Tiles>
 void multiply_by(Tiles& tiles, const float* a, const float* b, int64_t b_stride, int64_t depth, float* c,
-                 int64_t c_stride, bool add) {
+                 int64_t c_stride) {
   constexpr int64_t kBytes = sizeof(float);
-  const auto c_at = [&](int64_t i) { return c + i / 2 * 16 * c_stride + i % 2 * 16; };
-  const auto start = [&]<int kTile>(std::integral_constant<int, kTile>) {
-    if (add) {
-      tiles.template load<kTile>(c_at(kTile), c_stride * kBytes);
-    } else {
-      tiles.template zero<kTile>();
-    }
-  };
-  start(std::integral_constant<int, 0>());
-  start(std::integral_constant<int, 1>());
-  start(std::integral_constant<int, 2>());
-  start(std::integral_constant<int, 3>());
+  tiles.template zero<0>();
+  tiles.template zero<1>();
+  tiles.template zero<2>();
+  tiles.template zero<3>();
   for (int64_t k = 0; k < depth; k += kPairs) {
     tiles.template load<4>(a + k, depth * kBytes);
     tiles.template load<5>(a + 16 * depth + k, depth * kBytes);
@@ -55,10 +53,10 @@ void multiply_by(Tiles& tiles, const float* a, const float* b, int64_t b_stride,
     tiles.template dot<2, 5, 6>();
     tiles.template dot<3, 5, 7>();
   }
-  tiles.template store<0>(c_at(0), c_stride * kBytes);
-  tiles.template store<1>(c_at(1), c_stride * kBytes);
-  tiles.template store<2>(c_at(2), c_stride * kBytes);
-  tiles.template store<3>(c_at(3), c_stride * kBytes);
+  tiles.template store<0>(c, c_stride * kBytes);
+  tiles.template store<1>(c + 16, c_stride * kBytes);
+  tiles.template store<2>(c + 16 * c_stride, c_stride * kBytes);
+  tiles.template store<3>(c + 16 * c_stride + 16, c_stride * kBytes);
 }
 
 }  // namespace haze::amx

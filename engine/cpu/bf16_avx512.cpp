@@ -1,13 +1,13 @@
 #include "haze/engine/cpu/bf16_avx512.h"
 
+#include <array>
+#include <utility>
+
 #if defined(__x86_64__)
 #pragma GCC push_options
 #pragma GCC target("avx512f,avx512bw,avx512dq,avx512vl,avx512bf16,fma")
 #include <immintrin.h>
 #endif
-
-#include <array>
-#include <utility>
 
 namespace haze::avx512_bf16 {
 

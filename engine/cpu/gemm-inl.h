@@ -130,8 +130,10 @@ struct FmaTiles {
   using Element = ElementType;                            // of packed operands
   static constexpr int64_t kDepthStep = Element::kDepth;  // packed depth is padded to a multiple of it
   static constexpr int64_t kDepthBlock = 512 * Element::kDepth;
-  static constexpr bool kRowsAlongDepth = false;  // packed panels of a: rows one after the other
-  static constexpr bool kWritesWholeTiles = false;
+  static constexpr bool kRowsAlongDepth = false;    // packed panels of a: rows one after the other
+  static constexpr bool kWritesWholeTiles = false;  // whatever the rows, and without adding
+
+  static void prepare() {}  // before kernels run on this thread
   static constexpr bool kReadsInPlace = std::is_same_v<Element, WholeElements<T>>;
   static constexpr int64_t kRows = kTileRows, kMostColumns = 2 * HWY_MAX_BYTES / sizeof(T);
 
@@ -174,10 +176,12 @@ void Multiply(const GemmOperand<S>& a, const GemmOperand<S>& b, const GemmBlock&
   const bool add = !block.first || out.accumulate;
   const bool whole_rows = !Tiles::kWritesWholeTiles || block.rows == Tiles::kRows;
   const bool plain = whole_rows && (!block.last || is_plain(out));
+  Tiles::prepare();
   for (int64_t x = 0; x < block.columns; x += panel, columns += next_panel) {
     const int64_t width = std::min(panel, block.columns - x), j = block.column + x;
     PrefetchResult(out, block.row, block.rows, j);
-    if (plain && width == panel) {
+    // A unit that only overwrites adds afterwards, so that a sum has one order wherever its tile lies.
+    if (plain && width == panel && !(add && Tiles::kWritesWholeTiles)) {
       T* c = out.c + block.row * out.stride + j;
       kernel(rows, a.stride, columns, b_stride, ahead, depth, c, out.stride, add);
       continue;

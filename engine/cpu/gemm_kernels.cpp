@@ -23,20 +23,21 @@ struct Avx512Bf16Tiles : FmaTiles<float, Pairs> {
 #endif
 
 /// A unit that multiplies tiles of 32 x 32, with AMX's layout of packed operands.
-template <MicroKernelFunction<float> kMultiply>
+template <class Unit>
 struct TileUnit : FmaTiles<float, Pairs> {
   static constexpr int64_t kRows = amx::kRows, kMostColumns = amx::kColumns;
   static constexpr int64_t kDepthStep = 2 * amx::kPairs;
   static constexpr int64_t kDepthBlock = 480;  // a panel of rows stays in the first-level cache
   static constexpr bool kRowsAlongDepth = true, kWritesWholeTiles = true;
   static int64_t columns() { return amx::kColumns; }
-  static MicroKernelFunction<float> kernel(int64_t, bool) { return kMultiply; }
+  static void prepare() { Unit::prepare(); }
+  static MicroKernelFunction<float> kernel(int64_t, bool) { return Unit::multiply; }
 };
 
 template <typename S>
 const GemmKernels<float, S>* Bfloat16Products() {
 #if HWY_TARGET == HWY_AVX3
-  if (amx::supported()) return &KernelsOf<TileUnit<amx::multiply>, S>();
+  if (amx::supported()) return &KernelsOf<TileUnit<amx::Processor>, S>();
   if (avx512_bf16::supported()) return &KernelsOf<Avx512Bf16Tiles, S>();
 #endif
   using Element = std::conditional_t<std::is_same_v<S, float>, RoundedElements, WholeElements<float>>;
@@ -51,7 +52,7 @@ const GemmKernels<double, double>* KernelsDouble() {
   return &KernelsOf<FmaTiles<double>, double>();
 }
 const GemmKernels<float, float>* EmulatedTileUnit() {
-  return &KernelsOf<TileUnit<amx::emulated_multiply>, float>();
+  return &KernelsOf<TileUnit<amx::Emulation>, float>();
 }
 const GemmKernels<float, bfloat16>* KernelsBfloat16() {
   return Bfloat16Products<bfloat16>();

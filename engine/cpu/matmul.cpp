@@ -87,14 +87,15 @@ class Product {
 
   /// Many rows: all threads pack a block of b, then each multiplies rows of its own by it. Two buffers, so
   /// that a thread may pack the next block while another still multiplies.
-  void by_rows(int workers) const {
+  void by_rows(int most_workers) const {
     const int64_t depth_block = depth_block_, width_block = std::min(n_, width_block_);
     const Storage buffers[2] = {
         allocate(packed_bytes(width_block, depth_block)),
         k_ > depth_block || n_ > width_block ? allocate(packed_bytes(width_block, depth_block)) : Storage()};
-#pragma omp parallel num_threads(workers) if (workers > 1)
+#pragma omp parallel num_threads(most_workers) if (most_workers > 1)
     {
-      const int worker = workers > 1 ? omp_get_thread_num() : 0;
+      // The system may give fewer threads than were asked for.
+      const int worker = omp_get_thread_num(), workers = omp_get_num_threads();
       int pass = 0;
       for (int64_t j = 0; j < n_; j += width_block_) {
         const int64_t columns = std::min(width_block_, n_ - j);
@@ -102,9 +103,7 @@ class Product {
           const int64_t depth = std::min(depth_block, k_ - p);
           auto* packed = static_cast<std::byte*>(buffers[pass++ % 2].data());
           pack_share(worker, workers, j, columns, p, depth, packed);
-          if (workers > 1) {
 #pragma omp barrier
-          }
           const int64_t last = cut(tile_rows(), workers, worker + 1);
           for (int64_t row = cut(tile_rows(), workers, worker); row < last; ++row) {
             multiply(row, nullptr, {packed}, j, columns, p, depth);
@@ -127,45 +126,54 @@ class Product {
 
   /// Few rows: they are packed once, and each thread works through columns of its own, a strip at a time that
   /// it packs and multiplies while it is in its caches.
-  void by_columns(int workers) const {
-    const int64_t panels = ceil_divide(n_, kernels_.tile_columns);
+  void by_columns(int most_workers) const {
+    const int64_t tile = kernels_.tile_columns, panels = ceil_divide(n_, tile);
     const Storage rows =
         a_in_place_ ? Storage() : allocate(panel_bytes() * static_cast<size_t>(row_panels()));
     auto* packed_a = static_cast<std::byte*>(rows.data());
-#pragma omp parallel num_threads(workers) if (workers > 1)
+    const size_t strip_bytes = packed_bytes(strip_columns(), depth_block_);
+    const Storage strips = allocate(strip_bytes * static_cast<size_t>(most_workers));
+#pragma omp parallel num_threads(most_workers) if (most_workers > 1)
     {
-      const int worker = workers > 1 ? omp_get_thread_num() : 0;
+      const int worker = omp_get_thread_num(), workers = omp_get_num_threads();
       if (!a_in_place_) {
         const int64_t last = cut(row_panels(), workers, worker + 1);
         for (int64_t i = cut(row_panels(), workers, worker); i < last; ++i) pack_row_panel(i, packed_a);
-#pragma omp barrier
       }
-      const int64_t first = cut(panels, workers, worker) * kernels_.tile_columns;
-      const int64_t last = std::min(cut(panels, workers, worker + 1) * kernels_.tile_columns, n_);
-      if (first < last) columns_of_thread(first, last, packed_a);
+#pragma omp barrier
+      const int64_t first = cut(panels, workers, worker) * tile;
+      const int64_t last = std::min(cut(panels, workers, worker + 1) * tile, n_);
+      auto* strip = static_cast<std::byte*>(strips.data()) + strip_bytes * static_cast<size_t>(worker);
+      if (first < last) columns_of_thread(first, last, packed_a, strip);
     }
   }
 
-  void columns_of_thread(int64_t first, int64_t last, const std::byte* packed_a) const {
+  bool b_in_place() const {
+    return kernels_.reads_in_place && b_.column_stride == 1;
+  }
+  /// Columns that a thread packs at a time.
+  int64_t strip_columns() const {
+    const int64_t tile = kernels_.tile_columns;
+    if (b_in_place()) return tile;
+    return std::min(std::max(width_block_ / 2 / tile, int64_t{1}) * tile, round_up(n_, tile));
+  }
+
+  void columns_of_thread(int64_t first, int64_t last, const std::byte* packed_a, void* strip) const {
     // Columns that lie side by side are read where they are, but for the last, which do not fill a panel.
     const int64_t tile = kernels_.tile_columns;
     int64_t j = first;
-    if (kernels_.reads_in_place && b_.column_stride == 1) {
-      const int64_t whole = (last - first) / tile * tile;
-      for (; j < first + whole; j += tile) {
+    if (b_in_place()) {
+      for (; j + tile <= last; j += tile) {
         each_depth(j, tile, packed_a, [&](int64_t p, int64_t) {
           return GemmOperand<S>{nullptr, b_.at(p, j), b_.row_stride};
         });
       }
     }
-    if (j == last) return;
-    const int64_t strip = std::min(width_block_ / 2, last - j);
-    const Storage packed_b = allocate(packed_bytes(strip, depth_block_));
-    for (; j < last; j += strip) {
-      const int64_t columns = std::min(strip, last - j);
+    for (; j < last; j += strip_columns()) {
+      const int64_t columns = std::min(strip_columns(), last - j);
       each_depth(j, columns, packed_a, [&](int64_t p, int64_t depth) {
-        kernels_.pack_columns(b_.from(p, j), depth, columns, packed_b.data());
-        return GemmOperand<S>{packed_b.data()};
+        kernels_.pack_columns(b_.from(p, j), depth, columns, strip);
+        return GemmOperand<S>{strip};
       });
     }
   }
@@ -223,9 +231,12 @@ UnaryOp unary_of(Activation activation) {
   }
 }
 
-// A depth of 0: the product is zero, what follows it still happens.
-void empty_product(const MatmulOptions& options, bool accumulate, const Tensor& out) {
-  if (options.row_sums.defined()) fill(options.row_sums, 0);
+// Without depth the product is zero, and what follows it still happens; without columns, a's rows still have
+// sums.
+void empty_product(const Tensor& a, const MatmulOptions& options, bool accumulate, const Tensor& out) {
+  if (options.row_sums.defined()) {
+    copy_into(options.row_sums, sum(cast(reshape(a, {a.size(1), a.size(2)}), out.dtype()), {1}));
+  }
   if (accumulate) return;
   fill(out, 0);
   if (options.bias.defined()) add_into(out, options.bias);
@@ -240,7 +251,7 @@ template <typename T, typename S>
 void multiply(const Tensor& a, const Tensor& b, const MatmulOptions& options, bool accumulate,
               const Tensor& out) {
   const int64_t batch = out.size(0), m = out.size(1), n = out.size(2), k = a.size(2);
-  if (k == 0) return empty_product(options, accumulate, out);
+  if (m == 0 || n == 0 || k == 0) return empty_product(a, options, accumulate, out);
   const auto product = [&](int64_t i) {
     const int64_t at = i * m * n;
     const auto shifted = [at](T* pointer) { return pointer ? pointer + at : nullptr; };

@@ -95,6 +95,9 @@ TEST_CASE("row_sums are the sums of a's rows, on any number of threads") {
   MatmulOptions empty{.row_sums = full({2}, 7)};
   matmul(zeros({2, 0}), zeros({0, 3}), empty);
   CHECK(largest(empty.row_sums) == 0);
+  MatmulOptions no_columns{.row_sums = full({2}, 7)};
+  matmul(Tensor::from<float>({1, 2, 3, 4}, {2, 2}), zeros({2, 0}), no_columns);
+  CHECK(no_columns.row_sums.to_vector<float>() == std::vector<float>{3, 7});
 }
 
 TEST_CASE("slope_at multiplies a product by the activation's derivative") {
@@ -121,8 +124,12 @@ TEST_CASE("matmul refuses options that do not fit, by name") {
   CHECK_THROWS_WITH_AS(matmul(a, b, {.bias = ones({4}), .slope_at = ones({2, 4})}),
                        "matmul: slope_at cannot be combined with bias, pre_activation or residual", Error);
   CHECK_THROWS_WITH_AS(matmul(a, b, {.row_sums = ones({3})}), doctest::Contains("row_sums"), Error);
-  CHECK_THROWS_WITH_AS(matmul(ones({2, 2, 3}), b, {.row_sums = ones({2})}),
-                       "matmul: row_sums belong to a product of two axes, a has shape [2, 2, 3]", Error);
+  CHECK_THROWS_WITH_AS(matmul(a, ones({2, 3, 4}), {.row_sums = ones({2})}), doctest::Contains("row_sums"),
+                       Error);
+  CHECK_THROWS_WITH_AS(
+      matmul(ones({2, 2, 3}), b, {.row_sums = ones({2})}),
+      "matmul: row_sums belong to a product of two matrices, a has shape [2, 2, 3], the result [2, 2, 4]",
+      Error);
 }
 
 TEST_CASE("leading axes that cannot be merged are multiplied without a copy") {

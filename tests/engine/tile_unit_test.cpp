@@ -78,11 +78,10 @@ TEST_CASE("AMX and its emulation give the same products") {
       pair = std::bit_cast<float>(half() | half() << 16);
     }
   }
-  for (const bool add : {false, true}) {
-    amx::multiply(a.data(), 0, b.data(), 32, 0, 48, real.data(), 40, add);
-    amx::emulated_multiply(a.data(), 0, b.data(), 32, 0, 48, emulated.data(), 40, add);
-    for (size_t i = 0; i < real.size(); ++i) CHECK(real[i] == doctest::Approx(emulated[i]).epsilon(1e-5));
-  }
+  amx::Processor::prepare();
+  amx::Processor::multiply(a.data(), 0, b.data(), 32, 0, 48, real.data(), 40, false);
+  amx::Emulation::multiply(a.data(), 0, b.data(), 32, 0, 48, emulated.data(), 40, false);
+  for (size_t i = 0; i < real.size(); ++i) CHECK(real[i] == doctest::Approx(emulated[i]).epsilon(1e-5));
 }
 
 }  // namespace haze
