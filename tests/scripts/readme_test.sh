@@ -51,6 +51,9 @@ names_no_missing_path() {
   [ -z "$missing" ] || { echo "$missing"; return 1; }
 }
 
+has_no_placeholder() { ! grep -rn '{{[A-Z_]*}}' --include='*.md' --exclude-dir=build --exclude-dir=runs .; }
+
+check "no chapter has a placeholder left" has_no_placeholder
 check "the program in the README is tests/install/consumer/main.cpp" shows cpp tests/install/consumer/main.cpp
 check "its CMakeLists.txt in the README is tests/install/consumer/CMakeLists.txt" \
   shows cmake tests/install/consumer/CMakeLists.txt
