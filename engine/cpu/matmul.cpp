@@ -268,7 +268,7 @@ void multiply(const Tensor& a, const Tensor& b, const MatmulOptions& options, bo
                          {b.data<S>() + i * b.stride(0), b.stride(1), b.stride(2)}, m, n, k, to,
                          options.precision);
   };
-  constexpr int64_t kWorthSharing = 64 * 64 * 64;  // multiplications below which one thread is faster
+  constexpr int64_t kWorthSharing = 48 * 48 * 48;  // multiplications below which one thread is faster
   if (batch > 1) {
     const int64_t grain = std::max<int64_t>(1, kWorthSharing / (m * n * k));
     parallel_for(batch, grain, [&](int64_t first, int64_t last) {

@@ -9,6 +9,7 @@
 #include "haze/bench/attention.h"
 #include "haze/bench/kernels.h"
 #include "haze/bench/machine.h"
+#include "haze/bench/sampling.h"
 #include "haze/bench/step.h"
 #include "haze/nn/file_io.h"
 #include "haze/tools/commands/commands.h"
@@ -190,6 +191,38 @@ void add_step_command(CLI::App& bench) {
   });
 }
 
+void add_sampling_command(CLI::App& bench) {
+  struct SamplingArguments : Arguments {
+    SamplingBenchOptions options;
+  };
+  auto arguments = std::make_shared<SamplingArguments>();
+  SamplingBenchOptions& options = arguments->options;
+  options.batches = {64, 256};
+  arguments->repetitions = options.repetitions;
+  CLI::App* command =
+      add_comparison(bench, "sampling", "Samplers of a trained model beside PyTorch's", *arguments);
+  command->add_option("run", options.run, "a run's folder")->required();
+  add_python_option(*command, options.python);
+  const auto positive = CLI::Range(int64_t{1}, int64_t{1} << 20);
+  command->add_option("--count", options.count, "sentences")->capture_default_str()->check(positive);
+  command->add_option("--length", options.length, "tokens of a sentence")
+      ->capture_default_str()
+      ->check(positive);
+  command->add_option("--steps", options.steps, "of ancestral sampling")
+      ->capture_default_str()
+      ->check(positive);
+  command
+      ->add_option("--batches", options.batches,
+                   "sentences that PyTorch works on at a time, of which the best counts")
+      ->delimiter(',')
+      ->capture_default_str();
+  command->callback([arguments] {
+    arguments->options.filter = arguments->filter;
+    arguments->options.repetitions = arguments->repetitions;
+    report(*arguments, compare_sampling(arguments->options, show_progress));
+  });
+}
+
 }  // namespace
 
 void add_bench_command(CLI::App& app, int&) {
@@ -199,6 +232,7 @@ void add_bench_command(CLI::App& app, int&) {
   add_machine_command(*bench);
   add_attention_command(*bench);
   add_step_command(*bench);
+  add_sampling_command(*bench);
 }
 
 }  // namespace haze
