@@ -78,13 +78,6 @@ void remove_folder(const fs::path& folder) {
   fs::remove_all(doomed, ignored);
 }
 
-void remove_unfinished(const fs::path& run_folder) {
-  std::error_code ignored;
-  for (const auto& name : names_in(run_folder)) {
-    if (is_unfinished_name(name)) fs::remove_all(run_folder / name, ignored);
-  }
-}
-
 /// A folder on its way to becoming a checkpoint; removed again unless it is published.
 class UnfinishedFolder {
  public:
@@ -252,6 +245,13 @@ const std::string& Checkpoint::text(std::string_view file_name) const {
       std::find_if(texts.begin(), texts.end(), [&](const auto& text) { return text.first == file_name; });
   if (found == texts.end()) fail("the checkpoint of step {} has no {}", step, file_name);
   return found->second;
+}
+
+void remove_unfinished(const fs::path& run_folder) {
+  std::error_code ignored;
+  for (const auto& name : names_in(run_folder)) {
+    if (is_unfinished_name(name)) fs::remove_all(run_folder / name, ignored);
+  }
 }
 
 fs::path save_checkpoint(const fs::path& run_folder, const Checkpoint& checkpoint, int keep) {

@@ -8,6 +8,7 @@
 
 #include "haze/engine/error.h"
 #include "haze/engine/parallel.h"
+#include "haze/nn/file_io.h"
 #include "haze/nn/safetensors.h"
 #include "haze/tools/corpus/corpus.h"
 #include "haze/tools/run/version.h"
@@ -157,6 +158,18 @@ TEST_CASE("a folder that holds a run is left as it is by a new one") {
   CHECK(sentence == (folder / "run").string() +
                         ": the folder holds a run already; go on with it by --resume, or choose another");
   CHECK(contents_of(folder.path()) == before);
+}
+
+TEST_CASE("going on with a run, a finished one too, clears away what a killed process left") {
+  const TemporaryFolder folder;
+  const std::filesystem::path run = folder / "run";
+  start_and_run(tiny_settings(), quiet(run));
+  std::filesystem::create_directory(unfinished_name(run / "step-000032"));
+  std::ofstream(unfinished_name(run / "plot.svg")) << "<svg";
+  resume_and_run(quiet(run));
+  for (const auto& entry : std::filesystem::directory_iterator(run)) {
+    CHECK_FALSE(is_unfinished_name(entry.path()));
+  }
 }
 
 TEST_CASE("there is nothing to resume where there is no checkpoint") {

@@ -188,6 +188,7 @@ std::unique_ptr<Trainer> Trainer::resume(const TrainOptions& options) {
   trainer->loss_count_ = state.loss_count;
   trainer->evaluation_due_ = state.evaluation_due;
   trainer->step_ = checkpoint.step;
+  remove_unfinished(options.run_folder);
   trainer->metrics_.emplace(MetricsLog::resume(options.run_folder / "metrics.jsonl", checkpoint.step));
   return trainer;
 }
