@@ -28,7 +28,7 @@ TransformerDenoiser::TransformerDenoiser(const TransformerConfig& config, Genera
 
 Variable TransformerDenoiser::hidden(const Tensor& x_t, const Sequences& sequences, const Tensor& t,
                                      const Tensor& rows, const ForwardContext& context) const {
-  return index_select(transformer_.forward(x_t, sequences, t, context), 0, rows);
+  return transformer_.forward(x_t, sequences, t, context, rows);
 }
 
 Variable TransformerDenoiser::logits(const Tensor& x_t, const Sequences& sequences, const Tensor& t,

@@ -29,7 +29,7 @@ class Denoiser {
                                      const ForwardContext& context) const;
 };
 
-/// A transformer with a linear head. Only the rows asked for are projected onto the vocabulary.
+/// A transformer with a linear head. After the last attention, only the rows asked for are computed.
 class TransformerDenoiser : public Module, public Denoiser {
  public:
   /// `config.vocabulary` is the number of tokens that can be predicted; the mask is added to what the network

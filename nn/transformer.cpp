@@ -42,9 +42,19 @@ Variable modulate(const Variable& x, const Variable& shift, const Variable& scal
   return x * (scale + 1) + shift;
 }
 
-// Part i of a condition's modulation [sequences, parts hidden], spread over the rows of each sequence.
-Variable modulation_part(const Variable& modulation, int64_t i, int64_t hidden, const Sequences& sequences) {
-  return index_select(slice(modulation, 1, i * hidden, (i + 1) * hidden), 0, sequences.index);
+// Part i of a condition's modulation [sequences, parts hidden], for rows of the sequences `index` int32 [n].
+Variable modulation_part(const Variable& modulation, int64_t i, int64_t hidden, const Tensor& index) {
+  return index_select(slice(modulation, 1, i * hidden, (i + 1) * hidden), 0, index);
+}
+
+// The rows `wanted` of x, all where undefined.
+Variable rows_of(const Variable& x, const Tensor& wanted) {
+  return wanted.defined() ? index_select(x, 0, wanted) : x;
+}
+
+// Which sequence each of the rows `wanted` belongs to.
+Tensor sequence_index(const Sequences& sequences, const Tensor& wanted) {
+  return wanted.defined() ? index_select(sequences.index, 0, wanted) : sequences.index;
 }
 
 }  // namespace
@@ -60,7 +70,8 @@ SelfAttention::SelfAttention(const TransformerConfig& config, Generator& generat
 }
 
 Variable SelfAttention::forward(const Variable& x, const Sequences& sequences, const RotaryTable* rotary,
-                                const ForwardContext& context, const Variable& residual) const {
+                                const ForwardContext& context, const Variable& residual,
+                                const Tensor& wanted) const {
   const int64_t rows = x.size(0), hidden = x.size(1), head_size = hidden / heads_;
   Variable qkv = reshape(qkv_.forward(x), {rows, 3, heads_, head_size});
   if (rotary) {
@@ -73,7 +84,8 @@ Variable SelfAttention::forward(const Variable& x, const Sequences& sequences, c
   options.sequence_offsets = sequences.offsets;
   options.causal = causal_;
   options.dropout = context.rate(dropout_);
-  const Variable mixed = reshape(self_attention(qkv, options, context.generator), {rows, hidden});
+  const Variable mixed =
+      rows_of(reshape(self_attention(qkv, options, context.generator), {rows, hidden}), wanted);
   if (options.dropout == 0) return output_.forward(mixed, Activation::none, residual);
   const Variable result = context.drop(output_.forward(mixed), dropout_);
   return residual.defined() ? result + residual : result;
@@ -99,29 +111,39 @@ TransformerBlock::TransformerBlock(const TransformerConfig& config, Generator& g
 }
 
 Variable TransformerBlock::forward(const Variable& x, const Sequences& sequences, const RotaryTable* rotary,
-                                   const Variable& condition, const ForwardContext& context) const {
+                                   const Variable& condition, const ForwardContext& context,
+                                   const Tensor& wanted) const {
   switch (placement_) {
     case NormPlacement::pre: {
-      const Variable attended = attention_.forward(norm1_.forward(x), sequences, rotary, context, x);
+      const Variable attended =
+          attention_.forward(norm1_.forward(x), sequences, rotary, context, rows_of(x, wanted), wanted);
       return mlp_.forward(norm2_.forward(attended), context, attended);
     }
     case NormPlacement::post: {
-      const Variable attended = norm1_.forward(attention_.forward(x, sequences, rotary, context, x));
+      const Variable attended =
+          norm1_.forward(attention_.forward(x, sequences, rotary, context, rows_of(x, wanted), wanted));
       return norm2_.forward(mlp_.forward(attended, context, attended));
     }
     case NormPlacement::adaptive:
-      return forward_adaptive(x, sequences, rotary, condition, context);
+      return forward_adaptive(x, sequences, rotary, condition, context, wanted);
   }
   return x;
 }
 
 Variable TransformerBlock::forward_adaptive(const Variable& x, const Sequences& sequences,
                                             const RotaryTable* rotary, const Variable& condition,
-                                            const ForwardContext& context) const {
+                                            const ForwardContext& context, const Tensor& wanted) const {
   const Variable modulation = modulation_->forward(condition);  // [sequences, 6 hidden]
-  const auto part = [&](int64_t i) { return modulation_part(modulation, i, hidden_, sequences); };
-  const Variable attention_input = modulate(norm1_.forward(x), part(0), part(1));
-  const Variable attended = x + part(2) * attention_.forward(attention_input, sequences, rotary, context);
+  const auto part_at = [&](int64_t i, const Tensor& index) {
+    return modulation_part(modulation, i, hidden_, index);
+  };
+  const Variable attention_input =
+      modulate(norm1_.forward(x), part_at(0, sequences.index), part_at(1, sequences.index));
+  const Tensor index = sequence_index(sequences, wanted);
+  const auto part = [&](int64_t i) { return part_at(i, index); };
+  const Variable attended =
+      rows_of(x, wanted) +
+      part(2) * attention_.forward(attention_input, sequences, rotary, context, {}, wanted);
   const Variable mlp_input = modulate(norm2_.forward(attended), part(3), part(4));
   return attended + part(5) * mlp_.forward(mlp_input, context);
 }
@@ -160,7 +182,7 @@ Variable Transformer::embed(const Tensor& ids, const Sequences& sequences) const
   return config_.norm == NormPlacement::post ? norm_.forward(x) : x;
 }
 
-Variable Transformer::finish(const Variable& x, const Sequences& sequences, const Variable& condition) const {
+Variable Transformer::finish(const Variable& x, const Tensor& index, const Variable& condition) const {
   switch (config_.norm) {
     case NormPlacement::pre:
       return norm_.forward(x);
@@ -170,12 +192,12 @@ Variable Transformer::finish(const Variable& x, const Sequences& sequences, cons
       break;
   }
   const Variable modulation = final_modulation_->forward(condition);
-  return modulate(norm_.forward(x), modulation_part(modulation, 0, config_.hidden, sequences),
-                  modulation_part(modulation, 1, config_.hidden, sequences));
+  return modulate(norm_.forward(x), modulation_part(modulation, 0, config_.hidden, index),
+                  modulation_part(modulation, 1, config_.hidden, index));
 }
 
 Variable Transformer::forward(const Tensor& ids, const Sequences& sequences, const Tensor& t,
-                              const ForwardContext& context) const {
+                              const ForwardContext& context, const Tensor& wanted) const {
   if (ids.rank() != 1 || ids.size(0) != sequences.rows) {
     fail("Transformer: ids have shape {}, the sequences {} rows", ids.shape().to_string(), sequences.rows);
   }
@@ -196,19 +218,21 @@ Variable Transformer::forward(const Tensor& ids, const Sequences& sequences, con
     table = rotary_table(sequences.positions, config_.hidden / config_.heads, x.dtype());
   }
   for (const auto& block : blocks_) {
+    const Tensor wanted_here = block == blocks_.back() ? wanted : Tensor();
     if (config_.checkpoint_activations && gradients_enabled()) {
       // The backward pass runs after this function has returned: what the block needs is kept by value.
-      const auto run = [block = block.get(), sequences, table, training = context.training](
+      const auto run = [block = block.get(), sequences, table, wanted_here, training = context.training](
                            const std::vector<Variable>& inputs, Generator* generator) {
         return block->forward(inputs[0], sequences, table.cosine.defined() ? &table : nullptr, inputs[1],
-                              {.training = training, .generator = generator});
+                              {.training = training, .generator = generator}, wanted_here);
       };
       x = checkpoint(run, {x, condition}, context.generator);
     } else {
-      x = block->forward(x, sequences, table.cosine.defined() ? &table : nullptr, condition, context);
+      x = block->forward(x, sequences, table.cosine.defined() ? &table : nullptr, condition, context,
+                         wanted_here);
     }
   }
-  return finish(x, sequences, condition);
+  return finish(x, sequence_index(sequences, wanted), condition);
 }
 
 }  // namespace haze

@@ -35,9 +35,11 @@ class SelfAttention : public Module {
  public:
   SelfAttention(const TransformerConfig& config, Generator& generator, double output_gain);
 
-  /// x [rows, hidden] -> [rows, hidden], plus `residual`. `rotary` is null where positions are not rotary.
+  /// x [rows, hidden] -> [n, hidden] at the rows `wanted` int32 [n] (all where undefined), plus `residual`
+  /// [n, hidden]. All rows are attended to. `rotary` is null where positions are not rotary.
   Variable forward(const Variable& x, const Sequences& sequences, const RotaryTable* rotary,
-                   const ForwardContext& context, const Variable& residual = {}) const;
+                   const ForwardContext& context, const Variable& residual = {},
+                   const Tensor& wanted = {}) const;
 
  private:
   int64_t heads_;
@@ -51,13 +53,16 @@ class TransformerBlock : public Module {
  public:
   TransformerBlock(const TransformerConfig& config, Generator& generator);
 
-  /// x [rows, hidden] -> [rows, hidden]. `condition` [sequences, hidden] belongs to NormPlacement::adaptive.
+  /// x [rows, hidden] -> [n, hidden] at the rows `wanted` int32 [n], all where undefined. `condition`
+  /// [sequences, hidden] belongs to NormPlacement::adaptive.
   Variable forward(const Variable& x, const Sequences& sequences, const RotaryTable* rotary,
-                   const Variable& condition, const ForwardContext& context) const;
+                   const Variable& condition, const ForwardContext& context,
+                   const Tensor& wanted = {}) const;
 
  private:
   Variable forward_adaptive(const Variable& x, const Sequences& sequences, const RotaryTable* rotary,
-                            const Variable& condition, const ForwardContext& context) const;
+                            const Variable& condition, const ForwardContext& context,
+                            const Tensor& wanted) const;
 
   NormPlacement placement_;
   int64_t hidden_;
@@ -74,16 +79,18 @@ class Transformer : public Module {
   /// Throws Error where the configuration makes no network.
   Transformer(const TransformerConfig& config, Generator& generator);
 
-  /// ids int32 [rows] -> [rows, hidden]. `t` float32 [sequences] in [0, 1] belongs to NormPlacement::adaptive
-  /// and may be undefined otherwise. Throws Error where a sequence is longer than max_length.
+  /// ids int32 [rows] -> [n, hidden] at the rows `wanted` int32 [n], all where undefined: after the last
+  /// attention, no other row is computed. `t` float32 [sequences] in [0, 1] belongs to
+  /// NormPlacement::adaptive and may be undefined otherwise. Throws Error where a sequence is longer than
+  /// max_length.
   Variable forward(const Tensor& ids, const Sequences& sequences, const Tensor& t,
-                   const ForwardContext& context) const;
+                   const ForwardContext& context, const Tensor& wanted = {}) const;
 
   const TransformerConfig& config() const { return config_; }
 
  private:
   Variable embed(const Tensor& ids, const Sequences& sequences) const;
-  Variable finish(const Variable& x, const Sequences& sequences, const Variable& condition) const;
+  Variable finish(const Variable& x, const Tensor& index, const Variable& condition) const;
 
   TransformerConfig config_;
   Embedding token_embedding_;

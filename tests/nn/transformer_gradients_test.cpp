@@ -8,6 +8,7 @@ namespace {
 using nn_test::check_gradients;
 using nn_test::every_kind;
 using nn_test::Inputs;
+using nn_test::largest_difference;
 using nn_test::parameter_gradients;
 using nn_test::random_ids;
 using nn_test::randomise;
@@ -131,6 +132,31 @@ TEST_CASE("transformer: gradients agree with central differences for every place
         return network.forward(ids, sequences, t, {.training = true, .generator = &generator});
       });
     }
+  }
+}
+
+TEST_CASE("transformer: rows asked for come out, and take their gradient, as if all had been computed") {
+  const Sequences sequences = sequences_of({3, 1, 4});
+  const Tensor ids = random_ids(8, 4), t = Tensor::from<float>({0.25f, 0.75f, 0.5f}, {3});
+  const Tensor wanted = Tensor::from<int32_t>({6, 0, 3, 0}, {4});
+  for (TransformerConfig config : every_kind(tiny())) {
+    config.layers = 2;
+    config.max_length = 4;
+    config.checkpoint_activations = config.causal = config.norm == NormPlacement::pre;
+    CAPTURE(title(config));
+    Generator start(1), seed(2);
+    Transformer network(config, start);
+    make_generic(network);
+    const Tensor g = cast(normal({4, 4}, seed), Dtype::float64);
+    const auto gradients_of = [&](const Variable& y) {
+      network.clear_gradients();
+      backward(y, g);
+      return parameter_gradients(network);
+    };
+    const Variable all = index_select(network.forward(ids, sequences, t, {}), 0, wanted);
+    const Variable some = network.forward(ids, sequences, t, {}, wanted);
+    CHECK(largest_difference(values(some), values(all)) < 1e-12);
+    CHECK(largest_difference(gradients_of(some), gradients_of(all)) < 1e-12);
   }
 }
 
