@@ -127,6 +127,19 @@ std::vector<std::string> projections(Work work, const StepBenchOptions& options)
   return work == Work::training ? options.projected : std::vector<std::string>{"all"};
 }
 
+/// PyTorch's autocast multiplies by oneDNN as it is, and its fused linear layers take float32 alone.
+std::vector<std::string> settings_of(const StepBenchOptions& options) {
+  const bool mixed = options.precision == "bfloat16";
+  for (const std::string& setting : options.settings) {
+    if (mixed && setting.find("onednn") != std::string::npos) {
+      fail("--settings {}: of float32 only; bfloat16 has eager and compile", setting);
+    }
+  }
+  if (!options.settings.empty()) return options.settings;
+  if (mixed) return {"eager", "compile"};
+  return {"eager", "compile", "onednn", "compile+onednn"};
+}
+
 }  // namespace
 
 std::vector<ComparisonGroup> compare_steps(const StepBenchOptions& options,
@@ -134,6 +147,7 @@ std::vector<ComparisonGroup> compare_steps(const StepBenchOptions& options,
   if (options.precision != "float32" && options.precision != "bfloat16")
     fail("--precision {}: it takes float32 or bfloat16", options.precision);
   const PrecisionScope precision(options.precision == "bfloat16" ? Precision::bfloat16 : Precision::full);
+  const std::vector<std::string> settings = settings_of(options);
   const std::regex pattern(options.filter);
   std::vector<ComparisonGroup> groups;
   ComparisonGroup memory{"peak memory, training", "PyTorch", {}};
@@ -146,7 +160,7 @@ std::vector<ComparisonGroup> compare_steps(const StepBenchOptions& options,
       StepComparison comparison(model, work, options);
       if (options.python.empty()) comparison.measure_alone();
       for (const std::string& projected : projections(work, options)) {
-        for (const std::string& setting : options.settings) {
+        for (const std::string& setting : settings) {
           if (options.python.empty()) continue;
           progress(fmt::format("{}: PyTorch {}, {} projected", row, setting, projected));
           comparison.measure_beside(setting, projected);

@@ -49,6 +49,14 @@ HWY_INLINE hn::Vec<D> LoadFirst(D d, hn::Mask<D> mask, const S* source, int64_t 
   using T = hn::TFromD<D>;
   if constexpr (std::is_same_v<S, T>) {
     return hn::MaskedLoad(mask, d, source);
+#if HWY_TARGET <= HWY_AVX3
+  } else if constexpr (std::is_same_v<S, bfloat16>) {
+    const hn::Rebind<uint16_t, D> d16;
+    const hn::RebindToUnsigned<D> d32;
+    const auto bits = hn::MaskedLoad(hn::FirstN(d16, static_cast<size_t>(count)), d16,
+                                     reinterpret_cast<const uint16_t*>(source));
+    return hn::BitCast(d, hn::ShiftLeft<16>(hn::PromoteTo(d32, bits)));
+#endif
   } else {
     HWY_ALIGN T lanes[HWY_MAX_BYTES / sizeof(T)] = {};
     for (int64_t i = 0; i < count; ++i) lanes[i] = static_cast<T>(source[i]);
@@ -109,11 +117,10 @@ struct Pairs {
   }
 };
 
-/// One row of a panel from rows of x that lie dense: Combine of `first` and `second` (null: zeros), zeros
-/// from `width` to `panel`. Whole vectors are written: what reaches past the row belongs to the next one,
-/// which is written after it.
+/// One row of a panel from rows of x that lie dense: Combine of `first` and `second` (null: zeros). Whole
+/// vectors are written: what reaches past the row belongs to the next one, which is written after it.
 template <class Element, typename S>
-HWY_INLINE void PackDenseRow(const S* first, const S* second, int64_t width, int64_t panel,
+HWY_INLINE void PackDenseRow(const S* first, const S* second, int64_t width,
                              typename Element::Packed* HWY_RESTRICT out) {
   const hn::ScalableTag<typename Element::Packed> d;
   const auto n = static_cast<int64_t>(hn::Lanes(d));
@@ -127,9 +134,7 @@ HWY_INLINE void PackDenseRow(const S* first, const S* second, int64_t width, int
     const auto below =
         Element::kDepth == 2 && second ? LoadFirst(d, rest, second + c, width - c) : hn::Zero(d);
     hn::StoreU(Element::Combine(d, LoadFirst(d, rest, first + c, width - c), below), d, out + c);
-    c += n;
   }
-  for (; c < panel; c += n) hn::StoreU(hn::Zero(d), d, out + c);
 }
 
 #if HWY_TARGET != HWY_SCALAR
@@ -167,16 +172,15 @@ HWY_INLINE void StoreTransposed(hn::Vec<Four> a, hn::Vec<Four> b, hn::Vec<Four> 
 
 /// One row of a panel from elements that lie anyhow.
 template <class Element, typename S>
-void PackAnyRow(MatrixView<const S> x, int64_t k, int64_t depth, int64_t first_column, int64_t width,
-                int64_t panel, typename Element::Packed* HWY_RESTRICT out) {
-  for (int64_t c = first_column; c < width; ++c) {
+void PackAnyRow(MatrixView<const S> x, int64_t k, int64_t depth, int64_t width,
+                typename Element::Packed* HWY_RESTRICT out) {
+  for (int64_t c = 0; c < width; ++c) {
     out[c] = Element::One(x.at(k, c), Element::kDepth == 2 && k + 1 < depth ? x.at(k + 1, c) : nullptr);
   }
-  std::fill(out + width, out + panel, typename Element::Packed{0});
 }
 
-/// out[k / kDepth][c] from x(k, c) for all k below `depth` and c below `width`, out's rows `panel` apart,
-/// zeros from `width` to `panel`: one panel. x's elements lie dense along c, along k, or anyhow.
+/// out[k / kDepth][c] from x(k, c) for all k below `depth` and c below `width`, out's rows `panel` apart: one
+/// panel. What is written from `width` on is of no use. x's elements lie dense along c, along k, or anyhow.
 template <class Element, typename S>
 void PackPanel(MatrixView<const S> x, int64_t depth, int64_t width, int64_t panel,
                typename Element::Packed* HWY_RESTRICT out) {
@@ -186,24 +190,24 @@ void PackPanel(MatrixView<const S> x, int64_t depth, int64_t width, int64_t pane
     for (; k < depth; k += kStep, out += panel) {
       const S* first = x.at(k, 0);
       __builtin_prefetch(first + 2 * panel - 1);  // for the panel beside this one
-      PackDenseRow<Element>(first, k + 1 < depth ? x.at(k + 1, 0) : nullptr, width, panel, out);
+      PackDenseRow<Element>(first, k + 1 < depth ? x.at(k + 1, 0) : nullptr, width, out);
     }
     return;
   }
 #if HWY_TARGET != HWY_SCALAR
   if constexpr (std::is_same_v<typename Element::Packed, float>) {
     for (; x.row_stride == 1 && k + 4 * kStep <= depth; k += 4 * kStep, out += 4 * panel) {
-      int64_t c = 0;
-      for (; c + 4 <= width; c += 4) {
-        StoreTransposed(LoadFour<Element>(x.at(k, c)), LoadFour<Element>(x.at(k, c + 1)),
-                        LoadFour<Element>(x.at(k, c + 2)), LoadFour<Element>(x.at(k, c + 3)), out + c, panel);
+      // From the end, as the last four may reach past a row, into the next one. Missing columns repeat.
+      const auto four = [&](int64_t c) HWY_ATTR {
+        return LoadFour<Element>(x.at(k, std::min(c, width - 1)));
+      };
+      for (int64_t c = (width - 1) / 4 * 4; c >= 0; c -= 4) {
+        StoreTransposed(four(c), four(c + 1), four(c + 2), four(c + 3), out + c, panel);
       }
-      for (int64_t i = 0; i < 4; ++i)
-        PackAnyRow<Element>(x, k + i * kStep, depth, c, width, panel, out + i * panel);
     }
   }
 #endif
-  for (; k < depth; k += kStep, out += panel) PackAnyRow<Element>(x, k, depth, 0, width, panel, out);
+  for (; k < depth; k += kStep, out += panel) PackAnyRow<Element>(x, k, depth, width, out);
 }
 
 /// The pairs of row r from depth k on, and zeros behind them.

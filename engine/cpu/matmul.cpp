@@ -27,6 +27,20 @@ int64_t cut(int64_t count, int64_t pieces, int64_t i) {
   return count / pieces * i + std::min(i, count % pieces);
 }
 
+/// work(worker, workers) on up to `most` threads, or, for one, without the cost of a parallel region.
+template <typename Work>
+void in_team(int most, Work&& work) {
+  if (most == 1) return work(0, 1);
+#pragma omp parallel num_threads(most)
+  work(omp_get_thread_num(), omp_get_num_threads());  // the system may give fewer threads than were asked for
+}
+
+/// Within in_team(): waits for the other workers.
+void wait_for_team(int workers) {
+  if (workers == 1) return;
+#pragma omp barrier
+}
+
 /// One matrix product.
 template <typename T, typename S>
 class Product {
@@ -92,10 +106,7 @@ class Product {
     const Storage buffers[2] = {
         allocate(packed_bytes(width_block, depth_block)),
         k_ > depth_block || n_ > width_block ? allocate(packed_bytes(width_block, depth_block)) : Storage()};
-#pragma omp parallel num_threads(most_workers) if (most_workers > 1)
-    {
-      // The system may give fewer threads than were asked for.
-      const int worker = omp_get_thread_num(), workers = omp_get_num_threads();
+    in_team(most_workers, [&](int worker, int workers) {
       int pass = 0;
       for (int64_t j = 0; j < n_; j += width_block_) {
         const int64_t columns = std::min(width_block_, n_ - j);
@@ -103,14 +114,14 @@ class Product {
           const int64_t depth = std::min(depth_block, k_ - p);
           auto* packed = static_cast<std::byte*>(buffers[pass++ % 2].data());
           pack_share(worker, workers, j, columns, p, depth, packed);
-#pragma omp barrier
+          wait_for_team(workers);
           const int64_t last = cut(tile_rows(), workers, worker + 1);
           for (int64_t row = cut(tile_rows(), workers, worker); row < last; ++row) {
             multiply(row, nullptr, {packed}, j, columns, p, depth);
           }
         }
       }
-    }
+    });
   }
 
   /// A thread's panels of a block of b.
@@ -133,19 +144,17 @@ class Product {
     auto* packed_a = static_cast<std::byte*>(rows.data());
     const size_t strip_bytes = packed_bytes(strip_columns(), depth_block_);
     const Storage strips = allocate(strip_bytes * static_cast<size_t>(most_workers));
-#pragma omp parallel num_threads(most_workers) if (most_workers > 1)
-    {
-      const int worker = omp_get_thread_num(), workers = omp_get_num_threads();
+    in_team(most_workers, [&](int worker, int workers) {
       if (!a_in_place_) {
         const int64_t last = cut(row_panels(), workers, worker + 1);
         for (int64_t i = cut(row_panels(), workers, worker); i < last; ++i) pack_row_panel(i, packed_a);
       }
-#pragma omp barrier
+      wait_for_team(workers);
       const int64_t first = cut(panels, workers, worker) * tile;
       const int64_t last = std::min(cut(panels, workers, worker + 1) * tile, n_);
       auto* strip = static_cast<std::byte*>(strips.data()) + strip_bytes * static_cast<size_t>(worker);
       if (first < last) columns_of_thread(first, last, packed_a, strip);
-    }
+    });
   }
 
   bool b_in_place() const {

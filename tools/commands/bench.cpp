@@ -164,16 +164,14 @@ void add_step_command(CLI::App& bench) {
   };
   auto arguments = std::make_shared<StepArguments>();
   StepBenchOptions& options = arguments->options;
-  options.settings = {"eager", "compile", "onednn", "compile+onednn"};
   options.projected = {"all", "masked"};
   arguments->repetitions = options.repetitions;
   CLI::App* command =
       add_comparison(bench, "step", "Training steps and forward passes beside PyTorch's", *arguments);
   add_python_option(*command, options.python);
-  command->add_option("--settings", options.settings, "PyTorch's, of which the best counts")
+  command->add_option("--settings", options.settings, "PyTorch's, of which the best counts [all]")
       ->delimiter(',')
-      ->capture_default_str()
-      ->check(CLI::IsMember(options.settings));
+      ->check(CLI::IsMember({"eager", "compile", "onednn", "compile+onednn"}));
   command->add_option("--projected", options.projected, "positions that PyTorch projects in training")
       ->delimiter(',')
       ->capture_default_str()
