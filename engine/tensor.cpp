@@ -67,10 +67,8 @@ bool Tensor::is_contiguous() const {
   return true;
 }
 
-int Tensor::checked_axis(int axis) const {
-  const int resolved = axis < 0 ? axis + rank() : axis;
-  if (resolved < 0 || resolved >= rank()) fail("tensor: shape {} has no axis {}", shape_.to_string(), axis);
-  return resolved;
+void Tensor::fail_without_axis(int axis) const {
+  fail("tensor: shape {} has no axis {}", shape_.to_string(), axis);
 }
 
 void Tensor::check_defined() const {

@@ -75,7 +75,12 @@ class Tensor {
   std::vector<T> to_vector() const;
 
  private:
-  int checked_axis(int axis) const;
+  int checked_axis(int axis) const {
+    const int resolved = axis < 0 ? axis + rank() : axis;
+    if (resolved < 0 || resolved >= rank()) fail_without_axis(axis);
+    return resolved;
+  }
+  [[noreturn]] void fail_without_axis(int axis) const;
   void check_defined() const;
 
   Storage storage_;

@@ -5,7 +5,6 @@
 #include "haze/engine/cpu/cpu_backend.h"
 #include "haze/engine/cpu/gemm.h"
 #include "haze/engine/cpu/random_spans.h"
-#include "haze/engine/cpu/row_spans.h"
 #include "haze/engine/cpu/spans.h"
 #include "haze/engine/parallel.h"
 
@@ -70,7 +69,8 @@ class Attention {
   }
 
   static MatrixView<T> rows_of(const Tensor& x, int64_t batch, int64_t head, int64_t row) {
-    return {x.data<T>() + batch * x.stride(0) + row * x.stride(1) + head * x.stride(2), x.stride(1), 1};
+    const Shape& strides = x.strides();
+    return {x.data<T>() + batch * strides[0] + row * strides[1] + head * strides[2], strides[1], 1};
   }
   static MatrixView<const T> constant(MatrixView<T> view) {
     return {view.data, view.row_stride, view.column_stride};
@@ -113,7 +113,6 @@ class Attention {
   T scale() const { return scale_; }
   const GemmKernels<T, T>& gemm() const { return gemm_; }
   const AttentionSpans<T>& spans() const { return spans_; }
-  const RowSpans<T>& row_spans() const { return row_spans_; }
   UnarySpan<T> scale_shift() const { return scale_shift_; }
 
  private:
@@ -145,7 +144,6 @@ class Attention {
   uint32_t dropout_threshold_;
   const GemmKernels<T, T>& gemm_ = gemm_kernels<T, T>();
   const AttentionSpans<T>& spans_ = attention_spans<T>();
-  const RowSpans<T>& row_spans_ = haze::row_spans<T>();
   DropoutSpan<T> dropout_ = dropout_span<T>();
   UnarySpan<T> scale_shift_ = unary_span<T>(UnaryOp::scale_shift);
 };
@@ -232,10 +230,8 @@ class HeadGradient {
     for (int64_t i = 0; i < p_.queries; i += kQueryTile) {
       const int64_t rows = std::min(kQueryTile, p_.queries - i);
       const int64_t key_end = attention_.key_end(p_, i + rows);
-      for (int64_t r = 0; r < rows; ++r) {
-        delta_[r] = static_cast<T>(attention_.row_spans().dot(
-            at(g_, p_.first_query + i + r).data, at(saved_.output, p_.first_query + i + r).data, size_));
-      }
+      const MatrixView<T> g = at(g_, p_.first_query + i), output = at(saved_.output, p_.first_query + i);
+      attention_.spans().row_dots(g.data, g.row_stride, output.data, output.row_stride, rows, size_, delta_);
       for (int64_t j = 0; j < key_end; j += kKeyTile) tile(i, rows, j, std::min(kKeyTile, key_end - j));
     }
   }

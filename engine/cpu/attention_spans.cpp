@@ -115,12 +115,29 @@ void SoftmaxGradient(T* scores, T* gradients, const ScoreTile& tile, T scale, co
   }
 }
 
+template <typename T>
+void RowDots(const T* x, int64_t x_stride, const T* y, int64_t y_stride, int64_t rows, int64_t columns,
+             T* dots) {
+  const hn::ScalableTag<T> d;
+  const auto n = static_cast<int64_t>(hn::Lanes(d));
+  for (int64_t r = 0; r < rows; ++r, x += x_stride, y += y_stride) {
+    auto sum = hn::Zero(d);
+    int64_t c = 0;
+    for (; c + n <= columns; c += n) sum = hn::MulAdd(hn::LoadU(d, x + c), hn::LoadU(d, y + c), sum);
+    if (c < columns) {
+      const auto rest = hn::FirstN(d, static_cast<size_t>(columns - c));
+      sum = hn::MulAdd(hn::MaskedLoad(rest, d, x + c), hn::MaskedLoad(rest, d, y + c), sum);
+    }
+    dots[r] = hn::GetLane(hn::SumOfLanes(d, sum));
+  }
+}
+
 const AttentionSpans<float>* SpansFloat() {
-  static constexpr AttentionSpans<float> kSpans{Softmax<float>, SoftmaxGradient<float>};
+  static constexpr AttentionSpans<float> kSpans{Softmax<float>, SoftmaxGradient<float>, RowDots<float>};
   return &kSpans;
 }
 const AttentionSpans<double>* SpansDouble() {
-  static constexpr AttentionSpans<double> kSpans{Softmax<double>, SoftmaxGradient<double>};
+  static constexpr AttentionSpans<double> kSpans{Softmax<double>, SoftmaxGradient<double>, RowDots<double>};
   return &kSpans;
 }
 

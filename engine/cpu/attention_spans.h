@@ -21,6 +21,9 @@ struct AttentionSpans {
   /// the products, scale p (g - delta[row]). Both are zeros where logsumexp is -infinity.
   void (*softmax_gradient)(T* scores, T* gradients, const ScoreTile& tile, T scale, const T* logsumexp,
                            const T* delta);
+  /// dots[r] = the sum over c of x[r][c] y[r][c]; rows of x and y lie x_stride and y_stride apart.
+  void (*row_dots)(const T* x, int64_t x_stride, const T* y, int64_t y_stride, int64_t rows, int64_t columns,
+                   T* dots);
 };
 
 /// The best version for this processor; T is float or double.

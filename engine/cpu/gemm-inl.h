@@ -220,8 +220,20 @@ template <class Tiles, typename S>
 void AddRowSums(MatrixView<const S> a, int64_t rows, int64_t depth, bool first, typename Tiles::Sum* sums) {
   using T = typename Tiles::Sum;
   T block[Tiles::kRows] = {};
-  for (int64_t k = 0; k < depth; ++k) {
-    for (int64_t r = 0; r < rows; ++r) block[r] += static_cast<T>(*a.at(r, k));
+  if (a.row_stride == 1) {  // rows lie across: a vector of rows at a time
+    const hn::ScalableTag<T> d;
+    const auto n = static_cast<int64_t>(hn::Lanes(d));
+    for (int64_t r = 0; r < rows; r += n) {
+      const int64_t count = std::min(n, rows - r);
+      const auto some = hn::FirstN(d, static_cast<size_t>(count));
+      auto sum = hn::Zero(d);
+      for (int64_t k = 0; k < depth; ++k) sum = hn::Add(sum, LoadFirst(d, some, a.at(r, k), count));
+      hn::BlendedStore(sum, some, d, block + r);
+    }
+  } else {
+    for (int64_t k = 0; k < depth; ++k) {
+      for (int64_t r = 0; r < rows; ++r) block[r] += static_cast<T>(*a.at(r, k));
+    }
   }
   for (int64_t r = 0; r < rows; ++r) sums[r] = first ? block[r] : sums[r] + block[r];
 }

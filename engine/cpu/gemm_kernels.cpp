@@ -15,7 +15,7 @@ namespace haze {
 namespace HWY_NAMESPACE {
 
 #if HWY_TARGET == HWY_AVX3
-struct Avx512Bf16Tiles : FmaTiles<float, Pairs> {
+struct Avx512Bf16Tiles : FmaTiles<float, ConvertedPairs> {
   static constexpr int64_t kRows = avx512_bf16::kRows, kMostColumns = avx512_bf16::kColumns;
   static int64_t columns() { return avx512_bf16::kColumns; }
   static MicroKernelFunction<float> kernel(int64_t rows, bool) { return avx512_bf16::kernel(rows); }

@@ -108,6 +108,13 @@ struct Pairs {
     const auto low = hn::ShiftRight<16>(RoundedBits(du, first));
     return hn::BitCast(d, hn::Or(low, hn::And(RoundedBits(du, second), hn::Set(du, 0xFFFF0000u))));
   }
+#if HWY_TARGET != HWY_SCALAR
+  /// The pairs of neighbours in `low` and then `high`.
+  template <class D, class V>
+  static HWY_INLINE hn::Vec<D> CombineNeighbours(D d, V low, V high) {
+    return Combine(d, hn::ConcatEven(d, high, low), hn::ConcatOdd(d, high, low));
+  }
+#endif
   template <typename S>
   static Packed One(const S* first, const S* second) {
     const auto bits = [](const S* x) {
@@ -116,6 +123,29 @@ struct Pairs {
     return std::bit_cast<float>(bits(first) | bits(second) << 16);
   }
 };
+
+#if HWY_TARGET == HWY_AVX3
+/// Pairs by AVX-512 BF16's conversion, which takes subnormal numbers for zero, as its products do. It stands
+/// as assembly, since Highway's target for AVX-512 does not have it.
+struct ConvertedPairs : Pairs {
+  static constexpr uint16_t kInterleaved[32] = {0, 16, 1, 17, 2,  18, 3,  19, 4,  20, 5,  21, 6,  22, 7,  23,
+                                                8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31};
+
+  template <class D, class V>
+  static HWY_INLINE hn::Vec<D> CombineNeighbours(D, V low, V high) {
+    asm("vcvtne2ps2bf16 %1, %2, %0" : "=v"(low.raw) : "v"(low.raw), "v"(high.raw));
+    return low;
+  }
+  template <class D, class V>
+  static HWY_INLINE hn::Vec<D> Combine(D d, V first, V second) {
+    // All of `first` and then all of `second`, 16 bits each, to be interleaved.
+    const auto converted = CombineNeighbours(d, first, second);
+    const __m512i order = _mm512_loadu_si512(kInterleaved);
+    return hn::BitCast(
+        d, hn::Vec512<uint16_t>{_mm512_permutexvar_epi16(order, _mm512_castps_si512(converted.raw))});
+  }
+};
+#endif
 
 /// One row of a panel from rows of x that lie dense: Combine of `first` and `second` (null: zeros). Whole
 /// vectors are written: what reaches past the row belongs to the next one, which is written after it.
@@ -149,8 +179,7 @@ HWY_INLINE hn::Vec<Four> LoadFour(const S* source) {
   } else if constexpr (std::is_same_v<S, bfloat16>) {
     return hn::LoadU(d, reinterpret_cast<const float*>(source));
   } else {
-    const auto low = LoadAs(d, source), high = LoadAs(d, source + 4);
-    return Element::Combine(d, hn::ConcatEven(d, high, low), hn::ConcatOdd(d, high, low));
+    return Element::CombineNeighbours(d, LoadAs(d, source), LoadAs(d, source + 4));
   }
 }
 
@@ -198,9 +227,8 @@ void PackPanel(MatrixView<const S> x, int64_t depth, int64_t width, int64_t pane
   if constexpr (std::is_same_v<typename Element::Packed, float>) {
     for (; x.row_stride == 1 && k + 4 * kStep <= depth; k += 4 * kStep, out += 4 * panel) {
       // From the end, as the last four may reach past a row, into the next one. Missing columns repeat.
-      const auto four = [&](int64_t c) HWY_ATTR {
-        return LoadFour<Element>(x.at(k, std::min(c, width - 1)));
-      };
+      const auto four = [&](int64_t c)
+                            HWY_ATTR { return LoadFour<Element>(x.at(k, std::min(c, width - 1))); };
       for (int64_t c = (width - 1) / 4 * 4; c >= 0; c -= 4) {
         StoreTransposed(four(c), four(c + 1), four(c + 2), four(c + 3), out + c, panel);
       }

@@ -157,9 +157,7 @@ class Product {
     });
   }
 
-  bool b_in_place() const {
-    return kernels_.reads_in_place && b_.column_stride == 1;
-  }
+  bool b_in_place() const { return kernels_.reads_in_place && b_.column_stride == 1; }
   /// Columns that a thread packs at a time.
   int64_t strip_columns() const {
     const int64_t tile = kernels_.tile_columns;
@@ -201,9 +199,7 @@ class Product {
   }
 
   /// Panels of rows in a packed whole: those of the first block of the depth, then those of the second, ...
-  int64_t row_panels() const {
-    return tile_rows() * ceil_divide(k_, depth_block_);
-  }
+  int64_t row_panels() const { return tile_rows() * ceil_divide(k_, depth_block_); }
   size_t panel_bytes() const {
     return static_cast<size_t>(kernels_.tile_rows * depth_block_) * kernels_.packed_size + kVectorBytes;
   }
