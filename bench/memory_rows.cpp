@@ -1,8 +1,8 @@
 #include <algorithm>
-#include <fstream>
 
 #include "haze/bench/kernel_case.h"
 #include "haze/engine/cpu/machine_spans.h"
+#include "haze/engine/machine.h"
 #include "haze/engine/ops.h"
 #include "haze/engine/parallel.h"
 
@@ -13,14 +13,6 @@ constexpr int64_t kWidth = 1024;  // of a row, where a kernel works on rows
 constexpr int64_t kVocabulary = 30522;
 constexpr int64_t kEmbeddingWidth = 256;
 constexpr int64_t kMiB = int64_t{1} << 20;
-
-/// Of the last-level cache, as far as the system says.
-int64_t last_level_cache_bytes() {
-  std::ifstream file("/sys/devices/system/cpu/cpu0/cache/index3/size");
-  int64_t kibibytes = 0;
-  file >> kibibytes;
-  return kibibytes * 1024;
-}
 
 /// Elements of a float32 tensor that does not fit in the last-level cache, a multiple of kWidth.
 int64_t large_tensor_elements() {

@@ -1,8 +1,9 @@
 #include "haze/engine/machine.h"
 
 #include <algorithm>
+#include <atomic>
 #include <chrono>
-#include <cstdint>
+#include <fstream>
 #include <limits>
 
 #include <hwy/aligned_allocator.h>
@@ -55,11 +56,22 @@ double copy_gbytes(int threads, Copy copy, int64_t bytes, int64_t repeats, doubl
   const double seconds = fastest_pass(threads, budget, [&](int thread) {
     float* const own = arrays.get() + 2 * count * thread;
     for (int64_t i = 0; i < repeats; ++i) copy(own, own + count, count);
+    std::atomic_thread_fence(std::memory_order_seq_cst);
   });
   return static_cast<double>(2 * bytes * repeats * threads) / seconds * 1e-9;
 }
 
 }  // namespace
+
+int64_t last_level_cache_bytes() {
+  static const int64_t bytes = [] {
+    std::ifstream file("/sys/devices/system/cpu/cpu0/cache/index3/size");  // such as "32768K"
+    int64_t kibibytes = 0;
+    file >> kibibytes;
+    return (kibibytes > 0 ? kibibytes : 32 * 1024) * 1024;
+  }();
+  return bytes;
+}
 
 MachineLimits measure_machine_limits() {
   constexpr int64_t kKiB = 1024, kMemoryBytes = 128 * kKiB * kKiB;

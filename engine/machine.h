@@ -1,6 +1,11 @@
 #pragma once
 
+#include <cstdint>
+
 namespace haze {
+
+/// Bytes of the largest cache, which the cores share, as far as the system says; otherwise 32 MiB.
+int64_t last_level_cache_bytes();
 
 /// What the processor can do at most, measured on all of the engine's threads at once. A kernel is held
 /// against these: no product is faster than fma_gflops, and nothing that comes from memory faster than

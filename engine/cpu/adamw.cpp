@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <cmath>
 
 #include "haze/engine/cpu/adamw_span.h"
@@ -73,26 +74,41 @@ AdamWFactors<T> factors(const AdamWOptions& o, bool decay) {
           static_cast<T>(decay ? 1 - o.learning_rate * o.weight_decay : 1)};
 }
 
+/// A piece of one parameter's elements: those from `first` on, kPiece at most.
+constexpr int64_t kPiece = 16384;
+
+int64_t pieces_of(const AdamWSlot& slot) {
+  return (slot.parameter.elements() + kPiece - 1) / kPiece;
+}
+
+void step_piece(const AdamWSlot& slot, const AdamWOptions& options, int64_t piece) {
+  dispatch_real(slot.parameter.dtype(), [&](auto tag) {
+    using T = decltype(tag);
+    const AdamWFactors<T> f = factors<T>(options, slot.decay);
+    AdamWFunction<T> span;
+    if constexpr (std::is_same_v<T, double>) {
+      span = HWY_DYNAMIC_DISPATCH(AdamWDouble)();
+    } else {
+      span = HWY_DYNAMIC_DISPATCH(AdamWFloat)();
+    }
+    const int64_t first = piece * kPiece, count = std::min(kPiece, slot.parameter.elements() - first);
+    span(slot.parameter.data<T>() + first, slot.gradient.data<T>() + first,
+         slot.first_moment.data<T>() + first, slot.second_moment.data<T>() + first, count, f);
+  });
+}
+
 }  // namespace
 
+// The threads are started once: the pieces of all parameters are numbered through.
 void CpuBackend::adamw(std::span<const AdamWSlot> slots, const AdamWOptions& options) {
-  constexpr int64_t kPiece = 16384;
-  for (const AdamWSlot& slot : slots) {
-    dispatch_real(slot.parameter.dtype(), [&](auto tag) {
-      using T = decltype(tag);
-      const AdamWFactors<T> f = factors<T>(options, slot.decay);
-      AdamWFunction<T> span;
-      if constexpr (std::is_same_v<T, double>) {
-        span = HWY_DYNAMIC_DISPATCH(AdamWDouble)();
-      } else {
-        span = HWY_DYNAMIC_DISPATCH(AdamWFloat)();
-      }
-      parallel_for(slot.parameter.elements(), kPiece, [&](int64_t first, int64_t last) {
-        span(slot.parameter.data<T>() + first, slot.gradient.data<T>() + first,
-             slot.first_moment.data<T>() + first, slot.second_moment.data<T>() + first, last - first, f);
-      });
-    });
-  }
+  int64_t pieces = 0;
+  for (const AdamWSlot& slot : slots) pieces += pieces_of(slot);
+  parallel_for(pieces, 1, [&](int64_t number, int64_t) {
+    for (const AdamWSlot& slot : slots) {
+      if (number < pieces_of(slot)) return step_piece(slot, options, number);
+      number -= pieces_of(slot);
+    }
+  });
 }
 
 }  // namespace haze

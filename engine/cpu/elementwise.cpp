@@ -4,6 +4,7 @@
 #include <limits>
 
 #include "haze/engine/cpu/cpu_backend.h"
+#include "haze/engine/cpu/result_writer.h"
 #include "haze/engine/cpu/spans.h"
 #include "haze/engine/cpu/strided.h"
 
@@ -113,14 +114,18 @@ template <typename T>
 void binary_elements(BinarySpan<T> span, const Tensor& x, const Tensor& y, const Tensor& out) {
   const StridedLayout<3> layout(out.shape(), {&x, &y, &out});
   const int64_t x_step = layout.inner_stride(0), y_step = layout.inner_stride(1);
+  const ResultWriter<T> writer(out, {&x, &y});
   for_each_run(layout, [&](const std::array<int64_t, 3>& at, int64_t count) {
-    alignas(64) T x_buffer[kChunk], y_buffer[kChunk];
     const T* xs = x.data<T>() + at[0];
     const T* ys = y.data<T>() + at[1];
     T* result = out.data<T>() + at[2];
-    const int64_t chunk = x_step == 1 && y_step == 1 ? count : kChunk;
-    for (int64_t i = 0; i < count; i += chunk) {
-      const int64_t n = std::min(chunk, count - i);
+    if (x_step == 1 && y_step == 1) {
+      writer.write(result, count, [&](T* to, int64_t i, int64_t n) { span(xs + i, ys + i, to, n); });
+      return;
+    }
+    alignas(64) T x_buffer[kChunk], y_buffer[kChunk];
+    for (int64_t i = 0; i < count; i += kChunk) {
+      const int64_t n = std::min(kChunk, count - i);
       span(packed(xs + i * x_step, x_step, n, x_buffer), packed(ys + i * y_step, y_step, n, y_buffer),
            result + i, n);
     }
@@ -164,14 +169,19 @@ void CpuBackend::unary(UnaryOp op, const Tensor& x, double a, double b, const Te
     const UnarySpan<T> span = unary_span<T>(op);
     const StridedLayout<2> layout(out.shape(), {&x, &out});
     const int64_t step = layout.inner_stride(0);
+    const T first = static_cast<T>(a), second = static_cast<T>(b);
+    const ResultWriter<T> writer(out, {&x});
     for_each_run(layout, [&](const std::array<int64_t, 2>& at, int64_t count) {
-      alignas(64) T buffer[kChunk];
       const T* xs = x.data<T>() + at[0];
       T* result = out.data<T>() + at[1];
-      const int64_t chunk = step == 1 ? count : kChunk;
-      for (int64_t i = 0; i < count; i += chunk) {
-        const int64_t n = std::min(chunk, count - i);
-        span(packed(xs + i * step, step, n, buffer), result + i, n, static_cast<T>(a), static_cast<T>(b));
+      if (step == 1) {
+        writer.write(result, count, [&](T* to, int64_t i, int64_t n) { span(xs + i, to, n, first, second); });
+        return;
+      }
+      alignas(64) T buffer[kChunk];
+      for (int64_t i = 0; i < count; i += kChunk) {
+        const int64_t n = std::min(kChunk, count - i);
+        span(packed(xs + i * step, step, n, buffer), result + i, n, first, second);
       }
     });
   });

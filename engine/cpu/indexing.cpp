@@ -1,9 +1,10 @@
 #include "haze/engine/cpu/cpu_backend.h"
 #include "haze/engine/cpu/grain.h"
+#include "haze/engine/cpu/row_spans.h"
 
-// Copies and sums by index. The sums are cut between columns, never between indices: whoever owns a column
-// adds its terms in the order of the indices, so the bits do not depend on the number of threads, and no two
-// threads write to one element.
+// Copies and sums by index. The sums are cut between columns or between rows of the target, never between
+// indices: whoever owns an element adds its terms in the order of the indices, so the bits do not depend on
+// the number of threads, and no two threads write to one element.
 namespace haze {
 namespace {
 
@@ -39,11 +40,76 @@ int64_t product(const Shape& shape, int first, int last) {
 }
 
 template <typename T>
+void add_row(T* sum, const T* term, int64_t count) {
+  if constexpr (std::is_same_v<T, int32_t>) {
+    for (int64_t j = 0; j < count; ++j) sum[j] += term[j];
+  } else {
+    row_spans<T>().add(sum, term, count);
+  }
+}
+
+// Which places of a list hold each index, in order: those of index v are places[starts[v], starts[v + 1]).
+class PlacesByIndex {
+ public:
+  static constexpr int64_t kAhead = 2;
+
+  PlacesByIndex(const int32_t* index, int64_t count, int64_t extent)
+      : storage_(allocate(static_cast<size_t>(extent + 2 + count + kAhead) * sizeof(int32_t))) {
+    // A counting sort. At first, entry v + 2 counts index v; their sums so far are where index v + 1 begins,
+    // and while places are filled in, entry v + 1 moves from the start of index v to its end.
+    starts_ = static_cast<int32_t*>(storage_.data());
+    places_ = starts_ + extent + 2;
+    std::fill_n(starts_, extent + 2, 0);
+    std::fill_n(places_ + count, kAhead, 0);
+    for (int64_t i = 0; i < count; ++i) ++starts_[index[i] + 2];
+    for (int64_t v = 2; v < extent + 2; ++v) starts_[v] += starts_[v - 1];
+    for (int64_t i = 0; i < count; ++i) places_[starts_[index[i] + 1]++] = static_cast<int32_t>(i);
+  }
+
+  /// Behind each place stand the next kAhead that the walk from index to index comes to.
+  std::span<const int32_t> of(int64_t index) const {
+    return {places_ + starts_[index], places_ + starts_[index + 1]};
+  }
+
+ private:
+  Storage storage_;
+  int32_t *starts_, *places_;
+};
+
+inline constexpr int64_t kCacheLine = 64;
+
+template <typename T>
+void prefetch_row(const T* row, int64_t count) {
+  for (int64_t j = 0; j < count; j += kCacheLine / static_cast<int64_t>(sizeof(T)))
+    __builtin_prefetch(row + j);
+}
+
+// Many terms: the target is written row by row, and the terms of a row are fetched from where they lie.
+template <typename T>
+void add_by_target_row(const int32_t* index, const T* from, int64_t count, int64_t inner, int64_t extent,
+                       T* to) {
+  const PlacesByIndex places(index, count, extent);
+  const int64_t rows = rows_per_piece(inner * (1 + count / extent)), pieces = (extent + rows - 1) / rows;
+  parallel_for_uneven(pieces, true, [&](int64_t piece) {
+    for (int64_t row = piece * rows; row < std::min(extent, (piece + 1) * rows); ++row) {
+      for (const int32_t& place : places.of(row)) {
+        prefetch_row(from + (&place)[PlacesByIndex::kAhead] * inner, inner);
+        add_row(to + row * inner, from + place * inner, inner);
+      }
+    }
+  });
+}
+
+template <typename T>
 void index_add_typed(const Tensor& indices, const Tensor& source, const Tensor& target) {
   const int64_t count = source.size(1), inner = source.size(2), extent = target.size(1);
   const int32_t* index = indices.data<int32_t>();
   const T* from = source.data<T>();
   T* to = target.data<T>();
+  constexpr int64_t kFewRows = 64;
+  if (source.size(0) == 1 && extent > kFewRows && count * inner > kElementGrain) {
+    return add_by_target_row(index, from, count, inner, extent, to);
+  }
   for_each_column_block(source.size(0), count, inner, [&](int64_t outer, int64_t column, int64_t columns) {
     for (int64_t i = 0; i < count; ++i) {
       const T* term = from + (outer * count + i) * inner + column;

@@ -2,7 +2,6 @@
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "haze/engine/cpu/machine_spans.cpp"
-#include <hwy/cache_control.h>
 #include <hwy/foreach_target.h>
 #include <hwy/highway.h>
 
@@ -43,7 +42,6 @@ void CopyPastCache(const float* x, float* out, int64_t count) {
   const Floats d;
   const auto n = static_cast<int64_t>(hn::Lanes(d));
   for (int64_t i = 0; i < count; i += n) hn::Stream(hn::Load(d, x + i), d, out + i);
-  hwy::FlushStream();
 }
 
 const MachineSpans* Spans() {

@@ -3,8 +3,8 @@
 
 #include "haze/engine/cpu/cpu_backend.h"
 #include "haze/engine/cpu/norm_spans.h"
+#include "haze/engine/cpu/result_writer.h"
 #include "haze/engine/cpu/row_spans.h"
-#include "haze/engine/cpu/strided.h"
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "haze/engine/cpu/norm.cpp"
@@ -18,73 +18,107 @@ namespace haze {
 namespace HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
-// Calls vectors(d, i) for whole vectors and then, for the rest, with a tag of one lane.
+// Calls f(load, store, i) for vectors of elements from i: whole ones, and a part at the end, whose other
+// lanes are loaded as 0 and not stored.
 template <typename T, class F>
 HWY_INLINE void ForEachVector(int64_t count, F f) {
   const hn::ScalableTag<T> d;
   const auto n = static_cast<int64_t>(hn::Lanes(d));
   int64_t i = 0;
-  for (; i + n <= count; i += n) f(d, i);
-  const hn::CappedTag<T, 1> one;
-  for (; i < count; ++i) f(one, i);
+  for (; i + n <= count; i += n) {
+    f([d](const T* from) HWY_ATTR { return hn::LoadU(d, from); },
+      [d](auto v, T* to) HWY_ATTR { hn::StoreU(v, d, to); }, i);
+  }
+  if (i == count) return;
+  const auto some = hn::FirstN(d, static_cast<size_t>(count - i));
+  f([d, some](const T* from) HWY_ATTR { return hn::MaskedLoad(some, d, from); },
+    [d, some](auto v, T* to) HWY_ATTR { hn::BlendedStore(v, some, d, to); }, i);
 }
 
 template <typename T>
 void NormalizeRow(const T* x, const T* weight, const T* bias, T mean, T rstd, T* out, int64_t count) {
-  ForEachVector<T>(count, [=](auto d, int64_t i) HWY_ATTR {
-    auto y = hn::Mul(hn::Sub(hn::LoadU(d, x + i), hn::Set(d, mean)), hn::Set(d, rstd));
-    if (weight) y = hn::Mul(y, hn::LoadU(d, weight + i));
-    if (bias) y = hn::Add(y, hn::LoadU(d, bias + i));
-    hn::StoreU(y, d, out + i);
-  });
-}
-
-template <typename T>
-void GradientRowSums(const T* g, const T* x, const T* weight, T mean, T rstd, T* weight_gradient,
-                     T* bias_gradient, T* out, int64_t count, T* sums) {
   const hn::ScalableTag<T> d;
-  const auto n = static_cast<int64_t>(hn::Lanes(d));
-  auto sum = hn::Zero(d), dot = hn::Zero(d);
-  const auto step = [=](auto tag, int64_t i, auto& s, auto& t) HWY_ATTR {
-    const auto xhat = hn::Mul(hn::Sub(hn::LoadU(tag, x + i), hn::Set(tag, mean)), hn::Set(tag, rstd));
-    auto gi = hn::LoadU(tag, g + i);
-    if (weight_gradient) {
-      hn::StoreU(hn::MulAdd(gi, xhat, hn::LoadU(tag, weight_gradient + i)), tag, weight_gradient + i);
+  const auto m = hn::Set(d, mean), r = hn::Set(d, rstd);
+  ForEachVector<T>(count, [=](auto load, auto store, int64_t i) HWY_ATTR {
+    auto y = hn::Mul(hn::Sub(load(x + i), m), r);
+    if (weight && bias) {
+      y = hn::MulAdd(y, load(weight + i), load(bias + i));
+    } else if (weight) {
+      y = hn::Mul(y, load(weight + i));
+    } else if (bias) {
+      y = hn::Add(y, load(bias + i));
     }
-    if (bias_gradient) hn::StoreU(hn::Add(gi, hn::LoadU(tag, bias_gradient + i)), tag, bias_gradient + i);
-    if (weight) gi = hn::Mul(gi, hn::LoadU(tag, weight + i));
-    hn::StoreU(gi, tag, out + i);
-    s = hn::Add(s, gi);
-    t = hn::MulAdd(gi, xhat, t);
-  };
-  int64_t i = 0;
-  for (; i + n <= count; i += n) step(d, i, sum, dot);
-  sums[0] = hn::GetLane(hn::SumOfLanes(d, sum));
-  sums[1] = hn::GetLane(hn::SumOfLanes(d, dot));
-  const hn::CappedTag<T, 1> one;
-  auto sum_rest = hn::Zero(one), dot_rest = hn::Zero(one);
-  for (; i < count; ++i) step(one, i, sum_rest, dot_rest);
-  sums[0] += hn::GetLane(sum_rest);
-  sums[1] += hn::GetLane(dot_rest);
+    store(y, out + i);
+  });
+}
+
+// `kRows` rows at a time, so that the sums of weight and bias are read and written once for all of them.
+template <int64_t kRows, typename T>
+void GradientRows(const NormRows<T>& in, int64_t row, T* weight_gradient, T* bias_gradient, T* out,
+                  int64_t out_stride) {
+  const hn::ScalableTag<T> d;
+  using V = hn::Vec<decltype(d)>;
+  const T *x[kRows], *g[kRows];
+  V mean[kRows], rstd[kRows], sum[kRows], dot[kRows];
+  for (int64_t r = 0; r < kRows; ++r) {
+    x[r] = in.x + (row + r) * in.columns;
+    g[r] = in.g + (row + r) * in.columns;
+    mean[r] = hn::Set(d, in.mean ? in.mean[row + r] : T{0});
+    rstd[r] = hn::Set(d, in.rstd[row + r]);
+    sum[r] = dot[r] = hn::Zero(d);
+  }
+  ForEachVector<T>(in.columns, [&](auto load, auto store, int64_t i) HWY_ATTR {
+    const V weight = in.weight ? load(in.weight + i) : hn::Set(d, T{1});
+    V to_weight = weight_gradient ? load(weight_gradient + i) : hn::Zero(d);
+    V to_bias = bias_gradient ? load(bias_gradient + i) : hn::Zero(d);
+    for (int64_t r = 0; r < kRows; ++r) {
+      const V gr = load(g[r] + i), xhat = hn::Mul(hn::Sub(load(x[r] + i), mean[r]), rstd[r]);
+      const V weighted = hn::Mul(gr, weight);
+      sum[r] = hn::Add(sum[r], weighted);
+      dot[r] = hn::MulAdd(weighted, xhat, dot[r]);
+      to_weight = hn::MulAdd(gr, xhat, to_weight);
+      to_bias = hn::Add(to_bias, gr);
+    }
+    if (weight_gradient) store(to_weight, weight_gradient + i);
+    if (bias_gradient) store(to_bias, bias_gradient + i);
+  });
+  const T share = T{1} / static_cast<T>(in.columns);
+  V a[kRows], b[kRows];
+  for (int64_t r = 0; r < kRows; ++r) {
+    a[r] = hn::Set(d, in.mean ? hn::GetLane(hn::SumOfLanes(d, sum[r])) * share : T{0});
+    b[r] = hn::Set(d, hn::GetLane(hn::SumOfLanes(d, dot[r])) * share);
+  }
+  for (int64_t r = 0; r < kRows; ++r) {
+    ForEachVector<T>(in.columns, [&](auto load, auto store, int64_t i) HWY_ATTR {
+      const V weight = in.weight ? load(in.weight + i) : hn::Set(d, T{1});
+      const V xhat = hn::Mul(hn::Sub(load(x[r] + i), mean[r]), rstd[r]);
+      const V centred = hn::MulSub(load(g[r] + i), weight, a[r]);
+      store(hn::Mul(rstd[r], hn::NegMulAdd(xhat, b[r], centred)), out + r * out_stride + i);
+    });
+  }
 }
 
 template <typename T>
-void GradientRow(const T* x, T mean, T rstd, T a, T b, T* out, int64_t count) {
-  ForEachVector<T>(count, [=](auto d, int64_t i) HWY_ATTR {
-    const auto r = hn::Set(d, rstd);
-    const auto xhat = hn::Mul(hn::Sub(hn::LoadU(d, x + i), hn::Set(d, mean)), r);
-    const auto centred = hn::Sub(hn::LoadU(d, out + i), hn::Set(d, a));
-    hn::StoreU(hn::Mul(r, hn::NegMulAdd(xhat, hn::Set(d, b), centred)), d, out + i);
-  });
+void Gradient(const NormRows<T>& in, int64_t first, int64_t rows, T* weight_gradient, T* bias_gradient,
+              T* out, int64_t out_stride) {
+  for (int64_t last = first + rows; first < last;) {
+    const int64_t together = std::min(kNormRowsTogether, last - first);
+    const auto function = together == 4   ? GradientRows<4, T>
+                          : together == 3 ? GradientRows<3, T>
+                          : together == 2 ? GradientRows<2, T>
+                                          : GradientRows<1, T>;
+    function(in, first, weight_gradient, bias_gradient, out, out_stride);
+    first += together;
+    out += together * out_stride;
+  }
 }
 
 const NormSpans<float>& NormSpansFloat() {
-  static constexpr NormSpans<float> kSpans{NormalizeRow<float>, GradientRowSums<float>, GradientRow<float>};
+  static constexpr NormSpans<float> kSpans{NormalizeRow<float>, Gradient<float>};
   return kSpans;
 }
 const NormSpans<double>& NormSpansDouble() {
-  static constexpr NormSpans<double> kSpans{NormalizeRow<double>, GradientRowSums<double>,
-                                            GradientRow<double>};
+  static constexpr NormSpans<double> kSpans{NormalizeRow<double>, Gradient<double>};
   return kSpans;
 }
 
@@ -122,6 +156,7 @@ void norm(const Tensor& x, const Tensor& weight, const Tensor& bias, double epsi
   const bool centre = out.mean.defined();
   const RowSpans<T>& rows = row_spans<T>();
   const NormSpans<T>& spans = norm_spans<T>();
+  const ResultWriter<T> writer(out.output, {&x});
   parallel_for(x.size(0), kRowsPerPiece, [&](int64_t first, int64_t last) {
     for (int64_t i = first; i < last; ++i) {
       const T* row = x.data<T>() + i * columns;
@@ -130,8 +165,9 @@ void norm(const Tensor& x, const Tensor& weight, const Tensor& bias, double epsi
       const auto rstd = static_cast<T>(1 / std::sqrt(rows.sum_square(row, columns, mean) / n + epsilon));
       if (centre) out.mean.data<T>()[i] = mean;
       out.rstd.data<T>()[i] = rstd;
-      spans.normalize(row, optional_data<T>(weight), optional_data<T>(bias), mean, rstd,
-                      out.output.data<T>() + i * columns, columns);
+      writer.write_row(out.output.data<T>() + i * columns, columns, [&](T* to) {
+        spans.normalize(row, optional_data<T>(weight), optional_data<T>(bias), mean, rstd, to, columns);
+      });
     }
   });
 }
@@ -142,23 +178,20 @@ template <typename T>
 void norm_gradient(const Tensor& g, const Tensor& x, const Tensor& weight, const NormResult& saved,
                    const NormGradient& out) {
   const int64_t columns = x.size(1), pieces = (x.size(0) + kRowsPerPiece - 1) / kRowsPerPiece;
-  const bool centre = saved.mean.defined();
   const Tensor parts = zeros({2, std::max<int64_t>(pieces, 1), columns}, x.dtype());
   const NormSpans<T>& spans = norm_spans<T>();
+  const NormRows<T> in{
+      g.data<T>(),          x.data<T>(), optional_data<T>(weight), optional_data<T>(saved.mean),
+      saved.rstd.data<T>(), columns};
+  const ResultWriter<T> writer(out.x, {&g, &x});
   parallel_for(x.size(0), kRowsPerPiece, [&](int64_t first, int64_t last) {
     const int64_t piece = first / kRowsPerPiece;
     T* weight_part = out.weight.defined() ? parts.data<T>() + piece * columns : nullptr;
     T* bias_part = out.bias.defined() ? parts.data<T>() + (parts.size(1) + piece) * columns : nullptr;
-    for (int64_t i = first; i < last; ++i) {
-      const T* row = x.data<T>() + i * columns;
-      T* result = out.x.data<T>() + i * columns;
-      const T mean = centre ? saved.mean.data<T>()[i] : T{0};
-      const T rstd = saved.rstd.data<T>()[i];
-      T sums[2];
-      spans.gradient_sums(g.data<T>() + i * columns, row, optional_data<T>(weight), mean, rstd, weight_part,
-                          bias_part, result, columns, sums);
-      const T n = static_cast<T>(columns);
-      spans.gradient(row, mean, rstd, centre ? sums[0] / n : T{0}, sums[1] / n, result, columns);
+    for (int64_t i = first; i < last; i += kNormRowsTogether) {
+      const int64_t rows = std::min(kNormRowsTogether, last - i);
+      writer.write_row(out.x.data<T>() + i * columns, rows * columns,
+                       [&](T* to) { spans.gradient(in, i, rows, weight_part, bias_part, to, columns); });
     }
   });
   if (out.weight.defined()) copy_into(out.weight, sum(slice(parts, 0, 0, 1), {0, 1}));

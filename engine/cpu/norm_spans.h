@@ -2,19 +2,28 @@
 
 #include <cstdint>
 
-/// Vector kernels on one row of a norm. With xhat = (x - mean) rstd, where mean is 0 for RMS norm:
+/// Vector kernels on rows of a norm. With xhat = (x - mean) rstd, where mean is 0 for RMS norm:
 namespace haze {
+
+inline constexpr int64_t kNormRowsTogether = 4;
+
+/// What the backward pass of a norm reads, rows of `columns` elements. mean is null for RMS norm, which does
+/// not differentiate it; weight may be null.
+template <typename T>
+struct NormRows {
+  const T *g, *x, *weight, *mean, *rstd;
+  int64_t columns;
+};
 
 template <typename T>
 struct NormSpans {
   /// out = xhat weight + bias; weight and bias may be null.
   void (*normalize)(const T* x, const T* weight, const T* bias, T mean, T rstd, T* out, int64_t count);
-  /// Leaves g weight in out, adds g xhat to weight_gradient and g to bias_gradient (either may be null), and
-  /// gives the sums of g weight and of g weight xhat.
-  void (*gradient_sums)(const T* g, const T* x, const T* weight, T mean, T rstd, T* weight_gradient,
-                        T* bias_gradient, T* out, int64_t count, T* sums);
-  /// out = rstd (out - a - xhat b).
-  void (*gradient)(const T* x, T mean, T rstd, T a, T b, T* out, int64_t count);
+  /// For rows [first, first + rows): out, its rows out_stride apart, becomes the gradient of x, with gw = g
+  /// weight rstd (gw - mean(gw) - xhat mean(gw xhat)); g xhat is added to weight_gradient and g to
+  /// bias_gradient, either of which may be null.
+  void (*gradient)(const NormRows<T>& in, int64_t first, int64_t rows, T* weight_gradient, T* bias_gradient,
+                   T* out, int64_t out_stride);
 };
 
 /// The best version for this processor; T is float or double.

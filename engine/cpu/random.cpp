@@ -3,6 +3,7 @@
 
 #include "haze/engine/cpu/cpu_backend.h"
 #include "haze/engine/cpu/random_spans.h"
+#include "haze/engine/cpu/result_writer.h"
 #include "haze/engine/cpu/strided.h"
 
 // Random numbers. All kernels read one stream of 32-bit words, in which word w is word w % 4 of counter w /
@@ -89,6 +90,7 @@ void CpuBackend::dropout(const Tensor& x, double probability, RandomPosition pos
     const DropoutSpan<T> span = dropout_span<T>();
     const T* from = x.data<T>();
     T* to = out.data<T>();
+    const ResultWriter<T> writer(out, {&x});
     for_each_run(layout, [&](const std::array<int64_t, 2>& offsets, int64_t run) {
       uint32_t words[kChunk];
       alignas(64) T buffer[kChunk];
@@ -97,7 +99,8 @@ void CpuBackend::dropout(const Tensor& x, double probability, RandomPosition pos
         // The result is dense, so an element's offset is its number in row-major order.
         random_words(position, offsets[1] + at, count, words);
         const T* source = packed(from + offsets[0] + at * stride, stride, count, buffer);
-        span(source, words, count, threshold, scale, to + offsets[1] + at);
+        writer.write_row(to + offsets[1] + at, count,
+                         [&](T* target) { span(source, words, count, threshold, scale, target); });
       }
     });
   });

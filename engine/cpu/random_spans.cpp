@@ -13,34 +13,34 @@ namespace HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
 #if HWY_TARGET != HWY_SCALAR
-using Words = hn::ScalableTag<uint32_t>;
-using Vector = hn::Vec<Words>;
+using Lanes64 = hn::ScalableTag<uint64_t>;
+using Vector = hn::Vec<Lanes64>;
 
-/// Lower and upper halves of the 64-bit products of each lane with `factor`.
-HWY_INLINE void MultiplyWide(Vector x, uint32_t factor, Vector& low, Vector& high) {
-  const Words d;
-  const hn::Repartition<uint64_t, Words> d64;
-  const auto f = hn::Set(d, factor);
-  const auto even = hn::MulEven(x, f);
-  const auto odd = hn::MulEven(hn::BitCast(d, hn::ShiftRight<32>(hn::BitCast(d64, x))), f);
-  const auto lower = hn::Set(d64, 0xFFFFFFFFull);
-  low = hn::BitCast(d, hn::Or(hn::And(even, lower), hn::ShiftLeft<32>(odd)));
-  high = hn::BitCast(d, hn::Or(hn::ShiftRight<32>(even), hn::AndNot(lower, odd)));
+/// The product of the lower halves of x's lanes with `factor`.
+HWY_INLINE Vector MultiplyLower(Vector x, uint32_t factor) {
+  const hn::Repartition<uint32_t, Lanes64> d32;
+  return hn::MulEven(hn::BitCast(d32, x), hn::Set(d32, factor));
 }
 
-/// As philox() of generator.h, for a counter a lane.
-HWY_INLINE void Philox(Vector (&c)[4], uint32_t key0, uint32_t key1) {
-  const Words d;
-  for (int round = 0; round < 10; ++round) {
-    Vector low0, high0, low1, high1;
-    MultiplyWide(c[0], 0xD2511F53u, low0, high0);
-    MultiplyWide(c[2], 0xCD9E8D57u, low1, high1);
-    c[0] = hn::Xor(hn::Xor(high1, c[1]), hn::Set(d, key0));
-    c[1] = low1;
-    c[2] = hn::Xor(hn::Xor(high0, c[3]), hn::Set(d, key1));
-    c[3] = low0;
-    key0 += 0x9E3779B9u;
-    key1 += 0xBB67AE85u;
+constexpr int kRounds = 10;
+
+/// As philox() of generator.h, for a counter a lane of 64 bits, kCounters vectors of them, with the keys of
+/// each round. A word is the lower half of a lane; what is in the upper half plays no part, so the lower word
+/// of a product is the product as it is.
+template <int kCounters>
+HWY_INLINE void Philox(Vector (&c)[kCounters][4], const Vector (&keys0)[kRounds],
+                       const Vector (&keys1)[kRounds]) {
+#pragma GCC unroll 10
+  for (int round = 0; round < kRounds; ++round) {
+#pragma GCC unroll 4
+    for (auto& words : c) {
+      const Vector product0 = MultiplyLower(words[0], 0xD2511F53u);
+      const Vector product1 = MultiplyLower(words[2], 0xCD9E8D57u);
+      words[0] = hn::Xor(hn::Xor(hn::ShiftRight<32>(product1), words[1]), keys0[round]);
+      words[1] = product1;
+      words[2] = hn::Xor(hn::Xor(hn::ShiftRight<32>(product0), words[3]), keys1[round]);
+      words[3] = product0;
+    }
   }
 }
 #endif
@@ -49,18 +49,34 @@ HWY_INLINE void Philox(Vector (&c)[4], uint32_t key0, uint32_t key1) {
 void CounterWords(const RandomPosition& position, uint64_t first, int64_t count, uint32_t* out) {
   int64_t i = 0;
 #if HWY_TARGET != HWY_SCALAR
-  const Words d;
+  const Lanes64 d;
   const auto n = static_cast<int64_t>(hn::Lanes(d));
-  for (; i + n <= count; i += n) {
-    const uint64_t counter = position.counter + first + static_cast<uint64_t>(i);
-    const auto start = hn::Set(d, static_cast<uint32_t>(counter));
-    const auto low = hn::Add(start, hn::Iota(d, 0));
-    const auto carry = hn::IfThenElseZero(hn::Lt(low, start), hn::Set(d, 1u));
-    Vector c[4] = {low, hn::Add(hn::Set(d, static_cast<uint32_t>(counter >> 32)), carry),
-                   hn::Set(d, static_cast<uint32_t>(position.stream)),
-                   hn::Set(d, static_cast<uint32_t>(position.stream >> 32))};
-    Philox(c, static_cast<uint32_t>(position.seed), static_cast<uint32_t>(position.seed >> 32));
-    hn::StoreInterleaved4(c[0], c[1], c[2], c[3], d, out + 4 * i);
+  Vector keys0[kRounds], keys1[kRounds];
+  auto key0 = static_cast<uint32_t>(position.seed), key1 = static_cast<uint32_t>(position.seed >> 32);
+  for (int round = 0; round < kRounds; ++round, key0 += 0x9E3779B9u, key1 += 0xBB67AE85u) {
+    keys0[round] = hn::Set(d, uint64_t{key0});
+    keys1[round] = hn::Set(d, uint64_t{key1});
+  }
+  const Vector lower = hn::Set(d, uint64_t{0xFFFFFFFF}), stream = hn::Set(d, position.stream);
+  const auto pair = [=](Vector low, Vector high)
+                        HWY_ATTR { return hn::Or(hn::And(low, lower), hn::ShiftLeft<32>(high)); };
+  constexpr int kCounters = 2;  // vectors at a time, as each round waits for the one before
+  for (; i + kCounters * n <= count; i += kCounters * n) {
+    Vector c[kCounters][4];
+    for (int v = 0; v < kCounters; ++v) {
+      const uint64_t start = position.counter + first + static_cast<uint64_t>(i + v * n);
+      const Vector counter = hn::Add(hn::Set(d, start), hn::Iota(d, 0));
+      c[v][0] = counter;
+      c[v][1] = hn::ShiftRight<32>(counter);
+      c[v][2] = stream;
+      c[v][3] = hn::ShiftRight<32>(stream);
+    }
+    Philox(c, keys0, keys1);
+    for (int v = 0; v < kCounters; ++v) {
+      // Words 0 and 1 of a counter, and 2 and 3, beside each other.
+      hn::StoreInterleaved2(pair(c[v][0], c[v][1]), pair(c[v][2], c[v][3]), d,
+                            reinterpret_cast<uint64_t*>(out + 4 * (i + v * n)));
+    }
   }
 #endif
   for (; i < count; ++i) {

@@ -11,6 +11,7 @@ namespace {
 
 constexpr int64_t kRowBlock = 32768;   // elements of a long row that one piece of work reduces
 constexpr int64_t kColumnBlock = 128;  // columns that one piece of work reduces together
+constexpr int64_t kSumRows = 128;      // rows that are summed in the element type
 
 // Combines f(first, count) over blocks of a row of `count` elements; the blocks of one row may run on several
 // threads.
@@ -122,11 +123,10 @@ class ColumnReducer {
   // Sums in T over blocks of rows, in float64 across blocks.
   template <typename F>
   void total(F&& add_row) {
-    constexpr int64_t kRows = 128;
     std::fill_n(totals_, width_, 0.0);
-    for (int64_t first = 0; first < count_; first += kRows) {
+    for (int64_t first = 0; first < count_; first += kSumRows) {
       T block[kColumnBlock] = {};
-      for (int64_t i = first; i < std::min(count_, first + kRows); ++i) add_row(block, x_ + i * stride_);
+      for (int64_t i = first; i < std::min(count_, first + kSumRows); ++i) add_row(block, x_ + i * stride_);
       for (int64_t j = 0; j < width_; ++j) totals_[j] += static_cast<double>(block[j]);
     }
   }
@@ -157,6 +157,28 @@ class ColumnReducer {
   double totals_[kColumnBlock];
 };
 
+// out[j] = scale times the sum over `count` dense rows of `inner` columns, read in the order in which they
+// lie: blocks of rows are summed in T, the sums of the blocks in float64, as ColumnReducer does.
+template <typename T>
+void sum_rows(const T* x, int64_t count, int64_t inner, double scale, T* out) {
+  const int64_t blocks = (count + kSumRows - 1) / kSumRows;
+  const Storage storage = allocate(static_cast<size_t>(blocks * inner) * sizeof(T));
+  T* const parts = static_cast<T*>(storage.data());
+  const RowSpans<T>& spans = row_spans<T>();
+  parallel_for(count, kSumRows, [&](int64_t first, int64_t last) {
+    T* part = parts + first / kSumRows * inner;
+    std::fill_n(part, inner, T{0});
+    for (int64_t i = first; i < last; ++i) spans.add(part, x + i * inner, inner);
+  });
+  parallel_for(inner, kColumnBlock, [&](int64_t first, int64_t last) {
+    double totals[kColumnBlock] = {};
+    for (int64_t b = 0; b < blocks; ++b) {
+      for (int64_t j = first; j < last; ++j) totals[j - first] += static_cast<double>(parts[b * inner + j]);
+    }
+    for (int64_t j = first; j < last; ++j) out[j] = static_cast<T>(totals[j - first] * scale);
+  });
+}
+
 template <typename T>
 void reduce_elements(ReduceOp op, const Tensor& x, double correction, const Tensor& out) {
   const int64_t outer = x.size(0), count = x.size(1), inner = x.size(2);
@@ -176,6 +198,11 @@ void reduce_elements(ReduceOp op, const Tensor& x, double correction, const Tens
       parallel_for(outer, grain, rows);
     }
     return;
+  }
+  if ((op == ReduceOp::sum || op == ReduceOp::mean) && outer == 1 && count > 2 * kSumRows &&
+      count * inner > kElementGrain) {
+    return sum_rows(source, count, inner, op == ReduceOp::mean ? 1.0 / static_cast<double>(count) : 1.0,
+                    target);
   }
   const int64_t blocks = (inner + kColumnBlock - 1) / kColumnBlock;
   const int64_t grain = std::max<int64_t>(1, kElementGrain / std::max<int64_t>(count * kColumnBlock, 1));

@@ -74,6 +74,16 @@ HWY_INLINE T Extremum(const T* x, int64_t count, T start, Pick pick) {
   const auto n = static_cast<int64_t>(hn::Lanes(d));
   auto best = hn::Set(d, start);
   int64_t i = 0;
+  if (count >= 4 * n) {  // four at a time, as each waits for the one before
+    auto b1 = best, b2 = best, b3 = best;
+    for (; i + 4 * n <= count; i += 4 * n) {
+      best = pick(d, best, hn::LoadU(d, x + i));
+      b1 = pick(d, b1, hn::LoadU(d, x + i + n));
+      b2 = pick(d, b2, hn::LoadU(d, x + i + 2 * n));
+      b3 = pick(d, b3, hn::LoadU(d, x + i + 3 * n));
+    }
+    best = pick(d, pick(d, best, b1), pick(d, b2, b3));
+  }
   for (; i + n <= count; i += n) best = pick(d, best, hn::LoadU(d, x + i));
   for (; i < count; ++i) best = pick(d, best, hn::Set(d, x[i]));
   HWY_ALIGN T lanes[HWY_MAX_BYTES / sizeof(T)];
@@ -81,6 +91,16 @@ HWY_INLINE T Extremum(const T* x, int64_t count, T start, Pick pick) {
   auto result = hn::Set(d, lanes[0]);
   for (int64_t lane = 1; lane < n; ++lane) result = pick(d, result, hn::Set(d, lanes[lane]));
   return hn::GetLane(result);
+}
+
+// out[i] = f(d, x[i], y[i]), the last elements one by one in a vector of one value.
+template <typename T, class F>
+HWY_INLINE void ZipRow(const T* x, const T* y, T* out, int64_t count, F f) {
+  const Tag<T> d;
+  const auto n = static_cast<int64_t>(hn::Lanes(d));
+  int64_t i = 0;
+  for (; i + n <= count; i += n) hn::StoreU(f(d, hn::LoadU(d, x + i), hn::LoadU(d, y + i)), d, out + i);
+  for (; i < count; ++i) out[i] = hn::GetLane(f(d, hn::Set(d, x[i]), hn::Set(d, y[i])));
 }
 
 template <typename T>
@@ -134,6 +154,15 @@ RowSpans<T> MakeRowSpans() {
     return BlockedSum<T>(
         count, [=](auto d, int64_t i) HWY_ATTR { return hn::Mul(hn::LoadU(d, x + i), hn::LoadU(d, y + i)); },
         [=](int64_t i) { return x[i] * y[i]; });
+  };
+  spans.softmax_gradient = [](const T* y, const T* g, T sum, T* out, int64_t count) {
+    ZipRow(y, g, out, count,
+           [sum](auto d, auto yi, auto gi) HWY_ATTR { return hn::Mul(yi, hn::Sub(gi, hn::Set(d, sum))); });
+  };
+  spans.log_softmax_gradient = [](const T* y, const T* g, T sum, T* out, int64_t count) {
+    ZipRow(y, g, out, count, [sum](auto d, auto yi, auto gi) HWY_ATTR {
+      return hn::NegMulAdd(Exp(d, yi), hn::Set(d, sum), gi);
+    });
   };
   spans.add = [](T* accumulator, const T* x, int64_t count) {
     UpdateSpan<T>(accumulator, x, nullptr, count,

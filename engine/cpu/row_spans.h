@@ -17,6 +17,8 @@ struct RowSpans {
   double (*exp_and_sum)(const T* x, T* out, int64_t count, T shift);  // the same, keeping the terms
   double (*sum_square)(const T* x, int64_t count, T mean);            // of (x - mean)^2
   double (*dot)(const T* x, const T* y, int64_t count);
+  void (*softmax_gradient)(const T* y, const T* g, T sum, T* out, int64_t count);      // y (g - sum)
+  void (*log_softmax_gradient)(const T* y, const T* g, T sum, T* out, int64_t count);  // g - e^y sum
 
   void (*add)(T* accumulator, const T* x, int64_t count);
   void (*keep_max)(T* accumulator, const T* x, int64_t count);

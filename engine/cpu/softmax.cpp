@@ -1,9 +1,9 @@
 #include <cmath>
 
 #include "haze/engine/cpu/cpu_backend.h"
+#include "haze/engine/cpu/result_writer.h"
 #include "haze/engine/cpu/row_spans.h"
 #include "haze/engine/cpu/spans.h"
-#include "haze/engine/cpu/strided.h"
 
 namespace haze {
 namespace {
@@ -42,8 +42,10 @@ void CpuBackend::softmax(const Tensor& x, bool log, const Tensor& out) {
   dispatch_real(x.dtype(), [&](auto tag) {
     using T = decltype(tag);
     const UnarySpan<T> scale_shift = unary_span<T>(UnaryOp::scale_shift);
+    const ResultWriter<T> writer(out, {&x});
     for_each_row(x, [&](int64_t i) {
-      softmax_row(x.data<T>() + i * columns, out.data<T>() + i * columns, columns, log, scale_shift);
+      writer.write_row(out.data<T>() + i * columns, columns,
+                       [&](T* to) { softmax_row(x.data<T>() + i * columns, to, columns, log, scale_shift); });
     });
   });
 }
@@ -54,24 +56,14 @@ void CpuBackend::softmax_gradient(const Tensor& y, const Tensor& g, bool log, co
   dispatch_real(y.dtype(), [&](auto tag) {
     using T = decltype(tag);
     const RowSpans<T>& spans = row_spans<T>();
-    const UnarySpan<T> exp = unary_span<T>(UnaryOp::exp);
-    const BinarySpan<T> multiply = binary_span<T>(BinaryOp::multiply);
-    const BinarySpan<T> subtract = binary_span<T>(BinaryOp::subtract);
-    const UnarySpan<T> scale_shift = unary_span<T>(UnaryOp::scale_shift);
+    const ResultWriter<T> writer(out, {&y, &g});
     for_each_row(y, [&](int64_t i) {
       const T* y_row = y.data<T>() + i * columns;
       const T* g_row = g.data<T>() + i * columns;
-      T* row = out.data<T>() + i * columns;
-      if (log) {  // g - e^y sum(g)
-        const T sum = static_cast<T>(spans.sum(g_row, columns));
-        exp(y_row, row, columns, 0, 0);
-        scale_shift(row, row, columns, sum, T{0});
-        subtract(g_row, row, row, columns);
-      } else {  // y (g - sum(g y))
-        const T dot = static_cast<T>(spans.dot(g_row, y_row, columns));
-        scale_shift(g_row, row, columns, T{1}, -dot);
-        multiply(row, y_row, row, columns);
-      }
+      const double sum = log ? spans.sum(g_row, columns) : spans.dot(g_row, y_row, columns);
+      const auto gradient = log ? spans.log_softmax_gradient : spans.softmax_gradient;
+      writer.write_row(out.data<T>() + i * columns, columns,
+                       [&](T* to) { gradient(y_row, g_row, static_cast<T>(sum), to, columns); });
     });
   });
 }

@@ -110,14 +110,15 @@ TEST_CASE("embedding fetches rows") {
 
 TEST_CASE("embedding_gradient sums rows in the order of ids") {
   Generator generator(3);
-  for (Dtype dtype : {Dtype::float32, Dtype::float64}) {
+  for (const auto& [dtype, vocabulary] :
+       {std::pair(Dtype::float32, 13), std::pair(Dtype::float64, 13), std::pair(Dtype::float32, 300)}) {
     for (int64_t width : {1, 3, 32, 33, 100}) {
-      const Tensor ids = random_indices({20, 10}, 13, generator);
+      const Tensor ids = random_indices({20, 10}, vocabulary, generator);
       const Tensor g = normal({20, 10, width}, generator, 0, 1, dtype);
-      const Tensor result = embedding_gradient(g, ids, 13);
-      REQUIRE(result.shape() == Shape{13, width});
+      const Tensor result = embedding_gradient(g, ids, vocabulary);
+      REQUIRE(result.shape() == Shape{vocabulary, width});
       // Term by term in the dtype, so that the order of the sum shows in the bits.
-      Tensor expected = zeros({13, width}, dtype);
+      Tensor expected = zeros({vocabulary, width}, dtype);
       const std::vector<int32_t> rows = ids.to_vector<int32_t>();
       for (size_t i = 0; i < rows.size(); ++i) {
         const auto at = static_cast<int64_t>(i);

@@ -1,0 +1,67 @@
+#pragma once
+
+#include <algorithm>
+#include <cstring>
+#include <initializer_list>
+
+#include "haze/engine/cpu/machine_spans.h"
+#include "haze/engine/cpu/strided.h"
+#include "haze/engine/machine.h"
+
+namespace haze {
+
+/// Brings results to where they belong. A result larger than the last-level cache goes there past the caches:
+/// a store would otherwise first read the line that it is about to overwrite, a third of all traffic of a sum
+/// of two tensors, only for the line to be pushed out again before anyone reads it.
+template <typename T>
+class ResultWriter {
+ public:
+  /// `out` must be written whole. Where it is one of the operands, its lines are in the cache anyway.
+  ResultWriter(const Tensor& out, std::initializer_list<const Tensor*> operands,
+               int64_t cache_bytes = last_level_cache_bytes())
+      : past_cache_(out.elements() * static_cast<int64_t>(sizeof(T)) > cache_bytes) {
+    for (const Tensor* operand : operands) past_cache_ = past_cache_ && operand->raw() != out.raw();
+  }
+
+  /// Calls produce(to, first, count) so that elements [0, count) of a stretch come to `target`.
+  template <typename Produce>
+  void write(T* target, int64_t count, Produce&& produce) const {
+    if (!goes_past_cache(target)) return produce(target, 0, count);
+    constexpr int64_t kStretch = 256;  // little beside what the operands need of the first-level cache
+    alignas(kAlign) T buffer[kStretch];
+    for (int64_t i = 0; i < count; i += kStretch) {
+      const int64_t n = std::min(kStretch, count - i);
+      produce(buffer, i, n);
+      copy(buffer, target + i, n);
+    }
+  }
+
+  /// As write(), for a row that is produced whole: produce(to).
+  template <typename Produce>
+  void write_row(T* target, int64_t count, Produce&& produce) const {
+    constexpr int64_t kLongest = 4096;
+    if (count > kLongest || !goes_past_cache(target)) return produce(target);
+    alignas(kAlign) T buffer[kLongest];
+    produce(buffer);
+    copy(buffer, target, count);
+  }
+
+ private:
+  static constexpr int64_t kAlign = 64;
+
+  bool goes_past_cache(const T* target) const {
+    return past_cache_ && reinterpret_cast<uintptr_t>(target) % kAlign == 0;
+  }
+
+  static void copy(const T* from, T* to, int64_t count) {
+    constexpr int64_t kWhole = kAlign / static_cast<int64_t>(sizeof(T));
+    const int64_t whole = count / kWhole * kWhole;
+    machine_spans().copy_past_cache(reinterpret_cast<const float*>(from), reinterpret_cast<float*>(to),
+                                    whole * static_cast<int64_t>(sizeof(T) / sizeof(float)));
+    std::memcpy(to + whole, from + whole, static_cast<size_t>(count - whole) * sizeof(T));
+  }
+
+  bool past_cache_;
+};
+
+}  // namespace haze
