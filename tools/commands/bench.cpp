@@ -8,6 +8,7 @@
 
 #include "haze/bench/attention.h"
 #include "haze/bench/kernels.h"
+#include "haze/bench/ladder.h"
 #include "haze/bench/machine.h"
 #include "haze/bench/sampling.h"
 #include "haze/bench/step.h"
@@ -137,9 +138,22 @@ void add_machine_command(CLI::App& bench) {
     if (!arguments->plot.empty()) {
       write_file_atomically(arguments->plot,
                             plot_roofline_svg(limits.fma_gflops, roofs_of(limits), points,
-                                              fmt::format("roofline, {} threads", limits.threads)));
+                                              fmt::format("roofline, {} thread{}", limits.threads,
+                                                          limits.threads == 1 ? "" : "s")));
     }
     arguments->json ? print_points_json(limits, points) : print_points(limits, points);
+  });
+}
+
+void add_ladder_command(CLI::App& bench) {
+  auto arguments = std::make_shared<Arguments>();
+  arguments->repetitions = 3;
+  CLI::App* command = add_comparison(
+      bench, "ladder", "The matrix product from three loops to the engine's, each rung beside the one below",
+      *arguments);
+  command->callback([arguments] {
+    report(*arguments,
+           compare_ladder(arguments->filter, {.repetitions = arguments->repetitions}, show_progress));
   });
 }
 
@@ -228,6 +242,7 @@ void add_bench_command(CLI::App& app, int&) {
   bench->require_subcommand(1);
   add_kernels_command(*bench);
   add_machine_command(*bench);
+  add_ladder_command(*bench);
   add_attention_command(*bench);
   add_step_command(*bench);
   add_sampling_command(*bench);
