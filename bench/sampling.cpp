@@ -55,6 +55,7 @@ std::vector<std::string> peer_arguments(const TextModel& model, const Sampler& s
           number("max-length", settings.integer("data.max_length")),
           "--norm=" + settings.text("model.norm"),
           "--positions=" + settings.text("model.positions"),
+          "--precision=" + options.precision,
           "--sampler=" + std::string(sampler.name),
           number("count", options.count),
           number("length", options.length),
@@ -94,12 +95,14 @@ Comparison compare(TextModel& model, const Sampler& sampler, const std::filesyst
 std::vector<ComparisonGroup> compare_sampling(const SamplingBenchOptions& options,
                                               const std::function<void(const std::string&)>& progress) {
   const std::unique_ptr<TextModel> model = TextModel::load(options.run);
+  const PrecisionScope precision(options.precision == "bfloat16" ? Precision::bfloat16 : Precision::full);
   if (options.length > model->settings().integer("data.max_length")) {
     fail("{}: the model takes {} tokens at most, not {}", options.run,
          model->settings().integer("data.max_length"), options.length);
   }
   const std::filesystem::path weights = write_weights(*model);
-  ComparisonGroup group{fmt::format("sampling, length {}", options.length), "PyTorch", {}};
+  ComparisonGroup group{
+      fmt::format("sampling, length {}, {}", options.length, options.precision), "PyTorch", {}};
   for (const Sampler& sampler : kSamplers) {
     if (std::regex_search(sampler.name, std::regex(options.filter))) {
       group.rows.push_back(compare(*model, sampler, weights, options, progress));

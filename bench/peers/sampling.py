@@ -15,6 +15,7 @@ from torch import Tensor
 
 import on_request
 from model import Denoiser, DenoiserConfig
+from training import PRECISIONS, autocast
 
 
 def draw(logits: Tensor) -> Tensor:
@@ -61,6 +62,7 @@ def parse_arguments() -> argparse.Namespace:
         parser.add_argument(f"--{name}", type=int, default=default)
     parser.add_argument("--norm", default="pre")
     parser.add_argument("--positions", default="learned")
+    parser.add_argument("--precision", default="float32", choices=PRECISIONS)
     parser.add_argument("--sampler", default="ancestral", choices=["ancestral", "first-hitting"])
     on_request.add_arguments(parser)
     return parser.parse_args()
@@ -79,7 +81,7 @@ def main() -> None:
 
     def sample(count: int) -> None:
         x = torch.full((count, arguments.length), config.mask_id)
-        with torch.inference_mode():
+        with torch.inference_mode(), autocast(PRECISIONS[arguments.precision]):
             if arguments.sampler == "ancestral":
                 ancestral(model, x, config.mask_id, arguments.steps)
             else:

@@ -16,12 +16,11 @@ import torch
 import on_request
 from model import Denoiser, DenoiserConfig
 from onednn import use_onednn
-from training import Batch, adamw, autocast, train_step
+from training import PRECISIONS, Batch, adamw, autocast, train_step
 from yardstick import draw_batch, draw_times
 
 WARM_UP_STEPS = 3
 BATCHES = 8
-PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
 def project_all(batch: Batch, targets: torch.Tensor) -> Batch:

@@ -34,6 +34,9 @@ def pad(ids: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
     return padded, present
 
 
+PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+
+
 def autocast(precision: torch.dtype) -> torch.autocast:
     """Nothing for float32."""
     return torch.autocast("cpu", dtype=torch.bfloat16, enabled=precision == torch.bfloat16)

@@ -87,7 +87,7 @@ TEST_CASE("an unknown key that is near no other is answered with those of its se
   CHECK(error_in_file("[sample]\nbeam = 3\n") ==
         "run.toml:2: there is no setting 'sample.beam'; section [sample] has sampler, steps, temperature, "
         "top_p, "
-        "top_k, special_tokens, count");
+        "top_k, precision, special_tokens, count");
   CHECK(error_of_override("colour=3") ==
         "--set colour=3: there is no setting 'colour'; the sections are data, model, diffusion, optimizer, "
         "train, "

@@ -157,6 +157,12 @@ void add_ladder_command(CLI::App& bench) {
   });
 }
 
+void add_precision_option(CLI::App& command, std::string& precision) {
+  command.add_option("--precision", precision, "of matrix products: float32 | bfloat16")
+      ->capture_default_str()
+      ->check(CLI::IsMember({"float32", "bfloat16"}));
+}
+
 void add_attention_command(CLI::App& bench) {
   struct AttentionArguments : Arguments {
     std::string python;
@@ -190,9 +196,7 @@ void add_step_command(CLI::App& bench) {
       ->delimiter(',')
       ->capture_default_str()
       ->check(CLI::IsMember(options.projected));
-  command->add_option("--precision", options.precision, "of matrix products: float32 | bfloat16")
-      ->capture_default_str()
-      ->check(CLI::IsMember({"float32", "bfloat16"}));
+  add_precision_option(*command, options.precision);
   command->add_option("--seconds", options.seconds, "that a repetition takes at least")
       ->capture_default_str()
       ->check(CLI::Range(0.0, 600.0));
@@ -216,6 +220,7 @@ void add_sampling_command(CLI::App& bench) {
   command->add_option("run", options.run, "a run's folder")->required();
   add_python_option(*command, options.python);
   const auto positive = CLI::Range(int64_t{1}, int64_t{1} << 20);
+  add_precision_option(*command, options.precision);
   command->add_option("--count", options.count, "sentences")->capture_default_str()->check(positive);
   command->add_option("--length", options.length, "tokens of a sentence")
       ->capture_default_str()

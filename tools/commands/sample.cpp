@@ -16,7 +16,7 @@ namespace {
 // What `haze sample` and `haze infill` have in common.
 struct Arguments {
   std::string run, text, svg;
-  std::optional<std::string> sampler;
+  std::optional<std::string> sampler, precision;
   std::optional<int64_t> count, steps, top_k;
   std::optional<double> temperature, top_p;
   int64_t length = 0;
@@ -30,6 +30,7 @@ void apply(const Arguments& arguments, TextModel& model) {
   if (arguments.top_k) model.set("sample.top_k", *arguments.top_k);
   if (arguments.temperature) model.set("sample.temperature", *arguments.temperature);
   if (arguments.top_p) model.set("sample.top_p", *arguments.top_p);
+  if (arguments.precision) model.set("sample.precision", *arguments.precision);
   if (arguments.special_tokens) model.set("sample.special_tokens", true);
   if (arguments.count) model.set("sample.count", *arguments.count);
 }
@@ -73,6 +74,7 @@ void add_common_options(CLI::App& command, Arguments& arguments) {
   add_setting_option(command, "--temperature", "sample.temperature", arguments.temperature);
   add_setting_option(command, "--top-p", "sample.top_p", arguments.top_p);
   add_setting_option(command, "--top-k", "sample.top_k", arguments.top_k);
+  add_setting_option(command, "--precision", "sample.precision", arguments.precision);
   command.add_flag("--special-tokens", arguments.special_tokens, "let texts hold <pad> and <unk>");
   command.add_option("--seed", arguments.seed, "of the random numbers")
       ->capture_default_str()

@@ -7,6 +7,7 @@
 
 #include "haze/nn/file_io.h"
 #include "haze/tools/run/plot.h"
+#include "haze/tools/run/training_settings.h"
 #include "haze/tools/run/version.h"
 #include "haze/tools/run/work_observer.h"
 
@@ -195,8 +196,7 @@ std::unique_ptr<Trainer> Trainer::resume(const TrainOptions& options) {
 
 void Trainer::train_step(ProgressBar& progress) {
   const DetectNonFinite detect(settings().boolean("train.detect_nonfinite"));
-  const PrecisionScope precision(settings().text("train.precision") == "bfloat16" ? Precision::bfloat16
-                                                                                  : Precision::full);
+  const PrecisionScope precision(precision_of(settings(), "train.precision"));
   ProfilePhase phase("batch");
   const TextBatch batch = TextBatch::of(stream_->next());
   const bool recording = recorder_ && !recorder_->done();

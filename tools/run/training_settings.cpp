@@ -113,6 +113,8 @@ SettingsTable sample_settings() {
       real_setting("sample.top_p", 1.0, above_to(0, 1),
                    "smallest set of tokens with this probability; 1: all"),
       integer_setting("sample.top_k", 0, at_least(0), "the most probable tokens only; 0: all"),
+      choice_setting("sample.precision", "float32", {"float32", "bfloat16"},
+                     "of matrix products in sampling"),
       boolean_setting("sample.special_tokens", false, "let texts hold <pad> and <unk>"),
       integer_setting("sample.count", 8, at_least(1), "samples to draw"),
   };
@@ -198,6 +200,10 @@ void resolve_training_settings(Settings& settings) {
   if (settings.text("data.train").empty() && settings.text("data.format") != "e2e")
     fail("data.format {} is for files of one's own; the built-in corpus is e2e",
          settings.text("data.format"));
+}
+
+Precision precision_of(const Settings& settings, const std::string& key) {
+  return settings.text(key) == "bfloat16" ? Precision::bfloat16 : Precision::full;
 }
 
 }  // namespace haze

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "haze/engine/ops.h"
 #include "haze/tools/run/settings.h"
 
 namespace haze {
@@ -10,5 +11,8 @@ const SettingsTable& training_settings();
 /// Replaces 'auto', and the 0 of data.min_count, by what they stand for. Throws where settings that are each
 /// right contradict one another.
 void resolve_training_settings(Settings& settings);
+
+/// What train.precision or sample.precision says of matrix products.
+Precision precision_of(const Settings& settings, const std::string& key);
 
 }  // namespace haze
