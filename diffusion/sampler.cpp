@@ -109,6 +109,23 @@ Tensor filtered_logits(const Tensor& logits, const TokenFilter& filter) {
 
 namespace {
 
+// How far the most likely token leads the second, in probability.
+template <typename T>
+double probability_margin(const T* row, int64_t vocabulary, const std::vector<int32_t>& forbidden) {
+  std::vector<double> logits(row, row + vocabulary);
+  for (int32_t token : forbidden)
+    logits[static_cast<size_t>(token)] = -std::numeric_limits<double>::infinity();
+  const double largest = *std::max_element(logits.begin(), logits.end());
+  double total = 0, first = 0, second = 0;
+  for (double logit : logits) {
+    const double weight = std::exp(logit - largest);
+    total += weight;
+    second = std::max(second, std::min(first, weight));
+    first = std::max(first, weight);
+  }
+  return (first - second) / total;
+}
+
 // The texts under way, each with its own stream of random numbers.
 class Texts {
  public:
@@ -142,6 +159,11 @@ class Texts {
   /// Places of a text that are still masked.
   std::vector<int32_t>& masked(size_t text) { return masked_[text]; }
 
+  /// Of a text's tokens, how many are masked.
+  double masked_share(size_t text) const {
+    return static_cast<double>(masked_[text].size()) / static_cast<double>(samples_.tokens[text].size());
+  }
+
   void observe(int64_t step, int64_t steps, double time) const {
     if (options_.observer) options_.observer({step, steps, time, samples_.tokens});
   }
@@ -149,20 +171,28 @@ class Texts {
   /// Draws the tokens at `places[text]`, all from the texts as they are now, where times[text] is the time.
   /// The places must have been taken out of masked().
   void reveal(const std::vector<std::vector<int32_t>>& places, const std::vector<double>& times) {
-    std::vector<size_t> texts;
-    int64_t rows = 0;
-    for (size_t text = 0; text < places.size(); ++text) {
-      if (places[text].empty()) continue;
-      const auto length = static_cast<int64_t>(samples_.tokens[text].size());
-      if (!texts.empty() && rows + length > options_.rows_per_call) {
-        reveal_in_one_call(texts, places, times);
-        texts.clear();
-        rows = 0;
+    for_each_call(places, [&](const std::vector<size_t>& texts) {
+      draw(texts, places, logits_at(texts, places, times));
+    });
+  }
+
+  /// Draws one token of each text that has masks, at the place with the largest margin, and takes it out of
+  /// masked().
+  void reveal_most_certain(const std::vector<double>& times) {
+    std::vector<std::vector<int32_t>> chosen(count());
+    for_each_call(masked_, [&](const std::vector<size_t>& texts) {
+      const Tensor logits = logits_at(texts, masked_, times);
+      std::vector<int32_t> rows;  // of the logits
+      int64_t first = 0;
+      for (size_t text : texts) {
+        const auto best = most_certain(logits, first, std::ssize(masked_[text]));
+        rows.push_back(static_cast<int32_t>(first + best));
+        first += std::ssize(masked_[text]);
+        chosen[text] = {masked_[text][static_cast<size_t>(best)]};
+        masked_[text].erase(masked_[text].begin() + best);
       }
-      texts.push_back(text);
-      rows += length;
-    }
-    if (!texts.empty()) reveal_in_one_call(texts, places, times);
+      draw(texts, chosen, index_select(logits, 0, Tensor::from(rows, {std::ssize(rows)})));
+    });
   }
 
   Samples take() { return std::move(samples_); }
@@ -175,34 +205,78 @@ class Texts {
     }
   }
 
-  void reveal_in_one_call(const std::vector<size_t>& texts, const std::vector<std::vector<int32_t>>& places,
-                          const std::vector<double>& times) {
+  /// Calls body(texts) for as many texts at a time, of those that have places, as may go through the network
+  /// together.
+  template <typename Body>
+  void for_each_call(const std::vector<std::vector<int32_t>>& places, Body&& body) {
+    std::vector<size_t> texts;
+    int64_t rows = 0;
+    for (size_t text = 0; text < places.size(); ++text) {
+      if (places[text].empty()) continue;
+      const auto length = static_cast<int64_t>(samples_.tokens[text].size());
+      if (!texts.empty() && rows + length > options_.rows_per_call) {
+        body(texts);
+        texts.clear();
+        rows = 0;
+      }
+      texts.push_back(text);
+      rows += length;
+    }
+    if (!texts.empty()) body(texts);
+  }
+
+  /// Which of `count` rows of logits from `first` on has the largest margin; the first of several.
+  int64_t most_certain(const Tensor& logits, int64_t first, int64_t count) const {
+    const int64_t vocabulary = logits.size(1);
+    int64_t best = 0;
+    double best_margin = -1;
+    dispatch_real(logits.dtype(), [&](auto tag) {
+      const auto* rows = logits.data<decltype(tag)>() + first * vocabulary;
+      for (int64_t i = 0; i < count; ++i) {
+        const double margin =
+            probability_margin(rows + i * vocabulary, vocabulary, options_.filter.forbidden);
+        if (margin <= best_margin) continue;
+        best = i;
+        best_margin = margin;
+      }
+    });
+    return best;
+  }
+
+  /// Logits of places[text] of the texts, one text after the other, from the texts as they are now.
+  Tensor logits_at(const std::vector<size_t>& texts, const std::vector<std::vector<int32_t>>& places,
+                   const std::vector<double>& times) {
     std::vector<std::span<const int32_t>> sequences;
     std::vector<int32_t> rows;
     std::vector<float> t;
-    std::vector<double> uniforms;
     int32_t first = 0;
     for (size_t text : texts) {
       sequences.emplace_back(samples_.tokens[text]);
       t.push_back(static_cast<float>(times[text]));
-      for (int32_t place : places[text]) {
-        rows.push_back(first + place);
-        uniforms.push_back(generators_[text].uniform());
-      }
+      for (int32_t place : places[text]) rows.push_back(first + place);
       first += static_cast<int32_t>(samples_.tokens[text].size());
     }
-    const auto count = static_cast<int64_t>(rows.size());
     const TextBatch batch = TextBatch::of(sequences);
-    const Variable logits =
-        denoiser_.logits(batch.ids, batch.sequences, Tensor::from(t, {batch.sequences.count}),
-                         Tensor::from(rows, {count}), ForwardContext{});
+    samples_.network_calls += static_cast<int64_t>(texts.size());
+    return denoiser_
+        .logits(batch.ids, batch.sequences, Tensor::from(t, {batch.sequences.count}),
+                Tensor::from(rows, {std::ssize(rows)}), ForwardContext{})
+        .value();
+  }
+
+  /// Draws the tokens at places[text] of the texts from their logits, as logits_at() gives them.
+  void draw(const std::vector<size_t>& texts, const std::vector<std::vector<int32_t>>& places,
+            const Tensor& logits) {
+    std::vector<double> uniforms;
+    for (size_t text : texts) {
+      for (size_t i = 0; i < places[text].size(); ++i) uniforms.push_back(generators_[text].uniform());
+    }
     const Tensor drawn =
-        categorical(filtered_logits(logits.value(), options_.filter), Tensor::from(uniforms, {count}));
+        categorical(filtered_logits(logits, options_.filter), Tensor::from(uniforms, {std::ssize(uniforms)}));
     const int32_t* next = drawn.data<int32_t>();
     for (size_t text : texts) {
       for (int32_t place : places[text]) samples_.tokens[text][place] = *next++;
     }
-    samples_.network_calls += static_cast<int64_t>(texts.size());
   }
 
   const Denoiser& denoiser_;
@@ -260,6 +334,26 @@ Samples first_hitting_sample(const Denoiser& denoiser, const std::vector<Canvas>
       masked.erase(masked.begin() + chosen);
     }
     texts.reveal(places, times);
+    texts.observe(static_cast<int64_t>(step), static_cast<int64_t>(steps),
+                  *std::max_element(times.begin(), times.end()));
+  }
+  return texts.take();
+}
+
+Samples top_margin_sample(const Denoiser& denoiser, const std::vector<Canvas>& start,
+                          const MaskingSchedule& schedule, Generator& generator,
+                          const SamplerOptions& options) {
+  const NoGradient scope;
+  Texts texts(denoiser, start, generator, options);
+  size_t steps = 0;
+  for (size_t text = 0; text < texts.count(); ++text) steps = std::max(steps, texts.masked(text).size());
+  texts.observe(0, static_cast<int64_t>(steps), 1);
+  for (size_t step = 1; step <= steps; ++step) {
+    std::vector<double> times(texts.count(), 0.0);
+    for (size_t text = 0; text < texts.count(); ++text) {
+      times[text] = schedule.time_of_mask_probability(texts.masked_share(text));
+    }
+    texts.reveal_most_certain(times);
     texts.observe(static_cast<int64_t>(step), static_cast<int64_t>(steps),
                   *std::max_element(times.begin(), times.end()));
   }

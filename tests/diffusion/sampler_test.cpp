@@ -1,5 +1,6 @@
 #include "haze/diffusion/sampler.h"
 
+#include <algorithm>
 #include <array>
 #include <cmath>
 #include <vector>
@@ -103,6 +104,31 @@ Chain random_order_distribution(const TabularDenoiser& denoiser) {
   return chain;
 }
 
+// One token at a time, at the place where the denoiser's first choice leads its second by most.
+Chain top_margin_distribution(const TabularDenoiser& denoiser, const MaskingSchedule& schedule) {
+  Chain chain = all_masked();
+  for (int left = kLength; left > 0; --left) {
+    const double t = schedule.time_of_mask_probability(static_cast<double>(left) / kLength);
+    Chain next{};
+    for (int s = 0; s < kStates; ++s) {
+      if (chain[static_cast<size_t>(s)] == 0) continue;
+      int best = -1;
+      double best_margin = -1;
+      for (int place = 0; place < kLength; ++place) {
+        if (!is_masked(masks_of(state(s)), place)) continue;
+        Distribution p = denoiser.predict(state(s), place, t);
+        std::sort(p.begin(), p.end());
+        if (p[2] - p[1] <= best_margin) continue;
+        best = place;
+        best_margin = p[2] - p[1];
+      }
+      add_draws(next, chain[static_cast<size_t>(s)], denoiser, state(s), state(s), 1u << best, t);
+    }
+    chain = next;
+  }
+  return chain;
+}
+
 // Pearson's test of finished texts against the exact distribution, at 99.9 %.
 bool follows(const Samples& samples, const Chain& exact) {
   std::vector<int64_t> counts(kTexts);
@@ -127,7 +153,7 @@ std::vector<Canvas> mixed_canvases() {
 
 using Tokens = std::vector<std::vector<int32_t>>;
 
-// Either sampler, by one name.
+// The samplers, by one name.
 struct Sampler {
   const char* name;
   Samples (*run)(const Denoiser&, const std::vector<Canvas>&, Generator&, const SamplerOptions&);
@@ -142,6 +168,11 @@ const Sampler kSamplers[] = {
      [](const Denoiser& denoiser, const std::vector<Canvas>& start, Generator& generator,
         const SamplerOptions& options) {
        return first_hitting_sample(denoiser, start, MaskingSchedule(), generator, options);
+     }},
+    {"top-margin",
+     [](const Denoiser& denoiser, const std::vector<Canvas>& start, Generator& generator,
+        const SamplerOptions& options) {
+       return top_margin_sample(denoiser, start, MaskingSchedule(), generator, options);
      }},
 };
 
@@ -216,6 +247,36 @@ TEST_CASE("with the true conditionals first-hitting samples follow the language 
   }
   Generator generator(40);
   CHECK(follows(first_hitting_sample(exact, open_canvases(kSamples), MaskingSchedule(), generator), truth));
+}
+
+TEST_CASE("top-margin samples follow the exact distribution of the clearest place first (99.9 %)") {
+  uint64_t seed = 45;
+  for (const double time_slope : {0.0, 4.0}) {
+    const TabularDenoiser wrong = TabularDenoiser::wrong(time_slope);
+    const MaskingSchedule schedule(ContinuousSchedule::polynomial, 2);
+    Generator generator(++seed);
+    const Samples samples = top_margin_sample(wrong, open_canvases(kSamples), schedule, generator);
+    CHECK(follows(samples, top_margin_distribution(wrong, schedule)));
+    CHECK_FALSE(follows(samples, random_order_distribution(wrong)));
+  }
+}
+
+TEST_CASE("forbidden tokens count for nothing in a margin") {
+  // At the first place token 2 is certain, and forbidden: what is left there is even. The second is clear.
+  TabularDenoiser::Table table{};
+  for (auto& places : table) places = {{{0.005, 0.005, 0.99}, {0.8, 0.1, 0.1}, {0.4, 0.3, 0.3}}};
+  const TabularDenoiser denoiser(table);
+  Generator generator(48);
+  std::vector<int32_t> order;
+  const auto observer = [&](const SamplerStep& step) {
+    for (int32_t place = 0; place < kLength; ++place) {
+      const bool shown = step.tokens[0][static_cast<size_t>(place)] != kMask;
+      if (shown && std::find(order.begin(), order.end(), place) == order.end()) order.push_back(place);
+    }
+  };
+  const SamplerOptions options{.filter = {.forbidden = {2}}, .observer = observer};
+  top_margin_sample(denoiser, open_canvases(1), MaskingSchedule(), generator, options);
+  CHECK(order == std::vector<int32_t>{1, 2, 0});
 }
 
 TEST_CASE("ancestral sampling becomes first-hitting sampling as steps grow, with an error of 1/steps") {
@@ -343,6 +404,15 @@ TEST_CASE("the network is called only where tokens appear: one row a token, and 
   CHECK(samples.network_calls == kOpenTokens);
   CHECK(denoiser.calls() == kOpenTokens);
   CHECK(denoiser.rows() == kOpenTokens);
+}
+
+TEST_CASE("top-margin sampling calls the network once a token and looks at every mask") {
+  const TabularDenoiser denoiser = TabularDenoiser::exact();
+  Generator generator(102);
+  const Samples samples = top_margin_sample(denoiser, open_canvases(5), MaskingSchedule(), generator);
+  CHECK(samples.network_calls == 5 * kLength);
+  CHECK(denoiser.calls() == 5 * kLength);
+  CHECK(denoiser.rows() == 5 * (3 + 2 + 1));
 }
 
 TEST_CASE("with all tokens given there is no call of the network") {

@@ -113,7 +113,7 @@ TEST_CASE(
                 "--temperature takes a number of at least 0, not '-5'");
   check_failure({"sample", "run", "--top-p", "7"}, 2, "--top-p takes a number");
   check_failure({"sample", "run", "--steps", "0"}, 2, "--steps takes an integer from 1 to 1048576, not '0'");
-  check_failure({"sample", "run", "--sampler", "fast"}, 2, "'ancestral' or 'first-hitting'");
+  check_failure({"sample", "run", "--sampler", "fast"}, 2, "'ancestral', 'first-hitting' or 'top-margin'");
   check_failure({"eval", "run", "--passes", "1"}, 2, "--passes takes a whole number from 2");
   check_failure({"train", "--print-config", "--resume"}, 2, "--resume");
 }
@@ -165,7 +165,7 @@ TEST_CASE("samples depend on the seed alone, and are as many as asked for") {
 }
 
 TEST_CASE("samples in JSON are one object a line, of the length asked for") {
-  for (const char* sampler : {"ancestral", "first-hitting"}) {
+  for (const char* sampler : {"ancestral", "first-hitting", "top-margin"}) {
     const ProgramResult result =
         run_program({"sample", run_of_tests(), "--count", "4", "--length", "9", "--json", "--sampler",
                      sampler, "--top-k", "50", "--top-p", "0.9"});

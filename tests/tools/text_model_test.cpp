@@ -42,7 +42,7 @@ void prefer(TextModel& model, const std::vector<int32_t>& tokens) {
 }  // namespace
 
 TEST_CASE("texts hold <pad> and <unk> only where that is asked for; <end> is a token like another") {
-  for (const char* sampler : {"ancestral", "first-hitting"}) {
+  for (const char* sampler : {"ancestral", "first-hitting", "top-margin"}) {
     const auto model = untrained({std::string("sample.sampler=") + sampler});
     prefer(*model, {Tokenizer::kPad, Tokenizer::kUnknown});
     const auto sample = [&] {

@@ -107,15 +107,17 @@ Samples TextModel::sample(const std::vector<Canvas>& start, Generator& generator
     options.filter.forbidden = {Tokenizer::kPad, Tokenizer::kUnknown};
   options.observer = observer;
   const auto steps = static_cast<int>(settings_.integer("sample.steps"));
-  const bool first_hitting = settings_.text("sample.sampler") == "first-hitting";
+  const std::string sampler = settings_.text("sample.sampler");
   if (const auto* noise = std::get_if<DiscreteNoise>(&process_)) {
-    if (first_hitting)
-      fail("sample.sampler first-hitting is for continuous time; this model's time is discrete");
+    if (sampler != "ancestral")
+      fail("sample.sampler {} is for continuous time; this model's time is discrete", sampler);
     return ancestral_sample(*denoiser_, start, sampling_grid(*noise, std::min(steps, noise->steps())),
                             generator, options);
   }
   const auto& schedule = std::get<MaskingSchedule>(process_);
-  if (first_hitting) return first_hitting_sample(*denoiser_, start, schedule, generator, options);
+  if (sampler == "first-hitting")
+    return first_hitting_sample(*denoiser_, start, schedule, generator, options);
+  if (sampler == "top-margin") return top_margin_sample(*denoiser_, start, schedule, generator, options);
   return ancestral_sample(*denoiser_, start, sampling_grid(schedule, steps), generator, options);
 }
 

@@ -105,7 +105,7 @@ SettingsTable train_settings() {
 
 SettingsTable sample_settings() {
   return {
-      choice_setting("sample.sampler", "ancestral", {"ancestral", "first-hitting"},
+      choice_setting("sample.sampler", "ancestral", {"ancestral", "first-hitting", "top-margin"},
                      "how tokens are revealed"),
       integer_setting("sample.steps", 64, between(1, kMost), "denoising steps of the ancestral sampler"),
       real_setting("sample.temperature", 1.0, at_least(0),
@@ -158,8 +158,9 @@ void resolve_min_count(Settings& settings) {
 
 void check_time(const Settings& settings) {
   const bool discrete = settings.text("diffusion.time") == "discrete";
-  if (discrete && settings.text("sample.sampler") == "first-hitting")
-    fail("sample.sampler first-hitting is for continuous time; diffusion.time is discrete");
+  const std::string sampler = settings.text("sample.sampler");
+  if (discrete && sampler != "ancestral")
+    fail("sample.sampler {} is for continuous time; diffusion.time is discrete", sampler);
   if (!discrete && settings.real("diffusion.auxiliary_weight") != 0)
     fail("diffusion.auxiliary_weight is for discrete time, but diffusion.time is continuous");
 }
