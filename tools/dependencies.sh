@@ -15,6 +15,11 @@ haze_packages=(
 # What the preset bench needs besides: the timer, and the peers that haze is measured against.
 haze_bench_packages=(libbenchmark-dev libdnnl-dev libblis-pthread-dev)
 
+# What tests/aarch64/run.sh needs besides: a compiler for AArch64 and an emulator, and the libraries for AArch64, which it
+# unpacks but does not install.
+haze_aarch64_packages=(g++-aarch64-linux-gnu qemu-user)
+haze_aarch64_libraries=(libfmt-dev:arm64 libfmt9:arm64 libhwy-dev:arm64 libhwy1:arm64 doctest-dev nlohmann-json3-dev)
+
 # What .ci/run needs besides. The version is part of the name because every version formats a little differently.
 haze_ci_packages=(clang-format-14)
 

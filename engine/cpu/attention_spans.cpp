@@ -10,6 +10,7 @@
 #include <hwy/highway.h>
 
 #include "haze/engine/cpu/math-inl.h"
+#include "haze/engine/cpu/partial-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace haze {
@@ -30,8 +31,7 @@ HWY_INLINE T RowMax(const T* row, int64_t columns) {
   for (; c + n <= columns; c += n) take(hn::LoadU(d, row + c));
   if (c < columns) {
     const auto rest = hn::FirstN(d, static_cast<size_t>(columns - c));
-    take(hn::IfThenElse(rest, hn::MaskedLoad(rest, d, row + c),
-                        hn::Set(d, -std::numeric_limits<T>::infinity())));
+    take(hn::IfThenElse(rest, LoadPart(rest, d, row + c), hn::Set(d, -std::numeric_limits<T>::infinity())));
   }
   if (!hn::AllFalse(d, has_nan)) return std::numeric_limits<T>::quiet_NaN();
   return hn::GetLane(hn::MaxOfLanes(d, best));
@@ -53,8 +53,8 @@ HWY_INLINE double ExpRow(T* row, int64_t columns, T scale, T shift) {
   if (c < columns) {
     const auto rest = hn::FirstN(d, static_cast<size_t>(columns - c));
     const auto e =
-        hn::IfThenElseZero(rest, Exp(d, hn::MulAdd(hn::MaskedLoad(rest, d, row + c), factor, minus_shift)));
-    hn::BlendedStore(e, rest, d, row + c);
+        hn::IfThenElseZero(rest, Exp(d, hn::MulAdd(LoadPart(rest, d, row + c), factor, minus_shift)));
+    StorePart(e, rest, d, row + c);
     sum = hn::Add(sum, e);
   }
   return static_cast<double>(hn::GetLane(hn::SumOfLanes(d, sum)));
@@ -95,9 +95,9 @@ void SoftmaxGradientRow(T* scores, T* gradients, int64_t columns, T scale, T log
   }
   if (c == columns) return;
   const auto rest = hn::FirstN(d, static_cast<size_t>(columns - c));
-  const auto g = step(hn::MaskedLoad(rest, d, scores + c), hn::MaskedLoad(rest, d, gradients + c), p);
-  hn::BlendedStore(g, rest, d, gradients + c);
-  hn::BlendedStore(p, rest, d, scores + c);
+  const auto g = step(LoadPart(rest, d, scores + c), LoadPart(rest, d, gradients + c), p);
+  StorePart(g, rest, d, gradients + c);
+  StorePart(p, rest, d, scores + c);
 }
 
 template <typename T>
@@ -126,7 +126,7 @@ void RowDots(const T* x, int64_t x_stride, const T* y, int64_t y_stride, int64_t
     for (; c + n <= columns; c += n) sum = hn::MulAdd(hn::LoadU(d, x + c), hn::LoadU(d, y + c), sum);
     if (c < columns) {
       const auto rest = hn::FirstN(d, static_cast<size_t>(columns - c));
-      sum = hn::MulAdd(hn::MaskedLoad(rest, d, x + c), hn::MaskedLoad(rest, d, y + c), sum);
+      sum = hn::MulAdd(LoadPart(rest, d, x + c), LoadPart(rest, d, y + c), sum);
     }
     dots[r] = hn::GetLane(hn::SumOfLanes(d, sum));
   }

@@ -13,6 +13,7 @@
 
 #include "haze/engine/cpu/activations-inl.h"
 #include "haze/engine/cpu/gemm_pack-inl.h"
+#include "haze/engine/cpu/partial-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace haze {
@@ -107,8 +108,8 @@ HWY_INLINE void FinishRow(const T* HWY_RESTRICT tile, const GemmOutput<T>& out, 
   }
   if (x == count) return;
   const auto mask = hn::FirstN(d, static_cast<size_t>(count - x));
-  const auto load = [d, mask](const T* from) HWY_ATTR { return hn::MaskedLoad(mask, d, from); };
-  const auto store = [d, mask](auto v, T* to) HWY_ATTR { hn::BlendedStore(v, mask, d, to); };
+  const auto load = [d, mask](const T* from) HWY_ATTR { return LoadPart(mask, d, from); };
+  const auto store = [d, mask](auto v, T* to) HWY_ATTR { StorePart(v, mask, d, to); };
   auto v = hn::Load(d, tile + x);
   if (add) v = hn::Add(v, load(c + x));
   if (last) v = ApplyEpilogue(d, v, out, i * out.stride + j + x, j + x, load, store);
@@ -228,7 +229,7 @@ void AddRowSums(MatrixView<const S> a, int64_t rows, int64_t depth, bool first, 
       const auto some = hn::FirstN(d, static_cast<size_t>(count));
       auto sum = hn::Zero(d);
       for (int64_t k = 0; k < depth; ++k) sum = hn::Add(sum, LoadFirst(d, some, a.at(r, k), count));
-      hn::BlendedStore(sum, some, d, block + r);
+      StorePart(sum, some, d, block + r);
     }
   } else {
     for (int64_t k = 0; k < depth; ++k) {

@@ -13,6 +13,7 @@
 #include <hwy/highway.h>
 
 #include "haze/engine/cpu/gemm.h"
+#include "haze/engine/cpu/partial-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace haze {
@@ -48,7 +49,7 @@ template <class D, typename S>
 HWY_INLINE hn::Vec<D> LoadFirst(D d, hn::Mask<D> mask, const S* source, int64_t count) {
   using T = hn::TFromD<D>;
   if constexpr (std::is_same_v<S, T>) {
-    return hn::MaskedLoad(mask, d, source);
+    return LoadPart(mask, d, source);
 #if HWY_TARGET <= HWY_AVX3
   } else if constexpr (std::is_same_v<S, bfloat16>) {
     const hn::Rebind<uint16_t, D> d16;

@@ -11,6 +11,8 @@
 #include <hwy/foreach_target.h>
 #include <hwy/highway.h>
 
+#include "haze/engine/cpu/partial-inl.h"
+
 // Layer norm and RMS norm share their kernels: RMS norm is layer norm with a mean of 0 that is not
 // differentiated.
 HWY_BEFORE_NAMESPACE();
@@ -31,8 +33,8 @@ HWY_INLINE void ForEachVector(int64_t count, F f) {
   }
   if (i == count) return;
   const auto some = hn::FirstN(d, static_cast<size_t>(count - i));
-  f([d, some](const T* from) HWY_ATTR { return hn::MaskedLoad(some, d, from); },
-    [d, some](auto v, T* to) HWY_ATTR { hn::BlendedStore(v, some, d, to); }, i);
+  f([d, some](const T* from) HWY_ATTR { return LoadPart(some, d, from); },
+    [d, some](auto v, T* to) HWY_ATTR { StorePart(v, some, d, to); }, i);
 }
 
 template <typename T>

@@ -1,0 +1,49 @@
+// The last elements of a row, fewer than a vector. See math-inl.h about the guard.
+#if defined(HAZE_PARTIAL_INL_H_) == defined(HWY_TARGET_TOGGLE)
+#ifdef HAZE_PARTIAL_INL_H_
+#undef HAZE_PARTIAL_INL_H_
+#else
+#define HAZE_PARTIAL_INL_H_
+#endif
+
+#include <algorithm>
+
+#include <hwy/highway.h>
+
+HWY_BEFORE_NAMESPACE();
+namespace haze {
+namespace HWY_NAMESPACE {
+namespace hn = hwy::HWY_NAMESPACE;
+
+// `mask` is true for the first lanes only. NEON has no masked access, for which Highway reads whole vectors
+// and writes them back: past the end of memory, or over what another thread has just written.
+
+/// Zero where the mask is false. Reads no other elements.
+template <class D, typename T = hn::TFromD<D>>
+HWY_INLINE hn::Vec<D> LoadPart(hn::Mask<D> mask, D d, const T* HWY_RESTRICT from) {
+#if HWY_TARGET == HWY_NEON
+  HWY_ALIGN T lanes[HWY_MAX_BYTES / sizeof(T)] = {};
+  std::copy_n(from, hn::CountTrue(d, mask), lanes);
+  return hn::Load(d, lanes);
+#else
+  return hn::MaskedLoad(mask, d, from);
+#endif
+}
+
+/// Writes no other elements.
+template <class D, typename T = hn::TFromD<D>>
+HWY_INLINE void StorePart(hn::Vec<D> v, hn::Mask<D> mask, D d, T* HWY_RESTRICT to) {
+#if HWY_TARGET == HWY_NEON
+  HWY_ALIGN T lanes[HWY_MAX_BYTES / sizeof(T)];
+  hn::Store(v, d, lanes);
+  std::copy_n(lanes, hn::CountTrue(d, mask), to);
+#else
+  hn::BlendedStore(v, mask, d, to);
+#endif
+}
+
+}  // namespace HWY_NAMESPACE
+}  // namespace haze
+HWY_AFTER_NAMESPACE();
+
+#endif

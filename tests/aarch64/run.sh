@@ -1,0 +1,99 @@
+#!/bin/bash
+# Builds Haze for AArch64 and runs its tests on an emulated processor (QEMU's user mode), so that a machine with x86-64
+# is enough. The last line is "N passed, N failed"; the exit status is 0 when nothing failed.
+#
+#   tests/aarch64/run.sh [LAYER...]      LAYER: engine (default), autograd, nn, diffusion
+#
+# The full output of each program is in build/aarch64/tests/*.log. The libraries of the other architecture are not
+# installed: they are unpacked into build/aarch64/sysroot.
+set -u
+cd "$(dirname "${BASH_SOURCE[0]}")/../.." || exit
+source tools/dependencies.sh
+
+readonly time_limit=3600  # seconds for one test program
+
+# Tests that are left out. The operation table is not among them.
+readonly left_out=(
+  '*for every float*'             # 4 functions of 2^32 floats: hours; a sample of all floats runs
+  'two threads together have*'    # measures time, and the emulator's says nothing of a processor
+)
+
+layers=("$@")
+[ ${#layers[@]} -gt 0 ] || layers=(engine)
+for layer in "${layers[@]}"; do
+  case $layer in
+    engine | autograd | nn | diffusion) ;;
+    *) echo "usage: tests/aarch64/run.sh [engine|autograd|nn|diffusion]..." >&2; exit 2 ;;
+  esac
+done
+
+passed=0
+failed=0
+
+finish() {
+  echo "$passed passed, $failed failed"
+  [ "$failed" -eq 0 ]
+  exit
+}
+
+# Downloads the libraries for AArch64 and unpacks them. apt gets package lists of its own, beside the machine's, so that
+# neither root nor a change of the machine's architectures is needed.
+unpack_libraries() {
+  local build=$PWD/build/aarch64 apt=$PWD/build/aarch64/apt package
+  [ -e "$build/sysroot/complete" ] && return
+  echo "Unpacking ${haze_aarch64_libraries[*]}"
+  rm -rf "$apt" "$build/sysroot"
+  mkdir -p "$apt/lists/partial" "$apt/cache/archives/partial" "$build/sysroot" || return
+  local options=(-o APT::Architectures="$(dpkg --print-architecture),arm64" -o APT::Sandbox::User=
+                 -o Dir::State::Lists="$apt/lists" -o Dir::Cache="$apt/cache")
+  quiet_apt_get "${options[@]}" update || return
+  (cd "$apt" && quiet_apt_get "${options[@]}" download "${haze_aarch64_libraries[@]}") || return
+  for package in "$apt"/*.deb; do
+    dpkg --extract "$package" "$build/sysroot" || return
+  done
+  rm -rf "$apt"
+  touch "$build/sysroot/complete"
+}
+
+# Runs a layer's test program and counts its cases by doctest's last line; a program that crashes or runs no test counts
+# as one failure.
+run_program() {
+  local name=$1_tests log=$PWD/build/aarch64/tests/$1_tests.log status summary exclude
+  local program_passed=0 program_failed=0 pattern='([0-9]+) passed \| +([0-9]+) failed'
+  exclude=$(IFS=,; echo "${left_out[*]}")
+  (cd build/aarch64/tests && timeout --kill-after=10 "$time_limit" qemu-aarch64 -L /usr/aarch64-linux-gnu \
+    "./$name" --no-colors=true --duration=true --test-case-exclude="$exclude") >"$log" 2>&1 </dev/null
+  status=$?
+  summary=$(grep -a '^\[doctest\] test cases:' "$log" | tail -n 1)
+  if [[ $summary =~ $pattern ]]; then
+    program_passed=${BASH_REMATCH[1]}
+    program_failed=${BASH_REMATCH[2]}
+  fi
+  if { [ "$status" -ne 0 ] && [ "$program_failed" -eq 0 ]; } || [ $((program_passed + program_failed)) -eq 0 ]; then
+    echo "$name ended with status $status after $program_passed tests" >>"$log"
+    program_failed=$((program_failed + 1))
+  fi
+  [ "$program_failed" -eq 0 ] || cat "$log"
+  printf '%-32s %4d passed, %d failed\n' "$name" "$program_passed" "$program_failed"
+  passed=$((passed + program_passed))
+  failed=$((failed + program_failed))
+}
+
+install_missing "${haze_packages[@]}" "${haze_aarch64_packages[@]}" || exit
+if ! unpack_libraries; then
+  echo "The libraries for AArch64 could not be unpacked; the reason is above."
+  failed=1
+  finish
+fi
+if ! tools/build.sh aarch64 "${layers[@]/%/_tests}"; then
+  echo "The build of preset aarch64 failed."
+  failed=1
+  finish
+fi
+
+# Waiting threads that spin would take the cores from those that work.
+export OMP_WAIT_POLICY=passive
+for layer in "${layers[@]}"; do
+  run_program "$layer"
+done
+finish
