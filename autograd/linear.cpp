@@ -99,10 +99,27 @@ struct LinearRule {
   }
 };
 
-/// One gradient for each of x, up's weight and bias, down's, and residual of mlp().
+Tensor activated(Activation activation, const Tensor& pre_activation) {
+  switch (activation) {
+    case Activation::none:
+      return pre_activation;
+    case Activation::relu:
+      return unary(UnaryOp::relu, pre_activation);
+    case Activation::gelu:
+      return unary(UnaryOp::gelu, pre_activation);
+    case Activation::gelu_tanh:
+      return unary(UnaryOp::gelu_tanh, pre_activation);
+    case Activation::silu:
+      return unary(UnaryOp::silu, pre_activation);
+  }
+  fail("mlp: unknown activation");
+}
+
+/// One gradient for each of x, up's weight and bias, down's, and residual of mlp(). What lies between the two
+/// products is by far the largest tensor of a block: it is kept once, before the activation, and activated
+/// again.
 struct MlpRule {
-  Tensor x, up_weight, pre_activation, inner,
-      down_weight;  // x [rows, in], inner = activation(pre_activation)
+  Tensor x, up_weight, pre_activation, down_weight;  // x [rows, in], pre_activation [rows, inner]
   Shape x_shape;
   Activation activation;
   ParametersNeeded up_needed, down_needed;
@@ -114,7 +131,8 @@ struct MlpRule {
     Gradients gradients(6);
     if (residual_needed) gradients[5] = gradient;
     const Tensor g = reshape(gradient.value(), rows_shape(gradient.shape()));
-    parameter_gradients(g, inner, down_needed, precision, gradients[3], gradients[4]);
+    parameter_gradients(g, down_needed.weight ? activated(activation, pre_activation) : Tensor(), down_needed,
+                        precision, gradients[3], gradients[4]);
     if (!x_needed && !up_needed.weight && !up_needed.bias) return gradients;
     const Tensor g_pre = matmul(
         g, down_weight, {.activation = activation, .slope_at = pre_activation, .precision = precision});
@@ -179,13 +197,12 @@ Variable mlp(const Variable& x, const Variable& up_weight, const Variable& up_bi
 
   // y = h V^T + c + r, h = f(p), p = x W^T + b: V gets g^T h, c the sum of g's rows; with g_p = (g V) f'(p),
   // W gets g_p^T x, b the sum of g_p's rows, x gets g_p W; r gets g
-  return Tape::record(
-      "mlp", reshape(product, with_width(x.shape(), down_weight.size(0))),
-      {x, up_weight, up_bias, down_weight, down_bias, residual},
-      MlpRule{kept_if(up_weight.requires_gradient(), x_rows), up_weight.value(), up.pre_activation,
-              kept_if(down_weight.requires_gradient(), inner), down_weight.value(), x.shape(), activation,
-              ParametersNeeded(up_weight, up_bias), ParametersNeeded(down_weight, down_bias),
-              x.requires_gradient(), residual.requires_gradient(), down.precision});
+  return Tape::record("mlp", reshape(product, with_width(x.shape(), down_weight.size(0))),
+                      {x, up_weight, up_bias, down_weight, down_bias, residual},
+                      MlpRule{kept_if(up_weight.requires_gradient(), x_rows), up_weight.value(),
+                              up.pre_activation, down_weight.value(), x.shape(), activation,
+                              ParametersNeeded(up_weight, up_bias), ParametersNeeded(down_weight, down_bias),
+                              x.requires_gradient(), residual.requires_gradient(), down.precision});
 }
 
 }  // namespace haze

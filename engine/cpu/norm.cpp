@@ -62,6 +62,7 @@ void GradientRows(const NormRows<T>& in, int64_t row, T* weight_gradient, T* bia
   using V = hn::Vec<decltype(d)>;
   const T *x[kRows], *g[kRows];
   V mean[kRows], rstd[kRows], sum[kRows], dot[kRows];
+#pragma GCC unroll 4
   for (int64_t r = 0; r < kRows; ++r) {
     x[r] = in.x + (row + r) * in.columns;
     g[r] = in.g + (row + r) * in.columns;
@@ -73,6 +74,7 @@ void GradientRows(const NormRows<T>& in, int64_t row, T* weight_gradient, T* bia
     const V weight = in.weight ? load(in.weight + i) : hn::Set(d, T{1});
     V to_weight = weight_gradient ? load(weight_gradient + i) : hn::Zero(d);
     V to_bias = bias_gradient ? load(bias_gradient + i) : hn::Zero(d);
+#pragma GCC unroll 4
     for (int64_t r = 0; r < kRows; ++r) {
       const V gr = load(g[r] + i), xhat = hn::Mul(hn::Sub(load(x[r] + i), mean[r]), rstd[r]);
       const V weighted = hn::Mul(gr, weight);
