@@ -5,6 +5,8 @@
 #include <limits>
 #include <numeric>
 
+#include "haze/engine/parallel.h"
+
 namespace haze {
 
 Canvas Canvas::open(int64_t length) {
@@ -37,10 +39,14 @@ SamplingGrid sampling_grid(const DiscreteNoise& noise, int steps) {
 
 namespace {
 
-void check_filter(const TokenFilter& filter) {
+void check_filter(const TokenFilter& filter, int64_t vocabulary) {
   if (!(filter.temperature >= 0)) fail("sampling: temperature {} is negative", filter.temperature);
   if (filter.top_k < 0) fail("sampling: top_k {} is negative", filter.top_k);
   if (!(filter.top_p > 0 && filter.top_p <= 1)) fail("sampling: top_p {} is not in (0, 1]", filter.top_p);
+  for (int32_t token : filter.forbidden) {
+    if (token < 0 || token >= vocabulary)
+      fail("sampling: the forbidden token {} is outside the vocabulary of {}", token, vocabulary);
+  }
 }
 
 // Leaves the `count` largest of row, given the order of its entries by falling value.
@@ -90,12 +96,8 @@ void filter_row(T* row, int64_t vocabulary, const TokenFilter& filter) {
 }  // namespace
 
 Tensor filtered_logits(const Tensor& logits, const TokenFilter& filter) {
-  check_filter(filter);
   const int64_t vocabulary = logits.size(-1);
-  for (int32_t token : filter.forbidden) {
-    if (token < 0 || token >= vocabulary)
-      fail("sampling: the forbidden token {} is outside the vocabulary of {}", token, vocabulary);
-  }
+  check_filter(filter, vocabulary);
   const bool changes =
       filter.temperature != 1 || filter.top_k > 0 || filter.top_p < 1 || !filter.forbidden.empty();
   if (!changes || logits.elements() == 0) return logits;
@@ -109,16 +111,18 @@ Tensor filtered_logits(const Tensor& logits, const TokenFilter& filter) {
 
 namespace {
 
-// How far the most likely token leads the second, in probability.
+// How far the most likely of the `allowed` tokens leads the second, in probability; NaN where the logits are
+// no distribution.
 template <typename T>
-double probability_margin(const T* row, int64_t vocabulary, const std::vector<int32_t>& forbidden) {
-  std::vector<double> logits(row, row + vocabulary);
-  for (int32_t token : forbidden)
-    logits[static_cast<size_t>(token)] = -std::numeric_limits<double>::infinity();
-  const double largest = *std::max_element(logits.begin(), logits.end());
+double probability_margin(const T* row, const std::vector<uint8_t>& allowed) {
+  double largest = -std::numeric_limits<double>::infinity();
+  for (size_t v = 0; v < allowed.size(); ++v) {
+    if (allowed[v]) largest = std::max(largest, static_cast<double>(row[v]));
+  }
   double total = 0, first = 0, second = 0;
-  for (double logit : logits) {
-    const double weight = std::exp(logit - largest);
+  for (size_t v = 0; v < allowed.size(); ++v) {
+    if (!allowed[v]) continue;
+    const double weight = std::exp(static_cast<double>(row[v]) - largest);
     total += weight;
     second = std::max(second, std::min(first, weight));
     first = std::max(first, weight);
@@ -132,7 +136,7 @@ class Texts {
   Texts(const Denoiser& denoiser, const std::vector<Canvas>& start, Generator& generator,
         const SamplerOptions& options)
       : denoiser_(denoiser), options_(options), masked_(start.size()) {
-    check_filter(options.filter);
+    check_filter(options.filter, denoiser.vocabulary());
     const auto words = generator.reserve(1).words(0);
     const uint64_t seed = (uint64_t{words[0]} << 32) | words[1];
     for (size_t i = 0; i < start.size(); ++i) {
@@ -182,10 +186,12 @@ class Texts {
     std::vector<std::vector<int32_t>> chosen(count());
     for_each_call(masked_, [&](const std::vector<size_t>& texts) {
       const Tensor logits = logits_at(texts, masked_, times);
+      const std::vector<double> margin = margins(logits);
       std::vector<int32_t> rows;  // of the logits
       int64_t first = 0;
       for (size_t text : texts) {
-        const auto best = most_certain(logits, first, std::ssize(masked_[text]));
+        const auto of_text = margin.begin() + first;
+        const auto best = std::max_element(of_text, of_text + std::ssize(masked_[text])) - of_text;
         rows.push_back(static_cast<int32_t>(first + best));
         first += std::ssize(masked_[text]);
         chosen[text] = {masked_[text][static_cast<size_t>(best)]};
@@ -225,22 +231,24 @@ class Texts {
     if (!texts.empty()) body(texts);
   }
 
-  /// Which of `count` rows of logits from `first` on has the largest margin; the first of several.
-  int64_t most_certain(const Tensor& logits, int64_t first, int64_t count) const {
-    const int64_t vocabulary = logits.size(1);
-    int64_t best = 0;
-    double best_margin = -1;
+  /// probability_margin() of each row of logits.
+  std::vector<double> margins(const Tensor& logits) const {
+    const int64_t rows = logits.size(0), vocabulary = logits.size(1);
+    std::vector<uint8_t> allowed(static_cast<size_t>(vocabulary), 1);
+    for (int32_t token : options_.filter.forbidden) allowed[static_cast<size_t>(token)] = 0;
+    std::vector<double> result(static_cast<size_t>(rows));
     dispatch_real(logits.dtype(), [&](auto tag) {
-      const auto* rows = logits.data<decltype(tag)>() + first * vocabulary;
-      for (int64_t i = 0; i < count; ++i) {
-        const double margin =
-            probability_margin(rows + i * vocabulary, vocabulary, options_.filter.forbidden);
-        if (margin <= best_margin) continue;
-        best = i;
-        best_margin = margin;
-      }
+      const auto* first = logits.data<decltype(tag)>();
+      parallel_for(rows, 16, [&](int64_t begin, int64_t end) {
+        for (int64_t i = begin; i < end; ++i) {
+          result[static_cast<size_t>(i)] = probability_margin(first + i * vocabulary, allowed);
+        }
+      });
     });
-    return best;
+    for (double margin : result) {
+      if (std::isnan(margin)) fail("sampling: the network's logits are no distribution: NaN or infinity");
+    }
+    return result;
   }
 
   /// Logits of places[text] of the texts, one text after the other, from the texts as they are now.

@@ -81,8 +81,10 @@ Samples first_hitting_sample(const Denoiser& denoiser, const std::vector<Canvas>
 /// the most likely token leads the second by the largest probability (Kim et al. 2025, arXiv 2502.06768,
 /// section 4, "top-K probability margin" with one token a step). One call of the network a token, as for
 /// first-hitting sampling, but not its distribution: places that hang together wait for one another, so texts
-/// contradict themselves less often. All masked tokens are projected onto the vocabulary. options.filter acts
-/// on the token that is drawn; margins are taken at temperature 1, without the forbidden tokens.
+/// contradict themselves less often. All masked tokens are projected onto the vocabulary. A network that
+/// depends on time is told the one at which the share of masked tokens, of all in the text, is to be
+/// expected. options.filter acts on the token that is drawn; margins are taken at temperature 1, without the
+/// forbidden tokens.
 Samples top_margin_sample(const Denoiser& denoiser, const std::vector<Canvas>& start,
                           const MaskingSchedule& schedule, Generator& generator,
                           const SamplerOptions& options = {});

@@ -1,3 +1,5 @@
+#include <limits>
+
 #include "haze/engine/cpu/cpu_backend.h"
 #include "haze/engine/cpu/grain.h"
 #include "haze/engine/cpu/row_spans.h"
@@ -107,7 +109,8 @@ void index_add_typed(const Tensor& indices, const Tensor& source, const Tensor& 
   const T* from = source.data<T>();
   T* to = target.data<T>();
   constexpr int64_t kFewRows = 64;
-  if (source.size(0) == 1 && extent > kFewRows && count * inner > kElementGrain) {
+  const bool many_terms = count * inner > kElementGrain && extent <= 32 * count;
+  if (source.size(0) == 1 && extent > kFewRows && many_terms && count < std::numeric_limits<int32_t>::max()) {
     return add_by_target_row(index, from, count, inner, extent, to);
   }
   for_each_column_block(source.size(0), count, inner, [&](int64_t outer, int64_t column, int64_t columns) {

@@ -21,7 +21,7 @@ namespace hn = hwy::HWY_NAMESPACE;
 /// Zero where the mask is false. Reads no other elements.
 template <class D, typename T = hn::TFromD<D>>
 HWY_INLINE hn::Vec<D> LoadPart(hn::Mask<D> mask, D d, const T* HWY_RESTRICT from) {
-#if HWY_TARGET == HWY_NEON
+#if HWY_ARCH_ARM
   HWY_ALIGN T lanes[HWY_MAX_BYTES / sizeof(T)] = {};
   std::copy_n(from, hn::CountTrue(d, mask), lanes);
   return hn::Load(d, lanes);
@@ -33,7 +33,7 @@ HWY_INLINE hn::Vec<D> LoadPart(hn::Mask<D> mask, D d, const T* HWY_RESTRICT from
 /// Writes no other elements.
 template <class D, typename T = hn::TFromD<D>>
 HWY_INLINE void StorePart(hn::Vec<D> v, hn::Mask<D> mask, D d, T* HWY_RESTRICT to) {
-#if HWY_TARGET == HWY_NEON
+#if HWY_ARCH_ARM
   HWY_ALIGN T lanes[HWY_MAX_BYTES / sizeof(T)];
   hn::Store(v, d, lanes);
   std::copy_n(lanes, hn::CountTrue(d, mask), to);

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <algorithm>
+#include <atomic>
 #include <cstring>
 #include <initializer_list>
 
@@ -11,10 +12,12 @@
 namespace haze {
 
 /// Brings results to where they belong. A result larger than the last-level cache goes there past the caches:
-/// a store would otherwise first read the line that it is about to overwrite, a third of all traffic of a sum
-/// of two tensors, only for the line to be pushed out again before anyone reads it.
+/// a store would otherwise first read the line that it is about to overwrite, a quarter of all traffic of a
+/// sum of two tensors, only for the line to be pushed out again before anyone reads it.
 template <typename T>
 class ResultWriter {
+  static_assert(sizeof(T) % sizeof(float) == 0);
+
  public:
   /// `out` must be written whole. Where it is one of the operands, its lines are in the cache anyway.
   ResultWriter(const Tensor& out, std::initializer_list<const Tensor*> operands,
@@ -22,6 +25,14 @@ class ResultWriter {
       : past_cache_(out.elements() * static_cast<int64_t>(sizeof(T)) > cache_bytes) {
     for (const Tensor* operand : operands) past_cache_ = past_cache_ && operand->raw() != out.raw();
   }
+
+  /// What went past the caches is ordered before what this thread stores next; that of other threads was at
+  /// the end of their parallel region.
+  ~ResultWriter() {
+    if (past_cache_) std::atomic_thread_fence(std::memory_order_seq_cst);
+  }
+  ResultWriter(const ResultWriter&) = delete;
+  ResultWriter& operator=(const ResultWriter&) = delete;
 
   /// Calls produce(to, first, count) so that elements [0, count) of a stretch come to `target`.
   template <typename Produce>

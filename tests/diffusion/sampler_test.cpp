@@ -6,6 +6,7 @@
 #include <vector>
 
 #include <doctest/doctest.h>
+#include <fmt/format.h>
 
 #include "diffusion/toy_language.h"
 #include "engine/statistics.h"
@@ -479,6 +480,29 @@ TEST_CASE(
     const auto third = static_cast<int32_t>(std::min_element(p.begin(), p.end()) - p.begin());
     for (const auto& x : samples.tokens) REQUIRE(x[place] != third);
   }
+}
+
+TEST_CASE("a forbidden token that there is not is named before anything is drawn") {
+  const TabularDenoiser denoiser = TabularDenoiser::exact();
+  for (const Sampler& sampler : kSamplers) {
+    for (int32_t token : {-1, kTokens, 1000000}) {
+      CAPTURE(sampler.name);
+      Generator generator(1);
+      CHECK_THROWS_WITH_AS(
+          sampler.run(denoiser, open_canvases(1), generator, {.filter = {.forbidden = {token}}}),
+          fmt::format("sampling: the forbidden token {} is outside the vocabulary of 3", token).c_str(),
+          Error);
+    }
+  }
+  CHECK(denoiser.calls() == 0);
+}
+
+TEST_CASE("top-margin sampling refuses logits that are no distribution") {
+  TabularDenoiser::Table table{};
+  for (auto& places : table) places.fill({0.2, std::nan(""), 0.8});
+  Generator generator(1);
+  CHECK_THROWS_AS(top_margin_sample(TabularDenoiser(table), open_canvases(1), MaskingSchedule(), generator),
+                  Error);
 }
 
 TEST_CASE("samplers say what is wrong") {

@@ -52,6 +52,26 @@ TEST_CASE("a result comes to its place, past the caches or through them, and not
   }
 }
 
+TEST_CASE("only results larger than the cache, and where they are aligned, go past it") {
+  const Tensor out = zeros({kElements});
+  const auto in_place = [&](int64_t cache_bytes, int64_t first, int64_t count) {
+    const ResultWriter<float> writer(out, {}, cache_bytes);
+    float* const target = out.data<float>() + first;
+    bool result = true;
+    writer.write_row(target, count, [&](float* to) {
+      result = to == target;
+      std::fill_n(to, count, 1.0F);
+    });
+    return result;
+  };
+  constexpr int64_t kBytes = kElements * int64_t{sizeof(float)};
+  CHECK_FALSE(in_place(0, 0, 100));
+  CHECK_FALSE(in_place(kBytes - 1, 16, 4096));
+  CHECK(in_place(kBytes, 0, 100));
+  CHECK(in_place(0, 1, 100));
+  CHECK(in_place(0, 0, 4097));
+}
+
 TEST_CASE("a result that is one of its operands is written in place") {
   const Tensor x = zeros({kElements});
   const ResultWriter<float> writer(x, {&x}, 0);
