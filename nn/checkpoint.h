@@ -35,8 +35,8 @@ struct Checkpoint {
 std::filesystem::path save_checkpoint(const std::filesystem::path& run_folder, const Checkpoint& checkpoint,
                                       int keep = 2);
 
-/// Removes what a killed process has left unfinished in a run folder: what the process that goes on with the run
-/// does first. Like save_checkpoint(), for one process at a time.
+/// Removes what a killed process has left unfinished in a run folder: what the process that goes on with the
+/// run does first. Like save_checkpoint(), for one process at a time.
 void remove_unfinished(const std::filesystem::path& run_folder);
 
 /// The folder of the checkpoint saved last, or, where it is damaged, the whole one of the latest step; none

@@ -141,9 +141,8 @@ Variable TransformerBlock::forward_adaptive(const Variable& x, const Sequences& 
       modulate(norm1_.forward(x), part_at(0, sequences.index), part_at(1, sequences.index));
   const Tensor index = sequence_index(sequences, wanted);
   const auto part = [&](int64_t i) { return part_at(i, index); };
-  const Variable attended =
-      rows_of(x, wanted) +
-      part(2) * attention_.forward(attention_input, sequences, rotary, context, {}, wanted);
+  const Variable attended = rows_of(x, wanted) + part(2) * attention_.forward(attention_input, sequences,
+                                                                              rotary, context, {}, wanted);
   const Variable mlp_input = modulate(norm2_.forward(attended), part(3), part(4));
   return attended + part(5) * mlp_.forward(mlp_input, context);
 }

@@ -56,8 +56,7 @@ class TransformerBlock : public Module {
   /// x [rows, hidden] -> [n, hidden] at the rows `wanted` int32 [n], all where undefined. `condition`
   /// [sequences, hidden] belongs to NormPlacement::adaptive.
   Variable forward(const Variable& x, const Sequences& sequences, const RotaryTable* rotary,
-                   const Variable& condition, const ForwardContext& context,
-                   const Tensor& wanted = {}) const;
+                   const Variable& condition, const ForwardContext& context, const Tensor& wanted = {}) const;
 
  private:
   Variable forward_adaptive(const Variable& x, const Sequences& sequences, const RotaryTable* rotary,
