@@ -1,4 +1,5 @@
 #include "haze/autograd/rules.h"
+#include "haze/engine/activation.h"
 
 // Linear layers, and two of them with an activation between.
 namespace haze {
@@ -100,19 +101,7 @@ struct LinearRule {
 };
 
 Tensor activated(Activation activation, const Tensor& pre_activation) {
-  switch (activation) {
-    case Activation::none:
-      return pre_activation;
-    case Activation::relu:
-      return unary(UnaryOp::relu, pre_activation);
-    case Activation::gelu:
-      return unary(UnaryOp::gelu, pre_activation);
-    case Activation::gelu_tanh:
-      return unary(UnaryOp::gelu_tanh, pre_activation);
-    case Activation::silu:
-      return unary(UnaryOp::silu, pre_activation);
-  }
-  fail("mlp: unknown activation");
+  return activation == Activation::none ? pre_activation : unary(unary_of(activation), pre_activation);
 }
 
 /// One gradient for each of x, up's weight and bias, down's, and residual of mlp(). What lies between the two

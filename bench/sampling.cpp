@@ -9,6 +9,7 @@
 #include "haze/engine/parallel.h"
 #include "haze/nn/safetensors.h"
 #include "haze/tools/run/text_model.h"
+#include "haze/tools/run/training_settings.h"
 
 namespace haze {
 namespace {
@@ -95,7 +96,7 @@ Comparison compare(TextModel& model, const Sampler& sampler, const std::filesyst
 std::vector<ComparisonGroup> compare_sampling(const SamplingBenchOptions& options,
                                               const std::function<void(const std::string&)>& progress) {
   const std::unique_ptr<TextModel> model = TextModel::load(options.run);
-  const PrecisionScope precision(options.precision == "bfloat16" ? Precision::bfloat16 : Precision::full);
+  const PrecisionScope precision(precision_called(options.precision));
   if (options.length > model->settings().integer("data.max_length")) {
     fail("{}: the model takes {} tokens at most, not {}", options.run,
          model->settings().integer("data.max_length"), options.length);

@@ -11,6 +11,7 @@
 #include "haze/bench/step_model.h"
 #include "haze/engine/error.h"
 #include "haze/engine/parallel.h"
+#include "haze/tools/run/training_settings.h"
 
 namespace haze {
 namespace {
@@ -144,9 +145,7 @@ std::vector<std::string> settings_of(const StepBenchOptions& options) {
 
 std::vector<ComparisonGroup> compare_steps(const StepBenchOptions& options,
                                            const std::function<void(const std::string&)>& progress) {
-  if (options.precision != "float32" && options.precision != "bfloat16")
-    fail("--precision {}: it takes float32 or bfloat16", options.precision);
-  const PrecisionScope precision(options.precision == "bfloat16" ? Precision::bfloat16 : Precision::full);
+  const PrecisionScope precision(precision_called(options.precision));
   const std::vector<std::string> settings = settings_of(options);
   const std::regex pattern(options.filter);
   std::vector<ComparisonGroup> groups;

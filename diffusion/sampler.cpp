@@ -163,6 +163,13 @@ class Texts {
   /// Places of a text that are still masked.
   std::vector<int32_t>& masked(size_t text) { return masked_[text]; }
 
+  /// Masks of the text that has most: the steps of a sampler that reveals one token of each text a step.
+  size_t most_masked() const {
+    size_t most = 0;
+    for (const auto& places : masked_) most = std::max(most, places.size());
+    return most;
+  }
+
   /// Of a text's tokens, how many are masked.
   double masked_share(size_t text) const {
     return static_cast<double>(masked_[text].size()) / static_cast<double>(samples_.tokens[text].size());
@@ -324,8 +331,7 @@ Samples first_hitting_sample(const Denoiser& denoiser, const std::vector<Canvas>
                              const SamplerOptions& options) {
   const NoGradient scope;
   Texts texts(denoiser, start, generator, options);
-  size_t steps = 0;
-  for (size_t text = 0; text < texts.count(); ++text) steps = std::max(steps, texts.masked(text).size());
+  const size_t steps = texts.most_masked();
   std::vector<double> mask_probability(texts.count(), 1.0), times(texts.count(), 1.0);
   texts.observe(0, static_cast<int64_t>(steps), 1);
   for (size_t step = 1; step <= steps; ++step) {
@@ -353,8 +359,7 @@ Samples top_margin_sample(const Denoiser& denoiser, const std::vector<Canvas>& s
                           const SamplerOptions& options) {
   const NoGradient scope;
   Texts texts(denoiser, start, generator, options);
-  size_t steps = 0;
-  for (size_t text = 0; text < texts.count(); ++text) steps = std::max(steps, texts.masked(text).size());
+  const size_t steps = texts.most_masked();
   texts.observe(0, static_cast<int64_t>(steps), 1);
   for (size_t step = 1; step <= steps; ++step) {
     std::vector<double> times(texts.count(), 0.0);

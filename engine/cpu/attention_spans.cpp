@@ -81,23 +81,12 @@ void Softmax(T* scores, const ScoreTile& tile, T scale, T* max, double* total, T
 template <typename T>
 void SoftmaxGradientRow(T* scores, T* gradients, int64_t columns, T scale, T logsumexp, T delta) {
   const hn::ScalableTag<T> d;
-  const auto n = static_cast<int64_t>(hn::Lanes(d));
-  const auto factor = hn::Set(d, scale);
-  const auto step = [=](auto s, auto g, auto& p) HWY_ATTR {
-    p = Exp(d, hn::MulAdd(s, factor, hn::Set(d, -logsumexp)));
-    return hn::Mul(hn::Mul(p, factor), hn::Sub(g, hn::Set(d, delta)));
-  };
-  hn::Vec<decltype(d)> p;
-  int64_t c = 0;
-  for (; c + n <= columns; c += n) {
-    hn::StoreU(step(hn::LoadU(d, scores + c), hn::LoadU(d, gradients + c), p), d, gradients + c);
-    hn::StoreU(p, d, scores + c);
-  }
-  if (c == columns) return;
-  const auto rest = hn::FirstN(d, static_cast<size_t>(columns - c));
-  const auto g = step(LoadPart(rest, d, scores + c), LoadPart(rest, d, gradients + c), p);
-  StorePart(g, rest, d, gradients + c);
-  StorePart(p, rest, d, scores + c);
+  const auto factor = hn::Set(d, scale), shift = hn::Set(d, -logsumexp), offset = hn::Set(d, delta);
+  ForEachVector<T>(columns, [=](auto load, auto store, int64_t c) HWY_ATTR {
+    const auto p = Exp(d, hn::MulAdd(load(scores + c), factor, shift));
+    store(hn::Mul(hn::Mul(p, factor), hn::Sub(load(gradients + c), offset)), gradients + c);
+    store(p, scores + c);
+  });
 }
 
 template <typename T>
@@ -119,15 +108,10 @@ template <typename T>
 void RowDots(const T* x, int64_t x_stride, const T* y, int64_t y_stride, int64_t rows, int64_t columns,
              T* dots) {
   const hn::ScalableTag<T> d;
-  const auto n = static_cast<int64_t>(hn::Lanes(d));
   for (int64_t r = 0; r < rows; ++r, x += x_stride, y += y_stride) {
     auto sum = hn::Zero(d);
-    int64_t c = 0;
-    for (; c + n <= columns; c += n) sum = hn::MulAdd(hn::LoadU(d, x + c), hn::LoadU(d, y + c), sum);
-    if (c < columns) {
-      const auto rest = hn::FirstN(d, static_cast<size_t>(columns - c));
-      sum = hn::MulAdd(LoadPart(rest, d, x + c), LoadPart(rest, d, y + c), sum);
-    }
+    ForEachVector<T>(columns, [&](auto load, auto, int64_t c)
+                                  HWY_ATTR { sum = hn::MulAdd(load(x + c), load(y + c), sum); });
     dots[r] = hn::GetLane(hn::SumOfLanes(d, sum));
   }
 }

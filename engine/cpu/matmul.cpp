@@ -1,3 +1,4 @@
+#include "haze/engine/activation.h"
 #include "haze/engine/cpu/cpu_backend.h"
 #include "haze/engine/cpu/gemm.h"
 #include "haze/engine/parallel.h"
@@ -221,19 +222,6 @@ class Product {
 template <typename T>
 T* optional_data(const Tensor& x) {
   return x.defined() ? x.data<T>() : nullptr;
-}
-
-UnaryOp unary_of(Activation activation) {
-  switch (activation) {
-    case Activation::relu:
-      return UnaryOp::relu;
-    case Activation::gelu:
-      return UnaryOp::gelu;
-    case Activation::gelu_tanh:
-      return UnaryOp::gelu_tanh;
-    default:
-      return UnaryOp::silu;
-  }
 }
 
 // Without depth the product is zero, and what follows it still happens; without columns, a's rows still have

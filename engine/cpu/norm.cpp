@@ -20,23 +20,6 @@ namespace haze {
 namespace HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
-// Calls f(load, store, i) for vectors of elements from i: whole ones, and a part at the end, whose other
-// lanes are loaded as 0 and not stored.
-template <typename T, class F>
-HWY_INLINE void ForEachVector(int64_t count, F f) {
-  const hn::ScalableTag<T> d;
-  const auto n = static_cast<int64_t>(hn::Lanes(d));
-  int64_t i = 0;
-  for (; i + n <= count; i += n) {
-    f([d](const T* from) HWY_ATTR { return hn::LoadU(d, from); },
-      [d](auto v, T* to) HWY_ATTR { hn::StoreU(v, d, to); }, i);
-  }
-  if (i == count) return;
-  const auto some = hn::FirstN(d, static_cast<size_t>(count - i));
-  f([d, some](const T* from) HWY_ATTR { return LoadPart(some, d, from); },
-    [d, some](auto v, T* to) HWY_ATTR { StorePart(v, some, d, to); }, i);
-}
-
 template <typename T>
 void NormalizeRow(const T* x, const T* weight, const T* bias, T mean, T rstd, T* out, int64_t count) {
   const hn::ScalableTag<T> d;
@@ -56,8 +39,7 @@ void NormalizeRow(const T* x, const T* weight, const T* bias, T mean, T rstd, T*
 
 // `kRows` rows at a time, so that the sums of weight and bias are read and written once for all of them.
 template <int64_t kRows, typename T>
-void GradientRows(const NormRows<T>& in, int64_t row, T* weight_gradient, T* bias_gradient, T* out,
-                  int64_t out_stride) {
+void GradientRows(const NormRows<T>& in, int64_t row, T* weight_gradient, T* bias_gradient, T* out) {
   const hn::ScalableTag<T> d;
   using V = hn::Vec<decltype(d)>;
   const T *x[kRows], *g[kRows];
@@ -97,24 +79,17 @@ void GradientRows(const NormRows<T>& in, int64_t row, T* weight_gradient, T* bia
       const V weight = in.weight ? load(in.weight + i) : hn::Set(d, T{1});
       const V xhat = hn::Mul(hn::Sub(load(x[r] + i), mean[r]), rstd[r]);
       const V centred = hn::MulSub(load(g[r] + i), weight, a[r]);
-      store(hn::Mul(rstd[r], hn::NegMulAdd(xhat, b[r], centred)), out + r * out_stride + i);
+      store(hn::Mul(rstd[r], hn::NegMulAdd(xhat, b[r], centred)), out + r * in.columns + i);
     });
   }
 }
 
 template <typename T>
 void Gradient(const NormRows<T>& in, int64_t first, int64_t rows, T* weight_gradient, T* bias_gradient,
-              T* out, int64_t out_stride) {
-  for (int64_t last = first + rows; first < last;) {
-    const int64_t together = std::min(kNormRowsTogether, last - first);
-    const auto function = together == 4   ? GradientRows<4, T>
-                          : together == 3 ? GradientRows<3, T>
-                          : together == 2 ? GradientRows<2, T>
-                                          : GradientRows<1, T>;
-    function(in, first, weight_gradient, bias_gradient, out, out_stride);
-    first += together;
-    out += together * out_stride;
-  }
+              T* out) {
+  static constexpr decltype(&GradientRows<1, T>) kFunctions[kNormRowsTogether] = {
+      GradientRows<1, T>, GradientRows<2, T>, GradientRows<3, T>, GradientRows<4, T>};
+  kFunctions[rows - 1](in, first, weight_gradient, bias_gradient, out);
 }
 
 const NormSpans<float>& NormSpansFloat() {
@@ -195,7 +170,7 @@ void norm_gradient(const Tensor& g, const Tensor& x, const Tensor& weight, const
     for (int64_t i = first; i < last; i += kNormRowsTogether) {
       const int64_t rows = std::min(kNormRowsTogether, last - i);
       writer.write_row(out.x.data<T>() + i * columns, rows * columns,
-                       [&](T* to) { spans.gradient(in, i, rows, weight_part, bias_part, to, columns); });
+                       [&](T* to) { spans.gradient(in, i, rows, weight_part, bias_part, to); });
     }
   });
   if (out.weight.defined()) copy_into(out.weight, sum(slice(parts, 0, 0, 1), {0, 1}));

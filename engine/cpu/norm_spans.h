@@ -19,11 +19,11 @@ template <typename T>
 struct NormSpans {
   /// out = xhat weight + bias; weight and bias may be null.
   void (*normalize)(const T* x, const T* weight, const T* bias, T mean, T rstd, T* out, int64_t count);
-  /// For rows [first, first + rows): out, its rows out_stride apart, becomes the gradient of x, rstd (gw -
-  /// mean(gw) - xhat mean(gw xhat)) where gw = g weight, for RMS norm without mean(gw). g xhat is added to
-  /// weight_gradient and g to bias_gradient, either of which may be null.
+  /// For rows [first, first + rows), 1 to kNormRowsTogether of them: out, as dense as x, becomes the gradient
+  /// of x, rstd (gw - mean(gw) - xhat mean(gw xhat)) where gw = g weight, for RMS norm without mean(gw).
+  /// g xhat is added to weight_gradient and g to bias_gradient, either of which may be null.
   void (*gradient)(const NormRows<T>& in, int64_t first, int64_t rows, T* weight_gradient, T* bias_gradient,
-                   T* out, int64_t out_stride);
+                   T* out);
 };
 
 /// The best version for this processor; T is float or double.

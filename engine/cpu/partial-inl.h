@@ -1,4 +1,4 @@
-// The last elements of a row, fewer than a vector. See math-inl.h about the guard.
+// Rows in vectors, and the last elements of a row, fewer than a vector. See math-inl.h about the guard.
 #if defined(HAZE_PARTIAL_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef HAZE_PARTIAL_INL_H_
 #undef HAZE_PARTIAL_INL_H_
@@ -40,6 +40,23 @@ HWY_INLINE void StorePart(hn::Vec<D> v, hn::Mask<D> mask, D d, T* HWY_RESTRICT t
 #else
   hn::BlendedStore(v, mask, d, to);
 #endif
+}
+
+/// Calls f(load, store, i) for vectors of elements from i: whole ones, and a part at the end, whose other
+/// lanes are loaded as 0 and not stored.
+template <typename T, class F>
+HWY_INLINE void ForEachVector(int64_t count, F f) {
+  const hn::ScalableTag<T> d;
+  const auto n = static_cast<int64_t>(hn::Lanes(d));
+  int64_t i = 0;
+  for (; i + n <= count; i += n) {
+    f([d](const T* from) HWY_ATTR { return hn::LoadU(d, from); },
+      [d](auto v, T* to) HWY_ATTR { hn::StoreU(v, d, to); }, i);
+  }
+  if (i == count) return;
+  const auto some = hn::FirstN(d, static_cast<size_t>(count - i));
+  f([d, some](const T* from) HWY_ATTR { return LoadPart(some, d, from); },
+    [d, some](auto v, T* to) HWY_ATTR { StorePart(v, some, d, to); }, i);
 }
 
 }  // namespace HWY_NAMESPACE

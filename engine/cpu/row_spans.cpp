@@ -10,6 +10,7 @@
 #include <hwy/highway.h>
 
 #include "haze/engine/cpu/math-inl.h"
+#include "haze/engine/cpu/partial-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace haze {
@@ -93,16 +94,6 @@ HWY_INLINE T Extremum(const T* x, int64_t count, T start, Pick pick) {
   return hn::GetLane(result);
 }
 
-// out[i] = f(d, x[i], y[i]), the last elements one by one in a vector of one value.
-template <typename T, class F>
-HWY_INLINE void ZipRow(const T* x, const T* y, T* out, int64_t count, F f) {
-  const Tag<T> d;
-  const auto n = static_cast<int64_t>(hn::Lanes(d));
-  int64_t i = 0;
-  for (; i + n <= count; i += n) hn::StoreU(f(d, hn::LoadU(d, x + i), hn::LoadU(d, y + i)), d, out + i);
-  for (; i < count; ++i) out[i] = hn::GetLane(f(d, hn::Set(d, x[i]), hn::Set(d, y[i])));
-}
-
 template <typename T>
 T ExpOne(T x) {
   const Tag<T> d;
@@ -156,12 +147,14 @@ RowSpans<T> MakeRowSpans() {
         [=](int64_t i) { return x[i] * y[i]; });
   };
   spans.softmax_gradient = [](const T* y, const T* g, T sum, T* out, int64_t count) {
-    ZipRow(y, g, out, count,
-           [sum](auto d, auto yi, auto gi) HWY_ATTR { return hn::Mul(yi, hn::Sub(gi, hn::Set(d, sum))); });
+    const auto s = hn::Set(Tag<T>(), sum);
+    ForEachVector<T>(count, [=](auto load, auto store, int64_t i)
+                                HWY_ATTR { store(hn::Mul(load(y + i), hn::Sub(load(g + i), s)), out + i); });
   };
   spans.log_softmax_gradient = [](const T* y, const T* g, T sum, T* out, int64_t count) {
-    ZipRow(y, g, out, count, [sum](auto d, auto yi, auto gi) HWY_ATTR {
-      return hn::NegMulAdd(Exp(d, yi), hn::Set(d, sum), gi);
+    const auto s = hn::Set(Tag<T>(), sum);
+    ForEachVector<T>(count, [=](auto load, auto store, int64_t i) HWY_ATTR {
+      store(hn::NegMulAdd(Exp(Tag<T>(), load(y + i)), s, load(g + i)), out + i);
     });
   };
   spans.add = [](T* accumulator, const T* x, int64_t count) {

@@ -9,6 +9,7 @@
 set -u
 cd "$(dirname "${BASH_SOURCE[0]}")/../.." || exit
 source tools/dependencies.sh
+source tests/counting.sh
 
 readonly time_limit=3600  # seconds for one test program
 
@@ -27,15 +28,6 @@ for layer in "${layers[@]}"; do
     *) echo "usage: tests/aarch64/run.sh [engine|autograd|nn|diffusion]..." >&2; exit 2 ;;
   esac
 done
-
-passed=0
-failed=0
-
-finish() {
-  echo "$passed passed, $failed failed"
-  [ "$failed" -eq 0 ]
-  exit
-}
 
 # Downloads the libraries for AArch64 and unpacks them. apt gets package lists of its own, beside the machine's, so that
 # neither root nor a change of the machine's architectures is needed.
@@ -56,31 +48,6 @@ unpack_libraries() {
   touch "$build/sysroot/complete"
 }
 
-# Runs a layer's test program and counts its cases by doctest's last line; a program that crashes or runs no test counts
-# as one failure.
-run_program() {
-  local name=$1_tests log=$PWD/build/aarch64/tests/$1_tests.log status summary exclude
-  local program_passed=0 program_failed=0 pattern='([0-9]+) passed \| +([0-9]+) failed'
-  exclude=$(IFS=,; echo "${left_out[*]}")
-  (cd build/aarch64/tests && timeout --foreground --kill-after=10 "$time_limit" \
-    qemu-aarch64 -L /usr/aarch64-linux-gnu \
-    "./$name" --no-colors=true --duration=true --test-case-exclude="$exclude") >"$log" 2>&1 </dev/null
-  status=$?
-  summary=$(grep -a '^\[doctest\] test cases:' "$log" | tail -n 1)
-  if [[ $summary =~ $pattern ]]; then
-    program_passed=${BASH_REMATCH[1]}
-    program_failed=${BASH_REMATCH[2]}
-  fi
-  if { [ "$status" -ne 0 ] && [ "$program_failed" -eq 0 ]; } || [ $((program_passed + program_failed)) -eq 0 ]; then
-    echo "$name ended with status $status after $program_passed tests" >>"$log"
-    program_failed=$((program_failed + 1))
-  fi
-  [ "$program_failed" -eq 0 ] || cat "$log"
-  printf '%-32s %4d passed, %d failed\n' "$name" "$program_passed" "$program_failed"
-  passed=$((passed + program_passed))
-  failed=$((failed + program_failed))
-}
-
 install_missing "${haze_packages[@]}" "${haze_aarch64_packages[@]}" || exit
 if ! unpack_libraries; then
   echo "The libraries for AArch64 could not be unpacked; the reason is above."
@@ -95,7 +62,9 @@ fi
 
 # Waiting threads that spin would take the cores from those that work.
 export OMP_WAIT_POLICY=passive
+exclude=$(IFS=,; echo "${left_out[*]}")
 for layer in "${layers[@]}"; do
-  run_program "$layer"
+  program=$PWD/build/aarch64/tests/${layer}_tests
+  run_program "$program" qemu-aarch64 -L /usr/aarch64-linux-gnu "$program" --duration=true --test-case-exclude="$exclude"
 done
 finish

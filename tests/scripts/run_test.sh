@@ -16,7 +16,7 @@ pretend() {
   rm -rf "${pretended:?}"/*
   mkdir -p "$pretended"/{tools,tests/scripts,tests/install,build/release/tests,build/sanitize/tests}
   echo 'echo "passed: it installs"' >"$pretended/tests/install/run.sh"
-  cp tests/run.sh "$pretended/tests/"
+  cp tests/run.sh tests/counting.sh "$pretended/tests/"
   printf 'haze_packages=()\ninstall_missing() { return %s; }\n' "${2:-0}" >"$pretended/tools/dependencies.sh"
   printf '#!/bin/bash\nexit %s\n' "$1" >"$pretended/tools/build.sh"
   chmod +x "$pretended/tools/build.sh"

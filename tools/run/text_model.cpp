@@ -97,7 +97,7 @@ double TextModel::length_nats(std::span<const std::span<const int32_t>> texts) c
 
 Samples TextModel::sample(const std::vector<Canvas>& start, Generator& generator,
                           const SamplerObserver& observer) const {
-  const PrecisionScope precision(precision_of(settings_, "sample.precision"));
+  const PrecisionScope precision(precision_called(settings_.text("sample.precision")));
   SamplerOptions options;
   options.filter = {settings_.real("sample.temperature"),
                     settings_.integer("sample.top_k"),

@@ -196,7 +196,7 @@ std::unique_ptr<Trainer> Trainer::resume(const TrainOptions& options) {
 
 void Trainer::train_step(ProgressBar& progress) {
   const DetectNonFinite detect(settings().boolean("train.detect_nonfinite"));
-  const PrecisionScope precision(precision_of(settings(), "train.precision"));
+  const PrecisionScope precision(precision_called(settings().text("train.precision")));
   ProfilePhase phase("batch");
   const TextBatch batch = TextBatch::of(stream_->next());
   const bool recording = recorder_ && !recorder_->done();

@@ -203,8 +203,10 @@ void resolve_training_settings(Settings& settings) {
          settings.text("data.format"));
 }
 
-Precision precision_of(const Settings& settings, const std::string& key) {
-  return settings.text(key) == "bfloat16" ? Precision::bfloat16 : Precision::full;
+Precision precision_called(const std::string& name) {
+  if (name == "bfloat16") return Precision::bfloat16;
+  if (name != "float32") fail("precision {}: it takes float32 or bfloat16", name);
+  return Precision::full;
 }
 
 }  // namespace haze

@@ -12,7 +12,7 @@ const SettingsTable& training_settings();
 /// right contradict one another.
 void resolve_training_settings(Settings& settings);
 
-/// What train.precision or sample.precision says of matrix products.
-Precision precision_of(const Settings& settings, const std::string& key);
+/// That of matrix products by its name: float32 or bfloat16. Throws Error on any other.
+Precision precision_called(const std::string& name);
 
 }  // namespace haze
