@@ -8,6 +8,9 @@
 
 #include <hwy/aligned_allocator.h>
 
+#include "haze/engine/cpu/bf16_amx.h"
+#include "haze/engine/cpu/bf16_avx512.h"
+#include "haze/engine/cpu/instruction_set.h"
 #include "haze/engine/cpu/machine_spans.h"
 #include "haze/engine/error.h"
 #include "haze/engine/parallel.h"
@@ -71,6 +74,10 @@ int64_t last_level_cache_bytes() {
     return (kibibytes > 0 ? kibibytes : 32 * 1024) * 1024;
   }();
   return bytes;
+}
+
+bool multiplies_bfloat16() {
+  return instruction_set() == InstructionSet::avx512 && (amx::supported() || avx512_bf16::supported());
 }
 
 MachineLimits measure_machine_limits() {

@@ -84,7 +84,7 @@ class UnfinishedFolder {
   explicit UnfinishedFolder(const fs::path& final_path) : path_(unfinished_name(final_path)) {
     std::error_code error;
     fs::create_directory(path_, error);
-    if (error) fail("cannot make {}: {}", path_.string(), error.message());
+    if (error) fail("cannot make {}: {}", finished_name(path_).string(), error.message());
   }
   ~UnfinishedFolder() {
     std::error_code ignored;
@@ -274,7 +274,7 @@ fs::path save_checkpoint(const fs::path& run_folder, const Checkpoint& checkpoin
   return path;
 }
 
-std::optional<fs::path> find_latest_checkpoint(const fs::path& run_folder) {
+std::optional<fs::path> find_latest_checkpoint(const fs::path& run_folder, std::vector<std::string>* damage) {
   const std::optional<FolderName> latest = read_latest(run_folder);
   std::vector<FolderName> checkpoints = checkpoints_in(run_folder);
   const auto rank = [&](const FolderName& name) {
@@ -288,8 +288,9 @@ std::optional<fs::path> find_latest_checkpoint(const fs::path& run_folder) {
     try {
       check_folder(folder);
       return folder;
-    } catch (const Error&) {
-      continue;  // an older whole one is better than a damaged one
+    } catch (const Error& error) {
+      // An older whole one is better than a damaged one.
+      if (damage) damage->push_back(error.what());
     }
   }
   return {};

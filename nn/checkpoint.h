@@ -40,8 +40,10 @@ std::filesystem::path save_checkpoint(const std::filesystem::path& run_folder, c
 void remove_unfinished(const std::filesystem::path& run_folder);
 
 /// The folder of the checkpoint saved last, or, where it is damaged, the whole one of the latest step; none
-/// where there is no whole checkpoint.
-std::optional<std::filesystem::path> find_latest_checkpoint(const std::filesystem::path& run_folder);
+/// where there is no whole checkpoint. `damage`, where it is given, gets a sentence for each that was passed
+/// over, with what is wrong with it.
+std::optional<std::filesystem::path> find_latest_checkpoint(const std::filesystem::path& run_folder,
+                                                            std::vector<std::string>* damage = nullptr);
 
 /// Reads a checkpoint's folder. Throws Error, in one sentence, where a part is missing or is not, byte for
 /// byte, what was written.

@@ -45,6 +45,11 @@ constexpr CrcTables kCrc = make_crc_tables();
   fail("cannot {} {}: {}", action, path.string(), std::strerror(reason));
 }
 
+[[noreturn]] void fail_to_write(const std::filesystem::path& path) {
+  const int reason = errno;
+  fail("cannot write {}: {}", finished_name(path).string(), std::strerror(reason));
+}
+
 std::filesystem::path folder_of(const std::filesystem::path& path) {
   return path.has_parent_path() ? path.parent_path() : std::filesystem::path(".");
 }
@@ -67,7 +72,7 @@ uint32_t crc32(const void* data, size_t bytes, uint32_t previous) {
 FileWriter::FileWriter(std::filesystem::path path)
     : path_(std::move(path)),
       descriptor_(::open(path_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666)) {
-  if (descriptor_ < 0) fail_with_reason("make", path_);
+  if (descriptor_ < 0) fail_to_write(path_);
 }
 
 FileWriter::~FileWriter() {
@@ -83,17 +88,17 @@ void FileWriter::append(const void* data, size_t bytes) {
   while (bytes > 0) {
     const ssize_t written = ::write(descriptor_, next, bytes);
     if (written < 0 && errno == EINTR) continue;
-    if (written < 0) fail_with_reason("write", path_);
+    if (written < 0) fail_to_write(path_);
     next += written;
     bytes -= static_cast<size_t>(written);
   }
 }
 
 void FileWriter::finish() {
-  if (::fsync(descriptor_) != 0) fail_with_reason("write", path_);
+  if (::fsync(descriptor_) != 0) fail_to_write(path_);
   const bool closed = ::close(descriptor_) == 0;
   descriptor_ = -1;
-  if (!closed) fail_with_reason("write", path_);
+  if (!closed) fail_to_write(path_);
 }
 
 void FileWriter::finish_as(const std::filesystem::path& path) {
@@ -164,13 +169,13 @@ void sync_folder(const std::filesystem::path& folder) {
 }
 
 void rename_durably(const std::filesystem::path& from, const std::filesystem::path& to) {
-  if (::rename(from.c_str(), to.c_str()) != 0) fail_with_reason("write", to);
+  if (::rename(from.c_str(), to.c_str()) != 0) fail_to_write(to);
   sync_folder(folder_of(to));
 }
 
 std::filesystem::path unfinished_name(const std::filesystem::path& path) {
   static std::atomic<int> count = 0;
-  return folder_of(path) /
+  return path.parent_path() /
          fmt::format("{}{}-{}-{}", kUnfinishedPrefix, ::getpid(), count++, path.filename().string());
 }
 
@@ -178,14 +183,24 @@ bool is_unfinished_name(const std::filesystem::path& path) {
   return path.filename().string().starts_with(kUnfinishedPrefix);
 }
 
-void write_file_atomically(const std::filesystem::path& path, std::string_view contents) {
-  try {
-    FileWriter file(unfinished_name(path));
-    file.append(contents);
-    file.finish_as(path);
-  } catch (const Error& error) {
-    fail("cannot write {}: {}", path.string(), error.what());
+std::filesystem::path finished_name(const std::filesystem::path& path) {
+  std::filesystem::path result;
+  for (const std::filesystem::path& part : path) {
+    std::string name = part.string();
+    if (is_unfinished_name(part)) {
+      name.erase(0, kUnfinishedPrefix.size());
+      // The numbers of the process and of the name, each with a dash.
+      for (int number = 0; number < 2; ++number) name.erase(0, name.find('-') + 1);
+    }
+    result /= name;
   }
+  return result;
+}
+
+void write_file_atomically(const std::filesystem::path& path, std::string_view contents) {
+  FileWriter file(unfinished_name(path));
+  file.append(contents);
+  file.finish_as(path);
 }
 
 }  // namespace haze

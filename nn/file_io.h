@@ -11,7 +11,8 @@ namespace haze {
 /// them.
 uint32_t crc32(const void* data, size_t bytes, uint32_t previous = 0);
 
-/// A file that is being written. All functions throw Error with the file's name and the system's reason.
+/// A file that is being written. All functions throw Error with the file's finished_name() and the system's
+/// reason.
 class FileWriter {
  public:
   /// Makes the file, which must not exist.
@@ -74,6 +75,9 @@ void rename_durably(const std::filesystem::path& from, const std::filesystem::pa
 
 /// A name next to `path` that begins with ".haze-unfinished-" and that no other caller has.
 std::filesystem::path unfinished_name(const std::filesystem::path& path);
+
+/// `path` as it is called once all is written: what unfinished_name() made of its parts, undone.
+std::filesystem::path finished_name(const std::filesystem::path& path);
 
 /// Writes a whole file so that at every moment, through crashes and power cuts, its path holds either what it
 /// held before or all of `contents`. Throws Error where the system refuses, and then leaves no temporary

@@ -59,8 +59,8 @@ struct GemmOperand {
 
 /// c [rows, tile columns], its rows `c_stride` apart, becomes a b over `depth` packed elements, or is added
 /// to where `add`. a is a packed panel of rows, or, in a kernel that reads in place, rows `a_stride` apart;
-/// rows of b are `b_stride` apart. On the way, what lies `ahead` elements behind in b is brought nearer.
-/// There is a function for each number of rows.
+/// rows of b are `b_stride` apart. On the way, some kernels bring what lies `ahead` elements behind in b
+/// nearer. There is a function for each number of rows.
 template <typename T>
 using MicroKernelFunction = void (*)(const T* a, int64_t a_stride, const T* b, int64_t b_stride,
                                      int64_t ahead, int64_t depth, T* c, int64_t c_stride, bool add);
@@ -75,6 +75,7 @@ struct GemmKernels {
   int64_t depth_block;  // most depth of one pass, a multiple of depth_step
   size_t packed_size;   // bytes of a packed element
   bool reads_in_place;  // whether operands need not be packed where they are dense
+  bool asks_ahead;      // whether the micro-kernel brings nearer what it will read of b
   /// b[0..depth) x [0..columns) as panels of tile_columns columns, each with its whole depth.
   void (*pack_columns)(MatrixView<const S> b, int64_t depth, int64_t columns, void* out);
   /// a[0..rows) x [0..depth) as one panel, rows <= tile_rows. May write up to 64 bytes more.

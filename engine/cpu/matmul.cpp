@@ -13,6 +13,8 @@ namespace {
 constexpr int64_t kPackedBytes = 512 << 10;
 // Products of up to so many rows are shared out by columns.
 constexpr int64_t kFewRows = 128;
+// For up to so many tiles of rows, packing columns costs more than reading them unasked for.
+constexpr int64_t kFewTiles = 2;
 constexpr size_t kVectorBytes = 64;       // packing may write so far past a panel of rows
 constexpr size_t kPanelBytes = 48 << 10;  // of the largest packed panel of rows
 
@@ -158,7 +160,10 @@ class Product {
     });
   }
 
-  bool b_in_place() const { return kernels_.reads_in_place && b_.column_stride == 1; }
+  bool b_in_place() const {
+    return kernels_.reads_in_place && b_.column_stride == 1 &&
+           (kernels_.asks_ahead || tile_rows() <= kFewTiles);
+  }
   /// Columns that a thread packs at a time.
   int64_t strip_columns() const {
     const int64_t tile = kernels_.tile_columns;

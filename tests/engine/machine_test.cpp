@@ -4,6 +4,7 @@
 
 #include <doctest/doctest.h>
 
+#include "haze/engine/cpu/gemm.h"
 #include "haze/engine/parallel.h"
 
 using namespace haze;
@@ -41,6 +42,11 @@ TEST_CASE("the machine's measured limits are those of a machine") {
   CHECK(limits.l1_gbytes < 2560);  // two loads and two stores of 64 bytes at 10 GHz
   CHECK(limits.l2_gbytes > 0.01);
   CHECK(limits.l2_gbytes < 2560);
+}
+
+TEST_CASE("the processor multiplies bfloat16 itself where the kernels take pairs of them") {
+  const bool has_products = multiplies_bfloat16();  // first, as it settles the level of instructions
+  CHECK(has_products == (gemm_kernels<float, float>(Precision::bfloat16).depth_step > 1));
 }
 
 TEST_CASE("two threads together have limits no lower than those of one") {

@@ -11,9 +11,9 @@ struct Sizes {
 };
 
 // Below, at and above a tile, a block of the depth, and what is shared out by columns.
-const std::vector<Sizes> kSizes = {{1, 1, 1},       {3, 5, 7},      {12, 32, 2},
-                                   {13, 33, 65},    {64, 300, 33},  {130, 40, 77},
-                                   {129, 96, 1031}, {600, 70, 256}, {40, 70, 2050}};
+const std::vector<Sizes> kSizes = {{1, 1, 1},      {3, 5, 7},      {12, 32, 2},     {13, 33, 65},
+                                   {64, 300, 33},  {130, 40, 77},  {129, 96, 1031}, {600, 70, 256},
+                                   {40, 70, 2050}, {100, 300, 33}, {10, 160, 600}};
 
 Tensor random(const Shape& shape, uint64_t seed) {
   Generator generator(seed);

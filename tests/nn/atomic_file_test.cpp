@@ -1,7 +1,10 @@
 #include <csignal>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include <doctest/doctest.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -10,6 +13,9 @@
 
 #include "temporary_folder.h"
 
+using haze::finished_name;
+using haze::is_unfinished_name;
+using haze::unfinished_name;
 using haze::write_file_atomically;
 using haze::nn_test::read_bytes;
 using haze::nn_test::TemporaryFolder;
@@ -38,11 +44,47 @@ TEST_CASE("a file that cannot be written is an error that says why and leaves no
   const std::string missing = (folder / "missing/a.txt").string();
   std::filesystem::create_directories(folder / "taken/inside");
   const std::string taken = (folder / "taken").string();
-  for (const std::string& path : {missing, taken}) {
+  write_file_atomically(folder / "file", "");
+  const std::string in_file = (folder / "file/a.txt").string();
+  const std::vector<std::pair<std::string, std::string>> cases = {
+      {missing, "No such file or directory"},
+      {"missing/a.txt", "No such file or directory"},
+      {in_file, "Not a directory"},
+      {taken, "Is a directory"}};
+  for (const auto& [path, reason] : cases) {
     const std::string sentence = haze::nn_test::error_of([&] { write_file_atomically(path, "x"); });
-    CHECK(sentence.starts_with("cannot write " + path + ": "));
+    CHECK(sentence == "cannot write " + path + ": " + reason);
   }
-  CHECK(count_files(folder.path()) == 1);
+  CHECK(count_files(folder.path()) == 2);
+}
+
+TEST_CASE("a disk that fills up is an error that names the file, not where it was being written") {
+  TemporaryFolder folder;
+  rlimit before;
+  REQUIRE(getrlimit(RLIMIT_FSIZE, &before) == 0);
+  const rlimit small = {1000, before.rlim_max};
+  signal(SIGXFSZ, SIG_IGN);
+  setrlimit(RLIMIT_FSIZE, &small);
+  const std::string sentence =
+      haze::nn_test::error_of([&] { write_file_atomically(folder / "a.txt", std::string(2000, 'x')); });
+  setrlimit(RLIMIT_FSIZE, &before);
+  signal(SIGXFSZ, SIG_DFL);
+  CHECK(sentence == "cannot write " + (folder / "a.txt").string() + ": File too large");
+  CHECK(count_files(folder.path()) == 0);
+}
+
+TEST_CASE("an unfinished name tells the finished one, in a folder that is unfinished too") {
+  for (const std::filesystem::path path : {"a.txt", "/a.txt", "runs/step-000030", "a-1-2-b", "runs/"}) {
+    CHECK(is_unfinished_name(unfinished_name(path)));
+    CHECK(finished_name(unfinished_name(path)) == path);
+    CHECK(finished_name(unfinished_name(path) / "model") == path / "model");
+    CHECK(finished_name(path) == path);
+  }
+  TemporaryFolder folder;
+  const std::string sentence =
+      haze::nn_test::error_of([&] { haze::FileWriter(unfinished_name(folder / "step-000030") / "model"); });
+  CHECK(sentence ==
+        "cannot write " + (folder / "step-000030/model").string() + ": No such file or directory");
 }
 
 TEST_CASE("a process killed while it writes leaves a whole file") {

@@ -103,8 +103,16 @@ TEST_CASE(
   check_failure({"sample", "--stpes", "5"}, 2, "did you mean '--steps'?");
   check_failure({"--treads", "5"}, 2, "haze: there is no option '--treads'; see haze --help");
   check_failure({"sample", "run", "further"}, 2, "haze sample: there is no place for the argument 'further'");
-  check_failure({"sample"}, 2, "haze sample: run is required");
-  check_failure({"train", "--set"}, 2, "--set");
+  check_failure({"sample"}, 2, "haze sample: the argument 'run' is missing");
+  check_failure({"data", "generate"}, 2, "haze data generate: the argument 'folder' is missing");
+  check_failure({"train", "--set"}, 2, "haze train: --set needs a value");
+  check_failure({"train", "--set", "train.steps=3", "--set"}, 2, "haze train: --set needs a value");
+  check_failure({"train", "--seed"}, 2, "haze train: --seed needs a value");
+  check_failure({"train", "--seed", "1", "--seed", "2"}, 2, "haze train: --seed can be given only once");
+  check_failure({"train", "--json", "--json=maybe"}, 2, "haze train: --json takes no value");
+  check_failure({"sample", "run", "--steps", "08"}, 2,
+                "--steps takes an integer from 1 to 1048576, not '08'");
+  check_failure({"train", "--seed", "010"}, 2, "--seed takes a whole number of at least 0, not '010'");
   check_failure({"train", "--seed", "-3"}, 2, "--seed takes a whole number of at least 0, not '-3'");
   check_failure({"train", "--profile", "0"}, 2, "--profile takes a whole number of at least 1, not '0'");
   check_failure({"train", "--threads", "0"}, 2, "--threads takes a whole number from 1 to 1024, not '0'");
@@ -113,9 +121,14 @@ TEST_CASE(
                 "--temperature takes a number of at least 0, not '-5'");
   check_failure({"sample", "run", "--top-p", "7"}, 2, "--top-p takes a number");
   check_failure({"sample", "run", "--steps", "0"}, 2, "--steps takes an integer from 1 to 1048576, not '0'");
+  check_failure({"sample", "run", "--steps", "010"}, 2,
+                "--steps takes an integer from 1 to 1048576, not '010'");
   check_failure({"sample", "run", "--sampler", "fast"}, 2, "'ancestral', 'first-hitting' or 'top-margin'");
   check_failure({"eval", "run", "--passes", "1"}, 2, "--passes takes a whole number from 2");
-  check_failure({"train", "--print-config", "--resume"}, 2, "--resume");
+  check_failure({"train", "--print-config", "--resume"}, 2,
+                "haze train: --print-config and --resume do not go together");
+  check_failure({"sample", "run", "--json", "--trace"}, 2,
+                "haze sample: --json and --trace do not go together");
 }
 
 TEST_CASE("the printed configuration reads back as the same one") {
@@ -131,6 +144,11 @@ TEST_CASE("the printed configuration reads back as the same one") {
   const ProgramResult second =
       run_program({"train", "--config", (folder / "run.toml").string(), "--print-config"});
   CHECK(second.output == first.output);
+  // What is "auto" stays so, and suits what is changed afterwards.
+  write_text(folder / "defaults.toml", run_program(print).output);
+  CHECK(run_program({"train", "--config", (folder / "defaults.toml").string(), "--set",
+                     "diffusion.time=discrete", "--print-config"})
+            .status == 0);
   // One line of explanation for every setting.
   for (const std::string& line : lines_of(run_program(print).output)) {
     const bool is_setting = line.find(" = ") != std::string::npos;
@@ -140,15 +158,20 @@ TEST_CASE("the printed configuration reads back as the same one") {
 
 TEST_CASE("wrong settings get the nearest right one, from a file with its line") {
   const TemporaryFolder folder;
-  check_failure({"train", "--set", "model.layres=3"}, 1, "did you mean 'model.layers'?");
-  check_failure({"train", "--set", "model.layers=many"}, 1, "'model.layers' takes an integer");
+  check_failure({"train", "--set", "model.layres=3"}, 2, "did you mean 'model.layers'?");
+  check_failure({"train", "--set", "model.layers=many"}, 2, "'model.layers' takes an integer");
   check_failure({"train", "--set", "model.heads=7"}, 1,
                 "model.hidden 256 is not a multiple of model.heads 7");
   write_text(folder / "run.toml", "[model]\nlayers = 3\nhiden = 64\n");
   const std::string file = (folder / "run.toml").string();
   check_failure({"train", "--config", file}, 1, file + ":3: there is no setting 'model.hiden'; did you mean");
   check_failure({"train", "--config", "nowhere.toml"}, 1, "nowhere.toml");
-  check_failure({"train", "--resume", "--out", file, "--set", "model.layers=3"}, 1, "--resume goes on with");
+  for (const std::vector<std::string>& more :
+       {std::vector<std::string>{"--set", "model.layers=3"}, {"--seed", "3"}, {"--config", file}}) {
+    std::vector<std::string> arguments = {"train", "--resume", "--out", file};
+    arguments.insert(arguments.end(), more.begin(), more.end());
+    check_failure(arguments, 2, "--resume goes on with");
+  }
   check_failure({"train", "--out", file + "/run"}, 1, "cannot make the folder");
 }
 
@@ -208,7 +231,7 @@ TEST_CASE("a text that cannot be filled in is one sentence and status 1") {
   std::string long_text = "_";
   for (int i = 0; i < 70; ++i) long_text += " is";
   check_failure({"infill", run_of_tests(), long_text}, 1, "has 72 tokens with its end, the model takes 64");
-  check_failure({"infill", run_of_tests()}, 2, "text is required");
+  check_failure({"infill", run_of_tests()}, 2, "haze infill: the argument 'text' is missing");
 }
 
 TEST_CASE("a program built without the measurements says how to build them") {
@@ -224,7 +247,7 @@ TEST_CASE("a run that is not there, and one that is damaged, are one sentence an
     check_failure({command, "nowhere"}, 1, "nowhere: there is no such run");
   check_failure({"infill", "nowhere", "_"}, 1, "nowhere: there is no such run");
   check_failure({"eval", "nowhere", "--plot", "x.svg"}, 1, "nowhere: there is no such run");
-  check_failure({"train", "--resume", "--out", "nowhere"}, 1, "there is no whole checkpoint to resume from");
+  check_failure({"train", "--resume", "--out", "nowhere"}, 1, "nowhere: there is no run to go on with");
   const TemporaryFolder folder;
   check_failure({"sample", folder.path().string()}, 1, "the folder holds no whole checkpoint");
   std::filesystem::copy(trained_run(), folder / "run", std::filesystem::copy_options::recursive);
@@ -232,34 +255,149 @@ TEST_CASE("a run that is not there, and one that is damaged, are one sentence an
   std::string model = read_text(checkpoint / "model.safetensors");
   model[model.size() / 2] ^= 1;
   write_text(checkpoint / "model.safetensors", model);
-  check_failure({"sample", (folder / "run").string()}, 1, "the folder holds no whole checkpoint");
+  check_failure({"sample", (folder / "run").string()}, 1, "no whole checkpoint (");
   check_failure({"sample", checkpoint.string()}, 1, "model.safetensors is damaged");
   check_failure({"train", "--resume", "--out", (folder / "run").string()}, 1, "no whole checkpoint");
 }
 
-TEST_CASE("Ctrl-C while training leaves a checkpoint, and the run resumes from it") {
-  const TemporaryFolder folder;
+TEST_CASE("Ctrl-C or SIGTERM while training leaves a checkpoint, and the run resumes from it") {
   std::vector<std::string> assignments = tiny_assignments();
   assignments.insert(assignments.end(), {"train.steps=100000", "train.log_every=1", "data.corpus_size=100",
                                          "train.evaluate_every=100000"});
-  RunningProgram program(train_arguments(folder / "run", assignments));
-  // The first line of metrics says that training is under way.
+  // A terminal and the program around this one may both pass Ctrl-C on.
+  for (const std::vector<int>& signals : {std::vector<int>{SIGINT, SIGINT}, {SIGTERM}}) {
+    const TemporaryFolder folder;
+    RunningProgram program(train_arguments(folder / "run", assignments));
+    // The first line of metrics says that training is under way.
+    for (int i = 0; i < 2000 && read_text(folder / "run" / "metrics.jsonl").empty(); ++i) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    }
+    for (const int signal : signals) program.send(signal);
+    CHECK(program.wait() == 128 + signals.front());
+    CHECK(program.output().starts_with("stopped at step "));
+    CHECK(program.error().find("haze: stopping after this step, with a checkpoint") != std::string::npos);
+    const int64_t step = latest_checkpoint(folder / "run").step;
+    CHECK(step > 0);
+    const ProgramResult resumed =
+        run_program({"train", "--threads", "1", "--resume", "--out", (folder / "run").string(), "--stop-at",
+                     std::to_string(step + 2), "--json"});
+    CHECK(resumed.status == 0);
+    const json report = json::parse(resumed.output);
+    CHECK(report.at("step") == step + 2);
+    CHECK(report.at("interrupted") == false);
+    CHECK(latest_checkpoint(folder / "run").step == step + 2);
+  }
+}
+
+TEST_CASE("a run whose terminal is closed leaves a checkpoint and ends with status 129") {
+  const TemporaryFolder folder;
+  std::vector<std::string> assignments = tiny_assignments();
+  assignments.insert(assignments.end(), {"train.steps=100000", "train.evaluate_every=100000"});
+  int master = -1, slave = -1;
+  REQUIRE(openpty(&master, &slave, nullptr, nullptr, nullptr) == 0);
+  std::signal(SIGHUP, SIG_DFL);  // inherited by the program
+  RunningProgram program(train_arguments(folder / "run", assignments), slave, slave);
+  close(slave);
   for (int i = 0; i < 2000 && read_text(folder / "run" / "metrics.jsonl").empty(); ++i) {
     std::this_thread::sleep_for(std::chrono::milliseconds(10));
   }
-  program.send(SIGINT);
-  CHECK(program.wait() == 130);
-  CHECK(program.output().starts_with("stopped at step "));
-  const int64_t step = latest_checkpoint(folder / "run").step;
-  CHECK(step > 0);
-  const ProgramResult resumed =
-      run_program({"train", "--threads", "1", "--resume", "--out", (folder / "run").string(), "--stop-at",
-                   std::to_string(step + 2), "--json"});
+  close(master);
+  program.send(SIGHUP);
+  CHECK(program.wait() == 129);
+  CHECK(latest_checkpoint(folder / "run").step > 0);
+}
+
+TEST_CASE("two programs do not train the same run") {
+  const TemporaryFolder folder;
+  std::vector<std::string> assignments = tiny_assignments();
+  assignments.insert(assignments.end(), {"train.steps=100000", "train.checkpoint_every=50"});
+  RunningProgram program(train_arguments(folder / "run", assignments));
+  for (int i = 0; i < 2000 && !find_latest_checkpoint(folder / "run"); ++i) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  }
+  check_failure({"train", "--resume", "--out", (folder / "run").string()}, 1,
+                "another process is training this run");
+  program.send(SIGKILL);
+  program.wait();
+  CHECK(run_program(
+            {"train", "--threads", "1", "--resume", "--out", (folder / "run").string(), "--stop-at", "1"})
+            .status == 0);
+}
+
+TEST_CASE("a run goes on where its files have moved, and says which checkpoint is damaged") {
+  const TemporaryFolder folder;
+  std::string texts;
+  for (uint64_t i = 0; i < 60; ++i) texts += e2e_line(generate_line(5, i)) + "\n";
+  write_text(folder / "before.txt", texts);
+  const auto files = [&](const char* name) {
+    const std::string file = (folder / name).string();
+    return std::vector<std::string>{"data.train=" + file, "data.valid=" + file};
+  };
+  std::vector<std::string> assignments = tiny_assignments();
+  for (const std::string& assignment : files("before.txt")) assignments.push_back(assignment);
+  assignments.insert(assignments.end(), {"train.steps=20", "train.checkpoint_every=5"});
+  REQUIRE(run_program(train_arguments(folder / "run", assignments)).status == 0);
+
+  std::filesystem::rename(folder / "before.txt", folder / "after.txt");
+  write_text(folder / "run" / "step-000020" / "model.safetensors", "damaged");
+  std::vector<std::string> resume = train_arguments(folder / "run", files("after.txt"));
+  resume.push_back("--resume");
+  const ProgramResult resumed = run_program(resume);
+  CAPTURE(resumed.error);
   CHECK(resumed.status == 0);
-  const json report = json::parse(resumed.output);
-  CHECK(report.at("step") == step + 2);
-  CHECK(report.at("interrupted") == false);
-  CHECK(latest_checkpoint(folder / "run").step == step + 2);
+  CHECK(resumed.error.find("step-000020/model.safetensors is damaged") != std::string::npos);
+  CHECK(resumed.error.find("step-000015 instead") != std::string::npos);
+  CHECK(latest_checkpoint(folder / "run").step == 20);
+  for (const std::string& settings :
+       {latest_checkpoint(folder / "run").text("config.toml"), read_text(folder / "run" / "config.toml")}) {
+    CHECK(settings.find("after.txt") != std::string::npos);
+    CHECK(settings.find("before.txt") == std::string::npos);
+  }
+  check_failure({"train", "--resume", "--out", (folder / "run").string(), "--set", "data.train=after.txt"}, 2,
+                "data.train and data.valid go together");
+}
+
+TEST_CASE("eval reads a file in another format, and can set nothing that the model was trained with") {
+  const TemporaryFolder folder;
+  std::string lines;
+  for (uint64_t i = 0; i < 10; ++i) {
+    const std::string line = e2e_line(generate_line(6, i));
+    lines += line.substr(line.find("||") + 2) + "\n";
+  }
+  for (int i = 0; i < 100; ++i) lines += "pub ";
+  write_text(folder / "texts", lines + "\n");
+  const std::string file = (folder / "texts").string();
+  const std::vector<std::string> eval = {"eval", run_of_tests(), "--data", file, "--passes", "2", "--json"};
+  const auto with = [&](const std::vector<std::string>& assignments) {
+    std::vector<std::string> arguments = eval;
+    for (const std::string& assignment : assignments)
+      arguments.insert(arguments.end(), {"--set", assignment});
+    return arguments;
+  };
+  check_failure(eval, 1, "data.format");
+  check_failure(with({"data.format=lines"}), 1, "data.too_long");
+  check_failure(with({"data.min_count=3"}), 2,
+                "--set can change data.format, data.too_long and data.max_line_bytes");
+  check_failure({"eval", run_of_tests(), "--set", "data.format=lines"}, 2, "--data");
+  const ProgramResult skipped = run_program(with({"data.format=lines", "data.too_long=skip"}));
+  CAPTURE(skipped.error);
+  REQUIRE(skipped.status == 0);
+  CHECK(json::parse(skipped.output).at("texts") == 10);
+}
+
+TEST_CASE("steps are refused where a sampler has none, and a corpus where other files are") {
+  for (const char* sampler : {"first-hitting", "top-margin"}) {
+    check_failure({"sample", run_of_tests(), "--steps", "8", "--sampler", sampler}, 2,
+                  std::string("--steps is for the ancestral sampler; ") + sampler);
+  }
+  const TemporaryFolder folder;
+  write_text(folder / "train.txt", "mine");
+  check_failure({"data", "generate", folder.path().string()}, 1, "what it holds is not a whole corpus");
+  CHECK(read_text(folder / "train.txt") == "mine");
+  const std::vector<std::string> generate = {
+      "data", "generate", (folder / "corpus").string(), "--train", "3", "--valid", "1", "--test", "1"};
+  CHECK(run_program(generate).status == 0);
+  CHECK(run_program(generate).status == 0);
 }
 
 TEST_CASE("--profile prints a line an operation and leaves a trace; the run goes on from there") {
@@ -343,8 +481,8 @@ TEST_CASE("eval names no floor where words are unknown: the model does not pay f
 }
 
 TEST_CASE("only discrete time has an exact sum over its steps") {
-  check_failure({"eval", run_of_tests(), "--exact", "--examples", "2"}, 1,
-                "continuous time has no steps to sum over");
+  check_failure({"eval", run_of_tests(), "--exact", "--examples", "2"}, 2,
+                "--exact sums over the steps of discrete time, and this model's time is continuous");
 }
 
 TEST_CASE("eval and sample show a bar on a terminal, and Ctrl-C ends them with status 130") {
@@ -400,28 +538,57 @@ TEST_CASE("every text of the generated corpus is grammatical, and others are nam
                    "--test", "20", "--seed", "4", "--json"});
   CHECK(generated.status == 0);
   CHECK(json::parse(generated.output).at("parts").at("train").at("texts") == 150);
-  std::string texts;
-  for (const std::string& line : lines_of(read_text(folder / "corpus" / "train.txt")))
-    texts += line.substr(line.find("||") + 2) + "\n";
-  write_text(folder / "texts", texts);
-  const std::string file = (folder / "texts").string();
-  const ProgramResult good = run_program({"data", "check", file});
+  const std::string corpus = (folder / "corpus" / "train.txt").string();
+  const ProgramResult good = run_program({"data", "check", corpus});
   CHECK(good.status == 0);
   CHECK(good.output == "150 of 150 texts are of the grammar\n");
 
-  write_text(folder / "texts", texts + "pub a is .\n");
+  // Texts without field values before them, as a model writes them.
+  std::string texts;
+  for (const std::string& line : lines_of(read_text(corpus)))
+    texts += line.substr(line.find("||") + 2) + "\n";
+  const std::string file = (folder / "texts").string();
+  write_text(file, texts + "pub a is .\n\nname : X||a pub\nname : X||\n");
   const ProgramResult bad = run_program({"data", "check", file});
   CHECK(bad.status == 1);
-  CHECK(bad.output == "not of the grammar: pub a is .\n150 of 151 texts are of the grammar\n");
+  CHECK(bad.output ==
+        "line 151 is not of the grammar: pub a is .\n"
+        "line 152 is not of the grammar: (a blank line)\n"
+        "line 153 is not of the grammar: a pub\n"
+        "line 154 is not of the grammar: name : X||\n"
+        "150 of 154 texts are of the grammar\n");
   const std::vector<std::string> lines = lines_of(run_program({"data", "check", file, "--json"}).output);
-  REQUIRE(lines.size() == 151);
+  REQUIRE(lines.size() == 154);
   CHECK(json::parse(lines[0]).at("grammatical") == true);
   CHECK(json::parse(lines[0]).at("log_probability") < 0);
-  CHECK(json::parse(lines[150]).at("grammatical") == false);
+  CHECK(json::parse(lines[152]) == json{{"text", "a pub"}, {"grammatical", false}});
 
-  write_text(folder / "texts", "\xff\xfe\n");
-  check_failure({"data", "check", file}, 1, file + ":1: ");
-  check_failure({"data", "check", "nowhere.txt"}, 1, "nowhere.txt");
+  std::string endless;
+  for (int i = 0; i < 500'000; ++i) endless += "pub ";
+  write_text(file, endless + "\n");
+  CHECK(run_program({"data", "check", file}).output ==
+        "line 1 is not of the grammar: " + endless.substr(0, 200) + "...\n0 of 1 texts are of the grammar\n");
+}
+
+TEST_CASE("what cannot be read as texts to check is one sentence and status 1") {
+  const TemporaryFolder folder;
+  const std::string file = (folder / "texts").string();
+  write_text(file, "\xff\xfe\n");
+  check_failure({"data", "check", file}, 1, file + ":1: byte 1 of the line (0xFF) is not valid UTF-8");
+  write_text(file, "");
+  check_failure({"data", "check", file}, 1, file + ": there is no text in it");
+  check_failure({"data", "check", file, "--json"}, 1, file + ": there is no text in it");
+  check_failure({"data", "check", folder.path().string()}, 1, ": it is a folder, not a file of texts");
+  check_failure({"data", "check", "nowhere.txt"}, 1,
+                "nowhere.txt: the file cannot be opened: No such file or directory");
+  check_failure({"data", "check", "/proc/self/mem"}, 1,
+                "/proc/self/mem: it cannot be read: Input/output error");
+  const std::string out = (folder / "out").string(), error = (folder / "error").string();
+  const std::string from_a_folder =
+      fmt::format("'{}' data check < / > '{}' 2> '{}'", HAZE_PROGRAM, out, error);
+  CHECK(WEXITSTATUS(std::system(from_a_folder.c_str())) == 1);
+  CHECK(read_text(out).empty());
+  CHECK(read_text(error) == "haze: standard input: it cannot be read: Is a directory\n");
 }
 
 TEST_CASE("a trace is in colour on a terminal only, and not where NO_COLOR is set") {

@@ -18,6 +18,7 @@
 #include "haze/engine/generator.h"
 #include "haze/tools/corpus/ambiguity.h"
 #include "haze/tools/corpus/entropy.h"
+#include "haze/tools/corpus/recogniser.h"
 #include "haze/tools/corpus/restaurant_grammar.h"
 #include "haze/tools/corpus/restaurant_rules.h"
 #include "haze/tools/corpus/spelling.h"
@@ -205,6 +206,14 @@ TEST_CASE("a changed text loses its probability") {
     CHECK_FALSE(haze::corpus_log_probability(bad).has_value());
     CHECK_FALSE(haze::analyse_line(bad).has_value());
   }
+}
+
+TEST_CASE("a text longer than any of the grammar is refused at once, however long") {
+  const haze::Recogniser recogniser(haze::restaurant_grammar());
+  CHECK(recogniser.longest() == static_cast<std::size_t>(haze::corpus_statistics().longest));
+  const std::vector<std::string> endless(500'000, "pub");
+  CHECK_FALSE(haze::corpus_log_probability(endless).has_value());
+  CHECK_FALSE(haze::analyse_line(endless).has_value());
 }
 
 TEST_CASE("texts are the same on every machine") {

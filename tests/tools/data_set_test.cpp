@@ -52,9 +52,8 @@ TEST_CASE("padded: a record that is too long is refused, truncated or skipped, a
   const TextFile file(folder.write("corpus.txt", "a\n\na b c\nb c\n"));
   const auto tokenizer = tokenizer_of_abc();
   CHECK(folder.error_of([&] { DataSet(file, tokenizer, {.max_length = 3}); }) ==
-        "corpus.txt:3: the text has 4 tokens, end token counted, more than max_length = 3; raise max_length, "
-        "or set "
-        "too_long to \"truncate\" or \"skip\"");
+        "corpus.txt:3: the text has 4 tokens, end token counted, more than data.max_length = 3; raise "
+        "data.max_length, or set data.too_long to \"truncate\" or \"skip\"");
 
   const DataSet truncated(file, tokenizer, {.max_length = 3, .too_long = LongRecord::truncate});
   CHECK(sequences_of(truncated) == std::vector<Ids>{{3, kEnd}, {3, 4, kEnd}, {4, 5, kEnd}});
@@ -103,18 +102,19 @@ TEST_CASE("what gives no data set is refused in one sentence") {
   const TextFile file(folder.write("corpus.txt", "a b\nb c\n"));
   const auto tokenizer = tokenizer_of_abc();
   CHECK(folder.error_of([&] { DataSet(file, tokenizer, {.max_length = 1}); }) ==
-        "max_length must be at least 2, but is 1");
+        "data.max_length must be at least 2, but is 1");
   CHECK(folder.error_of([&] { DataSet(file, tokenizer, {.max_length = 2, .too_long = LongRecord::skip}); }) ==
-        "corpus.txt: every record has more than max_length = 2 tokens, end token counted; raise max_length");
+        "corpus.txt: every record has more than data.max_length = 2 tokens, end token counted; raise "
+        "data.max_length");
   CHECK(
       folder.error_of([&] { DataSet(file, tokenizer, {.max_length = 7, .layout = Layout::packed}); }) ==
-      "corpus.txt: the file has 6 tokens, end tokens counted, too few for one block of max_length = 7; lower "
-      "max_length");
+      "corpus.txt: the file has 6 tokens, end tokens counted, too few for one block of data.max_length = 7; "
+      "lower data.max_length");
   CHECK(DataSet(file, tokenizer, {.max_length = 6, .layout = Layout::packed}).size() == 1);
   CHECK(folder.error_of([&] { data_layout("dense"); }) ==
-        "the layout is \"dense\", but must be one of \"padded\", \"packed\"");
+        "data.layout is \"dense\", but must be one of \"padded\", \"packed\"");
   CHECK(folder.error_of([&] { long_record("cut"); }) ==
-        "too_long is \"cut\", but must be one of \"error\", \"truncate\", \"skip\"");
+        "data.too_long is \"cut\", but must be one of \"error\", \"truncate\", \"skip\"");
 }
 
 }  // namespace haze

@@ -127,6 +127,7 @@ TEST_CASE("the recogniser gives each text its probability and derivation, and no
     CHECK(*recogniser.derivation(words) == derivation);
     CHECK(std::abs(*recogniser.log_probability(words) - haze::log_probability(grammar, derivation)) < 1e-12);
   }
+  CHECK(recogniser.longest() == static_cast<std::size_t>(haze::measure(grammar).longest()));
   for (const Words& wrong :
        {Words{}, Words{"Otto"}, Words{"Otto", "is", "an", "pub", "."}, Words{"otto", "is"},
         Words{"Otto", "is", "a", "old", "pub", "."}, Words{"Otto", "is", "a", "pub", ".", "."},

@@ -1,6 +1,7 @@
 #include "haze/tools/run/interrupt.h"
 
 #include <csignal>
+#include <string>
 
 #include <doctest/doctest.h>
 #include <sys/wait.h>
@@ -35,14 +36,65 @@ TEST_CASE("the first Ctrl-C is a request and the process goes on") {
   CHECK(guard.requested());
 }
 
-TEST_CASE("a second Ctrl-C ends the process at once with status 130") {
+TEST_CASE("a second Ctrl-C ends the process at once, with the first signal's status") {
+  for (const int signal : {SIGINT, SIGTERM}) {
+    const int status = status_of_child([&] {
+      const InterruptGuard guard;
+      std::raise(signal);
+      usleep(600'000);
+      std::raise(SIGINT);
+    });
+    REQUIRE(WIFEXITED(status));
+    CHECK(WEXITSTATUS(status) == 128 + signal);
+  }
+}
+
+TEST_CASE("a second signal within half a second is the same press of the keys") {
   const int status = status_of_child([] {
     const InterruptGuard guard;
+    for (const int signal : {SIGINT, SIGINT, SIGTERM}) std::raise(signal);
+    if (guard.signal() != SIGINT) _exit(1);
+  });
+  REQUIRE(WIFEXITED(status));
+  CHECK(WEXITSTATUS(status) == 7);
+}
+
+TEST_CASE("SIGTERM and a closed terminal are requests too; a process that nohup started ignores the latter") {
+  for (const int signal : {SIGTERM, SIGHUP}) {
+    const int child = status_of_child([&] {
+      std::signal(signal, SIG_DFL);
+      const InterruptGuard guard;
+      std::raise(signal);
+      if (guard.signal() != signal) _exit(1);
+    });
+    REQUIRE(WIFEXITED(child));
+    CHECK(WEXITSTATUS(child) == 7);
+  }
+  const int status = status_of_child([] {
+    std::signal(SIGHUP, SIG_IGN);
+    const InterruptGuard guard;
+    std::raise(SIGHUP);
+    if (guard.requested()) _exit(1);
+  });
+  CHECK(WEXITSTATUS(status) == 7);
+}
+
+TEST_CASE("the notice is on standard error once, as soon as the first signal comes") {
+  int ends[2];
+  REQUIRE(pipe(ends) == 0);
+  const int status = status_of_child([&] {
+    dup2(ends[1], STDERR_FILENO);
+    const InterruptGuard guard("heard");
     std::raise(SIGINT);
     std::raise(SIGINT);
   });
-  REQUIRE(WIFEXITED(status));
-  CHECK(WEXITSTATUS(status) == 130);
+  CHECK(WEXITSTATUS(status) == 7);
+  close(ends[1]);
+  char buffer[64];
+  const ssize_t bytes = read(ends[0], buffer, sizeof buffer);
+  close(ends[0]);
+  REQUIRE(bytes > 0);
+  CHECK(std::string(buffer, static_cast<size_t>(bytes)) == "heard");
 }
 
 TEST_CASE("after the guard Ctrl-C does what it did before, and a new guard knows nothing of old requests") {
@@ -50,6 +102,8 @@ TEST_CASE("after the guard Ctrl-C does what it did before, and a new guard knows
     const InterruptGuard guard;
     std::raise(SIGINT);
   }
+  // On the heels of the first it is still part of the same press.
+  std::raise(SIGINT);
   CHECK_FALSE(InterruptGuard().requested());
   const int status = status_of_child([] {
     std::signal(SIGINT, SIG_DFL);

@@ -10,21 +10,11 @@
 
 #include "haze/engine/error.h"
 
+#include "error_of.h"
+
 using haze::Generator;
 using haze::LengthDistribution;
-
-namespace {
-
-std::string error_of(const std::function<void()>& action) {
-  try {
-    action();
-  } catch (const haze::Error& error) {
-    return error.what();
-  }
-  return "no error";
-}
-
-}  // namespace
+using haze::testing::error_of;
 
 TEST_CASE("lengths are drawn as often as they were counted (chi-squared, 99.9% confidence)") {
   const std::vector<int64_t> counts = {0, 0, 5, 1, 0, 10, 84};

@@ -8,24 +8,17 @@
 #include <fmt/format.h>
 
 #include "haze/engine/error.h"
+#include "haze/engine/machine.h"
 #include "haze/tools/run/training_settings.h"
 
+#include "error_of.h"
 #include "temporary_folder.h"
 
 using haze::Settings;
 using haze::training_settings;
+using haze::testing::error_of;
 
 namespace {
-
-/// The sentence of the Error that an action throws.
-std::string error_of(const std::function<void()>& action) {
-  try {
-    action();
-  } catch (const haze::Error& error) {
-    return error.what();
-  }
-  return "no error";
-}
 
 std::string error_in_file(const std::string& toml) {
   return error_of([&] { Settings(training_settings()).read_text(toml, "run.toml"); });
@@ -278,6 +271,13 @@ TEST_CASE(
   CHECK(masks_with({"diffusion.masks=independent"}) == "independent");
   CHECK(masks_with({"diffusion.masks=independent", "model.norm=adaptive"}) == "independent");
   CHECK(masks_with({"diffusion.masks=exact-count", "model.norm=post"}) == "exact-count");
+}
+
+TEST_CASE("the precision 'auto' is bfloat16 where the processor multiplies it, and float32 else") {
+  Settings settings(training_settings());
+  settings.override_with("train.precision=auto");
+  haze::resolve_training_settings(settings);
+  CHECK(settings.text("train.precision") == (haze::multiplies_bfloat16() ? "bfloat16" : "float32"));
 }
 
 TEST_CASE("the schedule 'auto' stands for that of the time, and one of the other time is refused") {

@@ -90,7 +90,8 @@ TEST_CASE("what is wrong with a file is said in one sentence with file and line 
   CHECK(open_error(lines, "\xFF\xFEh\0i\0") == "corpus.txt:1: byte 1 of the line (0xFF) is not valid UTF-8");
 
   CHECK(open_error(e2e, "name : A||fine .\nname : A|fine .\n") ==
-        "corpus.txt:2: there is no \"||\" between the field values and the text");
+        "corpus.txt:2: there is no \"||\" between the field values and the text; data.format says to read "
+        "the line as \"e2e\"");
   CHECK(open_error(e2e, "name : A|| \n") == "corpus.txt:1: there is no text after \"||\"");
   CHECK(open_error(e2e, "name : A | area||x\n") ==
         "corpus.txt:1: the field \"area\" has no ':' between name and value");
@@ -100,10 +101,13 @@ TEST_CASE("what is wrong with a file is said in one sentence with file and line 
         "corpus.txt:1: the field \"name\" has no value after its ':'");
 
   CHECK(open_error(jsonl, "{\"src\": \"a\", \"trg\": \"b\"}\n{\"src\": \"a\",, \"trg\": \"b\"}\n") ==
-        "corpus.txt:2: the line is not valid JSON: it goes wrong at byte 13");
+        "corpus.txt:2: the line is not valid JSON: it goes wrong at byte 13; data.format says to read the "
+        "line as \"jsonl\"");
   CHECK(open_error(jsonl, "{\"src\": 1e999}") ==
         "corpus.txt:1: the line is not valid JSON: a number in it is too large");
-  CHECK(open_error(jsonl, "[\"a\"]") == "corpus.txt:1: the line must be a JSON object, but is of type array");
+  CHECK(open_error(jsonl, "[\"a\"]") ==
+        "corpus.txt:1: the line must be a JSON object, but is of type array; data.format says to read the "
+        "line as \"jsonl\"");
   CHECK(open_error(jsonl, "{\"src\": \"a\"}") == "corpus.txt:1: the field \"trg\" is missing");
   CHECK(open_error(jsonl, "{\"trg\": \"a\"}") == "corpus.txt:1: the field \"src\" is missing");
   CHECK(open_error(jsonl, "{\"src\": \"a\", \"trg\": 3}") ==
@@ -115,7 +119,7 @@ TEST_CASE(
     "a line may have max_line_bytes bytes, its end and a byte order mark not counted, and not one more") {
   using enum TextFormat;
   const std::string refused =
-      "corpus.txt:2: the line is longer than 8 bytes; break it up or raise max_line_bytes";
+      "corpus.txt:2: the line is longer than 8 bytes; break it up or raise data.max_line_bytes";
   for (const std::string end : {"", "\n", "\r\n", "\n12345678\n"}) {
     CAPTURE(end);
     CHECK(open_error(lines,
@@ -129,7 +133,7 @@ TEST_CASE(
   const std::string text(300'000, 'x');
   CHECK(open_error(lines, text + "\nb\n", 300'000) == "");
   CHECK(open_error(lines, "a\n" + text + "\n", 299'999) ==
-        "corpus.txt:2: the line is longer than 299999 bytes; break it up or raise max_line_bytes");
+        "corpus.txt:2: the line is longer than 299999 bytes; break it up or raise data.max_line_bytes");
   CHECK(open_error(lines, "a\n" + text + text, 8) == refused);
 }
 
@@ -153,9 +157,9 @@ TEST_CASE("what cannot be opened as a text file is named") {
   std::filesystem::create_directory(folder.path("a_folder"));
   CHECK(folder.error_of([&] { TextFile(folder.path("a_folder")); }) == "a_folder is not a regular file");
   CHECK(folder.error_of([&] { TextFile(folder.write("a.txt", "a"), {.max_line_bytes = 0}); }) ==
-        "max_line_bytes must be at least 1 and below 2147483647, but is 0");
+        "data.max_line_bytes must be at least 1 and below 2147483647, but is 0");
   CHECK(folder.error_of([&] { text_format("csv"); }) ==
-        "the text format is \"csv\", but must be one of \"lines\", \"jsonl\", \"e2e\"");
+        "data.format is \"csv\", but must be one of \"lines\", \"jsonl\", \"e2e\"");
 }
 
 TEST_CASE("a file that changes under the reader gives a sentence") {
@@ -218,7 +222,8 @@ TEST_CASE(
 
 TEST_CASE("JSON nested a million deep is refused, not followed") {
   CHECK(open_error(TextFormat::jsonl, std::string(1'000'000, '[')) ==
-        "corpus.txt:1: the line is not valid JSON: it goes wrong at byte 1000001");
+        "corpus.txt:1: the line is not valid JSON: it goes wrong at byte 1000001; data.format says to read "
+        "the line as \"jsonl\"");
 }
 
 TEST_CASE("E2E's training part gives a vocabulary of 853 words that occur ten times or more") {

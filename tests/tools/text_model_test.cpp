@@ -41,27 +41,37 @@ void prefer(TextModel& model, const std::vector<int32_t>& tokens) {
 
 }  // namespace
 
-TEST_CASE("texts hold <pad> and <unk> only where that is asked for; <end> is a token like another") {
+TEST_CASE("texts hold <pad> and <unk> only where that is asked for, and end where they end") {
   for (const char* sampler : {"ancestral", "first-hitting", "top-margin"}) {
     const auto model = untrained({std::string("sample.sampler=") + sampler});
-    prefer(*model, {Tokenizer::kPad, Tokenizer::kUnknown});
+    prefer(*model, {Tokenizer::kPad, Tokenizer::kUnknown, Tokenizer::kEnd});
     const auto sample = [&] {
       Generator generator(2);
-      std::vector<int32_t> tokens;
-      for (const auto& text : model->sample(open_canvases(*model, 50, 0, generator), generator).tokens)
-        tokens.insert(tokens.end(), text.begin(), text.end());
-      return tokens;
+      std::vector<int32_t> words;
+      for (const auto& text : model->sample(open_canvases(*model, 50, 0, generator), generator).tokens) {
+        CHECK(text.back() == Tokenizer::kEnd);
+        words.insert(words.end(), text.begin(), text.end() - 1);
+      }
+      return words;
     };
     const auto is_special = [](int32_t token) {
       return token == Tokenizer::kPad || token == Tokenizer::kUnknown;
     };
     const std::vector<int32_t> without = sample();
     CHECK(std::none_of(without.begin(), without.end(), is_special));
-    CHECK(std::count(without.begin(), without.end(), Tokenizer::kEnd) > 0);
+    CHECK(std::count(without.begin(), without.end(), Tokenizer::kEnd) == 0);
     model->set("sample.special_tokens", true);
     const std::vector<int32_t> with = sample();
     CHECK(std::all_of(with.begin(), with.end(), is_special));
   }
+}
+
+TEST_CASE("where rows are cut from a stream of texts, the end token is one like the others") {
+  const auto model = untrained({"data.layout=packed"});
+  prefer(*model, {Tokenizer::kEnd});
+  Generator generator(2);
+  for (const auto& text : model->sample(open_canvases(*model, 5, 6, generator), generator).tokens)
+    CHECK(std::count(text.begin(), text.end(), Tokenizer::kEnd) == 6);
 }
 
 TEST_CASE("infilling writes no <unk> either, and the likelihood still knows it") {

@@ -1,15 +1,21 @@
 #pragma once
 
 #include <cstring>
+#include <functional>
+#include <map>
 #include <string>
 #include <vector>
 
 #include <doctest/doctest.h>
 
+#include "haze/engine/error.h"
 #include "haze/nn/checkpoint.h"
 #include "haze/tools/run/settings.h"
 #include "haze/tools/run/trainer.h"
 #include "haze/tools/run/training_settings.h"
+
+#include "error_of.h"
+#include "temporary_folder.h"
 
 namespace haze::testing {
 
@@ -49,6 +55,15 @@ inline TrainOptions quiet(const std::filesystem::path& run_folder, int64_t stop_
                       .now = [] { return 0.0; },
                       .width = [] { return 80; }};
   return options;
+}
+
+/// Names and contents of all files below a folder.
+inline std::map<std::string, std::string> contents_of(const std::filesystem::path& folder) {
+  std::map<std::string, std::string> contents;
+  for (const auto& entry : std::filesystem::recursive_directory_iterator(folder)) {
+    contents[entry.path().string()] = entry.is_directory() ? "" : read_text(entry.path());
+  }
+  return contents;
 }
 
 inline Checkpoint latest_checkpoint(const std::filesystem::path& run_folder) {

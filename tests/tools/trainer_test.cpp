@@ -21,24 +21,6 @@ using namespace haze::testing;
 
 namespace {
 
-std::string error_of(const std::function<void()>& action) {
-  try {
-    action();
-  } catch (const Error& error) {
-    return error.what();
-  }
-  return "no error";
-}
-
-/// Names and contents of all files below a folder.
-std::map<std::string, std::string> contents_of(const std::filesystem::path& folder) {
-  std::map<std::string, std::string> contents;
-  for (const auto& entry : std::filesystem::recursive_directory_iterator(folder)) {
-    contents[entry.path().string()] = entry.is_directory() ? "" : read_text(entry.path());
-  }
-  return contents;
-}
-
 /// 60 sentences of the corpus in the E2E format.
 void write_sentences(const std::filesystem::path& path) {
   std::ofstream file(path);
@@ -175,7 +157,7 @@ TEST_CASE("going on with a run, a finished one too, clears away what a killed pr
 TEST_CASE("there is nothing to resume where there is no checkpoint") {
   const TemporaryFolder folder;
   const std::string sentence = error_of([&] { Trainer::resume(quiet(folder / "run")); });
-  CHECK(sentence == (folder / "run").string() + ": there is no whole checkpoint to resume from");
+  CHECK(sentence == (folder / "run").string() + ": there is no run to go on with");
   CHECK(contents_of(folder.path()).empty());
 }
 
@@ -214,12 +196,12 @@ TEST_CASE("an evaluation that Ctrl-C breaks off is made up for on resuming, to t
   const TemporaryFolder folder;
   start_and_run(tiny_settings(), quiet(folder / "straight"));
   const TrainResult stopped = start_and_run(tiny_settings(), pressing_ctrl_c(folder / "run"));
-  CHECK(stopped.interrupted);
+  CHECK(stopped.interrupted_by == SIGINT);
   CHECK(stopped.step == 16);
   CHECK_FALSE(stopped.bound);
   CHECK(latest_checkpoint(folder / "run").step == 16);
   const TrainResult rest = resume_and_run(quiet(folder / "run"));
-  CHECK_FALSE(rest.interrupted);
+  CHECK(rest.interrupted_by == 0);
   check_same(latest_checkpoint(folder / "straight"), latest_checkpoint(folder / "run"));
   CHECK(read_text(folder / "straight" / "metrics.jsonl") == read_text(folder / "run" / "metrics.jsonl"));
 }
@@ -227,11 +209,11 @@ TEST_CASE("an evaluation that Ctrl-C breaks off is made up for on resuming, to t
 TEST_CASE("Ctrl-C in the evaluation after the last step leaves it to do, and resuming does it") {
   const TemporaryFolder folder;
   start_and_run(tiny_settings(), quiet(folder / "run", 39));
-  CHECK(resume_and_run(pressing_ctrl_c(folder / "run")).interrupted);
+  CHECK(resume_and_run(pressing_ctrl_c(folder / "run")).interrupted_by == SIGINT);
   const TrainResult rest = resume_and_run(quiet(folder / "run"));
   CHECK(rest.step == 40);
   CHECK(rest.bound);
-  CHECK_FALSE(rest.interrupted);
+  CHECK(rest.interrupted_by == 0);
 }
 
 TEST_CASE("a run says which version of the program wrote its settings") {
@@ -336,7 +318,8 @@ TEST_CASE("texts of one's own are found by a relative path and say where they ar
   CHECK(start({"data.max_length=10"}).starts_with(relative("train.txt") + ":"));
   CHECK(start({"data.train=nowhere.txt"}) == "nowhere.txt cannot be opened: No such file or directory");
   CHECK(start({"data.max_line_bytes=20"}) ==
-        relative("train.txt") + ":1: the line is longer than 20 bytes; break it up or raise max_line_bytes");
+        relative("train.txt") +
+            ":1: the line is longer than 20 bytes; break it up or raise data.max_line_bytes");
   CHECK(start({"data.min_count=100000"}).find("lower min_count") != std::string::npos);
   write_text(folder / "valid.txt", "name : A||Good .\nno bars here\n");
   CHECK(start({}).starts_with(relative("valid.txt") + ":2: there is no \"||\""));

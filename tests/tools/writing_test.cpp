@@ -16,15 +16,6 @@ using namespace haze::testing;
 
 namespace {
 
-std::string error_of(const std::function<void()>& action) {
-  try {
-    action();
-  } catch (const Error& error) {
-    return error.what();
-  }
-  return "no error";
-}
-
 /// A model, not trained, of the words (or characters) of a text; it takes 8 tokens.
 std::unique_ptr<TextModel> model_of(const std::string& kind, const std::string& text) {
   TokenCounter counter(tokenizer_kind(kind));
@@ -83,11 +74,24 @@ TEST_CASE("a text that cannot be filled in gets one sentence that says why") {
   CHECK(error_of([&] { canvas_of(*model, "_ \xff"); }).find("UTF-8") != std::string::npos);
 }
 
-TEST_CASE("open canvases have the length asked for, or one of the model's") {
+TEST_CASE("a word that the model knows in another spelling is suggested") {
+  const auto model = model_of_words();
+  CHECK(error_of([&] { canvas_of(*model, "Ondine is a _ pub."); }) ==
+        "infill: the model does not know the word 'pub.'; did you mean 'pub .'?");
+  CHECK(error_of([&] { canvas_of(*model, "ondine is a _"); }) ==
+        "infill: the model does not know the word 'ondine'; did you mean 'Ondine'?");
+  CHECK(error_of([&] { canvas_of(*model, "Ondine Is a _"); }) ==
+        "infill: the model does not know the word 'Is'; did you mean 'is'?");
+  CHECK(error_of([&] { canvas_of(*model, "Ondine ... _"); }) ==
+        "infill: the model does not know the word '...'");
+}
+
+TEST_CASE("open canvases have the length asked for, or one of the model's, and an end where it is fixed") {
   const auto model = model_of_words();
   Generator generator(4);
   for (const Canvas& canvas : open_canvases(*model, 3, 7, generator)) {
-    CHECK(canvas.fixed == std::vector<uint8_t>(7, 0));
+    CHECK(canvas.fixed == std::vector<uint8_t>{0, 0, 0, 0, 0, 0, 1});
+    CHECK(canvas.tokens.back() == Tokenizer::kEnd);
     CHECK(canvas.tokens.size() == 7);
   }
   CHECK(open_canvases(*model, 0, 7, generator).empty());

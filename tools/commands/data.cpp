@@ -1,7 +1,16 @@
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+#include <filesystem>
 #include <fstream>
 #include <iostream>
+#include <iterator>
 #include <memory>
+#include <optional>
 #include <sstream>
+#include <string>
+#include <string_view>
+#include <system_error>
 
 #include <nlohmann/json.hpp>
 
@@ -9,6 +18,7 @@
 #include "haze/tools/commands/commands.h"
 #include "haze/tools/commands/options.h"
 #include "haze/tools/corpus/corpus.h"
+#include "haze/tools/text/text_format.h"
 #include "haze/tools/text/utf8.h"
 
 namespace haze {
@@ -48,6 +58,7 @@ void add_generate(CLI::App& data) {
       ->check(whole_number(1));
   command->add_flag("--json", arguments->json, "report in JSON");
   command->callback([arguments] {
+    require_place_for_corpus(arguments->folder);
     const std::vector<CorpusPart> parts = write_corpus(arguments->folder, arguments->options);
     const CorpusStatistics statistics = corpus_statistics();
     if (arguments->json) {
@@ -62,39 +73,88 @@ void add_generate(CLI::App& data) {
   });
 }
 
+struct CheckArguments {
+  std::string file = "-";
+  bool json = false;
+  bool is_standard_input() const { return file == "-"; }
+};
+
+std::ifstream open_texts(const std::string& path) {
+  std::error_code ignored;
+  if (std::filesystem::is_directory(path, ignored)) fail("{}: it is a folder, not a file of texts", path);
+  std::ifstream file(path);
+  if (!file) fail("{}: the file cannot be opened: {}", path, std::strerror(errno));
+  return file;
+}
+
+/// The text of a line: in the E2E format what stands after "||", which no sentence of the grammar holds.
+std::string_view text_of(std::string_view line) {
+  const size_t bars = line.find("||");
+  return trim(bars == std::string_view::npos ? line : line.substr(bars + 2));
+}
+
+std::optional<double> log_probability_of(std::string_view text) {
+  std::istringstream stream{std::string(text)};
+  return corpus_log_probability({std::istream_iterator<std::string>(stream), {}});
+}
+
+void print_as_json(std::string_view text, std::optional<double> log_probability) {
+  nlohmann::ordered_json json{{"text", text}, {"grammatical", log_probability.has_value()}};
+  if (log_probability) json["log_probability"] = *log_probability;
+  fmt::print("{}\n", json.dump());
+}
+
+/// How a line that is not of the grammar is shown.
+std::string shown(std::string_view line) {
+  if (trim(line).empty()) return "(a blank line)";
+  const std::string_view text = text_of(line);
+  return excerpt(text.empty() ? line : text, 200);
+}
+
+/// Judges the text of every line and returns whether all are of the grammar.
+bool check_texts(std::istream& input, const std::string& name, const CheckArguments& arguments) {
+  int64_t texts = 0, made = 0;
+  for (std::string line; std::getline(input, line);) {
+    ++texts;
+    try {
+      require_utf8(line, "the line");
+    } catch (const Error& error) {
+      fail("{}:{}: {}", name, texts, error.what());
+    }
+    const auto log_probability = log_probability_of(text_of(line));
+    made += log_probability.has_value();
+    if (arguments.json) {
+      print_as_json(text_of(line), log_probability);
+    } else if (!log_probability) {
+      fmt::print("line {} is not of the grammar: {}\n", texts, shown(line));
+    }
+  }
+  // An error of standard input looks like its end to a stream.
+  if (input.bad() || (arguments.is_standard_input() && std::ferror(stdin)))
+    fail("{}: it cannot be read: {}", name, std::strerror(errno));
+  if (texts == 0) fail("{}: there is no text in it", name);
+  if (!arguments.json) fmt::print("{} of {} texts are of the grammar\n", made, texts);
+  return made == texts;
+}
+
 void add_check(CLI::App& data, int& status) {
-  struct Arguments {
-    std::string file = "-";
-    bool json = false;
-  };
-  auto arguments = std::make_shared<Arguments>();
+  auto arguments = std::make_shared<CheckArguments>();
   CLI::App* command = data.add_subcommand("check", "Say which texts, one a line, the built-in grammar makes");
-  command->add_option("file", arguments->file, "file of texts; -: standard input")->capture_default_str();
+  command
+      ->add_option("file", arguments->file,
+                   "file of texts; of a line with \"||\", as in a corpus's train.txt, what stands after it "
+                   "is the text; -: standard input")
+      ->capture_default_str();
   command->add_flag("--json", arguments->json, "one JSON object a line");
   command->callback([arguments, &status] {
-    std::ifstream file;
-    if (arguments->file != "-") {
-      file.open(arguments->file);
-      if (!file) fail("{}: the file cannot be opened", arguments->file);
+    bool all_made = false;
+    if (arguments->is_standard_input()) {
+      all_made = check_texts(std::cin, "standard input", *arguments);
+    } else {
+      std::ifstream file = open_texts(arguments->file);
+      all_made = check_texts(file, arguments->file, *arguments);
     }
-    std::istream& input = arguments->file == "-" ? std::cin : file;
-    int64_t texts = 0, made = 0;
-    for (std::string line; std::getline(input, line); ++texts) {
-      require_utf8(line, fmt::format("{}:{}: the line", arguments->file, texts + 1));
-      std::istringstream stream(line);
-      const std::vector<std::string> words{std::istream_iterator<std::string>(stream), {}};
-      const auto probability = corpus_log_probability(words);
-      made += probability.has_value();
-      if (arguments->json) {
-        nlohmann::ordered_json json{{"text", line}, {"grammatical", probability.has_value()}};
-        if (probability) json["log_probability"] = *probability;
-        fmt::print("{}\n", json.dump());
-      } else if (!probability) {
-        fmt::print("not of the grammar: {}\n", line);
-      }
-    }
-    if (!arguments->json) fmt::print("{} of {} texts are of the grammar\n", made, texts);
-    status = made == texts ? 0 : 1;
+    status = all_made ? 0 : 1;
   });
 }
 

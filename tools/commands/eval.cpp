@@ -21,6 +21,7 @@ namespace {
 
 struct Arguments {
   std::string run, data, plot;
+  std::vector<std::string> assignments;
   int passes = 8;
   int64_t examples = 0, samples = 200;
   uint64_t seed = 1;
@@ -105,7 +106,21 @@ std::filesystem::path folder_with(const std::filesystem::path& folder, const cha
   return std::filesystem::exists(run / name) ? run : folder;
 }
 
+/// The model's settings with those of `--set`, which say how a file is to be read.
+Settings reading_settings(const TextModel& model, const Arguments& arguments) {
+  if (!assigns_only({"data.format", "data.too_long", "data.max_line_bytes"}, arguments.assignments)) {
+    throw WrongUsage(
+        "a trained model is what it is: of its settings, --set can change data.format, data.too_long and "
+        "data.max_line_bytes here");
+  }
+  Settings settings = model.settings();
+  apply_assignments(arguments.assignments, settings);
+  return settings;
+}
+
 Evaluation evaluate(const TextModel& model, const Arguments& arguments) {
+  if (arguments.exact && model.settings().text("diffusion.time") != "discrete")
+    throw WrongUsage("--exact sums over the steps of discrete time, and this model's time is continuous");
   const bool built_in = arguments.data.empty() && model.settings().text("data.train").empty();
   Evaluation evaluation;
   std::filesystem::path file = arguments.data;
@@ -115,7 +130,7 @@ Evaluation evaluate(const TextModel& model, const Arguments& arguments) {
   }
   evaluation.file = file.string();
   const InterruptGuard interrupt;
-  const DataSet data = load_data_set(file, model.settings(), model.tokenizer());
+  const DataSet data = load_data_set(file, reading_settings(model, arguments), model.tokenizer());
   const auto texts = some_sequences(data, arguments.examples > 0 ? arguments.examples : data.size());
   Generator generator(arguments.seed);
   WorkObserver work("evaluating", interrupt);
@@ -201,6 +216,12 @@ void add_eval_command(CLI::App& app, int&) {
   command->add_option("run", arguments->run, "folder of a run or of a checkpoint")->required();
   command->add_option("--data", arguments->data,
                       "file to evaluate on (default: test of the corpus, or data.valid)");
+  command
+      ->add_option("--set", arguments->assignments,
+                   "how to read that file: data.format=..., data.too_long=... or data.max_line_bytes=...")
+      ->allow_extra_args(false)
+      ->type_name("KEY=VALUE")
+      ->needs("--data");
   command->add_option("--passes", arguments->passes, "independent estimates, for the standard error")
       ->capture_default_str()
       ->check(whole_number(2, 100000));
@@ -215,8 +236,9 @@ void add_eval_command(CLI::App& app, int&) {
   command->add_option("--seed", arguments->seed, "of the random numbers")
       ->capture_default_str()
       ->check(whole_number(0));
-  command->add_option("--plot", arguments->plot, "write a plot of the run (SVG) and leave");
   command->add_flag("--json", arguments->json, "report in JSON");
+  command->add_option("--plot", arguments->plot, "write a plot of the run (SVG) and leave")
+      ->excludes("--json");
   add_threads_option(*command);
   command->callback([arguments] {
     if (!arguments->plot.empty()) return plot(*arguments);

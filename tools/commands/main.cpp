@@ -26,6 +26,11 @@ namespace {
 
 constexpr int kFailure = 1, kWrongUsage = 2;
 
+/// Says what went wrong on standard error. Where that cannot be written there is nobody to tell.
+void complain(const std::string& sentence) {
+  std::fputs((sentence + "\n").c_str(), stderr);
+}
+
 int run(int argc, char** argv) {
   CLI::App app("haze: text diffusion models, trained and sampled from scratch", "haze");
   app.set_version_flag(
@@ -45,24 +50,28 @@ int run(int argc, char** argv) {
       "  haze train --out runs/first --set train.steps=500\n"
       "  haze sample runs/first --trace\n"
       "Every command explains its options: haze train --help.\n"
-      "Exit status: 0 success, 1 failure, 2 wrong usage, 130 stopped by Ctrl-C.");
+      "Exit status: 0 success, 1 failure, 2 wrong usage, 130 stopped by Ctrl-C, 143 by SIGTERM,\n"
+      "129 because the terminal was closed.");
   try {
     app.parse(argc, argv);
     if (app.get_subcommands().empty()) fmt::print("{}", app.help());
   } catch (const CLI::ParseError& error) {
     // --help and --version arrive here too.
     if (error.get_exit_code() == 0) return app.exit(error);
-    fmt::print(stderr, "{}\n", describe_parse_error(app, error));
+    complain(describe_parse_error(app, error));
+    return kWrongUsage;
+  } catch (const WrongUsage& error) {
+    complain(fmt::format("haze: {}", error.what()));
     return kWrongUsage;
   } catch (const Interrupted& interrupted) {
-    fmt::print(stderr, "haze: {}\n", interrupted.what());
-    return InterruptGuard::kInterruptedStatus;
+    complain(fmt::format("haze: {}", interrupted.what()));
+    return interrupted_status(interrupted.signal());
   } catch (const std::exception& error) {
-    fmt::print(stderr, "haze: {}\n", error.what());
+    complain(fmt::format("haze: {}", error.what()));
     return kFailure;
   }
   if (std::fflush(stdout) != 0) {
-    fmt::print(stderr, "haze: cannot write the output: {}\n", std::strerror(errno));
+    complain(fmt::format("haze: cannot write the output: {}", std::strerror(errno)));
     return kFailure;
   }
   return status;

@@ -7,6 +7,7 @@
 #include <fmt/format.h>
 
 #include "haze/engine/error.h"
+#include "haze/tools/text/text_format.h"
 
 namespace haze {
 namespace {
@@ -64,14 +65,83 @@ std::string describe_unexpected(const CLI::App& command, const std::string& word
   return fmt::format("{}; see {} --help", fault, full_name(command));
 }
 
+std::string describe_missing(const CLI::App& command) {
+  for (const CLI::Option* option : command.get_options()) {
+    if (!option->get_required() || option->count() > 0) continue;
+    return fmt::format("the {} '{}' is missing", option->get_positional() ? "argument" : "option",
+                       option->get_name());
+  }
+  return fmt::format("a command is missing; the commands are {}", fmt::join(command_names(command), ", "));
+}
+
+std::string describe_conflict(const CLI::App& command) {
+  for (const CLI::Option* option : command.get_options()) {
+    for (const CLI::Option* other : option->get_excludes()) {
+      if (option->count() > 0 && other->count() > 0)
+        return fmt::format("{} and {} do not go together", other->get_name(), option->get_name());
+    }
+  }
+  return "two options do not go together";
+}
+
+/// From a sentence such as "Could not convert: --steps = 08".
+std::string describe_conversion(const CLI::App& command, const std::string& sentence) {
+  const std::string assignment = sentence.substr(sentence.find(": ") + 2);
+  const size_t equals = assignment.find(" = ");
+  if (equals == std::string::npos) return sentence;
+  const std::string name = assignment.substr(0, equals);
+  const CLI::Option* option = command.get_option_no_throw(name);
+  const bool is_flag = option && option->get_items_expected_max() == 0;
+  if (is_flag) return fmt::format("{} takes no value", name);
+  return fmt::format("{} does not take '{}'", name, assignment.substr(equals + 3));
+}
+
+/// What CLI11 found wrong, in plain words. Of some errors, only its sentence says which option is meant.
+std::string describe_fault(const CLI::App& command, const CLI::ParseError& error) {
+  std::string sentence = error.what();
+  if (dynamic_cast<const CLI::RequiredError*>(&error)) return describe_missing(command);
+  if (dynamic_cast<const CLI::ExcludesError*>(&error)) return describe_conflict(command);
+  if (dynamic_cast<const CLI::ConversionError*>(&error)) return describe_conversion(command, sentence);
+  const size_t colon = sentence.find(": ");
+  if (colon == std::string::npos) return sentence;
+  if (dynamic_cast<const CLI::ArgumentMismatch*>(&error)) {
+    const bool has_none = sentence.ends_with(" missing");
+    return sentence.substr(0, colon) + (has_none ? " needs a value" : " can be given only once");
+  }
+  // Our validators' sentences are of the form "--steps: takes ...".
+  if (dynamic_cast<const CLI::ValidationError*>(&error)) sentence.erase(colon, 1);
+  return sentence;
+}
+
+/// CLI11 takes 010 for 8.
+bool reads_as_octal(const std::string& number) {
+  return number.size() > 1 && number.front() == '0';
+}
+
 }  // namespace
+
+bool assigns_only(std::initializer_list<std::string_view> keys, const std::vector<std::string>& assignments) {
+  return std::all_of(assignments.begin(), assignments.end(), [&](const std::string& assignment) {
+    const std::string_view key = trim(std::string_view(assignment).substr(0, assignment.find('=')));
+    return std::find(keys.begin(), keys.end(), key) != keys.end();
+  });
+}
+
+void apply_assignments(const std::vector<std::string>& assignments, Settings& settings) {
+  try {
+    for (const std::string& assignment : assignments) settings.override_with(assignment);
+  } catch (const Error& error) {
+    throw WrongUsage(error.what());
+  }
+}
 
 CLI::Validator whole_number(int64_t minimum, int64_t maximum) {
   const auto check = [=](const std::string& text) -> std::string {
     int64_t number = 0;
     const char* end = text.data() + text.size();
     const auto [rest, error] = std::from_chars(text.data(), end, number);
-    if (error == std::errc() && rest == end && number >= minimum && number <= maximum) return {};
+    const bool is_number = error == std::errc() && rest == end && !reads_as_octal(text);
+    if (is_number && number >= minimum && number <= maximum) return {};
     if (maximum == std::numeric_limits<int64_t>::max())
       return fmt::format("takes a whole number of at least {}, not '{}'", minimum, text);
     return fmt::format("takes a whole number from {} to {}, not '{}'", minimum, maximum, text);
@@ -82,14 +152,15 @@ CLI::Validator whole_number(int64_t minimum, int64_t maximum) {
 CLI::Validator as_setting(const std::string& key) {
   const auto check = [key](const std::string& text) -> std::string {
     Settings settings(training_settings());
+    const auto row = std::find_if(settings.table().begin(), settings.table().end(),
+                                  [&](const Setting& setting) { return setting.key == key; });
     try {
       settings.override_with(key + "=" + text);
+      if (row->type != SettingType::integer || !reads_as_octal(text)) return {};
     } catch (const Error&) {
-      for (const Setting& setting : settings.table()) {
-        if (setting.key == key) return fmt::format("takes {}, not '{}'", setting.accepts(), text);
-      }
+      // What it takes is said below.
     }
-    return {};
+    return fmt::format("takes {}, not '{}'", row->accepts(), text);
   };
   return CLI::Validator(check, "");
 }
@@ -100,12 +171,7 @@ std::string describe_parse_error(const CLI::App& app, const CLI::ParseError& err
   const std::string name = full_name(command);
   if (!unexpected.empty())
     return fmt::format("{}: {}", name, describe_unexpected(command, unexpected.front()));
-  std::string sentence = error.what();
-  // Its validators' sentences are of the form "--steps: takes ...".
-  const bool is_value = dynamic_cast<const CLI::ValidationError*>(&error) != nullptr;
-  if (const auto colon = sentence.find(": "); is_value && colon != std::string::npos)
-    sentence.erase(colon, 1);
-  return fmt::format("{}: {}", name, sentence);
+  return fmt::format("{}: {}", name, describe_fault(command, error));
 }
 
 }  // namespace haze

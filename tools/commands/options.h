@@ -2,16 +2,32 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <initializer_list>
 #include <limits>
 #include <optional>
 #include <string>
+#include <string_view>
+#include <vector>
 
 #include <CLI/CLI.hpp>
 #include <fmt/format.h>
 
+#include "haze/engine/error.h"
 #include "haze/tools/run/training_settings.h"
 
 namespace haze {
+
+/// Thrown where the command line, and not what it names, is wrong.
+class WrongUsage : public Error {
+ public:
+  using Error::Error;
+};
+
+/// Takes over the assignments of `--set`. Throws WrongUsage where one is wrong.
+void apply_assignments(const std::vector<std::string>& assignments, Settings& settings);
+
+/// Whether the assignments of `--set` are all of these keys.
+bool assigns_only(std::initializer_list<std::string_view> keys, const std::vector<std::string>& assignments);
 
 /// Accepts the whole numbers in [minimum, maximum]; the sentence for any other text says so.
 CLI::Validator whole_number(int64_t minimum, int64_t maximum = std::numeric_limits<int64_t>::max());

@@ -26,6 +26,10 @@ struct Arguments {
 
 void apply(const Arguments& arguments, TextModel& model) {
   if (arguments.sampler) model.set("sample.sampler", *arguments.sampler);
+  const std::string& sampler = model.settings().text("sample.sampler");
+  if (arguments.steps && sampler != "ancestral")
+    throw WrongUsage(
+        fmt::format("--steps is for the ancestral sampler; {} takes a step for each token", sampler));
   if (arguments.steps) model.set("sample.steps", *arguments.steps);
   if (arguments.top_k) model.set("sample.top_k", *arguments.top_k);
   if (arguments.temperature) model.set("sample.temperature", *arguments.temperature);

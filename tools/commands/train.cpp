@@ -24,10 +24,32 @@ struct Arguments {
 Settings settings_from(const Arguments& arguments) {
   Settings settings(training_settings());
   if (!arguments.config.empty()) settings.read_file(arguments.config);
-  for (const std::string& assignment : arguments.assignments) settings.override_with(assignment);
+  apply_assignments(arguments.assignments, settings);
   if (arguments.seed) settings.set("train.seed", *arguments.seed);
+  return settings;
+}
+
+Settings resolved(Settings settings) {
   resolve_training_settings(settings);
   return settings;
+}
+
+/// The options of a run that goes on: its settings are what they were, but its files may have moved.
+TrainOptions with_moved_files(TrainOptions options, const Arguments& arguments) {
+  Settings moved(training_settings());
+  apply_assignments(arguments.assignments, moved);
+  const std::string train_file = moved.text("data.train"), valid_file = moved.text("data.valid");
+  if (train_file.empty() != valid_file.empty())
+    throw WrongUsage("data.train and data.valid go together: say where both files are now");
+  if (!train_file.empty()) options.moved_files = {train_file, valid_file};
+  const bool only_files = assigns_only({"data.train", "data.valid"}, arguments.assignments);
+  if (!only_files || !arguments.config.empty() || arguments.seed || arguments.record) {
+    throw WrongUsage(
+        "--resume goes on with the settings of the run, and only data.train and data.valid can be set anew, "
+        "where "
+        "the files have moved; --config, --seed, --record and other settings belong to a new run");
+  }
+  return options;
 }
 
 void report(const Arguments& arguments, const TrainResult& result) {
@@ -35,7 +57,7 @@ void report(const Arguments& arguments, const TrainResult& result) {
     nlohmann::ordered_json json{{"run", arguments.out},
                                 {"step", result.step},
                                 {"last_step", result.last_step},
-                                {"interrupted", result.interrupted}};
+                                {"interrupted", result.interrupted_by != 0}};
     if (result.bound) {
       json["validation_nats_per_token"] = result.bound->nats_per_token();
       json["validation_error"] = result.bound->standard_error / static_cast<double>(result.bound->tokens);
@@ -48,7 +70,7 @@ void report(const Arguments& arguments, const TrainResult& result) {
     fmt::print("{}every call: {}/profile.json, a trace that Perfetto opens\n", profile_table(*result.profile),
                arguments.out);
   }
-  if (result.step < result.last_step || result.interrupted) {
+  if (result.step < result.last_step || result.interrupted_by != 0) {
     fmt::print("stopped at step {} of {}; go on by: haze train --resume --out {}\n", result.step,
                result.last_step, arguments.out);
   } else {
@@ -59,7 +81,9 @@ void report(const Arguments& arguments, const TrainResult& result) {
 
 int train(const Arguments& arguments) {
   if (arguments.print_config) {
-    fmt::print("{}", settings_from(arguments).print());
+    const Settings settings = settings_from(arguments);
+    resolved(settings);  // for its refusals: what is printed says "auto" where that is what was said
+    fmt::print("{}", settings.print());
     return 0;
   }
   TrainOptions options;
@@ -69,19 +93,14 @@ int train(const Arguments& arguments) {
   options.profile_steps = arguments.profile;
   std::unique_ptr<Trainer> trainer;
   if (arguments.resume) {
-    if (!arguments.config.empty() || !arguments.assignments.empty() || arguments.seed || arguments.record) {
-      fail(
-          "--resume goes on with the settings of the run; --config, --set, --seed and --record belong to a "
-          "new "
-          "one");
-    }
-    trainer = Trainer::resume(options);
+    trainer = Trainer::resume(with_moved_files(options, arguments));
   } else {
-    trainer = Trainer::start(settings_from(arguments), options);
+    trainer = Trainer::start(resolved(settings_from(arguments)), options);
   }
   const TrainResult result = trainer->run();
-  report(arguments, result);
-  return result.interrupted ? InterruptGuard::kInterruptedStatus : 0;
+  // Nobody is left to read it where the terminal was closed.
+  if (result.interrupted_by != SIGHUP) report(arguments, result);
+  return result.interrupted_by != 0 ? interrupted_status(result.interrupted_by) : 0;
 }
 
 }  // namespace
@@ -111,11 +130,12 @@ void add_train_command(CLI::App& app, int& status) {
       ->expected(0, 1)
       ->default_str("20")
       ->check(whole_number(1));
+  command->add_flag("--json", arguments->json, "report in JSON");
   command
       ->add_flag("--print-config", arguments->print_config,
                  "print every setting with its explanation, and leave")
-      ->excludes("--resume");
-  command->add_flag("--json", arguments->json, "report in JSON");
+      ->excludes("--resume")
+      ->excludes("--json");
   add_threads_option(*command);
   command->callback([arguments, &status] { status = train(*arguments); });
 }

@@ -1,6 +1,7 @@
 #include "haze/tools/corpus/corpus.h"
 
 #include <cmath>
+#include <fstream>
 #include <numbers>
 #include <system_error>
 
@@ -22,6 +23,7 @@ namespace {
 // Streams of their own, so that a model trained with the corpus's seed does not draw the same numbers.
 constexpr uint64_t kFirstStream = uint64_t{1} << 62;
 constexpr uint64_t kPartStride = uint64_t{1} << 40;
+constexpr const char* kStatisticsFile = "statistics.json";
 
 const Recogniser& recogniser() {
   static const Recogniser instance(restaurant_grammar());
@@ -108,6 +110,16 @@ CorpusStatistics corpus_statistics() {
   return result;
 }
 
+void require_place_for_corpus(const std::filesystem::path& folder) {
+  std::error_code ignored;
+  if (!std::filesystem::is_directory(folder, ignored) || std::filesystem::is_empty(folder, ignored)) return;
+  std::ifstream file(folder / kStatisticsFile);
+  const auto json = nlohmann::json::parse(file, nullptr, /*allow_exceptions=*/false);
+  if (json.is_object() && json.contains("seed") && json.contains("parts")) return;
+  fail("{}: the folder is not empty, and what it holds is not a whole corpus; choose another, or empty it",
+       folder.string());
+}
+
 std::vector<CorpusPart> write_corpus(const std::filesystem::path& folder, const CorpusOptions& options) {
   const std::vector<std::pair<std::string_view, int64_t>> sizes = {
       {"train", options.train}, {"valid", options.valid}, {"test", options.test}};
@@ -119,12 +131,12 @@ std::vector<CorpusPart> write_corpus(const std::filesystem::path& folder, const 
   make_folder(folder);
   // An earlier corpus's statistics must not stand beside files of this one while it is being written.
   std::error_code ignored;
-  std::filesystem::remove(folder / "statistics.json", ignored);
+  std::filesystem::remove(folder / kStatisticsFile, ignored);
   std::vector<CorpusPart> parts;
   for (const auto& [name, texts] : sizes) {
     parts.push_back(write_part(folder, name, options.seed, kPartStride * parts.size(), texts));
   }
-  write_file_atomically(folder / "statistics.json", statistics_json(corpus_statistics(), options, parts));
+  write_file_atomically(folder / kStatisticsFile, statistics_json(corpus_statistics(), options, parts));
   return parts;
 }
 

@@ -62,6 +62,10 @@ struct CorpusOptions {
   int64_t train = 40'000, valid = 2'000, test = 2'000;  ///< texts in each part, at least 1
 };
 
+/// Throws Error where a corpus must not be written to a folder: it holds files, and no corpus that a new one
+/// could replace.
+void require_place_for_corpus(const std::filesystem::path& folder);
+
 /// What one part of a written corpus holds.
 struct CorpusPart {
   std::string name;           ///< train, valid or test

@@ -17,6 +17,21 @@ bool is_written_as(const std::string& word, const std::vector<std::string>& text
   return text[index] == (starts_sentence ? with_capital(spelled) : spelled);
 }
 
+/// Words of the longest text.
+std::size_t longest_text(const Grammar& grammar) {
+  std::vector<std::size_t> longest(grammar.nonterminals().size());
+  for (const int32_t id : grammar.bottom_up()) {
+    std::size_t& of_symbol = longest[static_cast<std::size_t>(id)];
+    for (const int32_t rule : grammar.nonterminal(id).rules) {
+      std::size_t words = 0;
+      for (const Grammar::Symbol symbol : grammar.rule(rule).right)
+        words += symbol.is_terminal ? 1 : longest[static_cast<std::size_t>(symbol.id)];
+      of_symbol = std::max(of_symbol, words);
+    }
+  }
+  return longest[static_cast<std::size_t>(grammar.root())];
+}
+
 }  // namespace
 
 /// For each nonterminal and position, where its words can end and with what probability, worked out when
@@ -143,7 +158,8 @@ class InsideChart {
 Recogniser::Recogniser(const Grammar& grammar)
     : grammar_(grammar),
       first_(grammar.nonterminals().size(), std::vector<bool>(grammar.terminals().size())),
-      can_be_empty_(grammar.nonterminals().size()) {
+      can_be_empty_(grammar.nonterminals().size()),
+      longest_(longest_text(grammar)) {
   for (const int32_t id : grammar.bottom_up()) {
     const auto left = static_cast<std::size_t>(id);
     for (const int32_t rule : grammar.nonterminal(id).rules) {
@@ -166,12 +182,15 @@ Recogniser::Recogniser(const Grammar& grammar)
 }
 
 std::optional<double> Recogniser::log_probability(const std::vector<std::string>& words) const {
+  // The chart of a long text would take much memory.
+  if (words.size() > longest_) return std::nullopt;
   const double probability = InsideChart(*this, words).whole();
   if (probability <= 0) return std::nullopt;
   return std::log(probability);
 }
 
 std::optional<Derivation> Recogniser::derivation(const std::vector<std::string>& words) const {
+  if (words.size() > longest_) return std::nullopt;
   InsideChart chart(*this, words);
   if (chart.whole() <= 0) return std::nullopt;
   return chart.derivation();

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstddef>
 #include <optional>
 #include <string>
 #include <vector>
@@ -23,6 +24,9 @@ class Recogniser {
   /// it.
   std::optional<Derivation> derivation(const std::vector<std::string>& words) const;
 
+  /// Words of the longest text that the grammar makes; a longer one is refused without being looked at.
+  std::size_t longest() const { return longest_; }
+
  private:
   friend class InsideChart;
 
@@ -30,6 +34,7 @@ class Recogniser {
   // Of each nonterminal: which terminals its words can begin with, and whether it can have none.
   std::vector<std::vector<bool>> first_;
   std::vector<bool> can_be_empty_;
+  std::size_t longest_;
 };
 
 }  // namespace haze

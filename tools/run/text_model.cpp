@@ -1,5 +1,7 @@
 #include "haze/tools/run/text_model.h"
 
+#include <cstdio>
+
 #include "haze/nn/safetensors.h"
 #include "haze/tools/run/training_settings.h"
 
@@ -103,8 +105,9 @@ Samples TextModel::sample(const std::vector<Canvas>& start, Generator& generator
                     settings_.integer("sample.top_k"),
                     settings_.real("sample.top_p"),
                     {}};
-  if (!settings_.boolean("sample.special_tokens"))
-    options.filter.forbidden = {Tokenizer::kPad, Tokenizer::kUnknown};
+  std::vector<int32_t>& forbidden = options.filter.forbidden;
+  if (!settings_.boolean("sample.special_tokens")) forbidden = {Tokenizer::kPad, Tokenizer::kUnknown};
+  if (ends_are_fixed()) forbidden.push_back(Tokenizer::kEnd);
   options.observer = observer;
   const auto steps = static_cast<int>(settings_.integer("sample.steps"));
   const std::string sampler = settings_.text("sample.sampler");
@@ -121,11 +124,25 @@ Samples TextModel::sample(const std::vector<Canvas>& start, Generator& generator
   return ancestral_sample(*denoiser_, start, sampling_grid(schedule, steps), generator, options);
 }
 
+bool TextModel::ends_are_fixed() const {
+  return settings_.text("data.layout") == "padded";
+}
+
 std::filesystem::path checkpoint_in(const std::filesystem::path& folder) {
   if (std::filesystem::exists(folder / "model.safetensors")) return folder;
   if (!std::filesystem::is_directory(folder)) fail("{}: there is no such run", folder.string());
-  const auto latest = find_latest_checkpoint(folder);
-  if (!latest) fail("{}: the folder holds no whole checkpoint", folder.string());
+  return latest_checkpoint_of(folder);
+}
+
+std::filesystem::path latest_checkpoint_of(const std::filesystem::path& run_folder) {
+  std::vector<std::string> damage;
+  const auto latest = find_latest_checkpoint(run_folder, &damage);
+  if (!latest) {
+    fail("{}: the folder holds no whole checkpoint{}", run_folder.string(),
+         damage.empty() ? "" : fmt::format(" ({})", damage.front()));
+  }
+  for (const std::string& sentence : damage)
+    std::fputs(fmt::format("haze: {}; this is {} instead\n", sentence, latest->string()).c_str(), stderr);
   return *latest;
 }
 

@@ -43,11 +43,15 @@ class TextModel {
                       Generator& generator) const;
   /// -log p(length), in nats, summed over texts.
   double length_nats(std::span<const std::span<const int32_t>> texts) const;
-  /// Texts from canvases, by the sampler of the settings.
+  /// Whether a text's last token is its end token and no other is: so it is where every row is one text.
+  /// Where rows are cut from a stream of texts, the end token is one like the others.
+  bool ends_are_fixed() const;
+  /// Texts from canvases, by the sampler of the settings; no open place gets the end token where
+  /// ends_are_fixed().
   Samples sample(const std::vector<Canvas>& start, Generator& generator,
                  const SamplerObserver& observer = {}) const;
 
-  /// Changes a setting of sampling.
+  /// Changes a setting that neither the network nor the process depends on.
   void set(std::string_view key, SettingValue value) { settings_.set(key, std::move(value)); }
 
  private:
@@ -58,7 +62,12 @@ class TextModel {
   std::variant<MaskingSchedule, DiscreteNoise> process_;
 };
 
-/// The checkpoint that `folder` is, or the latest in the run's folder. Throws Error where there is none.
+/// The checkpoint that `folder` is, or the latest of the run's folder that it is. Throws Error where there is
+/// none.
 std::filesystem::path checkpoint_in(const std::filesystem::path& folder);
+
+/// The latest whole checkpoint of a run; standard error is told of damaged ones that would have come before.
+/// Throws Error where there is none.
+std::filesystem::path latest_checkpoint_of(const std::filesystem::path& run_folder);
 
 }  // namespace haze

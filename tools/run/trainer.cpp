@@ -50,12 +50,6 @@ std::unique_ptr<Optimizer> optimizer_of(const Settings& settings, std::vector<Na
   return std::make_unique<AdamW>(std::move(parameters), adamw);
 }
 
-void make_folder(const std::filesystem::path& folder) {
-  std::error_code error;
-  std::filesystem::create_directories(folder, error);
-  if (error) fail("cannot make the folder {}: {}", folder.string(), error.message());
-}
-
 LengthDistribution lengths_of(const DataSet& data, int64_t longest) {
   std::vector<int64_t> counts(static_cast<size_t>(longest) + 1);
   for (int64_t i = 0; i < data.size(); ++i) ++counts[data.sequence(i).size()];
@@ -141,14 +135,10 @@ void Trainer::make_optimizer() {
 }
 
 std::unique_ptr<Trainer> Trainer::start(const Settings& settings, const TrainOptions& options) {
-  if (find_latest_checkpoint(options.run_folder)) {
-    fail("{}: the folder holds a run already; go on with it by --resume, or choose another",
-         options.run_folder.string());
-  }
   if (options.record_steps > settings.integer("train.steps")) {
     fail("{} steps cannot be recorded of a run of {}", options.record_steps, settings.integer("train.steps"));
   }
-  std::unique_ptr<Trainer> trainer(new Trainer(options));
+  std::unique_ptr<Trainer> trainer(new Trainer(RunFolder::start(options.run_folder), options));
   const DataFiles files = data_files(settings, options.run_folder / "data");
   const TextFile text(files.train, text_file_options(settings));
   Tokenizer tokenizer = build_tokenizer(tokenizer_kind(settings.text("data.tokenizer")), text,
@@ -161,25 +151,29 @@ std::unique_ptr<Trainer> Trainer::start(const Settings& settings, const TrainOpt
                                   lengths_of(*trainer->train_, settings.integer("data.max_length")), initial);
   trainer->generator_ = Generator(seed, kTraining);
   trainer->make_optimizer();
-  make_folder(options.run_folder);
   trainer->metrics_.emplace(MetricsLog::start(options.run_folder / "metrics.jsonl"));
   write_file_atomically(options.run_folder / "config.toml", print_configuration(settings));
   if (options.record_steps > 0) {
     trainer->recorder_.emplace(trainer->model_->denoiser(), options.run_folder / "recorded",
                                options.record_steps, settings.print());
   }
+  trainer->folder_.keep();
   return trainer;
 }
 
 std::unique_ptr<Trainer> Trainer::resume(const TrainOptions& options) {
-  const auto folder = find_latest_checkpoint(options.run_folder);
-  if (!folder) fail("{}: there is no whole checkpoint to resume from", options.run_folder.string());
-  const Checkpoint checkpoint = read_checkpoint(*folder);
+  std::unique_ptr<Trainer> trainer(new Trainer(RunFolder::resume(options.run_folder), options));
+  const Checkpoint checkpoint = read_checkpoint(latest_checkpoint_of(options.run_folder));
   const RunState state = parse_state(checkpoint.text("state.toml"));
-  std::unique_ptr<Trainer> trainer(new Trainer(options));
   trainer->fingerprints_ = state.files;
   trainer->model_ = TextModel::from_checkpoint(checkpoint);
+  if (options.moved_files) {
+    trainer->model_->set("data.train", options.moved_files->train.string());
+    trainer->model_->set("data.valid", options.moved_files->valid.string());
+  }
   trainer->load_data(trainer->settings(), trainer->model_->tokenizer());
+  if (options.moved_files)
+    write_file_atomically(options.run_folder / "config.toml", print_configuration(trainer->settings()));
   trainer->make_optimizer();
   trainer->optimizer_->load_state(checkpoint.optimizer, "optimizer.safetensors of the checkpoint");
   if (trainer->ema_) trainer->ema_->load_state(checkpoint.ema, "ema.safetensors of the checkpoint");
@@ -281,9 +275,10 @@ TrainResult Trainer::run() {
   const int64_t last = settings().integer("train.steps");
   const int64_t stop = stop_step();
   const int64_t profiled_from = step_ + kProfileWarmUp;
-  const InterruptGuard interrupt;
+  const InterruptGuard interrupt(
+      "\nhaze: stopping after this step, with a checkpoint; a second Ctrl-C ends at once, without one\n");
   ProgressBar progress("training", last, step_, options_.progress);
-  bool saved = step_ > 0;
+  bool saved = step_ > 0 && !options_.moved_files;
   const MachineLimits limits = options_.profile_steps > 0 ? measure_machine_limits() : MachineLimits{};
   Profile profile;
   while ((step_ < stop || evaluation_due_) && !interrupt.requested()) {
@@ -308,7 +303,8 @@ TrainResult Trainer::run() {
         options_.run_folder / "plot.svg",
         plot_run_svg(rows, std::filesystem::canonical(options_.run_folder).filename().string()));
   }
-  TrainResult result{interrupt.requested() && (step_ < last || evaluation_due_), step_, last, bound_, {}};
+  const bool broken_off = step_ < last || evaluation_due_;
+  TrainResult result{broken_off ? interrupt.signal() : 0, step_, last, bound_, {}};
   if (!profile.steps.empty()) {
     write_file_atomically(options_.run_folder / "profile.json", chrome_trace(profile));
     result.profile = report_of(profile, limits);

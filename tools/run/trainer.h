@@ -12,6 +12,7 @@
 #include "haze/tools/run/metrics.h"
 #include "haze/tools/run/profile_report.h"
 #include "haze/tools/run/progress.h"
+#include "haze/tools/run/run_folder.h"
 #include "haze/tools/run/step_recorder.h"
 #include "haze/tools/run/text_model.h"
 #include "haze/tools/text/batch_stream.h"
@@ -28,12 +29,13 @@ struct TrainOptions {
   int64_t record_steps = 0;  // keep the batches and losses of the first steps for bench/peers/replay.py
   /// Steps to profile after kProfileWarmUp others; then the run stops as at stop_at. 0: no profile.
   int64_t profile_steps = 0;
+  std::optional<DataFiles> moved_files;  // where the texts of a resumed run are now, if not where they were
   ProgressOutput progress = ProgressOutput::standard_error();
 };
 
 /// How a training run ended.
 struct TrainResult {
-  bool interrupted = false;  // by Ctrl-C
+  int interrupted_by = 0;  // the signal, SIGINT at Ctrl-C; 0: none
   int64_t step = 0;
   int64_t last_step = 0;               // where the settings end the run
   std::optional<BoundEstimate> bound;  // of the last evaluation, of the validation texts given their lengths
@@ -50,10 +52,10 @@ struct DataFingerprints {
 /// resumed ends with the same bits as one that was not.
 class Trainer {
  public:
-  /// A new run. Throws Error where the folder holds checkpoints already.
+  /// A new run. Throws Error where the folder cannot be a new run's (RunFolder::start).
   static std::unique_ptr<Trainer> start(const Settings& settings, const TrainOptions& options);
   /// The run whose latest checkpoint is in the folder, with its settings. Throws Error where there is none,
-  /// and where a data file is not what it was.
+  /// where another process trains it, and where a data file is not what it was.
   static std::unique_ptr<Trainer> resume(const TrainOptions& options);
 
   /// Trains to the last step, or until Ctrl-C, options.stop_at or the end of the profile; leaves a checkpoint
@@ -62,7 +64,7 @@ class Trainer {
   TrainResult run();
 
  private:
-  explicit Trainer(const TrainOptions& options) : options_(options) {}
+  Trainer(RunFolder folder, const TrainOptions& options) : folder_(std::move(folder)), options_(options) {}
   void load_data(const Settings& settings, const Tokenizer& tokenizer);
   void make_optimizer();
   int64_t stop_step() const;
@@ -72,6 +74,7 @@ class Trainer {
 
   const Settings& settings() const { return model_->settings(); }
 
+  RunFolder folder_;
   TrainOptions options_;
   std::unique_ptr<TextModel> model_;
   std::optional<DataFingerprints> fingerprints_;

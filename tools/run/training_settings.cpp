@@ -4,6 +4,7 @@
 #include <array>
 
 #include "haze/engine/error.h"
+#include "haze/engine/machine.h"
 
 namespace haze {
 namespace {
@@ -94,8 +95,9 @@ SettingsTable train_settings() {
       integer_setting("train.evaluate_every", 500, at_least(1), "steps between evaluations"),
       integer_setting("train.evaluate_examples", 1000, at_least(1), "rows that an evaluation takes"),
       integer_setting("train.log_every", 10, at_least(1), "steps between lines of metrics.jsonl"),
-      choice_setting("train.precision", "float32", {"float32", "bfloat16"},
-                     "of matrix products in training; weights, sums and evaluation stay in float32"),
+      choice_setting("train.precision", "float32", {"float32", "bfloat16", "auto"},
+                     "of matrix products in training, the rest stays in float32; auto: bfloat16 where the "
+                     "processor has it"),
       boolean_setting("train.checkpoint_activations", false,
                       "recompute blocks in backward: less memory, slower"),
       boolean_setting("train.detect_nonfinite", false,
@@ -156,6 +158,11 @@ void resolve_min_count(Settings& settings) {
   settings.set("data.min_count", int64_t{settings.text("data.train").empty() ? 1 : 10});
 }
 
+void resolve_precision(Settings& settings) {
+  if (settings.text("train.precision") != "auto") return;
+  settings.set("train.precision", std::string(multiplies_bfloat16() ? "bfloat16" : "float32"));
+}
+
 void check_time(const Settings& settings) {
   const bool discrete = settings.text("diffusion.time") == "discrete";
   const std::string sampler = settings.text("sample.sampler");
@@ -183,6 +190,7 @@ void resolve_training_settings(Settings& settings) {
   resolve_schedule(settings);
   resolve_masks(settings);
   resolve_min_count(settings);
+  resolve_precision(settings);
   check_time(settings);
   const std::int64_t hidden = settings.integer("model.hidden");
   const std::int64_t heads = settings.integer("model.heads");

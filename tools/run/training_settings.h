@@ -8,8 +8,8 @@ namespace haze {
 /// Every setting of `haze train` and of what samples from or evaluates its checkpoints.
 const SettingsTable& training_settings();
 
-/// Replaces 'auto', and the 0 of data.min_count, by what they stand for. Throws where settings that are each
-/// right contradict one another.
+/// Replaces 'auto', and the 0 of data.min_count, by what they stand for, on this processor. Throws where
+/// settings that are each right contradict one another.
 void resolve_training_settings(Settings& settings);
 
 /// That of matrix products by its name: float32 or bfloat16. Throws Error on any other.

@@ -8,7 +8,7 @@ WorkObserver::WorkObserver(std::string label, const InterruptGuard& interrupt, P
     : label_(std::move(label)), interrupt_(interrupt), output_(std::move(output)) {}
 
 void WorkObserver::update(std::int64_t done, std::int64_t all) {
-  if (interrupt_.requested()) throw Interrupted();
+  if (interrupt_.requested()) throw Interrupted(interrupt_.signal());
   if (!bar_) bar_.emplace(label_, all, done, output_);
   bar_->update(done);
   if (done < all) return;

@@ -1,5 +1,7 @@
 #include "haze/tools/run/writing.h"
 
+#include <algorithm>
+#include <cctype>
 #include <sstream>
 
 #include "haze/tools/text/utf8.h"
@@ -13,7 +15,11 @@ std::vector<Canvas> open_canvases(const TextModel& model, int64_t count, int64_t
     fail("a text of {} tokens is outside 1..{}, what this model writes", length, longest);
   std::vector<Canvas> canvases;
   for (int64_t i = 0; i < count; ++i) {
-    canvases.push_back(Canvas::open(length > 0 ? length : model.lengths().draw(generator)));
+    Canvas& canvas =
+        canvases.emplace_back(Canvas::open(length > 0 ? length : model.lengths().draw(generator)));
+    if (!model.ends_are_fixed()) continue;
+    canvas.tokens.back() = Tokenizer::kEnd;
+    canvas.fixed.back() = 1;
   }
   return canvases;
 }
@@ -33,6 +39,29 @@ std::vector<std::string> split_at_gaps(const std::string& text) {
   return pieces;
 }
 
+bool knows_all(const Tokenizer& tokenizer, const std::string& text) {
+  const std::vector<int32_t> tokens = tokenizer.encode(text);
+  return std::find(tokens.begin(), tokens.end(), Tokenizer::kUnknown) == tokens.end();
+}
+
+// "; did you mean 'pub .'?" for the word 'pub.': what the model knows of a word that it does not, with
+// another first letter or with its punctuation set apart; nothing where that does not help.
+std::string suggestion_for(const Tokenizer& tokenizer, const std::string& word) {
+  const size_t bare = word.find_last_not_of(".,;:!?") + 1;
+  std::string punctuation;
+  for (const char mark : word.substr(bare)) punctuation += {' ', mark};
+  std::string small = word.substr(0, bare), capital = small;
+  if (!small.empty()) {
+    small[0] = static_cast<char>(std::tolower(static_cast<unsigned char>(small[0])));
+    capital[0] = static_cast<char>(std::toupper(static_cast<unsigned char>(capital[0])));
+  }
+  for (const std::string& letters : {word.substr(0, bare), small, capital}) {
+    if (!letters.empty() && letters + punctuation != word && knows_all(tokenizer, letters + punctuation))
+      return fmt::format("; did you mean '{}'?", letters + punctuation);
+  }
+  return "";
+}
+
 // The first word, or character, of a text that the tokeniser does not know.
 std::string first_unknown(const Tokenizer& tokenizer, const std::string& text) {
   const bool words = tokenizer.kind() == "word";
@@ -42,7 +71,7 @@ std::string first_unknown(const Tokenizer& tokenizer, const std::string& text) {
       part = rest.substr(0, utf8_code_point_bytes(rest));
       rest.erase(0, part.size());
     }
-    if (tokenizer.encode(part) == std::vector<int32_t>{Tokenizer::kUnknown}) return part;
+    if (!knows_all(tokenizer, part)) return part;
   }
   return text;
 }
@@ -60,8 +89,9 @@ Canvas canvas_of(const TextModel& model, const std::string& text) {
     }
     for (int32_t token : model.tokenizer().encode(pieces[i])) {
       if (token == Tokenizer::kUnknown) {
-        fail("infill: the model does not know the {} '{}'", model.tokenizer().kind(),
-             first_unknown(model.tokenizer(), pieces[i]));
+        const std::string unknown = first_unknown(model.tokenizer(), pieces[i]);
+        fail("infill: the model does not know the {} '{}'{}", model.tokenizer().kind(), unknown,
+             suggestion_for(model.tokenizer(), unknown));
       }
       canvas.tokens.push_back(token);
       canvas.fixed.push_back(1);

@@ -9,7 +9,7 @@
 namespace haze {
 
 /// Canvases of `count` texts, each of `length` tokens or, where that is 0, of a length drawn from the
-/// model's.
+/// model's. All is open but, where the model's ends are fixed, the end token.
 std::vector<Canvas> open_canvases(const TextModel& model, int64_t count, int64_t length,
                                   Generator& generator);
 

@@ -18,16 +18,16 @@ constexpr std::array<Choice<LongRecord>, 3> kLongRecords{
 }  // namespace
 
 Layout data_layout(std::string_view name) {
-  return choose("the layout", name, kLayouts);
+  return choose("data.layout", name, kLayouts);
 }
 
 LongRecord long_record(std::string_view name) {
-  return choose("too_long", name, kLongRecords);
+  return choose("data.too_long", name, kLongRecords);
 }
 
 DataSet::DataSet(const TextFile& file, const Tokenizer& tokenizer, const DataSetOptions& options)
     : options_(options), offsets_{0} {
-  if (options.max_length < 2) fail("max_length must be at least 2, but is {}", options.max_length);
+  if (options.max_length < 2) fail("data.max_length must be at least 2, but is {}", options.max_length);
   for (int64_t i = 0; i < file.size(); ++i) {
     std::vector<int32_t> ids = tokenizer.encode(file.record(i).target);
     ids.push_back(Tokenizer::kEnd);
@@ -39,8 +39,10 @@ DataSet::DataSet(const TextFile& file, const Tokenizer& tokenizer, const DataSet
   }
   if (options.layout == Layout::packed) cut_into_blocks(file);
   if (size() == 0) {
-    fail("{}: every record has more than max_length = {} tokens, end token counted; raise max_length",
-         file.path().string(), options.max_length);
+    fail(
+        "{}: every record has more than data.max_length = {} tokens, end token counted; raise "
+        "data.max_length",
+        file.path().string(), options.max_length);
   }
   ids_.shrink_to_fit();
   offsets_.shrink_to_fit();
@@ -51,9 +53,8 @@ void DataSet::add_padded(std::vector<int32_t> ids, const TextFile& file, int64_t
     switch (options_.too_long) {
       case LongRecord::error:
         fail(
-            "{}: the text has {} tokens, end token counted, more than max_length = {}; raise max_length, or "
-            "set "
-            "too_long to \"truncate\" or \"skip\"",
+            "{}: the text has {} tokens, end token counted, more than data.max_length = {}; raise "
+            "data.max_length, or set data.too_long to \"truncate\" or \"skip\"",
             file.location(record), ids.size(), options_.max_length);
       case LongRecord::skip:
         ++skipped_count_;
@@ -72,8 +73,8 @@ void DataSet::cut_into_blocks(const TextFile& file) {
   const int64_t blocks = std::ssize(ids_) / options_.max_length;
   if (blocks == 0) {
     fail(
-        "{}: the file has {} tokens, end tokens counted, too few for one block of max_length = {}; lower "
-        "max_length",
+        "{}: the file has {} tokens, end tokens counted, too few for one block of data.max_length = {}; "
+        "lower data.max_length",
         file.path().string(), ids_.size(), options_.max_length);
   }
   ids_.resize(static_cast<size_t>(blocks * options_.max_length));

@@ -23,7 +23,7 @@ constexpr int64_t kUncountedBytes = std::ssize(kByteOrderMark) + 1;
 TextFile::TextFile(const std::filesystem::path& path, const TextFileOptions& options)
     : path_(path), options_(options) {
   if (options.max_line_bytes < 1 || options.max_line_bytes >= std::numeric_limits<int32_t>::max()) {
-    fail("max_line_bytes must be at least 1 and below 2147483647, but is {}", options.max_line_bytes);
+    fail("data.max_line_bytes must be at least 1 and below 2147483647, but is {}", options.max_line_bytes);
   }
   std::error_code ignored;
   const auto status = std::filesystem::status(path, ignored);
@@ -105,8 +105,8 @@ void TextFile::index_line(std::string_view line, int64_t offset, int64_t number)
 }
 
 void TextFile::fail_over_long(int64_t number) const {
-  fail("{}: the line is longer than {} bytes; break it up or raise max_line_bytes", location_of_line(number),
-       options_.max_line_bytes);
+  fail("{}: the line is longer than {} bytes; break it up or raise data.max_line_bytes",
+       location_of_line(number), options_.max_line_bytes);
 }
 
 size_t TextFile::read_at(int64_t offset, char* destination, size_t bytes) const {

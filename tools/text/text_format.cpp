@@ -15,6 +15,11 @@ namespace {
 constexpr std::array<Choice<TextFormat>, 3> kFormats{
     {{"lines", TextFormat::lines}, {"jsonl", TextFormat::jsonl}, {"e2e", TextFormat::e2e}}};
 
+/// How a sentence ends on a line that may be one of another format.
+std::string said_to_be(std::string_view format) {
+  return fmt::format("data.format says to read the line as \"{}\"", format);
+}
+
 Record parse_lines(std::string_view line) {
   if (trim(line).empty()) fail("the line is blank");
   return {.source = {}, .target = std::string(line), .fields = {}};
@@ -32,7 +37,7 @@ nlohmann::json parse_json(std::string_view line) {
   try {
     return nlohmann::json::parse(line);
   } catch (const nlohmann::json::parse_error& error) {
-    fail("the line is not valid JSON: it goes wrong at byte {}", error.byte);
+    fail("the line is not valid JSON: it goes wrong at byte {}; {}", error.byte, said_to_be("jsonl"));
   } catch (const nlohmann::json::exception&) {
     fail("the line is not valid JSON: a number in it is too large");
   }
@@ -40,7 +45,8 @@ nlohmann::json parse_json(std::string_view line) {
 
 Record parse_jsonl(std::string_view line) {
   const nlohmann::json object = parse_json(line);
-  if (!object.is_object()) fail("the line must be a JSON object, but is of type {}", object.type_name());
+  if (!object.is_object())
+    fail("the line must be a JSON object, but is of type {}; {}", object.type_name(), said_to_be("jsonl"));
   Record record{.source = string_field(object, "src"), .target = string_field(object, "trg"), .fields = {}};
   if (trim(record.target).empty()) fail("the field \"trg\" is blank");
   return record;
@@ -59,7 +65,8 @@ Field parse_field(std::string_view text) {
 
 Record parse_e2e(std::string_view line) {
   const size_t bars = line.find("||");
-  if (bars == std::string_view::npos) fail("there is no \"||\" between the field values and the text");
+  if (bars == std::string_view::npos)
+    fail("there is no \"||\" between the field values and the text; {}", said_to_be("e2e"));
   const auto source = trim(line.substr(0, bars));
   const auto target = trim(line.substr(bars + 2));
   if (target.empty()) fail("there is no text after \"||\"");
@@ -75,7 +82,7 @@ Record parse_e2e(std::string_view line) {
 }  // namespace
 
 TextFormat text_format(std::string_view name) {
-  return choose("the text format", name, kFormats);
+  return choose("data.format", name, kFormats);
 }
 
 Record parse_record(TextFormat format, std::string_view line) {
