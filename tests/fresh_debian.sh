@@ -33,10 +33,11 @@ cp /etc/hosts /etc/resolv.conf "$folder/etc/"
 
 git -c safe.directory='*' clone --quiet --no-hardlinks . "$folder/root/haze"
 
-# The mount lives in a name space of its own and goes with it, so nothing is left to clean up.
+# The mounts live in a name space of their own and go with it, so nothing is left to clean up.
 unshare --mount bash -c '
   folder=$1; shift
   mount -t proc proc "$folder/proc"
+  mount -t devpts devpts "$folder/dev/pts"
   exec env -i ${http_proxy+http_proxy="$http_proxy"} ${https_proxy+https_proxy="$https_proxy"} ${CI+CI="$CI"} \
     ${CMAKE_BUILD_PARALLEL_LEVEL+CMAKE_BUILD_PARALLEL_LEVEL="$CMAKE_BUILD_PARALLEL_LEVEL"} ${TERM+TERM="$TERM"} \
     PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LANG=C.UTF-8 \

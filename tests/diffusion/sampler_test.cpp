@@ -105,10 +105,11 @@ Chain random_order_distribution(const TabularDenoiser& denoiser) {
   return chain;
 }
 
-// One token at a time, at the place where the denoiser's first choice leads its second by most.
-Chain top_margin_distribution(const TabularDenoiser& denoiser, const MaskingSchedule& schedule) {
-  Chain chain = all_masked();
-  for (int left = kLength; left > 0; --left) {
+// One token at a time, at the place where the denoiser's first choice leads its second by most, from a text
+// with `masks` masks.
+Chain top_margin_distribution(const TabularDenoiser& denoiser, const MaskingSchedule& schedule, Chain chain,
+                              int masks) {
+  for (int left = masks; left > 0; --left) {
     const double t = schedule.time_of_mask_probability(static_cast<double>(left) / kLength);
     Chain next{};
     for (int s = 0; s < kStates; ++s) {
@@ -257,7 +258,7 @@ TEST_CASE("top-margin samples follow the exact distribution of the clearest plac
     const MaskingSchedule schedule(ContinuousSchedule::polynomial, 2);
     Generator generator(++seed);
     const Samples samples = top_margin_sample(wrong, open_canvases(kSamples), schedule, generator);
-    CHECK(follows(samples, top_margin_distribution(wrong, schedule)));
+    CHECK(follows(samples, top_margin_distribution(wrong, schedule, all_masked(), kLength)));
     CHECK_FALSE(follows(samples, random_order_distribution(wrong)));
   }
 }
@@ -345,6 +346,26 @@ TEST_CASE("infilling with the true conditionals follows the language given the f
   for (double& value : expected) value *= kSamples / total;
   for (const auto& x : samples.tokens) ++counts.at(static_cast<size_t>(3 * x[0] + x[2]));
   CHECK(test::chi_squared(counts, expected) < test::chi_squared_limit(8));
+}
+
+TEST_CASE("top-margin infilling follows the exact distribution given the fixed token (99.9 %)") {
+  const MaskingSchedule schedule(ContinuousSchedule::polynomial, 2);
+  const std::vector<Canvas> start(kSamples, Canvas{{0, 2, 0}, {0, 1, 0}});
+  Chain given{};
+  given[static_cast<size_t>(state_index(Text{kMask, 2, kMask}))] = 1;
+  for (const double time_slope : {0.0, 4.0}) {
+    const TabularDenoiser wrong = TabularDenoiser::wrong(time_slope);
+    Generator generator(71);
+    const Samples samples = top_margin_sample(wrong, start, schedule, generator);
+    const Chain exact = top_margin_distribution(wrong, schedule, given, 2);
+    std::vector<int64_t> counts(9);
+    std::vector<double> expected(9);
+    for (int32_t i = 0; i < 9; ++i)
+      expected[static_cast<size_t>(i)] =
+          kSamples * exact[static_cast<size_t>(state_index(Text{i / 3, 2, i % 3}))];
+    for (const auto& x : samples.tokens) ++counts.at(static_cast<size_t>(3 * x[0] + x[2]));
+    CHECK(test::chi_squared(counts, expected) < test::chi_squared_limit(8));
+  }
 }
 
 TEST_CASE("a text depends neither on its neighbours nor on how many go through the network at a time") {

@@ -120,6 +120,7 @@ TEST_CASE("transformer block: gradients agree with central differences by input,
 TEST_CASE("transformer: gradients agree with central differences for every placement and positions") {
   const Sequences sequences = sequences_of({3, 1});
   const Tensor ids = random_ids(4, 4), t = Tensor::from<float>({0.25f, 0.75f}, {2});
+  const Tensor some_rows = Tensor::from<int32_t>({3, 1}, {2});
   for (TransformerConfig config : every_kind(tiny())) {
     for (const bool everything : {false, true}) {
       config.causal = config.checkpoint_activations = everything;
@@ -130,6 +131,10 @@ TEST_CASE("transformer: gradients agree with central differences for every place
       check_gradients(title(config), network, {}, [&](const Inputs&) {
         Generator generator(9);
         return network.forward(ids, sequences, t, {.training = true, .generator = &generator});
+      });
+      check_gradients(title(config) + ", some rows", network, {}, [&](const Inputs&) {
+        Generator generator(9);
+        return network.forward(ids, sequences, t, {.training = true, .generator = &generator}, some_rows);
       });
     }
   }

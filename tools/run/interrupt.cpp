@@ -46,11 +46,11 @@ void handle_signal(int signal) {
 
 /// Has the handler take a signal; `before` gets what had it, unless that is the handler of an earlier guard.
 void take_signal(int signal, struct sigaction& before) {
-  struct sigaction action {
-  }, current{};
+  struct sigaction current {};
   sigaction(signal, nullptr, &current);
   if (current.sa_handler != handle_signal) before = current;
   if (signal == SIGHUP && current.sa_handler == SIG_IGN) return;
+  struct sigaction action {};
   action.sa_handler = handle_signal;
   sigemptyset(&action.sa_mask);
   // Reads and writes that the signal falls into go on by themselves.
