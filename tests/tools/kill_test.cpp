@@ -2,6 +2,7 @@
 #include <thread>
 
 #include <doctest/doctest.h>
+#include <fmt/format.h>
 
 #include "haze/engine/generator.h"
 #include "haze/nn/checkpoint.h"
@@ -17,16 +18,16 @@ namespace {
 
 // Under sanitizers a run takes many times as long, and the fiftieth kill shows them nothing that ten did not.
 #ifdef __SANITIZE_ADDRESS__
-constexpr int kKills = 10;
+constexpr int kKills = 10, kSteps = 30;
 #else
-constexpr int kKills = 50;
+constexpr int kKills = 50, kSteps = 120;
 #endif
 
 std::vector<std::string> start_or_resume(const std::filesystem::path& run) {
   if (find_latest_checkpoint(run)) return {"train", "--threads", "1", "--resume", "--out", run.string()};
   std::vector<std::string> assignments = tiny_assignments();
-  assignments.insert(assignments.end(),
-                     {"train.steps=120", "train.checkpoint_every=3", "data.corpus_size=100"});
+  assignments.insert(assignments.end(), {fmt::format("train.steps={}", kSteps), "train.checkpoint_every=3",
+                                         "data.corpus_size=100"});
   return train_arguments(run, assignments);
 }
 
