@@ -41,6 +41,15 @@ function(haze_install_package)
   install(EXPORT haze-targets NAMESPACE haze:: DESTINATION ${CMAKE_INSTALL_LIBDIR}/cmake/haze)
 endfunction()
 
+# haze_precompile(<target> [<other headers...>])
+#
+# Parses the standard library once for the whole target, which halves the time that small sources take. The preset
+# release does without (CMAKE_DISABLE_PRECOMPILE_HEADERS): there every source has to include what it uses.
+function(haze_precompile target)
+  target_precompile_headers(${target} PRIVATE <algorithm> <chrono> <filesystem> <fstream> <functional> <map> <memory>
+                            <optional> <random> <regex> <set> <sstream> <string> <thread> <vector> <fmt/format.h> ${ARGN})
+endfunction()
+
 if(HAZE_SANITIZE)
   add_compile_options(-fsanitize=${HAZE_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=undefined)
   add_link_options(-fsanitize=${HAZE_SANITIZE})

@@ -48,6 +48,7 @@ Row shortened(Row row) {
   std::stable_sort(row.cases.begin(), row.cases.end(),
                    [](const Case& a, const Case& b) { return elements(a) < elements(b); });
   while (row.cases.size() > 1 && elements(row.cases.back()) > kFew) row.cases.pop_back();
+  row.layouts.resize(1);
   return row;
 }
 
