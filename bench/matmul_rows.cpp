@@ -68,19 +68,27 @@ void check_agreement(const KernelCase& product, const std::string& name, const T
     fail("matmul {}: haze's result and the peer's differ by {:.1e} of their norm", name, difference / norm);
 }
 
-KernelCase prepare(const Product& p, Dtype dtype, MatmulPeer peer) {
+/// The same values in another dtype and the same layout.
+Tensor converted(const Tensor& matrices, bool transposed, Dtype dtype) {
+  return transposed ? transpose(cast(transpose(matrices), dtype)) : cast(matrices, dtype);
+}
+
+KernelCase prepare(const Product& p, Dtype dtype, MatmulPeer peer, Dtype peer_dtype) {
   Generator generator(1);
   const Tensor a = random_matrices(p.batch, p.m, p.k, p.form == Form::transposed_a, dtype, generator);
   const Tensor b = random_matrices(p.batch, p.k, p.n, p.form == Form::transposed_b, dtype, generator);
   const Tensor c({p.batch, p.m, p.n});
   KernelCase product;
   product.ours = [=] { matmul(a, b, {}, Dtype::float32); };
-  product.peer = peer == MatmulPeer::onednn ? onednn_matmul(a, b, c) : blis_matmul(a, b, c);
+  const Tensor peer_a = converted(a, p.form == Form::transposed_a, peer_dtype);
+  const Tensor peer_b = converted(b, p.form == Form::transposed_b, peer_dtype);
+  product.peer =
+      peer == MatmulPeer::onednn ? onednn_matmul(peer_a, peer_b, c) : blis_matmul(peer_a, peer_b, c);
   check_agreement(product, name_of(p), matmul(a, b, {}, Dtype::float32), c);
   return product;
 }
 
-KernelRow row_of(const Product& p, Dtype dtype, MatmulPeer peer) {
+KernelRow row_of(const Product& p, Dtype dtype, MatmulPeer peer, Dtype peer_dtype) {
   const auto size = static_cast<double>(size_of(dtype));
   const auto batch = static_cast<double>(p.batch), m = static_cast<double>(p.m), n = static_cast<double>(p.n),
              k = static_cast<double>(p.k);
@@ -88,7 +96,7 @@ KernelRow row_of(const Product& p, Dtype dtype, MatmulPeer peer) {
   row.name = name_of(p);
   row.operations = 2 * batch * m * n * k;
   row.bytes = batch * (size * (m * k + k * n) + static_cast<double>(sizeof(float)) * m * n);
-  row.prepare = [=] { return prepare(p, dtype, peer); };
+  row.prepare = [=] { return prepare(p, dtype, peer, peer_dtype); };
   return row;
 }
 
@@ -98,8 +106,13 @@ KernelGroup matmul_kernels(Dtype dtype, MatmulPeer peer) {
   KernelGroup group;
   group.title = fmt::format("matmul {}", name(dtype));
   group.peer = peer == MatmulPeer::onednn ? "oneDNN" : "BLIS";
+  // Where the processor has no instruction for it, oneDNN refuses bfloat16 and haze widens it to float32.
+  const bool widened = dtype == Dtype::bfloat16 && !onednn_multiplies_bfloat16();
+  const Dtype peer_dtype = widened ? Dtype::float32 : dtype;
+  if (widened) group.peer += ", float32";
   for (const Product& product : kProducts) {
-    if (peer == MatmulPeer::onednn || product.batch == 1) group.rows.push_back(row_of(product, dtype, peer));
+    if (peer == MatmulPeer::onednn || product.batch == 1)
+      group.rows.push_back(row_of(product, dtype, peer, peer_dtype));
   }
   return group;
 }

@@ -57,4 +57,14 @@ std::function<void()> onednn_matmul(const Tensor& a, const Tensor& b, const Tens
   }
 }
 
+bool onednn_multiplies_bfloat16() {
+  const Tensor a({1, 1, 1}, Dtype::bfloat16), c({1, 1, 1});
+  try {
+    primitive(a, a, c);
+  } catch (const dnnl::error&) {
+    return false;
+  }
+  return true;
+}
+
 }  // namespace haze

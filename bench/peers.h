@@ -13,6 +13,9 @@ namespace haze {
 /// Throws Error where this processor has no such product.
 std::function<void()> onednn_matmul(const Tensor& a, const Tensor& b, const Tensor& c);
 
+/// Whether oneDNN multiplies bfloat16 on this processor: before AVX-512 it does not.
+bool onednn_multiplies_bfloat16();
+
 /// By BLIS: the same for batch 1 and float32; cblas_sgemm.
 std::function<void()> blis_matmul(const Tensor& a, const Tensor& b, const Tensor& c);
 

@@ -1,3 +1,5 @@
+#include <atomic>
+
 #include "haze/engine/activation.h"
 #include "haze/engine/cpu/cpu_backend.h"
 #include "haze/engine/cpu/gemm.h"
@@ -43,6 +45,33 @@ void wait_for_team(int workers) {
   if (workers == 1) return;
 #pragma omp barrier
 }
+
+/// Hands out [0, count) in pieces, pass after pass, to whichever worker is free: on a machine that others use
+/// too, cores are not equally fast. Two counters, because a worker may begin the next pass while another still
+/// looks for a piece of this one.
+class Pieces {
+ public:
+  Pieces(int64_t count, int workers)
+      : count_(count), piece_(std::max(count / (kPiecesOfWorker * workers), int64_t{1})) {}
+
+  /// By one worker, before it waits for the others at the beginning of a pass.
+  void begin(int pass) { next_[pass % 2].store(0, std::memory_order_relaxed); }
+
+  template <typename Body>
+  void for_each(int pass, Body&& body) {
+    for (;;) {
+      const int64_t first = next_[pass % 2].fetch_add(piece_, std::memory_order_relaxed);
+      if (first >= count_) return;
+      const int64_t last = std::min(first + piece_, count_);
+      for (int64_t i = first; i < last; ++i) body(i);
+    }
+  }
+
+ private:
+  static constexpr int64_t kPiecesOfWorker = 16;
+  std::atomic<int64_t> next_[2];
+  int64_t count_, piece_;
+};
 
 /// One matrix product.
 template <typename T, typename S>
@@ -102,26 +131,25 @@ class Product {
     }
   }
 
-  /// Many rows: all threads pack a block of b, then each multiplies rows of its own by it. Two buffers, so
+  /// Many rows: all threads pack a block of b, then each multiplies rows by it. Two buffers, so
   /// that a thread may pack the next block while another still multiplies.
   void by_rows(int most_workers) const {
     const int64_t depth_block = depth_block_, width_block = std::min(n_, width_block_);
     const Storage buffers[2] = {
         allocate(packed_bytes(width_block, depth_block)),
         k_ > depth_block || n_ > width_block ? allocate(packed_bytes(width_block, depth_block)) : Storage()};
+    Pieces rows(tile_rows(), most_workers);
     in_team(most_workers, [&](int worker, int workers) {
       int pass = 0;
       for (int64_t j = 0; j < n_; j += width_block_) {
         const int64_t columns = std::min(width_block_, n_ - j);
-        for (int64_t p = 0; p < k_; p += depth_block) {
+        for (int64_t p = 0; p < k_; p += depth_block, ++pass) {
           const int64_t depth = std::min(depth_block, k_ - p);
-          auto* packed = static_cast<std::byte*>(buffers[pass++ % 2].data());
+          auto* packed = static_cast<std::byte*>(buffers[pass % 2].data());
+          if (worker == 0) rows.begin(pass);
           pack_share(worker, workers, j, columns, p, depth, packed);
           wait_for_team(workers);
-          const int64_t last = cut(tile_rows(), workers, worker + 1);
-          for (int64_t row = cut(tile_rows(), workers, worker); row < last; ++row) {
-            multiply(row, nullptr, {packed}, j, columns, p, depth);
-          }
+          rows.for_each(pass, [&](int64_t row) { multiply(row, nullptr, {packed}, j, columns, p, depth); });
         }
       }
     });

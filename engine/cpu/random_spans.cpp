@@ -85,9 +85,25 @@ void CounterWords(const RandomPosition& position, uint64_t first, int64_t count,
   }
 }
 
+/// Elements whose word is below `threshold` become 0, the others are scaled. Without a branch, which would be
+/// mispredicted as often as an element is dropped.
 template <typename T>
 void Dropout(const T* x, const uint32_t* words, int64_t count, uint32_t threshold, T scale, T* out) {
-  for (int64_t i = 0; i < count; ++i) out[i] = words[i] >= threshold ? x[i] * scale : T{0};
+  int64_t i = 0;
+#if HWY_TARGET != HWY_SCALAR
+  if constexpr (sizeof(T) == sizeof(uint32_t)) {
+    const hn::ScalableTag<T> d;
+    const hn::RebindToUnsigned<decltype(d)> du;
+    const auto n = static_cast<int64_t>(hn::Lanes(d));
+    const auto least = hn::Set(du, threshold);
+    const auto factor = hn::Set(d, scale);
+    for (; i + n <= count; i += n) {
+      const auto kept = hn::RebindMask(d, hn::Not(hn::Lt(hn::LoadU(du, words + i), least)));
+      hn::StoreU(hn::IfThenElseZero(kept, hn::Mul(hn::LoadU(d, x + i), factor)), d, out + i);
+    }
+  }
+#endif
+  for (; i < count; ++i) out[i] = words[i] >= threshold ? x[i] * scale : T{0};
 }
 
 DropoutSpan<float> DropoutFloat() {
