@@ -40,12 +40,17 @@ HWY_INLINE hn::Vec<D> Gelu(D d, hn::Vec<D> x) {
   return hn::Mul(x, NormalCdf(d, x));
 }
 
-/// Twice the argument of the tanh in gelu_tanh: (1 + tanh u) / 2 = sigmoid(2 u).
+/// (1 + tanh u) / 2 = 1 / (1 + e^-2u) with u, the argument of the tanh in gelu_tanh. In float32, 0 where
+/// e^-2u is too large for ExpWithin87.
 template <class D>
 HWY_INLINE hn::Vec<D> GeluTanhGate(D d, hn::Vec<D> x) {
-  const auto cubic = hn::MulAdd(hn::Mul(x, x), Constant(d, 2 * kSqrtTwoOverPi * kGeluCubic),
-                                Constant(d, 2 * kSqrtTwoOverPi));
-  return Sigmoid(d, hn::Mul(x, cubic));
+  const auto cubic = hn::MulAdd(hn::Mul(x, x), Constant(d, -2 * kSqrtTwoOverPi * kGeluCubic),
+                                Constant(d, -2 * kSqrtTwoOverPi));
+  const auto exponent = hn::Mul(x, cubic);
+  const auto one = Constant(d, 1);
+  const auto gate = hn::Div(one, hn::Add(one, ExpWithin87(d, exponent)));
+  if constexpr (sizeof(hn::TFromD<D>) == 8) return gate;
+  return hn::IfThenZeroElse(hn::Gt(exponent, Constant(d, 87)), gate);
 }
 
 template <class D>
@@ -66,15 +71,15 @@ HWY_INLINE hn::Vec<D> GeluDerivative(D d, hn::Vec<D> x) {
   return hn::MulAdd(x, density, NormalCdf(d, x));
 }
 
-/// With s = sigmoid(v), v = 2 sqrt(2/pi) (x + c x^3): s + x s (1 - s) v'.
+/// With s = 1 / (1 + e^-v), v = 2 u = 2 sqrt(2/pi) (x + c x^3): s + x s (1 - s) v'.
 template <class D>
 HWY_INLINE hn::Vec<D> GeluTanhDerivative(D d, hn::Vec<D> x) {
-  const auto s = GeluTanhGate(d, x);
   // Far out s (1 - s) is 0; x^2 must not overflow there.
-  const auto near = hn::Min(hn::Max(x, Constant(d, -1e6)), Constant(d, 1e6));
+  const auto near = AtMost(d, AtLeast(d, x, -1e6f), 1e6f);
+  const auto s = GeluTanhGate(d, near);
   const auto slope = hn::MulAdd(hn::Mul(near, near), Constant(d, 6 * kSqrtTwoOverPi * kGeluCubic),
                                 Constant(d, 2 * kSqrtTwoOverPi));
-  return hn::MulAdd(hn::Mul(hn::Mul(x, s), hn::Sub(Constant(d, 1), s)), slope, s);
+  return hn::MulAdd(hn::Mul(hn::Mul(near, s), hn::Sub(Constant(d, 1), s)), slope, s);
 }
 
 /// s + x s (1 - s) with s = sigmoid(x).

@@ -232,9 +232,14 @@ void AddRowSums(MatrixView<const S> a, int64_t rows, int64_t depth, bool first, 
     for (int64_t r = 0; r < rows; r += n) {
       const int64_t count = std::min(n, rows - r);
       const auto some = hn::FirstN(d, static_cast<size_t>(count));
-      auto sum = hn::Zero(d);
-      for (int64_t k = 0; k < depth; ++k) sum = hn::Add(sum, LoadFirst(d, some, a.at(r, k), count));
-      StorePart(sum, some, d, block + r);
+      // Four sums at a time, as an addition takes several cycles, and the next one would wait for it.
+      hn::Vec<decltype(d)> sum[4] = {hn::Zero(d), hn::Zero(d), hn::Zero(d), hn::Zero(d)};
+      int64_t k = 0;
+      for (; k + 4 <= depth; k += 4) {
+        for (int64_t i = 0; i < 4; ++i) sum[i] = hn::Add(sum[i], LoadFirst(d, some, a.at(r, k + i), count));
+      }
+      for (; k < depth; ++k) sum[0] = hn::Add(sum[0], LoadFirst(d, some, a.at(r, k), count));
+      StorePart(hn::Add(hn::Add(sum[0], sum[1]), hn::Add(sum[2], sum[3])), some, d, block + r);
     }
   } else {
     for (int64_t k = 0; k < depth; ++k) {

@@ -47,8 +47,8 @@ void wait_for_team(int workers) {
 }
 
 /// Hands out [0, count) in pieces, pass after pass, to whichever worker is free: on a machine that others use
-/// too, cores are not equally fast. Two counters, because a worker may begin the next pass while another still
-/// looks for a piece of this one.
+/// too, cores are not equally fast. Two counters, because a worker may begin the next pass while another
+/// still looks for a piece of this one.
 class Pieces {
  public:
   Pieces(int64_t count, int workers)
