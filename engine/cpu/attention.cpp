@@ -13,14 +13,19 @@
 namespace haze {
 namespace {
 
-// A tile of scores stays in the first-level cache.
-constexpr int64_t kQueryTile = 64;
-constexpr int64_t kKeyTile = 64;
+// The largest tile of scores, 48 KiB: it stays near, and what is done once a tile (packing keys) or once a
+// row of it (maximum, sum, correction) is spread over many products.
+constexpr int64_t kQueryTile = 96;
+constexpr int64_t kKeyTile = 128;
 
 // One head of one sequence.
 struct Problem {
   int64_t batch, head, first_query, queries, first_key, keys;
   int64_t visible_keys;  // keys from there on are padding
+
+  // Queries in tiles of equal size, but for the last.
+  int64_t query_tiles() const { return (queries + kQueryTile - 1) / kQueryTile; }
+  int64_t tile_queries() const { return (queries + query_tiles() - 1) / std::max<int64_t>(query_tiles(), 1); }
 };
 
 // What all heads share.
@@ -45,8 +50,8 @@ class Attention {
   // Tiles of queries in the longest sequence.
   int64_t most_query_tiles() const {
     int64_t most = 0;
-    for (int64_t i = 0; i < problems(); i += heads()) most = std::max(most, problem(i).queries);
-    return (most + kQueryTile - 1) / kQueryTile;
+    for (int64_t i = 0; i < problems(); i += heads()) most = std::max(most, problem(i).query_tiles());
+    return most;
   }
 
   // Whether there is more work than it costs to wake a thread.
@@ -175,7 +180,7 @@ int64_t gemm_scratch(int64_t head_size) {
 template <typename T>
 void forward_tile(const Attention<T>& attention, const Problem& p, int64_t i, Buffers<T> buffers,
                   const AttentionResult& out) {
-  const int64_t size = attention.head_size(), rows = std::min(kQueryTile, p.queries - i);
+  const int64_t size = attention.head_size(), rows = std::min(p.tile_queries(), p.queries - i);
   T* scores = buffers.take(kQueryTile * kKeyTile);
   T* sum = buffers.take(kQueryTile * size);  // of e^(score - max) value, so far
   T* scratch = buffers.take(gemm_scratch(size));
@@ -227,8 +232,8 @@ class HeadGradient {
     clear(out_.query, p_.first_query, p_.queries);
     clear(out_.key, p_.first_key, p_.keys);
     clear(out_.value, p_.first_key, p_.keys);
-    for (int64_t i = 0; i < p_.queries; i += kQueryTile) {
-      const int64_t rows = std::min(kQueryTile, p_.queries - i);
+    for (int64_t i = 0; i < p_.queries; i += p_.tile_queries()) {
+      const int64_t rows = std::min(p_.tile_queries(), p_.queries - i);
       const int64_t key_end = attention_.key_end(p_, i + rows);
       const MatrixView<T> g = at(g_, p_.first_query + i), output = at(saved_.output, p_.first_query + i);
       attention_.spans().row_dots(g.data, g.row_stride, output.data, output.row_stride, rows, size_, delta_);
@@ -290,7 +295,7 @@ void CpuBackend::attention(const Tensor& query, const Tensor& key, const Tensor&
     const int64_t scratch = kQueryTile * (kKeyTile + size) + gemm_scratch(size);
     parallel_for_uneven(attention.problems() * tiles, attention.worth_sharing(), [&](int64_t piece) {
       const Problem problem = attention.problem(piece / tiles);
-      const int64_t i = piece % tiles * kQueryTile;
+      const int64_t i = piece % tiles * problem.tile_queries();
       if (i < problem.queries) forward_tile<T>(attention, problem, i, Buffers<T>(scratch), out);
     });
   });
