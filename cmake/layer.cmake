@@ -43,7 +43,7 @@ endfunction()
 
 # haze_precompile(<target> [<other headers...>])
 #
-# Parses the standard library once for the whole target, which halves the time that small sources take. The preset
+# Parses the standard library once for the whole target, which saves a fifth of the time under sanitizers. The preset
 # release does without (CMAKE_DISABLE_PRECOMPILE_HEADERS): there every source has to include what it uses.
 function(haze_precompile target)
   target_precompile_headers(${target} PRIVATE <algorithm> <chrono> <filesystem> <fstream> <functional> <map> <memory>

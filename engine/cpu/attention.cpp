@@ -23,9 +23,9 @@ struct Problem {
   int64_t batch, head, first_query, queries, first_key, keys;
   int64_t visible_keys;  // keys from there on are padding
 
-  // Queries in tiles of equal size, but for the last.
-  int64_t query_tiles() const { return (queries + kQueryTile - 1) / kQueryTile; }
-  int64_t tile_queries() const { return (queries + query_tiles() - 1) / std::max<int64_t>(query_tiles(), 1); }
+  // Queries in tiles of equal size, but for the last; no queries are one empty tile.
+  int64_t query_tiles() const { return std::max<int64_t>((queries + kQueryTile - 1) / kQueryTile, 1); }
+  int64_t tile_queries() const { return (queries + query_tiles() - 1) / query_tiles(); }
 };
 
 // What all heads share.

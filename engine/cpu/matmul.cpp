@@ -1,5 +1,3 @@
-#include <atomic>
-
 #include "haze/engine/activation.h"
 #include "haze/engine/cpu/cpu_backend.h"
 #include "haze/engine/cpu/gemm.h"
@@ -46,32 +44,19 @@ void wait_for_team(int workers) {
 #pragma omp barrier
 }
 
-/// Hands out [0, count) in pieces, pass after pass, to whichever worker is free: on a machine that others use
-/// too, cores are not equally fast. Two counters, because a worker may begin the next pass while another
-/// still looks for a piece of this one.
-class Pieces {
- public:
-  Pieces(int64_t count, int workers)
-      : count_(count), piece_(std::max(count / (kPiecesOfWorker * workers), int64_t{1})) {}
-
-  /// By one worker, before it waits for the others at the beginning of a pass.
-  void begin(int pass) { next_[pass % 2].store(0, std::memory_order_relaxed); }
-
-  template <typename Body>
-  void for_each(int pass, Body&& body) {
-    for (;;) {
-      const int64_t first = next_[pass % 2].fetch_add(piece_, std::memory_order_relaxed);
-      if (first >= count_) return;
-      const int64_t last = std::min(first + piece_, count_);
-      for (int64_t i = first; i < last; ++i) body(i);
-    }
+/// Within in_team(): body(i) for all i below `count`, a few at a time by whichever worker is free, because on
+/// a machine that others use too, cores are not equally fast. Returns without waiting for the others.
+template <typename Body>
+void share_in_team(int workers, int64_t count, Body&& body) {
+  if (workers == 1) {  // perhaps within a parallel region of the caller's, which must not share this loop
+    for (int64_t i = 0; i < count; ++i) body(i);
+    return;
   }
-
- private:
-  static constexpr int64_t kPiecesOfWorker = 16;
-  std::atomic<int64_t> next_[2];
-  int64_t count_, piece_;
-};
+  constexpr int64_t kPiecesOfWorker = 16;
+  const int64_t piece = std::max(count / (kPiecesOfWorker * workers), int64_t{1});
+#pragma omp for schedule(dynamic, piece) nowait
+  for (int64_t i = 0; i < count; ++i) body(i);
+}
 
 /// One matrix product.
 template <typename T, typename S>
@@ -131,25 +116,24 @@ class Product {
     }
   }
 
-  /// Many rows: all threads pack a block of b, then each multiplies rows by it. Two buffers, so
-  /// that a thread may pack the next block while another still multiplies.
+  /// Many rows: all threads pack a block of b, then they multiply rows by it. Two buffers, so that
+  /// a thread may pack the next block while another still multiplies.
   void by_rows(int most_workers) const {
     const int64_t depth_block = depth_block_, width_block = std::min(n_, width_block_);
     const Storage buffers[2] = {
         allocate(packed_bytes(width_block, depth_block)),
         k_ > depth_block || n_ > width_block ? allocate(packed_bytes(width_block, depth_block)) : Storage()};
-    Pieces rows(tile_rows(), most_workers);
     in_team(most_workers, [&](int worker, int workers) {
       int pass = 0;
       for (int64_t j = 0; j < n_; j += width_block_) {
         const int64_t columns = std::min(width_block_, n_ - j);
-        for (int64_t p = 0; p < k_; p += depth_block, ++pass) {
+        for (int64_t p = 0; p < k_; p += depth_block) {
           const int64_t depth = std::min(depth_block, k_ - p);
-          auto* packed = static_cast<std::byte*>(buffers[pass % 2].data());
-          if (worker == 0) rows.begin(pass);
+          auto* packed = static_cast<std::byte*>(buffers[pass++ % 2].data());
           pack_share(worker, workers, j, columns, p, depth, packed);
           wait_for_team(workers);
-          rows.for_each(pass, [&](int64_t row) { multiply(row, nullptr, {packed}, j, columns, p, depth); });
+          share_in_team(workers, tile_rows(),
+                        [&](int64_t row) { multiply(row, nullptr, {packed}, j, columns, p, depth); });
         }
       }
     });

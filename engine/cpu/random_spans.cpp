@@ -98,8 +98,8 @@ void Dropout(const T* x, const uint32_t* words, int64_t count, uint32_t threshol
     const auto least = hn::Set(du, threshold);
     const auto factor = hn::Set(d, scale);
     for (; i + n <= count; i += n) {
-      const auto kept = hn::RebindMask(d, hn::Not(hn::Lt(hn::LoadU(du, words + i), least)));
-      hn::StoreU(hn::IfThenElseZero(kept, hn::Mul(hn::LoadU(d, x + i), factor)), d, out + i);
+      const auto dropped = hn::RebindMask(d, hn::Lt(hn::LoadU(du, words + i), least));
+      hn::StoreU(hn::IfThenZeroElse(dropped, hn::Mul(hn::LoadU(d, x + i), factor)), d, out + i);
     }
   }
 #endif
