@@ -68,8 +68,9 @@ void check_agreement(const KernelCase& product, const std::string& name, const T
     fail("matmul {}: haze's result and the peer's differ by {:.1e} of their norm", name, difference / norm);
 }
 
-/// The same values in another dtype and the same layout.
+/// The same values and layout in `dtype`; the tensor itself where it has that already.
 Tensor converted(const Tensor& matrices, bool transposed, Dtype dtype) {
+  if (matrices.dtype() == dtype) return matrices;
   return transposed ? transpose(cast(transpose(matrices), dtype)) : cast(matrices, dtype);
 }
 

@@ -73,26 +73,26 @@ HWY_INLINE hn::Vec128<float, N> ScaleByPowerOfTwo(hn::Vec128<float, N> x, hn::Ve
 }
 #endif
 
-/// e^r for |r| <= ln 2 / 2: coefficients of r^0, r^1, ...
-inline constexpr float kExpCoefficients[] = {1.0f,          1.0f,           0.49999994f,   0.166665211f,
-                                             0.0416683853f, 0.00836871006f, 0.00138146419f};
-
-/// x = n ln 2 + r, n whole, |r| <= ln 2 / 2. A float near 1.5 * 2^23 has no fraction: adding one, 1.5 * 2^23
-/// + `bias`, rounds, and leaves n + bias in the lowest bits of `shifted`.
+/// e^x = 2^n `power`, where x = n ln 2 + r, n whole, |r| <= ln 2 / 2, and power = e^r = 1 + r + r^2 p(r). A
+/// float near 1.5 * 2^23 has no fraction: adding one, 1.5 * 2^23 + `bias`, rounds, and leaves n + bias in the
+/// lowest bits of `shifted`.
 template <class D>
 struct ExpParts {
-  hn::Vec<D> shifted, n, r;
+  hn::Vec<D> shifted, n, power;
 
   HWY_INLINE ExpParts(D d, hn::Vec<D> x, float bias) {
+    static constexpr float kCoefficients[] = {1.0f,          1.0f,           0.49999994f,   0.166665211f,
+                                              0.0416683853f, 0.00836871006f, 0.00138146419f};
     const auto shifter = hn::Set(d, 12582912.0f + bias);
     shifted = hn::MulAdd(x, hn::Set(d, 1.44269504f), shifter);
     n = hn::Sub(shifted, shifter);
-    r = hn::NegMulAdd(n, hn::Set(d, 0.693145752f), x);  // ln 2 in two parts: the first has few bits
+    auto r = hn::NegMulAdd(n, hn::Set(d, 0.693145752f), x);  // ln 2 in two parts: the first has few bits
     r = hn::NegMulAdd(n, hn::Set(d, 1.42860677e-6f), r);
+    power = Polynomial(d, r, kCoefficients);
   }
 };
 
-/// e^x = 2^n e^r with n = round(x / ln 2), |r| <= ln 2 / 2, and e^r = 1 + r + r^2 p(r).
+/// e^x for every x.
 template <class D>
 HWY_INLINE hn::Vec<D> Exp(D d, hn::Vec<D> x) {
   if constexpr (sizeof(hn::TFromD<D>) == 8) {
@@ -100,16 +100,15 @@ HWY_INLINE hn::Vec<D> Exp(D d, hn::Vec<D> x) {
   } else {
     const auto clamped = AtMost(d, AtLeast(d, x, -104.0f), 89.0f);  // beyond: 0 and infinity
     const ExpParts<D> parts(d, clamped, 254.0f);
-    const auto power = Polynomial(d, parts.r, kExpCoefficients);
 #if HWY_TARGET == HWY_AVX3
-    return ScaleByPowerOfTwo(power, parts.n);
+    return ScaleByPowerOfTwo(parts.power, parts.n);
 #else
     // In two steps, the second by 2^32 or 2^-32, so that the first neither overflows nor loses bits: results
     // below the normal range are rounded once and those above it are infinite.
     const hn::RebindToSigned<D> di;
     const auto last = hn::IfThenElse(hn::Lt(x, hn::Zero(d)), hn::Set(d, 0x1p-32f), hn::Set(d, 0x1p32f));
     const auto first = hn::Sub(hn::ShiftLeft<23>(hn::BitCast(di, parts.shifted)), hn::BitCast(di, last));
-    return hn::Mul(hn::Mul(power, hn::BitCast(d, first)), last);
+    return hn::Mul(hn::Mul(parts.power, hn::BitCast(d, first)), last);
 #endif
   }
 }
@@ -122,8 +121,8 @@ HWY_INLINE hn::Vec<D> ExpWithin87(D d, hn::Vec<D> x) {
   } else {
     const hn::RebindToSigned<D> di;
     const ExpParts<D> parts(d, AtMost(d, AtLeast(d, x, -87.0f), 87.0f), 0.0f);
-    const auto power = hn::BitCast(di, Polynomial(d, parts.r, kExpCoefficients));
-    return hn::BitCast(d, hn::Add(power, hn::ShiftLeft<23>(hn::BitCast(di, parts.shifted))));
+    return hn::BitCast(
+        d, hn::Add(hn::BitCast(di, parts.power), hn::ShiftLeft<23>(hn::BitCast(di, parts.shifted))));
   }
 }
 
