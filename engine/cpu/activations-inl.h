@@ -67,7 +67,7 @@ HWY_INLINE hn::Vec<D> Silu(D d, hn::Vec<D> x) {
 template <class D>
 HWY_INLINE hn::Vec<D> GeluDerivative(D d, hn::Vec<D> x) {
   const auto density =
-      hn::Mul(Constant(d, kInverseSqrtTwoPi), Exp(d, hn::Mul(Constant(d, -0.5), hn::Mul(x, x))));
+      hn::Mul(Constant(d, kInverseSqrtTwoPi), ExpOrZero(d, hn::Mul(Constant(d, -0.5), hn::Mul(x, x))));
   return hn::MulAdd(x, density, NormalCdf(d, x));
 }
 

@@ -1,5 +1,7 @@
 #include "haze/engine/cpu/attention_spans.h"
 
+#include <algorithm>
+#include <cmath>
 #include <limits>
 
 #include "haze/engine/ops.h"
@@ -16,44 +18,44 @@ HWY_BEFORE_NAMESPACE();
 namespace haze {
 namespace HWY_NAMESPACE {
 
-/// The largest element, NaN where there is one.
+/// The largest element; where there is NaN, it or any element.
 template <typename T>
 HWY_INLINE T RowMax(const T* row, int64_t columns) {
   const hn::ScalableTag<T> d;
   const auto n = static_cast<int64_t>(hn::Lanes(d));
-  auto best = hn::Set(d, -std::numeric_limits<T>::infinity());
-  auto has_nan = hn::IsNaN(best);
-  const auto take = [&](auto v) HWY_ATTR {
-    best = hn::Max(best, v);
-    has_nan = hn::Or(has_nan, hn::IsNaN(v));
-  };
+  const auto least = hn::Set(d, -std::numeric_limits<T>::infinity());
+  auto best = least;
   int64_t c = 0;
-  for (; c + n <= columns; c += n) take(hn::LoadU(d, row + c));
+  for (; c + n <= columns; c += n) best = hn::Max(best, hn::LoadU(d, row + c));
   if (c < columns) {
     const auto rest = hn::FirstN(d, static_cast<size_t>(columns - c));
-    take(hn::IfThenElse(rest, LoadPart(rest, d, row + c), hn::Set(d, -std::numeric_limits<T>::infinity())));
+    best = hn::Max(best, hn::IfThenElse(rest, LoadPart(rest, d, row + c), least));
   }
-  if (!hn::AllFalse(d, has_nan)) return std::numeric_limits<T>::quiet_NaN();
   return hn::GetLane(hn::MaxOfLanes(d, best));
 }
 
-/// row[c] becomes e^(scale row[c] - shift); their sum.
+/// row[c] becomes e^(scale row[c] - shift); their sum. Where `shift` is -infinity, all are masked, or NaN.
 template <typename T>
 HWY_INLINE double ExpRow(T* row, int64_t columns, T scale, T shift) {
+  if (shift == -std::numeric_limits<T>::infinity()) {
+    const bool has_nan = std::any_of(row, row + columns, [](T score) { return std::isnan(score); });
+    std::fill_n(row, columns, T{0});
+    return has_nan ? std::numeric_limits<double>::quiet_NaN() : 0.0;
+  }
   const hn::ScalableTag<T> d;
   const auto n = static_cast<int64_t>(hn::Lanes(d));
   const auto factor = hn::Set(d, scale), minus_shift = hn::Set(d, -shift);
   auto sum = hn::Zero(d);
   int64_t c = 0;
   for (; c + n <= columns; c += n) {
-    const auto e = Exp(d, hn::MulAdd(hn::LoadU(d, row + c), factor, minus_shift));
+    const auto e = ExpOrZero(d, hn::MulAdd(hn::LoadU(d, row + c), factor, minus_shift));
     hn::StoreU(e, d, row + c);
     sum = hn::Add(sum, e);
   }
   if (c < columns) {
     const auto rest = hn::FirstN(d, static_cast<size_t>(columns - c));
     const auto e =
-        hn::IfThenElseZero(rest, Exp(d, hn::MulAdd(LoadPart(rest, d, row + c), factor, minus_shift)));
+        hn::IfThenElseZero(rest, ExpOrZero(d, hn::MulAdd(LoadPart(rest, d, row + c), factor, minus_shift)));
     StorePart(e, rest, d, row + c);
     sum = hn::Add(sum, e);
   }
@@ -62,16 +64,10 @@ HWY_INLINE double ExpRow(T* row, int64_t columns, T scale, T shift) {
 
 template <typename T>
 void Softmax(T* scores, const ScoreTile& tile, T scale, T* max, double* total, T* correction) {
-  constexpr T kNothing = -std::numeric_limits<T>::infinity();
   for (int64_t r = 0; r < tile.rows; ++r) {
     T* row = scores + r * tile.stride;
     const T tile_max = scale * RowMax(row, tile.columns);
     const T new_max = std::isnan(tile_max) || tile_max > max[r] ? tile_max : max[r];
-    if (new_max == kNothing) {
-      std::fill_n(row, tile.columns, T{0});
-      correction[r] = 1;
-      continue;
-    }
     correction[r] = new_max == max[r] ? T{1} : std::exp(max[r] - new_max);
     total[r] = total[r] * static_cast<double>(correction[r]) + ExpRow(row, tile.columns, scale, new_max);
     max[r] = new_max;
@@ -83,7 +79,7 @@ void SoftmaxGradientRow(T* scores, T* gradients, int64_t columns, T scale, T log
   const hn::ScalableTag<T> d;
   const auto factor = hn::Set(d, scale), shift = hn::Set(d, -logsumexp), offset = hn::Set(d, delta);
   ForEachVector<T>(columns, [=](auto load, auto store, int64_t c) HWY_ATTR {
-    const auto p = Exp(d, hn::MulAdd(load(scores + c), factor, shift));
+    const auto p = ExpOrZero(d, hn::MulAdd(load(scores + c), factor, shift));
     store(hn::Mul(hn::Mul(p, factor), hn::Sub(load(gradients + c), offset)), gradients + c);
     store(p, scores + c);
   });

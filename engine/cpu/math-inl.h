@@ -113,16 +113,31 @@ HWY_INLINE hn::Vec<D> Exp(D d, hn::Vec<D> x) {
   }
 }
 
+/// e^x for -87 <= x <= 87, where it is a normal number, in float32; NaN for NaN.
+template <class D>
+HWY_INLINE hn::Vec<D> ExpOfNormal(D d, hn::Vec<D> x) {
+  const ExpParts<D> parts(d, x, 127.0f);
+  const auto power_of_two = hn::ShiftLeft<23>(hn::BitCast(hn::RebindToSigned<D>(), parts.shifted));
+  return hn::Mul(parts.power, hn::BitCast(d, power_of_two));
+}
+
 /// e^x where that is a normal number; beyond, in float32, e^-87 and e^87. For gates, which are 0 or 1 there.
 template <class D>
 HWY_INLINE hn::Vec<D> ExpWithin87(D d, hn::Vec<D> x) {
   if constexpr (sizeof(hn::TFromD<D>) == 8) {
     return Exp(d, x);
   } else {
-    const hn::RebindToSigned<D> di;
-    const ExpParts<D> parts(d, AtMost(d, AtLeast(d, x, -87.0f), 87.0f), 0.0f);
-    return hn::BitCast(
-        d, hn::Add(hn::BitCast(di, parts.power), hn::ShiftLeft<23>(hn::BitCast(di, parts.shifted))));
+    return ExpOfNormal(d, AtMost(d, AtLeast(d, x, -87.0f), 87.0f));
+  }
+}
+
+/// e^x for x <= 87; in float32, 0 for x < -87. For weights beside a weight of 1.
+template <class D>
+HWY_INLINE hn::Vec<D> ExpOrZero(D d, hn::Vec<D> x) {
+  if constexpr (sizeof(hn::TFromD<D>) == 8) {
+    return Exp(d, x);
+  } else {
+    return hn::IfThenZeroElse(hn::Lt(x, hn::Set(d, -87.0f)), ExpOfNormal(d, x));
   }
 }
 
