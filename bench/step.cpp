@@ -128,20 +128,23 @@ std::vector<std::string> projections(Work work, const StepBenchOptions& options)
   return work == Work::training ? options.projected : std::vector<std::string>{"all"};
 }
 
-/// PyTorch's autocast multiplies by oneDNN as it is, and its fused linear layers take float32 alone.
 std::vector<std::string> settings_of(const StepBenchOptions& options) {
-  const bool mixed = options.precision == "bfloat16";
+  const std::vector<std::string> known = peer_settings(options.precision);
   for (const std::string& setting : options.settings) {
-    if (mixed && setting.find("onednn") != std::string::npos) {
-      fail("--settings {}: of float32 only; bfloat16 has eager and compile", setting);
+    if (std::find(known.begin(), known.end(), setting) == known.end()) {
+      fail("--settings {}: in {} PyTorch has {}", setting, options.precision, fmt::join(known, " and "));
     }
   }
-  if (!options.settings.empty()) return options.settings;
-  if (mixed) return {"eager", "compile"};
-  return {"eager", "compile", "onednn", "compile+onednn"};
+  return options.settings.empty() ? known : options.settings;
 }
 
 }  // namespace
+
+std::vector<std::string> peer_settings(const std::string& precision) {
+  // Autocast multiplies by oneDNN as it is, and PyTorch's fused linear layers take float32 alone.
+  if (precision == "bfloat16") return {"eager", "compile"};
+  return {"eager", "compile", "onednn", "compile+onednn"};
+}
 
 std::vector<ComparisonGroup> compare_steps(const StepBenchOptions& options,
                                            const std::function<void(const std::string&)>& progress) {

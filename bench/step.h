@@ -8,10 +8,13 @@
 
 namespace haze {
 
+/// PyTorch's ways to run the step, of bench/peers/step.py, that work in a precision: float32 or bfloat16.
+std::vector<std::string> peer_settings(const std::string& precision);
+
 struct StepBenchOptions {
   std::string filter;                  // a regular expression, found in "training 4 x 256, V 2000, length 64"
   std::string python;                  // with PyTorch; empty: haze alone
-  std::vector<std::string> settings;   // of bench/peers/step.py: eager, compile, onednn, compile+onednn
+  std::vector<std::string> settings;   // of peer_settings(); none: all
   std::vector<std::string> projected;  // by the peer in training: all, masked
   std::string precision = "float32";
   int repetitions = 3;   // of which the fastest counts
