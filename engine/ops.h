@@ -260,7 +260,8 @@ struct AttentionGradient {
 
 /// softmax(scale q k^T) v, by tiles with an online softmax: memory is linear in the length (Dao et al. 2022).
 /// query [batch, queries, heads, head_size], key and value [batch, keys, heads, head_size]; views with unit
-/// stride on the last axis are read in place. A query that sees no key gets 0. real.
+/// stride on the last axis are read in place. A query that sees no key gets 0; one whose largest scaled score
+/// is 2^30 or more in size gets NaN in float32, which has no digits left for what softmax needs. real.
 AttentionResult attention(const Tensor& query, const Tensor& key, const Tensor& value,
                           const AttentionOptions& options);
 /// Written to `into` where that is given (views with unit stride on the last axis), otherwise to new tensors.

@@ -18,7 +18,7 @@ HWY_BEFORE_NAMESPACE();
 namespace haze {
 namespace HWY_NAMESPACE {
 
-/// The largest element; where there is NaN, it or any element.
+/// The largest element; where there is NaN, anything.
 template <typename T>
 HWY_INLINE T RowMax(const T* row, int64_t columns) {
   const hn::ScalableTag<T> d;
@@ -34,7 +34,8 @@ HWY_INLINE T RowMax(const T* row, int64_t columns) {
   return hn::GetLane(hn::MaxOfLanes(d, best));
 }
 
-/// row[c] becomes e^(scale row[c] - shift); their sum. Where `shift` is -infinity, all are masked, or NaN.
+/// row[c] becomes e^(scale row[c] - shift); their sum. Where `shift` is -infinity, all are masked or one
+/// is NaN.
 template <typename T>
 HWY_INLINE double ExpRow(T* row, int64_t columns, T scale, T shift) {
   if (shift == -std::numeric_limits<T>::infinity()) {
@@ -64,10 +65,14 @@ HWY_INLINE double ExpRow(T* row, int64_t columns, T scale, T shift) {
 
 template <typename T>
 void Softmax(T* scores, const ScoreTile& tile, T scale, T* max, double* total, T* correction) {
+  // In float32, rounding a larger maximum can leave exponents that ExpOrZero does not take.
+  constexpr T kTooLarge = sizeof(T) == 4 ? static_cast<T>(0x1p30) : std::numeric_limits<T>::infinity();
   for (int64_t r = 0; r < tile.rows; ++r) {
     T* row = scores + r * tile.stride;
     const T tile_max = scale * RowMax(row, tile.columns);
-    const T new_max = std::isnan(tile_max) || tile_max > max[r] ? tile_max : max[r];
+    T new_max = std::isnan(tile_max) || tile_max > max[r] ? tile_max : max[r];
+    if (std::abs(new_max) >= kTooLarge && new_max != -std::numeric_limits<T>::infinity())
+      new_max = std::numeric_limits<T>::quiet_NaN();
     correction[r] = new_max == max[r] ? T{1} : std::exp(max[r] - new_max);
     total[r] = total[r] * static_cast<double>(correction[r]) + ExpRow(row, tile.columns, scale, new_max);
     max[r] = new_max;

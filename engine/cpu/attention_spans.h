@@ -15,7 +15,8 @@ struct AttentionSpans {
   /// One step of the online softmax (Milakov and Gimelshein 2018): a row's scores s become e^(scale s - m)
   /// with m the maximum of scale s and max[row]; correction[row] = e^(max[row] - m) is what sums made with
   /// the old maximum are to be multiplied by, as total[row] is before the new terms are added; max[row]
-  /// becomes m. A row of -infinity becomes zeros and changes nothing.
+  /// becomes m. A row of -infinity becomes zeros and changes nothing. Where a row has a NaN, or in
+  /// float32 a maximum of 2^30 or more in size, total[row] becomes NaN and its other results mean nothing.
   void (*softmax)(T* scores, const ScoreTile& tile, T scale, T* max, double* total, T* correction);
   /// Scores s become the probabilities p = e^(scale s - logsumexp[row]), gradients g of these become those of
   /// the products, scale p (g - delta[row]). Both are zeros where logsumexp is -infinity.

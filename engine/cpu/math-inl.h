@@ -113,9 +113,9 @@ HWY_INLINE hn::Vec<D> Exp(D d, hn::Vec<D> x) {
   }
 }
 
-/// e^x for -87 <= x <= 87, where it is a normal number, in float32; NaN for NaN.
+/// e^x for -87 <= x <= 87, in float32: there it is a normal number. NaN for NaN; for other x, anything.
 template <class D>
-HWY_INLINE hn::Vec<D> ExpOfNormal(D d, hn::Vec<D> x) {
+HWY_INLINE hn::Vec<D> ExpWhereNormal(D d, hn::Vec<D> x) {
   const ExpParts<D> parts(d, x, 127.0f);
   const auto power_of_two = hn::ShiftLeft<23>(hn::BitCast(hn::RebindToSigned<D>(), parts.shifted));
   return hn::Mul(parts.power, hn::BitCast(d, power_of_two));
@@ -127,17 +127,18 @@ HWY_INLINE hn::Vec<D> ExpWithin87(D d, hn::Vec<D> x) {
   if constexpr (sizeof(hn::TFromD<D>) == 8) {
     return Exp(d, x);
   } else {
-    return ExpOfNormal(d, AtMost(d, AtLeast(d, x, -87.0f), 87.0f));
+    return ExpWhereNormal(d, AtMost(d, AtLeast(d, x, -87.0f), 87.0f));
   }
 }
 
-/// e^x for x <= 87; in float32, 0 for x < -87. For weights beside a weight of 1.
+/// e^x for x <= 87, NaN for NaN; in float32, 0 for x < -87. Where only the error relative to 1 counts:
+/// attention's weights, the slope of GELU.
 template <class D>
 HWY_INLINE hn::Vec<D> ExpOrZero(D d, hn::Vec<D> x) {
   if constexpr (sizeof(hn::TFromD<D>) == 8) {
     return Exp(d, x);
   } else {
-    return hn::IfThenZeroElse(hn::Lt(x, hn::Set(d, -87.0f)), ExpOfNormal(d, x));
+    return hn::IfThenZeroElse(hn::Lt(x, hn::Set(d, -87.0f)), ExpWhereNormal(d, x));
   }
 }
 

@@ -33,3 +33,19 @@ TEST_CASE("attention: queries that see a NaN among the keys become NaN, and no o
     }
   }
 }
+
+TEST_CASE("attention: scores that are too large for their rounding become NaN, not a wrong result") {
+  constexpr int64_t kLength = 40, kHeadSize = 32;  // 1/sqrt(32) is no power of two
+  Generator generator(5);
+  const Shape shape{1, kLength, 1, kHeadSize};
+  const Tensor query = normal(shape, generator), key = normal(shape, generator);
+  for (const auto& [size, finite] : {std::pair{1e3, true}, {1e4, true}, {1e6, false}, {1e12, false}}) {
+    INFO("numbers around ", size);
+    const AttentionResult result =
+        attention(scale_shift(query, size, 0), scale_shift(key, size, 0), query, {});
+    for (int64_t i = 0; i < kLength; ++i) {
+      CHECK(std::isnan(result.logsumexp.data<float>()[i]) != finite);
+      CHECK(std::isnan(result.output.data<float>()[i * kHeadSize]) != finite);
+    }
+  }
+}

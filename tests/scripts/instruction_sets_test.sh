@@ -27,7 +27,7 @@ lacks() { [[ $(version "$1" 2>&1) == "haze: HAZE_CPU: this processor lacks $1;"*
 says() { [[ $(version "$1") == *"($1)" ]]; }
 table() {
   local output
-  output=$(HAZE_CPU=$1 "$build/tests/engine_tests" --no-colors=true --test-case='operation table*,instruction set*' 2>&1) &&
+  output=$(HAZE_CPU=$1 "$build/tests/engine_tests" --no-colors=true --test-case='operation table*,instruction set*,attention*' 2>&1) &&
     grep -qE 'test cases: +[1-9][0-9]* \| +[1-9]' <<<"$output" || { echo "$output"; return 1; }
 }
 refuses() {
