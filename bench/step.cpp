@@ -89,11 +89,11 @@ class StepComparison {
     const Clock::time_point start = Clock::now();
     int64_t steps = 0;
     double seconds = 0;
-    while (seconds < options_.seconds) {
+    do {
       step();
       ++steps;
       seconds = std::chrono::duration<double>(Clock::now() - start).count();
-    }
+    } while (seconds < options_.seconds);
     ours_.include(static_cast<double>(steps * model_.tokens()) / seconds,
                   static_cast<double>(peak_resident_bytes()));
   }

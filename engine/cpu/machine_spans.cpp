@@ -1,5 +1,7 @@
 #include "haze/engine/cpu/machine_spans.h"
 
+#include "haze/engine/cpu/instruction_set.h"
+
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "haze/engine/cpu/machine_spans.cpp"
 #include <hwy/foreach_target.h>
@@ -60,6 +62,7 @@ namespace haze {
 HWY_EXPORT(Spans);
 
 const MachineSpans& machine_spans() {
+  instruction_set();  // reads HAZE_CPU, which counts only before Highway's first choice
   return *HWY_DYNAMIC_DISPATCH(Spans)();
 }
 

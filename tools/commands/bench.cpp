@@ -61,10 +61,11 @@ void show_progress(const std::string& row) {
 }
 
 void report(const Arguments& arguments, const std::vector<ComparisonGroup>& groups) {
+  fmt::print("{}", arguments.json ? comparison_json_lines(groups) : comparison_table(groups));
+  std::fflush(stdout);  // what was measured is not lost where the figure cannot be written
   if (!arguments.plot.empty())
     write_file_atomically(arguments.plot,
                           plot_comparisons_svg(groups, "haze's rate as a multiple of the peer's"));
-  fmt::print("{}", arguments.json ? comparison_json_lines(groups) : comparison_table(groups));
 }
 
 void print_limits(const MachineLimits& limits) {
@@ -232,7 +233,8 @@ void add_sampling_command(CLI::App& bench) {
       ->add_option("--batches", options.batches,
                    "sentences that PyTorch works on at a time, of which the best counts")
       ->delimiter(',')
-      ->capture_default_str();
+      ->capture_default_str()
+      ->check(positive);
   command->callback([arguments] {
     arguments->options.filter = arguments->filter;
     arguments->options.repetitions = arguments->repetitions;
