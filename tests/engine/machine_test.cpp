@@ -5,6 +5,8 @@
 #include <doctest/doctest.h>
 
 #include "haze/engine/cpu/gemm.h"
+#include "haze/engine/cpu/instruction_set.h"
+#include "haze/engine/cpu/machine_spans.h"
 #include "haze/engine/parallel.h"
 
 using namespace haze;
@@ -31,6 +33,27 @@ bool nowhere_below(const MachineLimits& a, double share, const MachineLimits& b)
 }
 
 }  // namespace
+
+// tests/scripts/instruction_sets_test.sh runs this alone: nothing has chosen a level before.
+TEST_CASE("limits by themselves are those of the level in use") {
+  const int64_t operations_a_lane = 24, lanes = machine_spans().operations_a_round / operations_a_lane;
+#if defined(__x86_64__)
+  const int64_t of_baseline = 1;
+#else
+  const int64_t of_baseline = 4;
+#endif
+  switch (instruction_set()) {
+    case InstructionSet::avx512:
+      CHECK(lanes == 16);
+      break;
+    case InstructionSet::avx2:
+      CHECK(lanes == 8);
+      break;
+    case InstructionSet::baseline:
+      CHECK(lanes == of_baseline);
+      break;
+  }
+}
 
 TEST_CASE("the machine's measured limits are those of a machine") {
   const MachineLimits limits = limits_of(1);

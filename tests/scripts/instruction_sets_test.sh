@@ -25,9 +25,9 @@ version() { HAZE_CPU=$1 "$build/tools/haze" --version; }
 lacks() { [[ $(version "$1" 2>&1) == "haze: HAZE_CPU: this processor lacks $1;"* ]]; }
 
 says() { [[ $(version "$1") == *"($1)" ]]; }
-table() {
+tests() {
   local output
-  output=$(HAZE_CPU=$1 "$build/tests/engine_tests" --no-colors=true --test-case='operation table*,instruction set*,attention*' 2>&1) &&
+  output=$(HAZE_CPU=$1 "$build/tests/engine_tests" --no-colors=true --test-case="$2" 2>&1) &&
     grep -qE 'test cases: +[1-9][0-9]* \| +[1-9]' <<<"$output" || { echo "$output"; return 1; }
 }
 refuses() {
@@ -44,7 +44,8 @@ for level in "${levels[@]}"; do
     continue
   fi
   check "haze --version says that it runs on $level" says "$level"
-  check "the operation table is the reference's on $level" table "$level"
+  check "the operation table is the reference's on $level" tests "$level" 'operation table*,instruction set*,attention*'
+  check "the machine's limits are measured on $level" tests "$level" 'limits by themselves*'
 done
 check "a level that there is not is refused with those that there are" refuses avx1024
 
