@@ -1,3 +1,4 @@
+#include <filesystem>
 #include <functional>
 #include <memory>
 #include <regex>
@@ -46,14 +47,27 @@ CLI::App* add_comparison(CLI::App& bench, const char* name, const char* explanat
   command->add_option("--repetitions", arguments.repetitions, "of which the fastest counts")
       ->capture_default_str()
       ->check(whole_number(1, 1000));
-  command->add_option("--plot", arguments.plot, "write a figure (SVG) as well");
+  command->add_option("--plot", arguments.plot, "write a figure (SVG) as well")
+      ->check([](const std::string& path) -> std::string {
+        const std::filesystem::path folder = std::filesystem::absolute(path).parent_path();
+        if (std::filesystem::is_directory(path)) return fmt::format("'{}' is a folder", path);
+        if (!std::filesystem::is_directory(folder))
+          return fmt::format("there is no folder '{}'", folder.string());
+        return {};
+      });
   command->add_flag("--json", arguments.json, "report in JSON, a line a row");
   add_threads_option(*command);
   return command;
 }
 
 void add_python_option(CLI::App& command, std::string& python) {
-  command.add_option("--python", python, "Python with PyTorch, the peer (default: haze alone)");
+  command.add_option("--python", python, "Python with PyTorch, the peer (default: haze alone)")
+      ->check([](const std::string& program) -> std::string {
+        // A name without a folder is looked for where the system looks for programs.
+        const bool is_path = program.find('/') != std::string::npos;
+        if (!program.empty() && (!is_path || std::filesystem::is_regular_file(program))) return {};
+        return fmt::format("there is no program '{}'", program);
+      });
 }
 
 void show_progress(const std::string& row) {
