@@ -1,3 +1,4 @@
+#include <cstdio>
 #include <filesystem>
 #include <functional>
 #include <memory>
@@ -49,11 +50,11 @@ CLI::App* add_comparison(CLI::App& bench, const char* name, const char* explanat
       ->check(whole_number(1, 1000));
   command->add_option("--plot", arguments.plot, "write a figure (SVG) as well")
       ->check([](const std::string& path) -> std::string {
-        const std::filesystem::path folder = std::filesystem::absolute(path).parent_path();
-        if (std::filesystem::is_directory(path)) return fmt::format("'{}' is a folder", path);
-        if (!std::filesystem::is_directory(folder))
-          return fmt::format("there is no folder '{}'", folder.string());
-        return {};
+        std::error_code none;  // what cannot be looked at is not there
+        const std::string folder = std::filesystem::path(path).parent_path().string();
+        if (std::filesystem::is_directory(path, none)) return fmt::format("'{}' is a folder", path);
+        if (folder.empty() || std::filesystem::is_directory(folder, none)) return {};
+        return fmt::format("there is no folder '{}'", folder);
       });
   command->add_flag("--json", arguments.json, "report in JSON, a line a row");
   add_threads_option(*command);
@@ -64,8 +65,9 @@ void add_python_option(CLI::App& command, std::string& python) {
   command.add_option("--python", python, "Python with PyTorch, the peer (default: haze alone)")
       ->check([](const std::string& program) -> std::string {
         // A name without a folder is looked for where the system looks for programs.
-        const bool is_path = program.find('/') != std::string::npos;
-        if (!program.empty() && (!is_path || std::filesystem::is_regular_file(program))) return {};
+        const bool is_path = program.empty() || program.find('/') != std::string::npos;
+        std::error_code none;  // what cannot be looked at is not there
+        if (!is_path || std::filesystem::is_regular_file(program, none)) return {};
         return fmt::format("there is no program '{}'", program);
       });
 }
@@ -74,12 +76,18 @@ void show_progress(const std::string& row) {
   fmt::print(stderr, "measuring {}\n", row);
 }
 
+/// Writes the figure that draw() makes, if one was asked for. Call it after printing what was measured, which
+/// is then not lost where the figure cannot be made.
+template <typename Draw>
+void write_figure(const Arguments& arguments, Draw&& draw) {
+  std::fflush(stdout);
+  if (!arguments.plot.empty()) write_file_atomically(arguments.plot, draw());
+}
+
 void report(const Arguments& arguments, const std::vector<ComparisonGroup>& groups) {
   fmt::print("{}", arguments.json ? comparison_json_lines(groups) : comparison_table(groups));
-  std::fflush(stdout);  // what was measured is not lost where the figure cannot be written
-  if (!arguments.plot.empty())
-    write_file_atomically(arguments.plot,
-                          plot_comparisons_svg(groups, "haze's rate as a multiple of the peer's"));
+  write_figure(arguments,
+               [&] { return plot_comparisons_svg(groups, "haze's rate as a multiple of the peer's"); });
 }
 
 void print_limits(const MachineLimits& limits) {
@@ -150,13 +158,12 @@ void add_machine_command(CLI::App& bench) {
         filtered({matmul_kernels(Dtype::float32, MatmulPeer::onednn), memory_kernels()}, arguments->filter);
     const MachineLimits limits = measure_machine_limits();
     const auto points = measure_points(groups, {.repetitions = arguments->repetitions}, show_progress);
-    if (!arguments->plot.empty()) {
-      write_file_atomically(arguments->plot,
-                            plot_roofline_svg(limits.fma_gflops, roofs_of(limits), points,
-                                              fmt::format("roofline, {} thread{}", limits.threads,
-                                                          limits.threads == 1 ? "" : "s")));
-    }
     arguments->json ? print_points_json(limits, points) : print_points(limits, points);
+    write_figure(*arguments, [&] {
+      const std::string title =
+          fmt::format("roofline, {} thread{}", limits.threads, limits.threads == 1 ? "" : "s");
+      return plot_roofline_svg(limits.fma_gflops, roofs_of(limits), points, title);
+    });
   });
 }
 
