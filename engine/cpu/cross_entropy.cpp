@@ -1,6 +1,7 @@
 #include <cmath>
 
 #include "haze/engine/cpu/cpu_backend.h"
+#include "haze/engine/cpu/prefetch.h"
 #include "haze/engine/cpu/row_spans.h"
 #include "haze/engine/cpu/spans.h"
 #include "haze/engine/parallel.h"
@@ -29,7 +30,7 @@ void chunk_losses(const Tensor& logits, const int32_t* targets, const T* row_wei
         losses[i] = static_cast<T>(std::log(spans.sum_exp(row, vocabulary, max)) - shifted_target);
         continue;
       }
-      const double sum = spans.exp_and_sum(row, row, vocabulary, max);
+      const double sum = spans.exp_and_sum(row, row, vocabulary, max, prefetch_distance<T>(vocabulary));
       losses[i] = static_cast<T>(std::log(sum) - shifted_target);
       scale_shift(row, row, vocabulary, static_cast<T>(static_cast<double>(row_weights[i]) / sum), T{0});
       row[targets[i]] -= row_weights[i];

@@ -2,6 +2,7 @@
 
 #include "haze/engine/cpu/cpu_backend.h"
 #include "haze/engine/cpu/grain.h"
+#include "haze/engine/cpu/prefetch.h"
 #include "haze/engine/cpu/row_spans.h"
 
 // Copies and sums by index. The sums are cut between columns or between rows of the target, never between
@@ -77,14 +78,6 @@ class PlacesByIndex {
   Storage storage_;
   int32_t *starts_, *places_;
 };
-
-inline constexpr int64_t kCacheLine = 64;
-
-template <typename T>
-void prefetch_row(const T* row, int64_t count) {
-  for (int64_t j = 0; j < count; j += kCacheLine / static_cast<int64_t>(sizeof(T)))
-    __builtin_prefetch(row + j);
-}
 
 // Many terms: the target is written row by row, and the terms of a row are fetched from where they lie.
 template <typename T>

@@ -12,6 +12,7 @@
 #include <hwy/highway.h>
 
 #include "haze/engine/cpu/partial-inl.h"
+#include "haze/engine/cpu/prefetch.h"
 
 // Layer norm and RMS norm share their kernels: RMS norm is layer norm with a mean of 0 that is not
 // differentiated.
@@ -21,10 +22,12 @@ namespace HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
 template <typename T>
-void NormalizeRow(const T* x, const T* weight, const T* bias, T mean, T rstd, T* out, int64_t count) {
+void NormalizeRow(const T* x, const T* weight, const T* bias, T mean, T rstd, T* out, int64_t count,
+                  int64_t ahead) {
   const hn::ScalableTag<T> d;
   const auto m = hn::Set(d, mean), r = hn::Set(d, rstd);
   ForEachVector<T>(count, [=](auto load, auto store, int64_t i) HWY_ATTR {
+    prefetch(x, ahead + (count + i) / 2);
     auto y = hn::Mul(hn::Sub(load(x + i), m), r);
     if (weight && bias) {
       y = hn::MulAdd(y, load(weight + i), load(bias + i));
@@ -44,7 +47,7 @@ void GradientRows(const NormRows<T>& in, int64_t row, T* weight_gradient, T* bia
   using V = hn::Vec<decltype(d)>;
   const T *x[kRows], *g[kRows];
   V mean[kRows], rstd[kRows], sum[kRows], dot[kRows];
-#pragma GCC unroll 4
+#pragma GCC unroll 2
   for (int64_t r = 0; r < kRows; ++r) {
     x[r] = in.x + (row + r) * in.columns;
     g[r] = in.g + (row + r) * in.columns;
@@ -56,7 +59,7 @@ void GradientRows(const NormRows<T>& in, int64_t row, T* weight_gradient, T* bia
     const V weight = in.weight ? load(in.weight + i) : hn::Set(d, T{1});
     V to_weight = weight_gradient ? load(weight_gradient + i) : hn::Zero(d);
     V to_bias = bias_gradient ? load(bias_gradient + i) : hn::Zero(d);
-#pragma GCC unroll 4
+#pragma GCC unroll 2
     for (int64_t r = 0; r < kRows; ++r) {
       const V gr = load(g[r] + i), xhat = hn::Mul(hn::Sub(load(x[r] + i), mean[r]), rstd[r]);
       const V weighted = hn::Mul(gr, weight);
@@ -68,18 +71,22 @@ void GradientRows(const NormRows<T>& in, int64_t row, T* weight_gradient, T* bia
     if (weight_gradient) store(to_weight, weight_gradient + i);
     if (bias_gradient) store(to_bias, bias_gradient + i);
   });
-  const T share = T{1} / static_cast<T>(in.columns);
+  const int64_t columns = in.columns;
+  const T share = T{1} / static_cast<T>(columns);
   V a[kRows], b[kRows];
   for (int64_t r = 0; r < kRows; ++r) {
     a[r] = hn::Set(d, in.mean ? hn::GetLane(hn::SumOfLanes(d, sum[r])) * share : T{0});
     b[r] = hn::Set(d, hn::GetLane(hn::SumOfLanes(d, dot[r])) * share);
   }
+  const int64_t ahead = kRows * prefetch_distance<T>(columns);
   for (int64_t r = 0; r < kRows; ++r) {
-    ForEachVector<T>(in.columns, [&](auto load, auto store, int64_t i) HWY_ATTR {
+    ForEachVector<T>(columns, [&](auto load, auto store, int64_t i) HWY_ATTR {
+      prefetch(x[r], ahead + i);
+      prefetch(g[r], ahead + i);
       const V weight = in.weight ? load(in.weight + i) : hn::Set(d, T{1});
       const V xhat = hn::Mul(hn::Sub(load(x[r] + i), mean[r]), rstd[r]);
       const V centred = hn::MulSub(load(g[r] + i), weight, a[r]);
-      store(hn::Mul(rstd[r], hn::NegMulAdd(xhat, b[r], centred)), out + r * in.columns + i);
+      store(hn::Mul(rstd[r], hn::NegMulAdd(xhat, b[r], centred)), out + r * columns + i);
     });
   }
 }
@@ -87,9 +94,9 @@ void GradientRows(const NormRows<T>& in, int64_t row, T* weight_gradient, T* bia
 template <typename T>
 void Gradient(const NormRows<T>& in, int64_t first, int64_t rows, T* weight_gradient, T* bias_gradient,
               T* out) {
-  static constexpr decltype(&GradientRows<1, T>) kFunctions[kNormRowsTogether] = {
-      GradientRows<1, T>, GradientRows<2, T>, GradientRows<3, T>, GradientRows<4, T>};
-  kFunctions[rows - 1](in, first, weight_gradient, bias_gradient, out);
+  static_assert(kNormRowsTogether == 2);
+  const auto function = rows == 2 ? GradientRows<2, T> : GradientRows<1, T>;
+  function(in, first, weight_gradient, bias_gradient, out);
 }
 
 const NormSpans<float>& NormSpansFloat() {
@@ -131,7 +138,7 @@ const T* optional_data(const Tensor& x) {
 
 template <typename T>
 void norm(const Tensor& x, const Tensor& weight, const Tensor& bias, double epsilon, const NormResult& out) {
-  const int64_t columns = x.size(1);
+  const int64_t columns = x.size(1), ahead = prefetch_distance<T>(columns);
   const bool centre = out.mean.defined();
   const RowSpans<T>& rows = row_spans<T>();
   const NormSpans<T>& spans = norm_spans<T>();
@@ -141,11 +148,13 @@ void norm(const Tensor& x, const Tensor& weight, const Tensor& bias, double epsi
       const T* row = x.data<T>() + i * columns;
       const auto n = static_cast<double>(columns);
       const T mean = centre ? static_cast<T>(rows.sum(row, columns) / n) : T{0};
-      const auto rstd = static_cast<T>(1 / std::sqrt(rows.sum_square(row, columns, mean) / n + epsilon));
+      const double variance = rows.sum_square(row, columns, mean, ahead) / n;
+      const auto rstd = static_cast<T>(1 / std::sqrt(variance + epsilon));
       if (centre) out.mean.data<T>()[i] = mean;
       out.rstd.data<T>()[i] = rstd;
       writer.write_row(out.output.data<T>() + i * columns, columns, [&](T* to) {
-        spans.normalize(row, optional_data<T>(weight), optional_data<T>(bias), mean, rstd, to, columns);
+        spans.normalize(row, optional_data<T>(weight), optional_data<T>(bias), mean, rstd, to, columns,
+                        ahead);
       });
     }
   });

@@ -5,7 +5,7 @@
 /// Vector kernels on rows of a norm. With xhat = (x - mean) rstd, where mean is 0 for RMS norm:
 namespace haze {
 
-inline constexpr int64_t kNormRowsTogether = 4;
+inline constexpr int64_t kNormRowsTogether = 2;
 
 /// What the backward pass of a norm reads, rows of `columns` elements. mean is null for RMS norm, which does
 /// not differentiate it; weight may be null.
@@ -17,8 +17,10 @@ struct NormRows {
 
 template <typename T>
 struct NormSpans {
-  /// out = xhat weight + bias; weight and bias may be null.
-  void (*normalize)(const T* x, const T* weight, const T* bias, T mean, T rstd, T* out, int64_t count);
+  /// out = xhat weight + bias; weight and bias may be null. Asks for x[ahead + count / 2, ahead + count)
+  /// meanwhile (prefetch.h).
+  void (*normalize)(const T* x, const T* weight, const T* bias, T mean, T rstd, T* out, int64_t count,
+                    int64_t ahead);
   /// For rows [first, first + rows), 1 to kNormRowsTogether of them: out, as dense as x, becomes the gradient
   /// of x, rstd (gw - mean(gw) - xhat mean(gw xhat)) where gw = g weight, for RMS norm without mean(gw).
   /// g xhat is added to weight_gradient and g to bias_gradient, either of which may be null.

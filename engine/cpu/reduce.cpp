@@ -73,7 +73,7 @@ double reduce_row(ReduceOp op, const T* x, int64_t count, double correction) {
     case ReduceOp::variance: {
       const auto mean = static_cast<T>(sum() / static_cast<double>(count));
       return over_blocks(
-                 count, 0, [&](int64_t i, int64_t n) { return spans.sum_square(x + i, n, mean); }, plus) /
+                 count, 0, [&](int64_t i, int64_t n) { return spans.sum_square(x + i, n, mean, 0); }, plus) /
              (static_cast<double>(count) - correction);
     }
     case ReduceOp::kCount:
@@ -249,8 +249,8 @@ double CpuBackend::sum_of_squares(const Tensor& x) {
     using T = decltype(tag);
     const T* values = x.data<T>();
     return over_blocks(
-        x.elements(), 0, [&](int64_t i, int64_t n) { return row_spans<T>().sum_square(values + i, n, T{0}); },
-        plus);
+        x.elements(), 0,
+        [&](int64_t i, int64_t n) { return row_spans<T>().sum_square(values + i, n, T{0}, 0); }, plus);
   });
 }
 

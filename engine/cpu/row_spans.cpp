@@ -11,6 +11,7 @@
 
 #include "haze/engine/cpu/math-inl.h"
 #include "haze/engine/cpu/partial-inl.h"
+#include "haze/engine/cpu/prefetch.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace haze {
@@ -95,9 +96,9 @@ HWY_INLINE T Extremum(const T* x, int64_t count, T start, Pick pick) {
 }
 
 template <typename T>
-T ExpOne(T x) {
+T ExpOfOne(T x) {
   const Tag<T> d;
-  return hn::GetLane(Exp(d, hn::Set(d, x)));
+  return hn::GetLane(ExpNotPositive(d, hn::Set(d, x)));
 }
 
 template <typename T>
@@ -119,23 +120,26 @@ RowSpans<T> MakeRowSpans() {
   spans.sum_exp = [](const T* x, int64_t count, T shift) {
     return BlockedSum<T>(
         count,
-        [=](auto d, int64_t i) HWY_ATTR { return Exp(d, hn::Sub(hn::LoadU(d, x + i), hn::Set(d, shift))); },
-        [=](int64_t i) { return ExpOne(x[i] - shift); });
+        [=](auto d, int64_t i)
+            HWY_ATTR { return ExpNotPositive(d, hn::Sub(hn::LoadU(d, x + i), hn::Set(d, shift))); },
+        [=](int64_t i) { return ExpOfOne(x[i] - shift); });
   };
-  spans.exp_and_sum = [](const T* x, T* out, int64_t count, T shift) {
+  spans.exp_and_sum = [](const T* x, T* out, int64_t count, T shift, int64_t ahead) {
     return BlockedSum<T>(
         count,
         [=](auto d, int64_t i) HWY_ATTR {
-          const auto term = Exp(d, hn::Sub(hn::LoadU(d, x + i), hn::Set(d, shift)));
+          prefetch(x, ahead + i);
+          const auto term = ExpNotPositive(d, hn::Sub(hn::LoadU(d, x + i), hn::Set(d, shift)));
           hn::StoreU(term, d, out + i);
           return term;
         },
-        [=](int64_t i) { return out[i] = ExpOne(x[i] - shift); });
+        [=](int64_t i) { return out[i] = ExpOfOne(x[i] - shift); });
   };
-  spans.sum_square = [](const T* x, int64_t count, T mean) {
+  spans.sum_square = [](const T* x, int64_t count, T mean, int64_t ahead) {
     return BlockedSum<T>(
         count,
         [=](auto d, int64_t i) HWY_ATTR {
+          prefetch(x, ahead + i / 2);
           const auto difference = hn::Sub(hn::LoadU(d, x + i), hn::Set(d, mean));
           return hn::Mul(difference, difference);
         },
@@ -146,14 +150,19 @@ RowSpans<T> MakeRowSpans() {
         count, [=](auto d, int64_t i) HWY_ATTR { return hn::Mul(hn::LoadU(d, x + i), hn::LoadU(d, y + i)); },
         [=](int64_t i) { return x[i] * y[i]; });
   };
-  spans.softmax_gradient = [](const T* y, const T* g, T sum, T* out, int64_t count) {
-    const auto s = hn::Set(Tag<T>(), sum);
-    ForEachVector<T>(count, [=](auto load, auto store, int64_t i)
-                                HWY_ATTR { store(hn::Mul(load(y + i), hn::Sub(load(g + i), s)), out + i); });
-  };
-  spans.log_softmax_gradient = [](const T* y, const T* g, T sum, T* out, int64_t count) {
+  spans.softmax_gradient = [](const T* y, const T* g, T sum, T* out, int64_t count, int64_t ahead) {
     const auto s = hn::Set(Tag<T>(), sum);
     ForEachVector<T>(count, [=](auto load, auto store, int64_t i) HWY_ATTR {
+      prefetch(y, ahead + i);
+      prefetch(g, ahead + i);
+      store(hn::Mul(load(y + i), hn::Sub(load(g + i), s)), out + i);
+    });
+  };
+  spans.log_softmax_gradient = [](const T* y, const T* g, T sum, T* out, int64_t count, int64_t ahead) {
+    const auto s = hn::Set(Tag<T>(), sum);
+    ForEachVector<T>(count, [=](auto load, auto store, int64_t i) HWY_ATTR {
+      prefetch(y, ahead + i);
+      prefetch(g, ahead + i);
       store(hn::NegMulAdd(Exp(Tag<T>(), load(y + i)), s, load(g + i)), out + i);
     });
   };
@@ -170,8 +179,9 @@ RowSpans<T> MakeRowSpans() {
                   [](auto d, auto a, auto v, auto) HWY_ATTR { return MinOrNan(d, a, v); });
   };
   spans.add_exp = [](T* accumulator, const T* x, const T* shift, int64_t count) {
-    UpdateSpan<T>(accumulator, x, shift, count,
-                  [](auto d, auto a, auto v, auto s) HWY_ATTR { return hn::Add(a, Exp(d, hn::Sub(v, s))); });
+    UpdateSpan<T>(accumulator, x, shift, count, [](auto d, auto a, auto v, auto s) HWY_ATTR {
+      return hn::Add(a, ExpNotPositive(d, hn::Sub(v, s)));
+    });
   };
   spans.add_square = [](T* accumulator, const T* x, const T* mean, int64_t count) {
     UpdateSpan<T>(accumulator, x, mean, count, [](auto, auto a, auto v, auto m) HWY_ATTR {

@@ -3,7 +3,8 @@
 #include <cstdint>
 
 /// Vector kernels that reduce elements lying side by side, or rows lying above one another. Sums run in the
-/// element type over blocks of kSumBlock and in float64 across blocks, in a fixed order.
+/// element type over blocks of kSumBlock and in float64 across blocks, in a fixed order. Where a kernel takes
+/// `ahead`, it asks memory meanwhile for what lies so many elements further on (prefetch.h).
 namespace haze {
 
 inline constexpr int64_t kSumBlock = 1024;
@@ -13,16 +14,21 @@ struct RowSpans {
   double (*sum)(const T* x, int64_t count);
   T (*max)(const T* x, int64_t count);  // -infinity for count 0; a NaN comes through
   T (*min)(const T* x, int64_t count);
-  double (*sum_exp)(const T* x, int64_t count, T shift);              // of e^(x - shift)
-  double (*exp_and_sum)(const T* x, T* out, int64_t count, T shift);  // the same, keeping the terms
-  double (*sum_square)(const T* x, int64_t count, T mean);            // of (x - mean)^2
+  double (*sum_exp)(const T* x, int64_t count, T shift);  // of e^(x - shift), for shift >= x
+  // The same, keeping the terms.
+  double (*exp_and_sum)(const T* x, T* out, int64_t count, T shift, int64_t ahead);
+  // Of (x - mean)^2; asks for x[ahead, ahead + count / 2) only.
+  double (*sum_square)(const T* x, int64_t count, T mean, int64_t ahead);
   double (*dot)(const T* x, const T* y, int64_t count);
-  void (*softmax_gradient)(const T* y, const T* g, T sum, T* out, int64_t count);      // y (g - sum)
-  void (*log_softmax_gradient)(const T* y, const T* g, T sum, T* out, int64_t count);  // g - e^y sum
+  void (*softmax_gradient)(const T* y, const T* g, T sum, T* out, int64_t count,
+                           int64_t ahead);  // y (g - sum)
+  void (*log_softmax_gradient)(const T* y, const T* g, T sum, T* out, int64_t count,
+                               int64_t ahead);  // g - e^y sum
 
   void (*add)(T* accumulator, const T* x, int64_t count);
   void (*keep_max)(T* accumulator, const T* x, int64_t count);
   void (*keep_min)(T* accumulator, const T* x, int64_t count);
+  // Adds e^(x - shift), for shift >= x.
   void (*add_exp)(T* accumulator, const T* x, const T* shift, int64_t count);
   void (*add_square)(T* accumulator, const T* x, const T* mean, int64_t count);
 };

@@ -8,6 +8,7 @@
 #include <hwy/highway.h>
 
 #include "haze/engine/cpu/activations-inl.h"
+#include "haze/engine/cpu/prefetch.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace haze {
@@ -27,12 +28,18 @@ HWY_INLINE void MapSpan(const T* x, T* out, int64_t count, F f) {
   std::copy(buffer, buffer + (count - i), out + i);
 }
 
+constexpr int64_t kAhead = 512;  // elements, more than half a page
+
 template <typename T, class F>
 HWY_INLINE void ZipSpan(const T* x, const T* y, T* out, int64_t count, F f) {
   const hn::ScalableTag<T> d;
   const auto n = static_cast<int64_t>(hn::Lanes(d));
   int64_t i = 0;
-  for (; i + n <= count; i += n) hn::StoreU(f(d, hn::LoadU(d, x + i), hn::LoadU(d, y + i)), d, out + i);
+  for (; i + n <= count; i += n) {
+    prefetch(x, i + kAhead);
+    prefetch(y, i + kAhead);
+    hn::StoreU(f(d, hn::LoadU(d, x + i), hn::LoadU(d, y + i)), d, out + i);
+  }
   if (i == count) return;
   HWY_ALIGN T x_buffer[HWY_MAX_BYTES / sizeof(T)] = {};
   HWY_ALIGN T y_buffer[HWY_MAX_BYTES / sizeof(T)] = {};

@@ -1,0 +1,32 @@
+#pragma once
+
+#include <cstdint>
+
+/// Asking memory for what will be needed soon. Kernels that read one stretch after another have their reads
+/// foreseen by the processor, but only to the end of a page (4 KiB), and memory idles while they compute.
+namespace haze {
+
+inline constexpr int64_t kCacheLine = 64;
+
+/// Asks for the cache line of p[offset], which need not exist: nothing but time depends on it.
+template <typename T>
+inline void prefetch(const T* p, int64_t offset) {
+  const auto bytes = static_cast<uintptr_t>(offset) * sizeof(T);
+  __builtin_prefetch(reinterpret_cast<const void*>(reinterpret_cast<uintptr_t>(p) + bytes));
+}
+
+/// Asks for a whole row.
+template <typename T>
+inline void prefetch_row(const T* row, int64_t count) {
+  for (int64_t i = 0; i < count; i += kCacheLine / static_cast<int64_t>(sizeof(T))) prefetch(row, i);
+}
+
+/// How many elements further on a pass over a row shall ask for what comes next: a row, or nothing where two
+/// rows are more than the first-level cache holds beside a result.
+template <typename T>
+constexpr int64_t prefetch_distance(int64_t columns) {
+  constexpr int64_t kLongest = (8 << 10) / static_cast<int64_t>(sizeof(T));
+  return columns <= kLongest ? columns : 0;
+}
+
+}  // namespace haze
