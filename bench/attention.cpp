@@ -9,6 +9,7 @@
 #include "haze/bench/peer_process.h"
 #include "haze/bench/timer.h"
 #include "haze/engine/error.h"
+#include "haze/engine/machine.h"
 #include "haze/engine/ops.h"
 #include "haze/engine/parallel.h"
 
@@ -16,6 +17,7 @@ namespace haze {
 namespace {
 
 constexpr int64_t kTokens = 16384, kHeads = 8;
+constexpr const char *kForward = "attention forward", *kBackward = "attention backward";
 
 struct Problem {
   int64_t length, head_size;
@@ -84,39 +86,63 @@ Comparison comparison_of(const Problem& problem, double operations, double ours,
   return comparison;
 }
 
-}  // namespace
+/// A problem and the tables that want it.
+struct Wanted {
+  Problem problem;
+  bool forward, backward;
+};
 
-std::vector<ComparisonGroup> compare_attention(const AttentionBenchOptions& options,
-                                               const MachineLimits& limits,
-                                               const std::function<void(const std::string&)>& progress) {
-  const std::regex pattern(options.filter);
-  ComparisonGroup forward{"attention forward", "PyTorch", {}}, backward{"attention backward", "PyTorch", {}};
+std::vector<Wanted> wanted_by(const std::string& filter) {
+  const std::regex pattern(filter);
+  std::vector<Wanted> result;
   for (const int64_t head_size : {32, 64}) {
     for (const int64_t length : {64, 128, 512, 2048}) {
       const Problem problem{length, head_size};
-      if (!std::regex_search(problem.name(), pattern)) continue;
-      progress("attention " + problem.name());
-      const Kernels kernels(problem);
-      const auto peer = start_peer(problem, options.python);
-      Fastest ours, theirs;
-      std::string forward_setting, backward_setting;
-      for (int i = 0; i < options.repetitions; ++i) {
-        kernels.measure(ours);
-        if (!peer) continue;
-        const nlohmann::json answer = peer->measure();
-        theirs.include(answer.at("forward"), answer.at("backward"));
-        forward_setting = answer.at("forward_backend");
-        backward_setting = answer.at("backward_backend");
-      }
-      const double product = problem.product_operations();
+      const auto is_in = [&](const char* table) {
+        return std::regex_search(fmt::format("{} {}", table, problem.name()), pattern);
+      };
+      const Wanted wanted{problem, is_in(kForward), is_in(kBackward)};
+      if (wanted.forward || wanted.backward) result.push_back(wanted);
+    }
+  }
+  if (result.empty()) fail("--filter {}: no row has such a name", filter);
+  return result;
+}
+
+}  // namespace
+
+std::vector<ComparisonGroup> compare_attention(const AttentionBenchOptions& options,
+                                               const std::function<void(const std::string&)>& progress) {
+  const std::vector<Wanted> rows = wanted_by(options.filter);
+  const MachineLimits limits = measure_machine_limits();
+  ComparisonGroup forward{kForward, "PyTorch", {}}, backward{kBackward, "PyTorch", {}};
+  for (const auto& [problem, wants_forward, wants_backward] : rows) {
+    progress("attention " + problem.name());
+    const Kernels kernels(problem);
+    const auto peer = start_peer(problem, options.python);
+    Fastest ours, theirs;
+    std::string forward_setting, backward_setting;
+    for (int i = 0; i < options.repetitions; ++i) {
+      kernels.measure(ours);
+      if (!peer) continue;
+      const nlohmann::json answer = peer->measure();
+      theirs.include(answer.at("forward"), answer.at("backward"));
+      forward_setting = answer.at("forward_backend");
+      backward_setting = answer.at("backward_backend");
+    }
+    const double product = problem.product_operations();
+    if (wants_forward) {
       forward.rows.push_back(
           comparison_of(problem, 2 * product, ours.forward, theirs.forward, forward_setting, limits));
+    }
+    if (wants_backward) {
       backward.rows.push_back(
           comparison_of(problem, 5 * product, ours.backward, theirs.backward, backward_setting, limits));
     }
   }
-  if (forward.rows.empty()) fail("--filter {}: no row has such a name", options.filter);
-  return {forward, backward};
+  std::vector<ComparisonGroup> groups{std::move(forward), std::move(backward)};
+  std::erase_if(groups, [](const ComparisonGroup& group) { return group.rows.empty(); });
+  return groups;
 }
 
 }  // namespace haze

@@ -31,6 +31,11 @@ pid_t start(const std::vector<std::string>& command, int socket) {
   return process;
 }
 
+[[noreturn]] void fail_as_ended(const std::string& script) {
+  fail("bench/peers/{} has ended: see its message above; bench/peers/requirements.txt names what it needs",
+       script);
+}
+
 }  // namespace
 
 PeerProcess::PeerProcess(const std::string& python, const std::string& script,
@@ -64,7 +69,7 @@ PeerProcess::~PeerProcess() {
 nlohmann::json PeerProcess::measure() {
   const char request = '\n';
   // Without MSG_NOSIGNAL, a peer that has ended would end us.
-  if (send(socket_, &request, 1, MSG_NOSIGNAL) != 1) fail("{} has ended; see its message above", script_);
+  if (send(socket_, &request, 1, MSG_NOSIGNAL) != 1) fail_as_ended(script_);
   return read_line();
 }
 
@@ -74,7 +79,7 @@ nlohmann::json PeerProcess::read_line() {
     std::array<char, 4096> buffer{};
     const ssize_t count = recv(socket_, buffer.data(), buffer.size(), 0);
     if (count < 0 && errno == EINTR) continue;
-    if (count <= 0) fail("{} has ended; see its message above", script_);
+    if (count <= 0) fail_as_ended(script_);
     received_.append(buffer.data(), static_cast<size_t>(count));
   }
   const std::string line = received_.substr(0, end);

@@ -12,6 +12,7 @@
 #include <doctest/doctest.h>
 #include <hwy/targets.h>
 
+#include "haze/engine/cpu/row_spans.h"
 #include "haze/engine/cpu/spans.h"
 #include "haze/engine/parallel.h"
 
@@ -207,4 +208,21 @@ TEST_CASE("exp, tanh, erf, log and sigmoid give the limits at zeros, infinities 
       }
     }
   }
+}
+
+TEST_CASE("exponentials of rows have the bits of exp, on a sample of all floats that are not positive") {
+  const UnarySpan<float> exp = unary_span<float>(UnaryOp::exp);
+  constexpr int64_t kCount = 1021;  // no multiple of a vector
+  std::vector<float> x(kCount), expected(kCount), got(kCount);
+  uint64_t different = 0;
+  for (uint64_t bits = kFloats / 2; bits < kFloats; bits += kCount * kBaselineStride) {
+    for (uint64_t i = 0; i < kCount; ++i) x[i] = float_of(std::min(bits + i * kBaselineStride, kFloats - 1));
+    exp(x.data(), expected.data(), kCount, 0, 0);
+    row_spans<float>().exp_and_sum(x.data(), got.data(), kCount, 0, 0);
+    for (size_t i = 0; i < kCount; ++i) {
+      different += std::bit_cast<uint32_t>(got[i]) != std::bit_cast<uint32_t>(expected[i]) &&
+                   !(std::isnan(got[i]) && std::isnan(expected[i]));
+    }
+  }
+  CHECK(different == 0);
 }

@@ -92,10 +92,14 @@ TEST_CASE("a profile in JSON has the figures of the table") {
   CHECK(copy.at("share_of_limit").get<double>() == doctest::Approx(0.2));
 }
 
-TEST_CASE("the trace is a JSON array of complete events in microseconds, one a step, phase and call") {
-  const Json events = Json::parse(chrome_trace(two_steps()));
+TEST_CASE(
+    "the trace names its process, then has complete events in microseconds: a step, phase and call each") {
+  Json events = Json::parse(chrome_trace(two_steps()));
   REQUIRE(events.is_array());
-  REQUIRE(events.size() == 2 + 4 + 4);
+  REQUIRE(events.size() == 1 + 2 + 4 + 4);
+  CHECK(events.at(0).at("ph") == "M");
+  CHECK(events.at(0).at("args").at("name") == "haze train");
+  events.erase(0);
   for (const Json& event : events) {
     CHECK(event.at("ph") == "X");
     CHECK(event.at("name").is_string());

@@ -50,7 +50,7 @@ std::string table_of(const ComparisonGroup& group) {
     table += line + "\n";
   }
   const double mean = geometric_mean_ratio(group.rows);
-  if (std::isnan(mean)) return table;
+  if (group.rows.size() < 2 || std::isnan(mean)) return table;
   return table + fmt::format("{:<{}}  {:>10}  {:>10}  {:>6.2f}\n", "geometric mean", width, "", "", mean);
 }
 

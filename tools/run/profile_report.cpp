@@ -151,6 +151,8 @@ Json json_of(const ProfileRow& row, double step_seconds) {
           {"share_of_limit", share(row.limit_seconds, row.seconds)}};
 }
 
+constexpr int kProcess = 1;  // of a trace
+
 Json trace_event(const std::string& name, const char* category, double start, double seconds,
                  Json arguments) {
   constexpr double kMicro = 1e6;
@@ -159,7 +161,7 @@ Json trace_event(const std::string& name, const char* category, double start, do
           {"ph", "X"},
           {"ts", start * kMicro},
           {"dur", seconds * kMicro},
-          {"pid", 1},
+          {"pid", kProcess},
           {"tid", 1},
           {"args", std::move(arguments)}};
 }
@@ -213,10 +215,11 @@ std::string profile_table(const ProfileReport& report) {
   }
   const MachineLimits& limits = report.limits;
   text += fmt::format(
-      "\nthe limit, on {} threads: {:.1f} GFLOP/s of float32 multiply-adds or {:.1f} GB/s copied in memory, "
+      "\nthe limit, on {} thread{}: {:.1f} GFLOP/s of float32 multiply-adds or {:.1f} GB/s copied in memory, "
       "whichever takes longer\n(more than 100%: from the caches, which copy {:.1f} and {:.1f} GB/s, in "
       "bfloat16, or because something else ran while the limits were measured)\n",
-      limits.threads, limits.fma_gflops, limits.copy_gbytes, limits.l1_gbytes, limits.l2_gbytes);
+      limits.threads, limits.threads == 1 ? "" : "s", limits.fma_gflops, limits.copy_gbytes, limits.l1_gbytes,
+      limits.l2_gbytes);
   return text;
 }
 
@@ -244,6 +247,8 @@ Json profile_json(const ProfileReport& report) {
 
 std::string chrome_trace(const Profile& profile) {
   Json events = Json::array();
+  events.push_back(
+      {{"name", "process_name"}, {"ph", "M"}, {"pid", kProcess}, {"args", {{"name", "haze train"}}}});
   for (const ProfileSpan& step : profile.steps) {
     events.push_back(trace_event(step.name, "step", step.start, step.seconds, Json::object()));
   }
