@@ -375,4 +375,5 @@ TEST_CASE("a profile of a run without steps left for it is refused") {
   options.profile_steps = 20;
   CHECK(error_of([&] { start_and_run(tiny_settings({"train.steps=3"}), options); }) ==
         "a profile begins after 3 steps of warm-up, and the run has 3 left");
+  CHECK(!std::filesystem::exists(folder / "run"));
 }

@@ -111,6 +111,17 @@ std::string print_configuration(const Settings& settings) {
   return fmt::format("# haze {}\n{}", program_version(), settings.print());
 }
 
+/// The step after which a run that has done `done` of `last` leaves.
+int64_t stop_step(const TrainOptions& options, int64_t done, int64_t last) {
+  const int64_t stop = options.stop_at > 0 ? std::min(options.stop_at, last) : last;
+  if (options.profile_steps == 0) return stop;
+  if (stop - done <= kProfileWarmUp) {
+    fail("a profile begins after {} steps of warm-up, and the run has {} left", kProfileWarmUp,
+         std::max<int64_t>(stop - done, 0));
+  }
+  return std::min(stop, done + kProfileWarmUp + options.profile_steps);
+}
+
 }  // namespace
 
 void Trainer::load_data(const Settings& settings, const Tokenizer& tokenizer) {
@@ -138,6 +149,7 @@ std::unique_ptr<Trainer> Trainer::start(const Settings& settings, const TrainOpt
   if (options.record_steps > settings.integer("train.steps")) {
     fail("{} steps cannot be recorded of a run of {}", options.record_steps, settings.integer("train.steps"));
   }
+  stop_step(options, 0, settings.integer("train.steps"));  // for its refusal, before there is a folder
   std::unique_ptr<Trainer> trainer(new Trainer(RunFolder::start(options.run_folder), options));
   const DataFiles files = data_files(settings, options.run_folder / "data");
   const TextFile text(files.train, text_file_options(settings));
@@ -259,21 +271,9 @@ void Trainer::save() {
   save_checkpoint(options_.run_folder, checkpoint);
 }
 
-// The step after which run() leaves.
-int64_t Trainer::stop_step() const {
-  const int64_t last = settings().integer("train.steps");
-  const int64_t stop = options_.stop_at > 0 ? std::min(options_.stop_at, last) : last;
-  if (options_.profile_steps == 0) return stop;
-  if (stop - step_ <= kProfileWarmUp) {
-    fail("a profile begins after {} steps of warm-up, and the run has {} left", kProfileWarmUp,
-         std::max<int64_t>(stop - step_, 0));
-  }
-  return std::min(stop, step_ + kProfileWarmUp + options_.profile_steps);
-}
-
 TrainResult Trainer::run() {
   const int64_t last = settings().integer("train.steps");
-  const int64_t stop = stop_step();
+  const int64_t stop = stop_step(options_, step_, last);
   const int64_t profiled_from = step_ + kProfileWarmUp;
   const InterruptGuard interrupt(
       "\nhaze: stopping after this step, with a checkpoint; a second Ctrl-C ends at once, without one\n");

@@ -60,14 +60,13 @@ class Trainer {
 
   /// Trains to the last step, or until Ctrl-C, options.stop_at or the end of the profile; leaves a checkpoint
   /// of the last step done. An evaluation that Ctrl-C breaks off is made up for on resuming. Throws Error
-  /// where no step is left to profile.
+  /// where no step is left to profile, which start() says before it makes a folder.
   TrainResult run();
 
  private:
   Trainer(RunFolder folder, const TrainOptions& options) : folder_(std::move(folder)), options_(options) {}
   void load_data(const Settings& settings, const Tokenizer& tokenizer);
   void make_optimizer();
-  int64_t stop_step() const;
   void train_step(ProgressBar& progress);
   void evaluate(ProgressBar& progress, const InterruptGuard& interrupt);
   void save();
