@@ -140,8 +140,10 @@ std::vector<ComparisonGroup> compare_attention(const AttentionBenchOptions& opti
           comparison_of(problem, 5 * product, ours.backward, theirs.backward, backward_setting, limits));
     }
   }
-  std::vector<ComparisonGroup> groups{std::move(forward), std::move(backward)};
-  std::erase_if(groups, [](const ComparisonGroup& group) { return group.rows.empty(); });
+  std::vector<ComparisonGroup> groups;
+  for (ComparisonGroup* group : {&forward, &backward}) {
+    if (!group->rows.empty()) groups.push_back(std::move(*group));
+  }
   return groups;
 }
 

@@ -92,6 +92,20 @@ struct ExpParts {
   }
 };
 
+/// power 2^n of parts with bias 254, in two steps, the second by `last`, 2^32 or 2^-32, so that the first
+/// neither overflows nor loses bits: results below the normal range are rounded once and those above it are
+/// infinite.
+template <class D>
+HWY_INLINE hn::Vec<D> TimesPowerOfTwo(D d, const ExpParts<D>& parts, hn::Vec<D> last) {
+#if HWY_TARGET == HWY_AVX3
+  return ScaleByPowerOfTwo(parts.power, parts.n);
+#else
+  const hn::RebindToSigned<D> di;
+  const auto first = hn::Sub(hn::ShiftLeft<23>(hn::BitCast(di, parts.shifted)), hn::BitCast(di, last));
+  return hn::Mul(hn::Mul(parts.power, hn::BitCast(d, first)), last);
+#endif
+}
+
 /// e^x for every x.
 template <class D>
 HWY_INLINE hn::Vec<D> Exp(D d, hn::Vec<D> x) {
@@ -99,17 +113,8 @@ HWY_INLINE hn::Vec<D> Exp(D d, hn::Vec<D> x) {
     return EachLane(d, x, [](double v) { return std::exp(v); });
   } else {
     const auto clamped = AtMost(d, AtLeast(d, x, -104.0f), 89.0f);  // beyond: 0 and infinity
-    const ExpParts<D> parts(d, clamped, 254.0f);
-#if HWY_TARGET == HWY_AVX3
-    return ScaleByPowerOfTwo(parts.power, parts.n);
-#else
-    // In two steps, the second by 2^32 or 2^-32, so that the first neither overflows nor loses bits: results
-    // below the normal range are rounded once and those above it are infinite.
-    const hn::RebindToSigned<D> di;
     const auto last = hn::IfThenElse(hn::Lt(x, hn::Zero(d)), hn::Set(d, 0x1p-32f), hn::Set(d, 0x1p32f));
-    const auto first = hn::Sub(hn::ShiftLeft<23>(hn::BitCast(di, parts.shifted)), hn::BitCast(di, last));
-    return hn::Mul(hn::Mul(parts.power, hn::BitCast(d, first)), last);
-#endif
+    return TimesPowerOfTwo(d, ExpParts<D>(d, clamped, 254.0f), last);
   }
 }
 
@@ -117,14 +122,10 @@ HWY_INLINE hn::Vec<D> Exp(D d, hn::Vec<D> x) {
 /// had its maximum subtracted.
 template <class D>
 HWY_INLINE hn::Vec<D> ExpNotPositive(D d, hn::Vec<D> x) {
-  if constexpr (sizeof(hn::TFromD<D>) == 8 || HWY_TARGET == HWY_AVX3) {
+  if constexpr (sizeof(hn::TFromD<D>) == 8) {
     return Exp(d, x);
   } else {
-    const ExpParts<D> parts(d, AtLeast(d, x, -104.0f), 254.0f);
-    const hn::RebindToSigned<D> di;
-    const auto last = hn::Set(d, 0x1p-32f);  // as in Exp()
-    const auto first = hn::Sub(hn::ShiftLeft<23>(hn::BitCast(di, parts.shifted)), hn::BitCast(di, last));
-    return hn::Mul(hn::Mul(parts.power, hn::BitCast(d, first)), last);
+    return TimesPowerOfTwo(d, ExpParts<D>(d, AtLeast(d, x, -104.0f), 254.0f), hn::Set(d, 0x1p-32f));
   }
 }
 

@@ -103,20 +103,20 @@ class Product {
                 int64_t p, int64_t depth) const {
     const auto [row, rows] = rows_of(tile_row);
     const GemmBlock block{row, rows, j, columns, depth, p == 0, p + depth == k_};
-    const auto add_row_sums = [&](MatrixView<const S> a) {
-      if (out_.row_sums && j == 0) kernels_.add_row_sums(a, rows, depth, p == 0, out_.row_sums + row);
-    };
-    if (a_in_place_ || packed_a) {
-      add_row_sums(a_.from(row, p));
-      const GemmOperand<S> in_place{nullptr, a_.at(row, p), a_.row_stride};
-      return kernels_.multiply(a_in_place_ ? in_place : GemmOperand<S>{packed_a}, b, block, out_);
-    }
     alignas(64) std::byte panel[kPanelBytes + kVectorBytes];
-    kernels_.pack_rows(a_.from(row, p), rows, depth, panel);
-    // Summed from the panel, which is in the nearest cache, unless its elements are no longer those of a.
-    const MatrixView<const S> in_panel{reinterpret_cast<const S*>(panel), 1, kernels_.tile_rows};
-    add_row_sums(kernels_.reads_in_place ? in_panel : a_.from(row, p));
-    kernels_.multiply({panel}, b, block, out_);
+    if (!packed_a && !a_in_place_) {
+      kernels_.pack_rows(a_.from(row, p), rows, depth, panel);
+      packed_a = panel;
+    }
+    if (out_.row_sums && j == 0) {
+      // From the panel, which is in the nearest cache, unless its elements are no longer those of a.
+      const MatrixView<const S> in_panel{static_cast<const S*>(packed_a), 1, kernels_.tile_rows};
+      const bool panel_has_elements = packed_a && kernels_.reads_in_place;
+      kernels_.add_row_sums(panel_has_elements ? in_panel : a_.from(row, p), rows, depth, p == 0,
+                            out_.row_sums + row);
+    }
+    const GemmOperand<S> in_place{nullptr, a_.at(row, p), a_.row_stride};
+    kernels_.multiply(packed_a ? GemmOperand<S>{packed_a} : in_place, b, block, out_);
   }
 
   /// Many rows: all threads pack a block of b, then they multiply rows by it. Two buffers, so that

@@ -12,7 +12,6 @@
 #include <hwy/highway.h>
 
 #include "haze/engine/cpu/partial-inl.h"
-#include "haze/engine/cpu/prefetch.h"
 
 // Layer norm and RMS norm share their kernels: RMS norm is layer norm with a mean of 0 that is not
 // differentiated.
@@ -27,7 +26,7 @@ void NormalizeRow(const T* x, const T* weight, const T* bias, T mean, T rstd, T*
   const hn::ScalableTag<T> d;
   const auto m = hn::Set(d, mean), r = hn::Set(d, rstd);
   ForEachVector<T>(count, [=](auto load, auto store, int64_t i) HWY_ATTR {
-    prefetch(x, ahead + (count + i) / 2);
+    AskAhead(x, ahead, (count + i) / 2);
     auto y = hn::Mul(hn::Sub(load(x + i), m), r);
     if (weight && bias) {
       y = hn::MulAdd(y, load(weight + i), load(bias + i));
@@ -81,8 +80,8 @@ void GradientRows(const NormRows<T>& in, int64_t row, T* weight_gradient, T* bia
   const int64_t ahead = kRows * prefetch_distance<T>(columns);
   for (int64_t r = 0; r < kRows; ++r) {
     ForEachVector<T>(columns, [&](auto load, auto store, int64_t i) HWY_ATTR {
-      prefetch(x[r], ahead + i);
-      prefetch(g[r], ahead + i);
+      AskAhead(x[r], ahead, i);
+      AskAhead(g[r], ahead, i);
       const V weight = in.weight ? load(in.weight + i) : hn::Set(d, T{1});
       const V xhat = hn::Mul(hn::Sub(load(x[r] + i), mean[r]), rstd[r]);
       const V centred = hn::MulSub(load(g[r] + i), weight, a[r]);

@@ -1,4 +1,5 @@
-// Rows in vectors, and the last elements of a row, fewer than a vector. See math-inl.h about the guard.
+// Rows in vectors, the last elements of a row, fewer than a vector, and asking for those to come. See
+// math-inl.h about the guard.
 #if defined(HAZE_PARTIAL_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef HAZE_PARTIAL_INL_H_
 #undef HAZE_PARTIAL_INL_H_
@@ -9,6 +10,8 @@
 #include <algorithm>
 
 #include <hwy/highway.h>
+
+#include "haze/engine/cpu/prefetch.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace haze {
@@ -40,6 +43,15 @@ HWY_INLINE void StorePart(hn::Vec<D> v, hn::Mask<D> mask, D d, T* HWY_RESTRICT t
 #else
   hn::BlendedStore(v, mask, d, to);
 #endif
+}
+
+/// Asks memory for p[ahead + i], unless `ahead` is 0 (prefetch.h). Not in the loops of the baseline, of which
+/// the compiler makes vectors.
+template <typename T>
+HWY_INLINE void AskAhead(const T* p, int64_t ahead, int64_t i) {
+  if constexpr (HWY_TARGET != HWY_SCALAR) {
+    if (ahead != 0) prefetch(p, ahead + i);
+  }
 }
 
 /// Calls f(load, store, i) for vectors of elements from i: whole ones, and a part at the end, whose other

@@ -8,9 +8,10 @@ namespace haze {
 
 inline constexpr int64_t kCacheLine = 64;
 
-/// Asks for the cache line of p[offset], which need not exist: nothing but time depends on it.
+/// Asks for the cache line of p[offset], which need not exist: nothing but time depends on it. Inlined by
+/// force, as a compiler that sees a function without effects may leave out its calls.
 template <typename T>
-inline void prefetch(const T* p, int64_t offset) {
+[[gnu::always_inline]] inline void prefetch(const T* p, int64_t offset) {
   const auto bytes = static_cast<uintptr_t>(offset) * sizeof(T);
   __builtin_prefetch(reinterpret_cast<const void*>(reinterpret_cast<uintptr_t>(p) + bytes));
 }
@@ -21,8 +22,8 @@ inline void prefetch_row(const T* row, int64_t count) {
   for (int64_t i = 0; i < count; i += kCacheLine / static_cast<int64_t>(sizeof(T))) prefetch(row, i);
 }
 
-/// How many elements further on a pass over a row shall ask for what comes next: a row, or nothing where two
-/// rows are more than the first-level cache holds beside a result.
+/// How many elements further on a pass over a row shall ask for what comes next: a row of up to 8 KiB, of
+/// which the first-level cache holds two beside a result. 0, which asks for nothing, for longer rows.
 template <typename T>
 constexpr int64_t prefetch_distance(int64_t columns) {
   constexpr int64_t kLongest = (8 << 10) / static_cast<int64_t>(sizeof(T));

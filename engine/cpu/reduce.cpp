@@ -141,13 +141,10 @@ class ColumnReducer {
   }
 
   void logsumexp(T* out) {
-    T shift[kColumnBlock];
     extremum(-std::numeric_limits<T>::infinity(), spans_.keep_max, out);
-    for (int64_t j = 0; j < width_; ++j) shift[j] = std::isfinite(out[j]) ? out[j] : T{0};
-    total([&](T* block, const T* row) { spans_.add_exp(block, row, shift, width_); });
+    total([&](T* block, const T* row) { spans_.add_exp(block, row, out, width_); });
     for (int64_t j = 0; j < width_; ++j) {
-      if (std::isfinite(out[j]))
-        out[j] = static_cast<T>(static_cast<double>(shift[j]) + std::log(totals_[j]));
+      if (std::isfinite(out[j])) out[j] = static_cast<T>(static_cast<double>(out[j]) + std::log(totals_[j]));
     }
   }
 

@@ -11,7 +11,6 @@
 
 #include "haze/engine/cpu/math-inl.h"
 #include "haze/engine/cpu/partial-inl.h"
-#include "haze/engine/cpu/prefetch.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace haze {
@@ -128,7 +127,7 @@ RowSpans<T> MakeRowSpans() {
     return BlockedSum<T>(
         count,
         [=](auto d, int64_t i) HWY_ATTR {
-          prefetch(x, ahead + i);
+          AskAhead(x, ahead, i);
           const auto term = ExpNotPositive(d, hn::Sub(hn::LoadU(d, x + i), hn::Set(d, shift)));
           hn::StoreU(term, d, out + i);
           return term;
@@ -139,7 +138,7 @@ RowSpans<T> MakeRowSpans() {
     return BlockedSum<T>(
         count,
         [=](auto d, int64_t i) HWY_ATTR {
-          prefetch(x, ahead + i / 2);
+          AskAhead(x, ahead, i / 2);
           const auto difference = hn::Sub(hn::LoadU(d, x + i), hn::Set(d, mean));
           return hn::Mul(difference, difference);
         },
@@ -153,16 +152,16 @@ RowSpans<T> MakeRowSpans() {
   spans.softmax_gradient = [](const T* y, const T* g, T sum, T* out, int64_t count, int64_t ahead) {
     const auto s = hn::Set(Tag<T>(), sum);
     ForEachVector<T>(count, [=](auto load, auto store, int64_t i) HWY_ATTR {
-      prefetch(y, ahead + i);
-      prefetch(g, ahead + i);
+      AskAhead(y, ahead, i);
+      AskAhead(g, ahead, i);
       store(hn::Mul(load(y + i), hn::Sub(load(g + i), s)), out + i);
     });
   };
   spans.log_softmax_gradient = [](const T* y, const T* g, T sum, T* out, int64_t count, int64_t ahead) {
     const auto s = hn::Set(Tag<T>(), sum);
     ForEachVector<T>(count, [=](auto load, auto store, int64_t i) HWY_ATTR {
-      prefetch(y, ahead + i);
-      prefetch(g, ahead + i);
+      AskAhead(y, ahead, i);
+      AskAhead(g, ahead, i);
       store(hn::NegMulAdd(Exp(Tag<T>(), load(y + i)), s, load(g + i)), out + i);
     });
   };

@@ -8,7 +8,7 @@
 #include <hwy/highway.h>
 
 #include "haze/engine/cpu/activations-inl.h"
-#include "haze/engine/cpu/prefetch.h"
+#include "haze/engine/cpu/partial-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace haze {
@@ -28,16 +28,17 @@ HWY_INLINE void MapSpan(const T* x, T* out, int64_t count, F f) {
   std::copy(buffer, buffer + (count - i), out + i);
 }
 
-constexpr int64_t kAhead = 512;  // elements, more than half a page
+constexpr int64_t kAheadBytes = 2 << 10;  // how far ahead two operands are asked for, by measurement
 
 template <typename T, class F>
 HWY_INLINE void ZipSpan(const T* x, const T* y, T* out, int64_t count, F f) {
   const hn::ScalableTag<T> d;
   const auto n = static_cast<int64_t>(hn::Lanes(d));
+  constexpr auto ahead = kAheadBytes / static_cast<int64_t>(sizeof(T));
   int64_t i = 0;
   for (; i + n <= count; i += n) {
-    prefetch(x, i + kAhead);
-    prefetch(y, i + kAhead);
+    AskAhead(x, ahead, i);
+    AskAhead(y, ahead, i);
     hn::StoreU(f(d, hn::LoadU(d, x + i), hn::LoadU(d, y + i)), d, out + i);
   }
   if (i == count) return;

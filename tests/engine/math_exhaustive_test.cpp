@@ -210,13 +210,15 @@ TEST_CASE("exp, tanh, erf, log and sigmoid give the limits at zeros, infinities 
   }
 }
 
-TEST_CASE("exponentials of rows have the bits of exp, on a sample of all floats that are not positive") {
+TEST_CASE(
+    "exponentials of rows have the bits of exp, on a sample of all floats that are not positive, and 0") {
   const UnarySpan<float> exp = unary_span<float>(UnaryOp::exp);
   constexpr int64_t kCount = 1021;  // no multiple of a vector
   std::vector<float> x(kCount), expected(kCount), got(kCount);
   uint64_t different = 0;
   for (uint64_t bits = kFloats / 2; bits < kFloats; bits += kCount * kBaselineStride) {
     for (uint64_t i = 0; i < kCount; ++i) x[i] = float_of(std::min(bits + i * kBaselineStride, kFloats - 1));
+    x[0] = 0;
     exp(x.data(), expected.data(), kCount, 0, 0);
     row_spans<float>().exp_and_sum(x.data(), got.data(), kCount, 0, 0);
     for (size_t i = 0; i < kCount; ++i) {
@@ -225,4 +227,13 @@ TEST_CASE("exponentials of rows have the bits of exp, on a sample of all floats 
     }
   }
   CHECK(different == 0);
+  // Shifted by the largest of them, each as if by itself.
+  const float rows[] = {3, -200, 2.5f, std::numeric_limits<float>::quiet_NaN(), -1e30f, 3};
+  float terms[6], shifted[6];
+  row_spans<float>().exp_and_sum(rows, terms, 6, 3, 0);
+  for (size_t i = 0; i < 6; ++i) shifted[i] = rows[i] - 3;
+  exp(shifted, expected.data(), 6, 0, 0);
+  for (const size_t i : {0, 1, 2, 4, 5}) CHECK(terms[i] == expected[i]);
+  CHECK(std::isnan(terms[3]));
+  CHECK(row_spans<float>().sum_exp(rows, 3, 3) == doctest::Approx(1 + std::exp(-0.5)));
 }

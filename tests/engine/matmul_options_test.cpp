@@ -13,7 +13,7 @@ struct Sizes {
 // Below, at and above a tile, a block of the depth, and what is shared out by columns.
 const std::vector<Sizes> kSizes = {{1, 1, 1},      {3, 5, 7},      {12, 32, 2},     {13, 33, 65},
                                    {64, 300, 33},  {130, 40, 77},  {129, 96, 1031}, {600, 70, 256},
-                                   {40, 70, 2050}, {100, 300, 33}, {10, 160, 600}};
+                                   {40, 70, 2050}, {100, 300, 33}, {10, 160, 600},  {200, 40, 1024}};
 
 Tensor random(const Shape& shape, uint64_t seed) {
   Generator generator(seed);
@@ -80,7 +80,7 @@ TEST_CASE("rounding to bfloat16 in a product keeps infinities and NaN and rounds
 }
 
 TEST_CASE("row_sums are the sums of a's rows, on any number of threads") {
-  for_each_operands([](const Tensor& a, const Tensor& b) {
+  const auto check = [](const Tensor& a, const Tensor& b) {
     const auto sums = [&] {
       MatmulOptions options{.row_sums = full({a.size(0)}, 7)};
       matmul(a, b, options);
@@ -91,7 +91,12 @@ TEST_CASE("row_sums are the sums of a's rows, on any number of threads") {
         0x1p-24 * static_cast<double>(a.size(1)) * largest(sum(unary(UnaryOp::absolute, wide), {1}));
     CHECK(largest(subtract(cast(sums(), Dtype::float64), sum(wide, {1}))) <= allowed);
     CHECK(test::same_bits_on_threads(sums));
-  });
+  };
+  for_each_operands(check);
+  for (const int64_t rows : {40, 200}) {  // of every second element
+    const Tensor spaced = slice(random({rows, 77, 2}, 1), 2, 0, 1);
+    check(reshape(spaced, {rows, 77}), random({77, 30}, 2));
+  }
   MatmulOptions empty{.row_sums = full({2}, 7)};
   matmul(zeros({2, 0}), zeros({0, 3}), empty);
   CHECK(largest(empty.row_sums) == 0);

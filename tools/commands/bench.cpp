@@ -17,6 +17,7 @@
 #include "haze/nn/file_io.h"
 #include "haze/tools/commands/commands.h"
 #include "haze/tools/commands/options.h"
+#include "haze/tools/run/roofline.h"
 
 namespace haze {
 namespace {
@@ -92,9 +93,9 @@ void report(const Arguments& arguments, const std::vector<ComparisonGroup>& grou
 
 void print_limits(const MachineLimits& limits) {
   fmt::print(
-      "{} thread{}: {:.0f} GFLOP/s float32; copying in memory {:.1f} GB/s, second-level cache {:.0f}, "
+      "{}: {:.0f} GFLOP/s float32; copying in memory {:.1f} GB/s, second-level cache {:.0f}, "
       "first-level {:.0f}\n",
-      limits.threads, limits.threads == 1 ? "" : "s", limits.fma_gflops, limits.copy_gbytes, limits.l2_gbytes,
+      number_of_threads(limits.threads), limits.fma_gflops, limits.copy_gbytes, limits.l2_gbytes,
       limits.l1_gbytes);
 }
 
@@ -108,7 +109,7 @@ void add_kernels_command(CLI::App& bench) {
       add_comparison(bench, "kernels", "Kernels beside oneDNN's and beside copying", *arguments);
   command
       ->add_option("--peer", arguments->peer,
-                   "of float32 products: onednn | blis, which leaves out those of bfloat16, that it has not")
+                   "of products: onednn | blis (float32 only: bfloat16 is left out)")
       ->capture_default_str()
       ->check(CLI::IsMember({"onednn", "blis"}));
   command->callback([arguments] {
@@ -163,8 +164,7 @@ void add_machine_command(CLI::App& bench) {
     const auto points = measure_points(groups, {.repetitions = arguments->repetitions}, show_progress);
     arguments->json ? print_points_json(limits, points) : print_points(limits, points);
     write_figure(*arguments, [&] {
-      const std::string title =
-          fmt::format("roofline, {} thread{}", limits.threads, limits.threads == 1 ? "" : "s");
+      const std::string title = "roofline, " + number_of_threads(limits.threads);
       return plot_roofline_svg(limits.fma_gflops, roofs_of(limits), points, title);
     });
   });

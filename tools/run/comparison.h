@@ -31,7 +31,7 @@ struct ComparisonGroup {
 /// Of the ratios of the rows that have a peer; NaN where none has.
 double geometric_mean_ratio(std::span<const Comparison> rows);
 
-/// For people: a block a group, with its geometric mean in the last line.
+/// For people: a block a group, that of several rows with their geometric mean in the last line.
 std::string comparison_table(std::span<const ComparisonGroup> groups);
 
 /// For scripts: group, name, ours, peer, ratio, unit, share_of_peak and setting of each row, one a line. What

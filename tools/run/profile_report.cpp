@@ -10,6 +10,8 @@
 #include <fmt/ranges.h>
 #include <nlohmann/json.hpp>
 
+#include "haze/tools/run/roofline.h"
+
 namespace haze {
 namespace {
 
@@ -215,10 +217,10 @@ std::string profile_table(const ProfileReport& report) {
   }
   const MachineLimits& limits = report.limits;
   text += fmt::format(
-      "\nthe limit, on {} thread{}: {:.1f} GFLOP/s of float32 multiply-adds or {:.1f} GB/s copied in memory, "
+      "\nthe limit, on {}: {:.1f} GFLOP/s of float32 multiply-adds or {:.1f} GB/s copied in memory, "
       "whichever takes longer\n(more than 100%: from the caches, which copy {:.1f} and {:.1f} GB/s, in "
       "bfloat16, or because something else ran while the limits were measured)\n",
-      limits.threads, limits.threads == 1 ? "" : "s", limits.fma_gflops, limits.copy_gbytes, limits.l1_gbytes,
+      number_of_threads(limits.threads), limits.fma_gflops, limits.copy_gbytes, limits.l1_gbytes,
       limits.l2_gbytes);
   return text;
 }

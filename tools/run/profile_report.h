@@ -49,8 +49,8 @@ std::string profile_table(const ProfileReport& report);
 /// machine, step, phases and all rows; milliseconds, GFLOP/s and GB/s.
 nlohmann::ordered_json profile_json(const ProfileReport& report);
 
-/// Every step, phase and call as a complete event of a Chrome trace: a JSON array that Perfetto and
-/// chrome://tracing open; microseconds.
+/// Every step, phase and call as a complete event of a Chrome trace, after the process's name: a JSON array
+/// that Perfetto and chrome://tracing open; microseconds.
 std::string chrome_trace(const Profile& profile);
 
 }  // namespace haze

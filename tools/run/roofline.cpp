@@ -105,6 +105,10 @@ double roofline(double peak_gflops, const Roof& roof, double intensity) {
   return std::min(peak_gflops, intensity * roof.gbytes);
 }
 
+std::string number_of_threads(int threads) {
+  return fmt::format("{} thread{}", threads, threads == 1 ? "" : "s");
+}
+
 std::string plot_roofline_svg(double peak_gflops, std::span<const Roof> roofs,
                               std::span<const RooflinePoint> points, std::string_view title) {
   if (roofs.empty() || points.empty()) fail("a roofline needs at least one roof and one kernel");

@@ -23,6 +23,9 @@ struct RooflinePoint {
 /// intensity gbytes) (Williams, Waterman and Patterson 2009).
 double roofline(double peak_gflops, const Roof& roof, double intensity);
 
+/// "1 thread", "2 threads".
+std::string number_of_threads(int threads);
+
 /// An SVG figure with both axes logarithmic: the peak, a slope for each roof, and the points, whose names
 /// show when the pointer rests on them. Throws Error where there is no roof or no point.
 std::string plot_roofline_svg(double peak_gflops, std::span<const Roof> roofs,
