@@ -14,6 +14,7 @@
 
 #include "haze/engine/cpu/gemm.h"
 #include "haze/engine/cpu/partial-inl.h"
+#include "haze/engine/cpu/prefetch.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace haze {
@@ -219,7 +220,7 @@ void PackPanel(MatrixView<const S> x, int64_t depth, int64_t width, int64_t pane
   if (x.column_stride == 1) {
     for (; k < depth; k += kStep, out += panel) {
       const S* first = x.at(k, 0);
-      __builtin_prefetch(first + 2 * panel - 1);  // for the panel beside this one
+      prefetch(first, 2 * panel - 1);  // for the panel beside this one
       PackDenseRow<Element>(first, k + 1 < depth ? x.at(k + 1, 0) : nullptr, width, out);
     }
     return;

@@ -11,9 +11,8 @@ enum class InstructionSet : uint8_t { baseline, avx2, avx512 };
 const char* name(InstructionSet set);
 
 /// The level that all kernels run on: the highest that the processor has, or the one that the environment
-/// variable HAZE_CPU names. Decided by the first call, which backend() and machine_spans()
-/// make before any kernel is chosen. Throws Error where HAZE_CPU names no level, or one that the processor
-/// lacks.
+/// variable HAZE_CPU names. Decided by the first call, which backend() and machine_spans() make before any
+/// kernel is chosen. Throws Error where HAZE_CPU names no level, or one that the processor lacks.
 InstructionSet instruction_set();
 
 }  // namespace haze

@@ -62,8 +62,11 @@ namespace haze {
 HWY_EXPORT(Spans);
 
 const MachineSpans& machine_spans() {
-  instruction_set();  // reads HAZE_CPU, which counts only before Highway's first choice
-  return *HWY_DYNAMIC_DISPATCH(Spans)();
+  static const MachineSpans* const spans = [] {
+    instruction_set();  // reads HAZE_CPU, which counts only before Highway's first choice
+    return HWY_DYNAMIC_DISPATCH(Spans)();
+  }();
+  return *spans;
 }
 
 }  // namespace haze

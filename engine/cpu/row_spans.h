@@ -20,10 +20,9 @@ struct RowSpans {
   // Of (x - mean)^2; asks for x[ahead, ahead + count / 2) only.
   double (*sum_square)(const T* x, int64_t count, T mean, int64_t ahead);
   double (*dot)(const T* x, const T* y, int64_t count);
-  void (*softmax_gradient)(const T* y, const T* g, T sum, T* out, int64_t count,
-                           int64_t ahead);  // y (g - sum)
-  void (*log_softmax_gradient)(const T* y, const T* g, T sum, T* out, int64_t count,
-                               int64_t ahead);  // g - e^y sum
+  // out = y (g - sum), and out = g - e^y sum.
+  void (*softmax_gradient)(const T* y, const T* g, T sum, T* out, int64_t count, int64_t ahead);
+  void (*log_softmax_gradient)(const T* y, const T* g, T sum, T* out, int64_t count, int64_t ahead);
 
   void (*add)(T* accumulator, const T* x, int64_t count);
   void (*keep_max)(T* accumulator, const T* x, int64_t count);
