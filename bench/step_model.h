@@ -3,7 +3,7 @@
 #include <string>
 #include <vector>
 
-#include "haze/diffusion/mdlm.h"
+#include "haze/diffusion/discrete/mdlm.h"
 #include "haze/nn/optimizer.h"
 
 namespace haze {

@@ -4,7 +4,7 @@
 
 #include <doctest/doctest.h>
 
-#include "haze/diffusion/d3pm.h"
+#include "haze/diffusion/discrete/d3pm.h"
 #include "haze/engine/ops.h"
 
 namespace haze {

@@ -4,8 +4,8 @@
 
 #include <doctest/doctest.h>
 
-#include "haze/diffusion/d3pm.h"
-#include "haze/diffusion/mdlm.h"
+#include "haze/diffusion/discrete/d3pm.h"
+#include "haze/diffusion/discrete/mdlm.h"
 
 #include "diffusion/toy_language.h"
 
@@ -244,8 +244,8 @@ TEST_CASE("mdlm_bound agrees with the sum over subsets, either draw, every sched
       CHECK(estimate.standard_error > 0);
       CHECK(estimate.standard_error < 0.02 * truth);
       CHECK(std::abs(estimate.nats - truth) < 4 * estimate.standard_error);
-      CHECK(estimate.tokens == kTexts * kLength);
-      CHECK(estimate.texts == kTexts);
+      CHECK(estimate.units == kTexts * kLength);
+      CHECK(estimate.examples == kTexts);
     }
   }
 }
@@ -362,7 +362,7 @@ TEST_CASE("d3pm_bound_of_texts agrees with exact enumeration, every t or one a t
             sum_over_texts([&](const Text& x) { return discrete_bound(denoiser, x, noise); });
         CHECK(std::abs(estimate.nats - truth) < 4 * estimate.standard_error + 1e-9);
         CHECK(estimate.standard_error < 0.02 * truth);
-        CHECK(estimate.tokens == kTexts * kLength);
+        CHECK(estimate.units == kTexts * kLength);
       }
     }
   }
@@ -484,11 +484,11 @@ TEST_CASE("bounds do not depend on how many texts go through the network at a ti
 }
 
 TEST_CASE("a bound in nats per token, bits per token, perplexity and nats per text") {
-  const BoundEstimate estimate{.nats = 60 * std::numbers::ln2, .standard_error = 1, .tokens = 20, .texts = 4};
-  CHECK(estimate.nats_per_token() == doctest::Approx(3 * std::numbers::ln2).epsilon(1e-14));
-  CHECK(estimate.bits_per_token() == doctest::Approx(3).epsilon(1e-14));
+  const BoundEstimate estimate{.nats = 60 * std::numbers::ln2, .standard_error = 1, .units = 20, .examples = 4};
+  CHECK(estimate.nats_per_unit() == doctest::Approx(3 * std::numbers::ln2).epsilon(1e-14));
+  CHECK(estimate.bits_per_unit() == doctest::Approx(3).epsilon(1e-14));
   CHECK(estimate.perplexity() == doctest::Approx(8).epsilon(1e-13));
-  CHECK(estimate.nats_per_text() == doctest::Approx(15 * std::numbers::ln2).epsilon(1e-14));
+  CHECK(estimate.nats_per_example() == doctest::Approx(15 * std::numbers::ln2).epsilon(1e-14));
 }
 
 TEST_CASE("bounds and losses say what is wrong") {

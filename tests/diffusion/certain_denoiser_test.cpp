@@ -4,9 +4,9 @@
 
 #include <doctest/doctest.h>
 
-#include "haze/diffusion/d3pm.h"
-#include "haze/diffusion/mdlm.h"
-#include "haze/diffusion/sampler.h"
+#include "haze/diffusion/discrete/d3pm.h"
+#include "haze/diffusion/discrete/mdlm.h"
+#include "haze/diffusion/discrete/sampler.h"
 
 namespace haze {
 namespace {
@@ -114,7 +114,7 @@ TEST_CASE("samplers write the one token that has a probability") {
     Generator generator(4);
     const Samples samples = ancestral_sample(denoiser, start, sampling_grid(MaskingSchedule(), 4), generator,
                                              {.filter = {.temperature = temperature}});
-    for (const auto& text : samples.tokens) CHECK(text == std::vector<int32_t>(5, kOnly));
+    for (const auto& text : samples.texts) CHECK(text == std::vector<int32_t>(5, kOnly));
   }
 }
 

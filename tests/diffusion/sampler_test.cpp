@@ -1,4 +1,4 @@
-#include "haze/diffusion/sampler.h"
+#include "haze/diffusion/discrete/sampler.h"
 
 #include <algorithm>
 #include <array>
@@ -134,11 +134,11 @@ Chain top_margin_distribution(const TabularDenoiser& denoiser, const MaskingSche
 // Pearson's test of finished texts against the exact distribution, at 99.9 %.
 bool follows(const Samples& samples, const Chain& exact) {
   std::vector<int64_t> counts(kTexts);
-  for (const auto& tokens : samples.tokens) ++counts.at(static_cast<size_t>(text_index(tokens)));
+  for (const auto& tokens : samples.texts) ++counts.at(static_cast<size_t>(text_index(tokens)));
   std::vector<double> expected;
   for (int i = 0; i < kTexts; ++i) {
     expected.push_back(exact[static_cast<size_t>(state_index(text(i)))] *
-                       static_cast<double>(samples.tokens.size()));
+                       static_cast<double>(samples.texts.size()));
   }
   return test::chi_squared(counts, expected) < test::chi_squared_limit(kTexts - 1);
 }
@@ -156,11 +156,11 @@ std::vector<Canvas> mixed_canvases() {
 using Tokens = std::vector<std::vector<int32_t>>;
 
 // The samplers, by one name.
-struct Sampler {
+struct SamplerRow {
   const char* name;
   Samples (*run)(const Denoiser&, const std::vector<Canvas>&, Generator&, const SamplerOptions&);
 };
-const Sampler kSamplers[] = {
+const SamplerRow kSamplers[] = {
     {"ancestral",
      [](const Denoiser& denoiser, const std::vector<Canvas>& start, Generator& generator,
         const SamplerOptions& options) {
@@ -311,14 +311,14 @@ TEST_CASE("a denoiser that depends on time is told the right times (99.9 %)") {
 TEST_CASE("given tokens are carried over, whatever their ids, and the rest is filled in") {
   const TabularDenoiser denoiser = TabularDenoiser::exact();
   const std::vector<Canvas> start = mixed_canvases();
-  for (const Sampler& sampler : kSamplers) {
+  for (const SamplerRow& sampler : kSamplers) {
     CAPTURE(sampler.name);
     Generator generator(60);
     const Samples samples = sampler.run(denoiser, start, generator, {});
-    REQUIRE(samples.tokens.size() == start.size());
+    REQUIRE(samples.texts.size() == start.size());
     for (size_t i = 0; i < start.size(); ++i) {
       for (size_t place = 0; place < kLength; ++place) {
-        const int32_t token = samples.tokens[i][place];
+        const int32_t token = samples.texts[i][place];
         if (start[i].fixed[place]) {
           CHECK(token == start[i].tokens[place]);
         } else {
@@ -344,7 +344,7 @@ TEST_CASE("infilling with the true conditionals follows the language given the f
     total += language()[static_cast<size_t>(i)];
   }
   for (double& value : expected) value *= kSamples / total;
-  for (const auto& x : samples.tokens) ++counts.at(static_cast<size_t>(3 * x[0] + x[2]));
+  for (const auto& x : samples.texts) ++counts.at(static_cast<size_t>(3 * x[0] + x[2]));
   CHECK(test::chi_squared(counts, expected) < test::chi_squared_limit(8));
 }
 
@@ -363,7 +363,7 @@ TEST_CASE("top-margin infilling follows the exact distribution given the fixed t
     for (int32_t i = 0; i < 9; ++i)
       expected[static_cast<size_t>(i)] =
           kSamples * exact[static_cast<size_t>(state_index(Text{i / 3, 2, i % 3}))];
-    for (const auto& x : samples.tokens) ++counts.at(static_cast<size_t>(3 * x[0] + x[2]));
+    for (const auto& x : samples.texts) ++counts.at(static_cast<size_t>(3 * x[0] + x[2]));
     CHECK(test::chi_squared(counts, expected) < test::chi_squared_limit(8));
   }
 }
@@ -371,7 +371,7 @@ TEST_CASE("top-margin infilling follows the exact distribution given the fixed t
 TEST_CASE("a text depends neither on its neighbours nor on how many go through the network at a time") {
   const TabularDenoiser denoiser = TabularDenoiser::wrong();
   const std::vector<Canvas> start = mixed_canvases();
-  for (const Sampler& sampler : kSamplers) {
+  for (const SamplerRow& sampler : kSamplers) {
     CAPTURE(sampler.name);
     const auto sample = [&](const std::vector<Canvas>& canvases, int64_t rows) {
       Generator generator(80);
@@ -394,7 +394,7 @@ TEST_CASE("a text depends neither on its neighbours nor on how many go through t
 
 TEST_CASE("the same generator gives the same texts, and goes on to others") {
   const TabularDenoiser denoiser = TabularDenoiser::exact();
-  for (const Sampler& sampler : kSamplers) {
+  for (const SamplerRow& sampler : kSamplers) {
     Generator one(90), two(90);
     const Tokens first = sampler.run(denoiser, open_canvases(50), one, {}).tokens;
     CHECK(sampler.run(denoiser, open_canvases(50), two, {}).tokens == first);
@@ -439,11 +439,11 @@ TEST_CASE("top-margin sampling calls the network once a token and looks at every
 
 TEST_CASE("with all tokens given there is no call of the network") {
   const std::vector<Canvas> start = {{{0, 1, 2}, {1, 1, 1}}, {{3, 0, 0}, {1, 1, 1}}};
-  for (const Sampler& sampler : kSamplers) {
+  for (const SamplerRow& sampler : kSamplers) {
     const TabularDenoiser denoiser = TabularDenoiser::exact();
     Generator generator(110);
     const Samples samples = sampler.run(denoiser, start, generator, {});
-    CHECK(samples.tokens == Tokens{{0, 1, 2}, {3, 0, 0}});
+    CHECK(samples.texts == Tokens{{0, 1, 2}, {3, 0, 0}});
     CHECK(samples.network_calls == 0);
     CHECK(denoiser.calls() == 0);
   }
@@ -451,7 +451,7 @@ TEST_CASE("with all tokens given there is no call of the network") {
 
 TEST_CASE("an observer sees every step, time falling, and tokens that only appear") {
   const TabularDenoiser denoiser = TabularDenoiser::exact();
-  for (const Sampler& sampler : kSamplers) {
+  for (const SamplerRow& sampler : kSamplers) {
     CAPTURE(sampler.name);
     Generator generator(120);
     std::vector<int64_t> steps;
@@ -474,7 +474,7 @@ TEST_CASE("an observer sees every step, time falling, and tokens that only appea
     REQUIRE(static_cast<int64_t>(steps.size()) ==
             (std::string(sampler.name) == "ancestral" ? 17 : kLength + 1));
     for (size_t i = 0; i < steps.size(); ++i) CHECK(steps[i] == static_cast<int64_t>(i));
-    CHECK(before == samples.tokens);
+    CHECK(before == samples.texts);
   }
 }
 
@@ -492,20 +492,20 @@ TEST_CASE(
        {TokenFilter{.temperature = 0}, TokenFilter{.top_k = 1}, TokenFilter{.top_p = 0.01}}) {
     const Samples samples =
         ancestral_sample(denoiser, open_canvases(50), one_step, generator, {.filter = filter});
-    CHECK(samples.tokens == Tokens(50, likely));
+    CHECK(samples.texts == Tokens(50, likely));
   }
   const Samples samples =
       ancestral_sample(denoiser, open_canvases(2000), one_step, generator, {.filter = {.top_k = 2}});
   for (size_t place = 0; place < kLength; ++place) {
     const Distribution p = denoiser.predict(state(kStates - 1), static_cast<int>(place), 1);
     const auto third = static_cast<int32_t>(std::min_element(p.begin(), p.end()) - p.begin());
-    for (const auto& x : samples.tokens) REQUIRE(x[place] != third);
+    for (const auto& x : samples.texts) REQUIRE(x[place] != third);
   }
 }
 
 TEST_CASE("a forbidden token that there is not is named before anything is drawn") {
   const TabularDenoiser denoiser = TabularDenoiser::exact();
-  for (const Sampler& sampler : kSamplers) {
+  for (const SamplerRow& sampler : kSamplers) {
     for (int32_t token : {-1, kTokens, 1000000}) {
       CAPTURE(sampler.name);
       Generator generator(1);

@@ -4,7 +4,7 @@
 
 #include <doctest/doctest.h>
 
-#include "haze/diffusion/sampler.h"
+#include "haze/diffusion/discrete/sampler.h"
 
 #include "diffusion/toy_language.h"
 
@@ -84,7 +84,7 @@ TEST_CASE("1000 steps over 50257 ids keep the entropy of Zipf's law, 7.566 nats 
   // The mean of -log p(id) is the entropy, without the bias of counting 2000 ids among 50257.
   RunningMean surprise;
   int64_t rare = 0;
-  for (const auto& tokens : ancestral_sample(denoiser, start, grid, generator).tokens) {
+  for (const auto& tokens : ancestral_sample(denoiser, start, grid, generator).texts) {
     for (int32_t id : tokens) {
       surprise.add(-std::log(p.at(static_cast<size_t>(id))));
       rare += id >= 10000;

@@ -1,4 +1,4 @@
-#include "haze/diffusion/text_batch.h"
+#include "haze/diffusion/discrete/masking.h"
 
 #include <cmath>
 #include <vector>

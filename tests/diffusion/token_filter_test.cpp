@@ -6,7 +6,7 @@
 
 #include <doctest/doctest.h>
 
-#include "haze/diffusion/sampler.h"
+#include "haze/diffusion/discrete/sampler.h"
 
 namespace haze {
 namespace {

@@ -5,7 +5,7 @@
 #include <span>
 #include <vector>
 
-#include "haze/diffusion/denoiser.h"
+#include "haze/diffusion/discrete/denoiser.h"
 
 /// A language small enough to enumerate: three tokens, texts of three. Everything here is computed from the
 /// definitions, in double, with no function of diffusion/ that is under test.

@@ -5,9 +5,9 @@
 #include <doctest/doctest.h>
 
 #include "haze/autograd/gradcheck.h"
-#include "haze/diffusion/d3pm.h"
-#include "haze/diffusion/mdlm.h"
-#include "haze/diffusion/sampler.h"
+#include "haze/diffusion/discrete/d3pm.h"
+#include "haze/diffusion/discrete/mdlm.h"
+#include "haze/diffusion/discrete/sampler.h"
 
 #include "engine/thread_bits.h"
 

@@ -1,4 +1,4 @@
-#include "haze/tools/run/settings.h"
+#include "haze/nn/settings.h"
 
 #include <functional>
 #include <limits>

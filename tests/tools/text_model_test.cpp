@@ -48,7 +48,7 @@ TEST_CASE("texts hold <pad> and <unk> only where that is asked for, and end wher
     const auto sample = [&] {
       Generator generator(2);
       std::vector<int32_t> words;
-      for (const auto& text : model->sample(open_canvases(*model, 50, 0, generator), generator).tokens) {
+      for (const auto& text : model->sample(open_canvases(*model, 50, 0, generator), generator).texts) {
         CHECK(text.back() == Tokenizer::kEnd);
         words.insert(words.end(), text.begin(), text.end() - 1);
       }
@@ -70,7 +70,7 @@ TEST_CASE("where rows are cut from a stream of texts, the end token is one like 
   const auto model = untrained({"data.layout=packed"});
   prefer(*model, {Tokenizer::kEnd});
   Generator generator(2);
-  for (const auto& text : model->sample(open_canvases(*model, 5, 6, generator), generator).tokens)
+  for (const auto& text : model->sample(open_canvases(*model, 5, 6, generator), generator).texts)
     CHECK(std::count(text.begin(), text.end(), Tokenizer::kEnd) == 6);
 }
 
@@ -78,11 +78,11 @@ TEST_CASE("infilling writes no <unk> either, and the likelihood still knows it")
   const auto model = untrained();
   prefer(*model, {Tokenizer::kUnknown});
   Generator generator(3);
-  for (const auto& text : model->sample({canvas_of(*model, "Ondine is _ _ pub .")}, generator).tokens)
+  for (const auto& text : model->sample({canvas_of(*model, "Ondine is _ _ pub .")}, generator).texts)
     CHECK(std::count(text.begin(), text.end(), Tokenizer::kUnknown) == 0);
   const std::vector<int32_t> unknown(5, Tokenizer::kUnknown);
   const std::vector<std::span<const int32_t>> texts = {unknown};
-  CHECK(model->bound(texts, {}, generator).nats_per_token() < 0.01);
+  CHECK(model->bound(texts, {}, generator).nats_per_unit() < 0.01);
 }
 
 TEST_CASE("in discrete time one t a text has the sum over every t as its mean (4 standard errors)") {

@@ -10,7 +10,7 @@
 
 #include "haze/engine/error.h"
 #include "haze/nn/checkpoint.h"
-#include "haze/tools/run/settings.h"
+#include "haze/nn/settings.h"
 #include "haze/tools/run/trainer.h"
 #include "haze/tools/run/training_settings.h"
 

@@ -143,7 +143,7 @@ TEST_CASE("a trace begins with the masks, ends with the text, and never changes 
     }
   }
   for (size_t i = 0; i < 5; ++i) {
-    const int32_t token = samples.tokens[1][i];
+    const int32_t token = samples.texts[1][i];
     const bool shown = token != Tokenizer::kEnd && token != Tokenizer::kPad;
     CHECK(trace.steps.back().tokens[i] == (shown ? std::string(model->tokenizer().token(token)) : ""));
   }

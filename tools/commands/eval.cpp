@@ -61,16 +61,16 @@ Evaluation::Floor floor_of(const TextModel& model, const std::filesystem::path& 
   const TextFile texts(file, text_file_options(model.settings()));
   WorkObserver work("asking the grammar", interrupt);
   double nats = 0, length_nats = 0;
-  for (int64_t i = 0; i < bound.texts; ++i) {
-    const int64_t record = i * texts.size() / bound.texts;
+  for (int64_t i = 0; i < bound.examples; ++i) {
+    const int64_t record = i * texts.size() / bound.examples;
     const std::vector<std::string> words = words_of(texts.record(record).target);
     const auto probability = corpus_log_probability(words);
     if (!probability) fail("{}: the text is not one of the built-in corpus", texts.location(record));
     nats -= *probability;
     length_nats -= std::log(length_distribution[words.size()]);
-    work.update(i + 1, bound.texts);
+    work.update(i + 1, bound.examples);
   }
-  const auto tokens = static_cast<double>(bound.tokens);
+  const auto tokens = static_cast<double>(bound.units);
   Evaluation::Floor floor{nats / tokens, {}};
   // Other tokens than words have another length, which says more or less of the text than the words' number.
   if (model.tokenizer().kind() == "word") floor.given_length_nats_per_token = (nats - length_nats) / tokens;
@@ -85,7 +85,7 @@ double grammatical_share(const TextModel& model, const Arguments& arguments,
   const Samples samples = model.sample(open_canvases(model, arguments.samples, 0, generator), generator,
                                        [&](const SamplerStep& step) { work.update(step.step, step.steps); });
   double grammatical = 0;
-  for (const auto& tokens : samples.tokens)
+  for (const auto& tokens : samples.texts)
     grammatical += corpus_log_probability(words_of(written(model, tokens))).has_value();
   return grammatical / static_cast<double>(arguments.samples);
 }
@@ -152,16 +152,16 @@ Evaluation evaluate(const TextModel& model, const Arguments& arguments) {
 }
 
 void print_json(const Evaluation& e) {
-  const auto tokens = static_cast<double>(e.bound.tokens);
+  const auto tokens = static_cast<double>(e.bound.units);
   nlohmann::ordered_json json{{"file", e.file},
-                              {"texts", e.bound.texts},
-                              {"tokens", e.bound.tokens},
+                              {"texts", e.bound.examples},
+                              {"tokens", e.bound.units},
                               {"unknown_share", e.unknown},
-                              {"nats_per_token", e.bound.nats_per_token()},
+                              {"nats_per_token", e.bound.nats_per_unit()},
                               {"standard_error", e.bound.standard_error / tokens},
-                              {"bits_per_token", e.bound.bits_per_token()},
+                              {"bits_per_token", e.bound.bits_per_unit()},
                               {"perplexity", e.bound.perplexity()},
-                              {"nats_per_text", e.bound.nats_per_text()},
+                              {"nats_per_text", e.bound.nats_per_example()},
                               {"length_nats_per_token", e.length_nats / tokens},
                               {"nats_per_token_with_length", e.total_nats() / tokens}};
   if (e.truth) {
@@ -177,15 +177,15 @@ void print_json(const Evaluation& e) {
 }
 
 void print_table(const Evaluation& e) {
-  const auto tokens = static_cast<double>(e.bound.tokens);
+  const auto tokens = static_cast<double>(e.bound.units);
   const auto line = [&](const char* what, double nats_per_token) {
     fmt::print("{:<44}{:>9.4f}{:>9.4f}{:>12.2f}\n", what, nats_per_token, nats_per_token / std::numbers::ln2,
                std::exp(nats_per_token));
   };
   fmt::print("{}: {} texts, {} tokens with one end token a text, {:.2f}% unknown words\n", e.file,
-             e.bound.texts, e.bound.tokens, 100 * e.unknown);
+             e.bound.examples, e.bound.units, 100 * e.unknown);
   fmt::print("{:<44}{:>9}{:>9}{:>12}\n", "per token", "nats", "bits", "perplexity");
-  line("variational bound, given the length", e.bound.nats_per_token());
+  line("variational bound, given the length", e.bound.nats_per_unit());
   fmt::print("{:<44}{:>9.4f}{:>9.4f}\n", "  its standard error (Monte Carlo)",
              e.bound.standard_error / tokens, e.bound.standard_error / tokens / std::numbers::ln2);
   const auto floor = e.truth ? e.truth->floor : std::nullopt;

@@ -40,7 +40,7 @@ void apply(const Arguments& arguments, TextModel& model) {
 }
 
 void print_samples(const Arguments& arguments, const TextModel& model, const Samples& samples) {
-  for (const auto& tokens : samples.tokens) {
+  for (const auto& tokens : samples.texts) {
     const std::string text = written(model, tokens);
     if (arguments.json) {
       fmt::print("{}\n", nlohmann::ordered_json{{"text", text}, {"tokens", tokens}}.dump());

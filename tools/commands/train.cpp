@@ -59,8 +59,8 @@ void report(const Arguments& arguments, const TrainResult& result) {
                                 {"last_step", result.last_step},
                                 {"interrupted", result.interrupted_by != 0}};
     if (result.bound) {
-      json["validation_nats_per_token"] = result.bound->nats_per_token();
-      json["validation_error"] = result.bound->standard_error / static_cast<double>(result.bound->tokens);
+      json["validation_nats_per_token"] = result.bound->nats_per_unit();
+      json["validation_error"] = result.bound->standard_error / static_cast<double>(result.bound->units);
     }
     if (result.profile) json["profile"] = profile_json(*result.profile);
     fmt::print("{}\n", json.dump());

@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "haze/tools/run/settings.h"
+#include "haze/nn/settings.h"
 #include "haze/tools/text/data_set.h"
 
 namespace haze {

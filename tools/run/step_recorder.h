@@ -3,7 +3,7 @@
 #include <filesystem>
 #include <string>
 
-#include "haze/diffusion/denoiser.h"
+#include "haze/diffusion/discrete/denoiser.h"
 #include "haze/nn/named_tensors.h"
 
 namespace haze {

@@ -5,12 +5,12 @@
 #include <optional>
 #include <variant>
 
-#include "haze/diffusion/d3pm.h"
-#include "haze/diffusion/mdlm.h"
-#include "haze/diffusion/sampler.h"
+#include "haze/diffusion/discrete/d3pm.h"
+#include "haze/diffusion/discrete/mdlm.h"
+#include "haze/diffusion/discrete/sampler.h"
 #include "haze/nn/checkpoint.h"
 #include "haze/tools/run/length_distribution.h"
-#include "haze/tools/run/settings.h"
+#include "haze/nn/settings.h"
 #include "haze/tools/text/tokenizer.h"
 
 namespace haze {

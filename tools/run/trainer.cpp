@@ -249,12 +249,12 @@ void Trainer::evaluate(ProgressBar& progress, const InterruptGuard& interrupt) {
     return;
   }
   evaluation_due_ = false;
-  const double tokens = static_cast<double>(bound_->tokens);
+  const double tokens = static_cast<double>(bound_->units);
   metrics_->append({step_,
-                    {{std::string(kValidationBound), bound_->nats_per_token()},
+                    {{std::string(kValidationBound), bound_->nats_per_unit()},
                      {std::string(kValidationError), bound_->standard_error / tokens}}});
   progress.print_line(fmt::format("step {}: validation bound {:.4f} +- {:.4f} nats per token", step_,
-                                  bound_->nats_per_token(), bound_->standard_error / tokens));
+                                  bound_->nats_per_unit(), bound_->standard_error / tokens));
 }
 
 void Trainer::save() {

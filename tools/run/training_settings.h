@@ -1,7 +1,7 @@
 #pragma once
 
 #include "haze/engine/ops.h"
-#include "haze/tools/run/settings.h"
+#include "haze/nn/settings.h"
 
 namespace haze {
 

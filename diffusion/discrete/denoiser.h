@@ -1,6 +1,6 @@
 #pragma once
 
-#include "haze/diffusion/text_batch.h"
+#include "haze/diffusion/discrete/masking.h"
 #include "haze/nn/transformer.h"
 
 namespace haze {

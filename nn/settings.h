@@ -1,7 +1,6 @@
 #pragma once
 
 #include <cstdint>
-#include <filesystem>
 #include <limits>
 #include <string>
 #include <string_view>
@@ -41,17 +40,20 @@ using SettingValue = std::variant<std::int64_t, double, bool, std::string>;
 
 /// One row of a table of settings: what it is called, what it takes, and what it means.
 struct Setting {
-  std::string key;  // section and name: "model.layers"
+  std::string key;  // section and name, "transformer.layers", or a name alone, "model"
   SettingType type;
   SettingValue default_value;
   Interval interval;                 // of an integer or a real
   std::vector<std::string> choices;  // of a choice
   std::string explanation;           // one line
 
+  /// Empty where the key is a name alone.
   std::string_view section() const;
   std::string_view name() const;
   /// What the setting takes, as an error says it: "an integer of at least 1".
   std::string accepts() const;
+  /// Whether it takes this value.
+  bool takes(const SettingValue& value) const;
 };
 
 /// Every setting there is, sections one after another, in the order in which they are printed.
@@ -65,20 +67,14 @@ Setting text_setting(std::string key, std::string default_value, std::string exp
 Setting choice_setting(std::string key, std::string default_value, std::vector<std::string> choices,
                        std::string explanation);
 
-/// A configuration: a value for every setting of one table, from its default, a TOML file and `--set`.
+/// A value for every setting of one table. Files are read and written by tools/run/configuration.h.
 class Settings {
  public:
   /// Starts with every default. Throws where a default is not one of the values that its row accepts.
   explicit Settings(SettingsTable table);
 
-  /// Takes over the values in a TOML file. Throws on a file that cannot be read, that is not TOML, that has a
-  /// key that is not in the table, or a value that its setting does not accept, with the file's name and the
-  /// line.
-  void read_file(const std::filesystem::path& path);
-  /// The same from a text; `source` stands for the file's name in errors.
-  void read_text(std::string_view toml, const std::string& source);
-  /// Takes over one "key=value" of the command line, as `--set` gives it; text needs no quotes. Throws as
-  /// read_file does.
+  /// Takes over one "key=value" of the command line, as `--set` gives it; text needs no quotes. Throws Error
+  /// on a key that is not in the table and on a value that its setting does not accept.
   void override_with(std::string_view assignment);
 
   /// The value of an integer setting. Throws where the table has no integer of this key; so do the other
@@ -89,18 +85,18 @@ class Settings {
   /// The value of a text or a choice.
   const std::string& text(std::string_view key) const;
 
-  /// Replaces one value from the program. Throws on an unknown key or a value that is not accepted.
-  void set(std::string_view key, SettingValue value);
-
-  /// A TOML document of every setting, its value and, as a comment, its explanation; read_text takes it back
-  /// unchanged.
-  std::string print() const;
+  bool has(std::string_view key) const { return indices_.contains(std::string(key)); }
+  const SettingValue& value(std::string_view key) const;
+  /// The row of a key. Throws Error, beginning with `where`, with the nearest keys there are.
+  const Setting& row(std::string_view key, const std::string& where) const;
+  /// Replaces one value. Throws Error, beginning with `where`, on an unknown key or a value that is not
+  /// accepted.
+  void set(std::string_view key, SettingValue value, const std::string& where = "the program");
 
   const SettingsTable& table() const { return table_; }
 
  private:
   std::size_t index_of(std::string_view key, const std::string& where) const;
-  void store(std::size_t index, SettingValue value, const std::string& where);
   template <typename Value>
   const Value& value_as(std::string_view key, std::string_view type_name) const;
 
@@ -108,6 +104,12 @@ class Settings {
   std::vector<SettingValue> values_;  // parallel to table_
   std::unordered_map<std::string, std::size_t> indices_;
 };
+
+/// The names of a table's sections, in their order; keys without a section belong to none.
+std::vector<std::string> sections_of(const SettingsTable& table);
+
+/// A value as TOML writes it.
+std::string print_value(const SettingValue& value);
 
 /// The keys of the table that a person who wrote `key` may have meant, nearest first: those the fewest edits
 /// away, where the right name under a wrong section counts as one edit. Empty where none is near.

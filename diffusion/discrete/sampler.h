@@ -3,8 +3,9 @@
 #include <functional>
 #include <vector>
 
-#include "haze/diffusion/denoiser.h"
-#include "haze/diffusion/schedule.h"
+#include "haze/diffusion/discrete/denoiser.h"
+#include "haze/diffusion/model.h"
+#include "haze/diffusion/discrete/schedule.h"
 
 /// Samplers of masked diffusion: from a text that is all mask, or partly given, to a text without masks.
 namespace haze {
@@ -54,12 +55,6 @@ struct SamplerOptions {
   TokenFilter filter;
   int64_t rows_per_call = 4096;  // tokens the network works on at a time
   SamplerObserver observer;
-};
-
-/// Texts and what they cost.
-struct Samples {
-  std::vector<std::vector<int32_t>> tokens;
-  int64_t network_calls = 0;  // sequences put through the network, summed over steps
 };
 
 /// Ancestral sampling (Austin et al. 2021, equation 4; Sahoo et al. 2024, equation 6): from t to s each

@@ -1,8 +1,8 @@
-#include "haze/diffusion/d3pm.h"
+#include "haze/diffusion/discrete/d3pm.h"
 
 #include <numeric>
 
-#include "haze/diffusion/masked_loss.h"
+#include "haze/diffusion/discrete/masked_loss.h"
 
 namespace haze {
 

@@ -1,26 +1,10 @@
-#include "haze/diffusion/text_batch.h"
+#include "haze/diffusion/discrete/masking.h"
 
 #include <algorithm>
 #include <numeric>
 
 namespace haze {
 namespace {
-
-template <typename Sequence>
-TextBatch batch_of(std::span<const Sequence> sequences) {
-  if (sequences.empty()) fail("TextBatch: no sequences");
-  std::vector<int64_t> lengths;
-  for (const Sequence& sequence : sequences) {
-    if (sequence.empty()) fail("TextBatch: sequence {} is empty", lengths.size());
-    lengths.push_back(static_cast<int64_t>(sequence.size()));
-  }
-  TextBatch batch;
-  batch.sequences = Sequences::of_lengths(lengths);
-  batch.ids = Tensor({batch.sequences.rows}, Dtype::int32);
-  int32_t* out = batch.ids.data<int32_t>();
-  for (const Sequence& sequence : sequences) out = std::copy(sequence.begin(), sequence.end(), out);
-  return batch;
-}
 
 // Replaces the tokens for which chosen(row, sequence) holds.
 template <typename Chosen>
@@ -45,13 +29,6 @@ MaskedBatch replace_chosen(const TextBatch& x_0, int32_t mask_id, Chosen&& chose
 }
 
 }  // namespace
-
-TextBatch TextBatch::of(std::span<const std::span<const int32_t>> sequences) {
-  return batch_of(sequences);
-}
-TextBatch TextBatch::of(std::span<const std::vector<int32_t>> sequences) {
-  return batch_of(sequences);
-}
 
 MaskedBatch mask_tokens(const TextBatch& x_0, std::span<const double> mask_probability, int32_t mask_id,
                         Generator& generator) {

@@ -1,4 +1,4 @@
-#include "haze/diffusion/masked_loss.h"
+#include "haze/diffusion/discrete/masked_loss.h"
 
 #include <algorithm>
 

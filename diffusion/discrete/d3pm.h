@@ -2,8 +2,8 @@
 
 #include <span>
 
-#include "haze/diffusion/masked_loss.h"
-#include "haze/diffusion/schedule.h"
+#include "haze/diffusion/discrete/masked_loss.h"
+#include "haze/diffusion/discrete/schedule.h"
 
 /// Austin et al. 2021, "Structured denoising diffusion models in discrete state-spaces" (D3PM), with the
 /// absorbing state: the lecture's "Diffusion models with a discrete absorbing state". Time runs t = 1..T;

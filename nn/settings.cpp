@@ -1,17 +1,12 @@
-#include "haze/tools/run/settings.h"
+#include "haze/nn/settings.h"
 
 #include <algorithm>
-#include <cerrno>
 #include <charconv>
 #include <cmath>
-#include <cstring>
-#include <fstream>
 #include <optional>
-#include <sstream>
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
-#include <toml++/toml.h>
 
 #include "haze/engine/error.h"
 
@@ -71,51 +66,6 @@ std::string toml_real(double value) {
   return digits;
 }
 
-std::string print_value(const SettingValue& value) {
-  if (const auto* integer = std::get_if<std::int64_t>(&value)) return fmt::format("{}", *integer);
-  if (const auto* real = std::get_if<double>(&value)) return toml_real(*real);
-  if (const auto* boolean = std::get_if<bool>(&value)) return *boolean ? "true" : "false";
-  const auto& text = std::get<std::string>(value);
-  return toml_string(text).value_or(fmt::format("\"{}\"", text));
-}
-
-bool is_accepted(const Setting& setting, const SettingValue& value) {
-  switch (setting.type) {
-    case SettingType::integer: {
-      const auto* integer = std::get_if<std::int64_t>(&value);
-      return integer && setting.interval.contains(static_cast<double>(*integer));
-    }
-    case SettingType::real: {
-      const auto* real = std::get_if<double>(&value);
-      return real && std::isfinite(*real) && setting.interval.contains(*real);
-    }
-    case SettingType::boolean:
-      return std::holds_alternative<bool>(value);
-    case SettingType::text: {
-      const auto* text = std::get_if<std::string>(&value);
-      return text && toml_string(*text).has_value();
-    }
-    case SettingType::choice: {
-      const auto* text = std::get_if<std::string>(&value);
-      return text &&
-             std::find(setting.choices.begin(), setting.choices.end(), *text) != setting.choices.end();
-    }
-  }
-  return false;
-}
-
-/// The value of a TOML node; a whole number where a real is expected is taken as a real.
-std::optional<SettingValue> value_of_node(const Setting& setting, const toml::node& node) {
-  if (const auto* integer = node.as_integer()) {
-    if (setting.type == SettingType::real) return static_cast<double>(integer->get());
-    return integer->get();
-  }
-  if (const auto* real = node.as_floating_point()) return real->get();
-  if (const auto* boolean = node.as_boolean()) return boolean->get();
-  if (const auto* text = node.as_string()) return text->get();
-  return std::nullopt;
-}
-
 template <typename Number>
 std::optional<SettingValue> parse_number(std::string_view text) {
   Number number{};
@@ -149,22 +99,6 @@ std::optional<SettingValue> value_of_text(const Setting& setting, std::string_vi
   fail("{}: '{}' takes {}, not {}", where, setting.key, setting.accepts(), shown);
 }
 
-std::string show_node(const toml::node& node) {
-  if (node.is_table()) return "a section";
-  if (node.is_array()) return "a list";
-  std::ostringstream shown;
-  shown << toml::node_view<const toml::node>(node);
-  return shown.str();
-}
-
-std::vector<std::string> sections_of(const SettingsTable& table) {
-  std::vector<std::string> sections;
-  for (const Setting& setting : table) {
-    if (sections.empty() || sections.back() != setting.section()) sections.emplace_back(setting.section());
-  }
-  return sections;
-}
-
 [[noreturn]] void fail_unknown_key(const SettingsTable& table, std::string_view key,
                                    const std::string& where) {
   const std::vector<std::string> nearest = nearest_keys(table, key);
@@ -173,35 +107,13 @@ std::vector<std::string> sections_of(const SettingsTable& table) {
   }
   std::vector<std::string_view> names;
   for (const Setting& setting : table) {
-    if (setting.section() == section_of(key)) names.push_back(setting.name());
+    if (!setting.section().empty() && setting.section() == section_of(key)) names.push_back(setting.name());
   }
   if (!names.empty()) {
     fail("{}: there is no setting '{}'; section [{}] has {}", where, key, section_of(key),
          fmt::join(names, ", "));
   }
   fail("{}: there is no setting '{}'; the sections are {}", where, key, fmt::join(sections_of(table), ", "));
-}
-
-[[noreturn]] void fail_unknown_section(const SettingsTable& table, std::string_view section,
-                                       const std::string& where) {
-  const std::vector<std::string> sections = sections_of(table);
-  const auto nearest = std::min_element(sections.begin(), sections.end(), [&](const auto& a, const auto& b) {
-    return edit_distance(section, a) < edit_distance(section, b);
-  });
-  if (nearest != sections.end() && edit_distance(section, *nearest) <= section.size() / 3 + 1) {
-    fail("{}: there is no section [{}]; did you mean [{}]?", where, section, *nearest);
-  }
-  fail("{}: there is no section [{}]; the sections are {}", where, section, fmt::join(sections, ", "));
-}
-
-std::string read_whole_file(const std::filesystem::path& path) {
-  if (std::filesystem::is_directory(path)) fail("{} is a folder, not a configuration file", path.string());
-  std::ifstream file(path, std::ios::binary);
-  if (!file) fail("cannot read the configuration {}: {}", path.string(), std::strerror(errno));
-  std::ostringstream contents;
-  contents << file.rdbuf();
-  if (file.bad()) fail("cannot read the configuration {}: {}", path.string(), std::strerror(errno));
-  return contents.str();
 }
 
 }  // namespace
@@ -258,6 +170,31 @@ std::string Setting::accepts() const {
   return "";
 }
 
+bool Setting::takes(const SettingValue& value) const {
+  switch (type) {
+    case SettingType::integer: {
+      const auto* integer = std::get_if<std::int64_t>(&value);
+      return integer && interval.contains(static_cast<double>(*integer));
+    }
+    case SettingType::real: {
+      const auto* real = std::get_if<double>(&value);
+      return real && std::isfinite(*real) && interval.contains(*real);
+    }
+    case SettingType::boolean:
+      return std::holds_alternative<bool>(value);
+    case SettingType::text: {
+      const auto* text = std::get_if<std::string>(&value);
+      return text && toml_string(*text).has_value();
+    }
+    case SettingType::choice: {
+      const auto* text = std::get_if<std::string>(&value);
+      return text &&
+             std::find(choices.begin(), choices.end(), *text) != choices.end();
+    }
+  }
+  return false;
+}
+
 Setting integer_setting(std::string key, std::int64_t default_value, Interval interval,
                         std::string explanation) {
   return {std::move(key), SettingType::integer, default_value, interval, {}, std::move(explanation)};
@@ -281,11 +218,28 @@ Setting choice_setting(std::string key, std::string default_value, std::vector<s
           std::move(choices), std::move(explanation)};
 }
 
+std::string print_value(const SettingValue& value) {
+  if (const auto* integer = std::get_if<std::int64_t>(&value)) return fmt::format("{}", *integer);
+  if (const auto* real = std::get_if<double>(&value)) return toml_real(*real);
+  if (const auto* boolean = std::get_if<bool>(&value)) return *boolean ? "true" : "false";
+  const auto& text = std::get<std::string>(value);
+  return toml_string(text).value_or(fmt::format("\"{}\"", text));
+}
+
+std::vector<std::string> sections_of(const SettingsTable& table) {
+  std::vector<std::string> sections;
+  for (const Setting& setting : table) {
+    if (setting.section().empty()) continue;
+    if (sections.empty() || sections.back() != setting.section()) sections.emplace_back(setting.section());
+  }
+  return sections;
+}
+
 Settings::Settings(SettingsTable table) : table_(std::move(table)) {
   for (std::size_t i = 0; i < table_.size(); ++i) {
     const Setting& setting = table_[i];
     if (!indices_.emplace(setting.key, i).second) fail("the table of settings has '{}' twice", setting.key);
-    if (!is_accepted(setting, setting.default_value)) {
+    if (!setting.takes(setting.default_value)) {
       fail_value(setting, print_value(setting.default_value), "the table of settings");
     }
     values_.push_back(setting.default_value);
@@ -298,45 +252,6 @@ std::size_t Settings::index_of(std::string_view key, const std::string& where) c
   return found->second;
 }
 
-void Settings::store(std::size_t index, SettingValue value, const std::string& where) {
-  if (!is_accepted(table_[index], value)) fail_value(table_[index], print_value(value), where);
-  values_[index] = std::move(value);
-}
-
-void Settings::read_file(const std::filesystem::path& path) {
-  read_text(read_whole_file(path), path.string());
-}
-
-void Settings::read_text(std::string_view toml, const std::string& source) {
-  toml::table document;
-  try {
-    document = toml::parse(toml, source);
-  } catch (const toml::parse_error& error) {
-    fail("{}:{}: this is not TOML: {}", source, error.source().begin.line, error.description());
-  }
-  const auto location = [&](const toml::source_region& region) {
-    return fmt::format("{}:{}", source, region.begin.line);
-  };
-  const std::vector<std::string> sections = sections_of(table_);
-  // Kept aside until all of it is right, so that a caller who catches the error has the values from before.
-  std::vector<std::pair<std::size_t, SettingValue>> accepted;
-  for (const auto& [section, entries] : document) {
-    const std::string where = location(section.source());
-    if (!entries.is_table()) fail_unknown_key(table_, section.str(), where);
-    if (std::find(sections.begin(), sections.end(), section.str()) == sections.end()) {
-      fail_unknown_section(table_, section.str(), where);
-    }
-    for (const auto& [name, node] : *entries.as_table()) {
-      const std::string line = location(name.source());
-      const std::size_t index = index_of(fmt::format("{}.{}", section.str(), name.str()), line);
-      std::optional<SettingValue> value = value_of_node(table_[index], node);
-      if (!value || !is_accepted(table_[index], *value)) fail_value(table_[index], show_node(node), line);
-      accepted.emplace_back(index, std::move(*value));
-    }
-  }
-  for (auto& [index, value] : accepted) values_[index] = std::move(value);
-}
-
 void Settings::override_with(std::string_view assignment) {
   const std::string where = fmt::format("--set {}", assignment);
   const auto equals = assignment.find('=');
@@ -347,7 +262,7 @@ void Settings::override_with(std::string_view assignment) {
   const std::size_t index = index_of(trim(assignment.substr(0, equals)), where);
   const std::string_view text = trim(assignment.substr(equals + 1));
   std::optional<SettingValue> value = value_of_text(table_[index], text);
-  if (!value || !is_accepted(table_[index], *value))
+  if (!value || !table_[index].takes(*value))
     fail_value(table_[index], fmt::format("'{}'", text), where);
   values_[index] = std::move(*value);
 }
@@ -374,35 +289,18 @@ const std::string& Settings::text(std::string_view key) const {
   return value_as<std::string>(key, "a text");
 }
 
-void Settings::set(std::string_view key, SettingValue value) {
-  store(index_of(key, "the program"), std::move(value), "the program");
+const Setting& Settings::row(std::string_view key, const std::string& where) const {
+  return table_[index_of(key, where)];
 }
 
-std::string Settings::print() const {
-  // Explanations start in one column unless a value is as long as a path.
-  constexpr std::size_t kLongestAligned = 32;
-  std::vector<std::string> assignments;
-  std::size_t column = 0;
-  for (std::size_t i = 0; i < table_.size(); ++i) {
-    assignments.push_back(fmt::format("{} = {}", table_[i].name(), print_value(values_[i])));
-    if (assignments.back().size() <= kLongestAligned) column = std::max(column, assignments.back().size());
-  }
-  std::string document;
-  std::string_view section;
-  for (std::size_t i = 0; i < table_.size(); ++i) {
-    const Setting& setting = table_[i];
-    if (i == 0 || setting.section() != section) {
-      section = setting.section();
-      document += fmt::format("{}[{}]\n", i == 0 ? "" : "\n", section);
-    }
-    document += fmt::format("{:<{}}  # {}", assignments[i], column, setting.explanation);
-    if (!setting.choices.empty()) document += fmt::format(": {}", fmt::join(setting.choices, " | "));
-    if (values_[i] != setting.default_value) {
-      document += fmt::format(" (default: {})", print_value(setting.default_value));
-    }
-    document += "\n";
-  }
-  return document;
+const SettingValue& Settings::value(std::string_view key) const {
+  return values_[index_of(key, "the program")];
+}
+
+void Settings::set(std::string_view key, SettingValue value, const std::string& where) {
+  const std::size_t index = index_of(key, where);
+  if (!table_[index].takes(value)) fail_value(table_[index], print_value(value), where);
+  values_[index] = std::move(value);
 }
 
 std::vector<std::string> nearest_keys(const SettingsTable& table, std::string_view key) {

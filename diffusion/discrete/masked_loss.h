@@ -2,7 +2,7 @@
 
 #include <vector>
 
-#include "haze/diffusion/denoiser.h"
+#include "haze/diffusion/discrete/denoiser.h"
 
 namespace haze {
 

@@ -1,4 +1,4 @@
-#include "haze/diffusion/sampler.h"
+#include "haze/diffusion/discrete/sampler.h"
 
 #include <algorithm>
 #include <cmath>
@@ -146,12 +146,12 @@ class Texts {
              canvas.fixed.size());
       }
       generators_.emplace_back(seed, i);
-      samples_.tokens.push_back(canvas.tokens);
+      samples_.texts.push_back(canvas.tokens);
       for (size_t place = 0; place < canvas.tokens.size(); ++place) {
         if (canvas.fixed[place]) {
           check_token(canvas.tokens[place], i);
         } else {
-          samples_.tokens[i][place] = denoiser.mask_id();
+          samples_.texts[i][place] = denoiser.mask_id();
           masked_[i].push_back(static_cast<int32_t>(place));
         }
       }
@@ -172,11 +172,11 @@ class Texts {
 
   /// Of a text's tokens, how many are masked.
   double masked_share(size_t text) const {
-    return static_cast<double>(masked_[text].size()) / static_cast<double>(samples_.tokens[text].size());
+    return static_cast<double>(masked_[text].size()) / static_cast<double>(samples_.texts[text].size());
   }
 
   void observe(int64_t step, int64_t steps, double time) const {
-    if (options_.observer) options_.observer({step, steps, time, samples_.tokens});
+    if (options_.observer) options_.observer({step, steps, time, samples_.texts});
   }
 
   /// Draws the tokens at `places[text]`, all from the texts as they are now, where times[text] is the time.
@@ -226,7 +226,7 @@ class Texts {
     int64_t rows = 0;
     for (size_t text = 0; text < places.size(); ++text) {
       if (places[text].empty()) continue;
-      const auto length = static_cast<int64_t>(samples_.tokens[text].size());
+      const auto length = static_cast<int64_t>(samples_.texts[text].size());
       if (!texts.empty() && rows + length > options_.rows_per_call) {
         body(texts);
         texts.clear();
@@ -266,10 +266,10 @@ class Texts {
     std::vector<float> t;
     int32_t first = 0;
     for (size_t text : texts) {
-      sequences.emplace_back(samples_.tokens[text]);
+      sequences.emplace_back(samples_.texts[text]);
       t.push_back(static_cast<float>(times[text]));
       for (int32_t place : places[text]) rows.push_back(first + place);
-      first += static_cast<int32_t>(samples_.tokens[text].size());
+      first += static_cast<int32_t>(samples_.texts[text].size());
     }
     const TextBatch batch = TextBatch::of(sequences);
     samples_.network_calls += static_cast<int64_t>(texts.size());
@@ -290,7 +290,7 @@ class Texts {
         categorical(filtered_logits(logits, options_.filter), Tensor::from(uniforms, {std::ssize(uniforms)}));
     const int32_t* next = drawn.data<int32_t>();
     for (size_t text : texts) {
-      for (int32_t place : places[text]) samples_.tokens[text][place] = *next++;
+      for (int32_t place : places[text]) samples_.texts[text][place] = *next++;
     }
   }
 

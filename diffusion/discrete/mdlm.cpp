@@ -1,4 +1,4 @@
-#include "haze/diffusion/mdlm.h"
+#include "haze/diffusion/discrete/mdlm.h"
 
 #include <algorithm>
 #include <cmath>
@@ -6,7 +6,7 @@
 #include <numbers>
 #include <numeric>
 
-#include "haze/diffusion/d3pm.h"
+#include "haze/diffusion/discrete/d3pm.h"
 
 namespace haze {
 namespace {
@@ -92,8 +92,8 @@ BoundEstimate over_passes(std::span<const std::span<const int32_t>> texts, const
   if (texts.empty()) fail("bound: there are no texts");
   if (options.passes < 2) fail("bound: {} pass(es) show no spread; at least 2 are needed", options.passes);
   BoundEstimate estimate;
-  estimate.texts = static_cast<int64_t>(texts.size());
-  for (const auto& text : texts) estimate.tokens += static_cast<int64_t>(text.size());
+  estimate.examples = static_cast<int64_t>(texts.size());
+  for (const auto& text : texts) estimate.units += static_cast<int64_t>(text.size());
   const auto batches = calls_of(texts, options.rows_per_call);
   const int64_t calls = int64_t{options.passes} * steps * static_cast<int64_t>(batches.size());
   int64_t done = 0;
@@ -124,13 +124,6 @@ double sum_of(const std::vector<double>& values) {
 }
 
 }  // namespace
-
-double BoundEstimate::bits_per_token() const {
-  return nats_per_token() / std::numbers::ln2;
-}
-double BoundEstimate::perplexity() const {
-  return std::exp(nats_per_token());
-}
 
 DiffusionLoss mdlm_loss(const Denoiser& denoiser, const TextBatch& x_0, const MaskingSchedule& schedule,
                         const MdlmOptions& options, Generator& generator, const ForwardContext& context) {

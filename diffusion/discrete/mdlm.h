@@ -3,8 +3,9 @@
 #include <functional>
 #include <span>
 
-#include "haze/diffusion/masked_loss.h"
-#include "haze/diffusion/schedule.h"
+#include "haze/diffusion/bound.h"
+#include "haze/diffusion/discrete/masked_loss.h"
+#include "haze/diffusion/discrete/schedule.h"
 
 /// Sahoo et al. 2024, "Simple and effective masked diffusion language models" (MDLM): D3PM's absorbing state
 /// in continuous time. In the limit T -> infinity the bound becomes one weighted cross-entropy (equation 10):
@@ -31,26 +32,6 @@ struct MdlmOptions {
 /// denoiser.
 DiffusionLoss mdlm_loss(const Denoiser& denoiser, const TextBatch& x_0, const MaskingSchedule& schedule,
                         const MdlmOptions& options, Generator& generator, const ForwardContext& context);
-
-/// An estimate of the bound of a set of texts. The error is one standard error of the Monte Carlo estimate,
-/// from the spread of its passes; it says nothing of the choice of texts. Independent draws have weights that
-/// are now and then large: with ten passes over six texts of three tokens, two standard errors hold the truth
-/// in 87 % of cases, where exact_count's hold it in 91 % (Student's t: 92 %).
-struct BoundEstimate {
-  double nats = 0;            // of all texts together
-  double standard_error = 0;  // of nats
-  int64_t tokens = 0;
-  int64_t texts = 0;
-
-  double nats_per_token() const { return nats / static_cast<double>(tokens); }
-  double bits_per_token() const;
-  double perplexity() const;  // e^(nats per token)
-  double nats_per_text() const { return nats / static_cast<double>(texts); }
-};
-
-/// Is told how many calls of the network are done, from 0 on, and of how many. It may throw to break the work
-/// off.
-using BoundObserver = std::function<void(int64_t done, int64_t calls)>;
 
 struct BoundOptions {
   int passes = 8;                         // independent estimates, at least 2; each draws one x_t a text

@@ -1,23 +1,12 @@
 #pragma once
 
-#include <cstdint>
 #include <span>
 #include <vector>
 
+#include "haze/diffusion/batch.h"
 #include "haze/engine/generator.h"
-#include "haze/nn/sequences.h"
 
 namespace haze {
-
-/// Token ids of several sequences laid end to end.
-struct TextBatch {
-  Tensor ids;  // int32 [rows]
-  Sequences sequences;
-
-  /// Throws Error where there is no sequence, or an empty one.
-  static TextBatch of(std::span<const std::span<const int32_t>> sequences);
-  static TextBatch of(std::span<const std::vector<int32_t>> sequences);
-};
 
 /// A batch x_0 with some tokens replaced by the mask: x_t, and what was there.
 struct MaskedBatch {

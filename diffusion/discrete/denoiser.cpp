@@ -1,4 +1,4 @@
-#include "haze/diffusion/denoiser.h"
+#include "haze/diffusion/discrete/denoiser.h"
 
 namespace haze {
 namespace {

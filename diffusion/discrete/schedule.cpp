@@ -1,4 +1,4 @@
-#include "haze/diffusion/schedule.h"
+#include "haze/diffusion/discrete/schedule.h"
 
 #include <algorithm>
 #include <cmath>

@@ -1,0 +1,49 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string_view>
+#include <vector>
+
+#include "haze/nn/sequences.h"
+
+namespace haze {
+
+/// Token ids of several sequences laid end to end.
+struct TextBatch {
+  Tensor ids;  // int32 [rows]
+  Sequences sequences;
+
+  /// Throws Error where there is no sequence, or an empty one.
+  static TextBatch of(std::span<const std::span<const int32_t>> sequences);
+  static TextBatch of(std::span<const std::vector<int32_t>> sequences);
+};
+
+/// What Model::prepare() adds to a batch: corruption, alignments. Each model has its own.
+struct Prepared {
+  virtual ~Prepared() = default;
+};
+
+/// What a model may learn from. A task fills in the parts that its data have; a model uses those it needs.
+struct Batch {
+  std::optional<TextBatch> target;  // texts
+  std::optional<TextBatch> source;  // of pairs: what each target answers to
+  Tensor values;                    // real [examples, ...]: points, images
+  Tensor labels;                    // int32 [examples]
+  std::shared_ptr<const Prepared> prepared;
+
+  /// Examples.
+  int64_t size() const;
+  /// What a mean loss is the mean over: the tokens of target texts, otherwise the numbers of `values`.
+  int64_t units() const;
+
+  /// The part that a model needs; throws Error, in a sentence that names the model, where the batch lacks it.
+  const TextBatch& target_for(std::string_view model) const;
+  const TextBatch& source_for(std::string_view model) const;
+  const Tensor& values_for(std::string_view model) const;
+  const Tensor& labels_for(std::string_view model) const;
+};
+
+}  // namespace haze
