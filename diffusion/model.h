@@ -18,12 +18,12 @@ namespace haze {
 
 /// What a task tells a model of its data.
 struct DataFacts {
-  int64_t vocabulary = 0;         // tokens that a text can hold
-  int32_t mask_id = 0;            // read by networks and never part of a text
-  int32_t end_id = 0;             // the last token of every text
-  int64_t max_length = 0;         // tokens of a target text, its end token among them
-  int64_t max_source_length = 0;  // of a source text; 0: there are none
-  int64_t labels = 0;             // classes of `Batch::labels`; 0: there are none
+  int64_t vocabulary = 0;            // tokens that a text can hold
+  int32_t mask_id = 0;               // read by networks and never part of a text
+  int32_t end_id = 0;                // the last token of every text
+  int64_t max_length = 0;            // tokens of a target text, its end token among them
+  int64_t max_source_length = 0;     // of a source text; 0: there are none
+  int64_t labels = 0;                // classes of `Batch::labels`; 0: there are none
   std::vector<int64_t> value_shape;  // of one example of `Batch::values`
 };
 
@@ -66,7 +66,7 @@ struct Samples {
 
 /// What an observer is shown after a step: texts of any length, or a tensor.
 struct Snapshot {
-  int64_t step = 0, steps = 0;                              // counts from 1; 0 shows the start
+  int64_t step = 0, steps = 0;                               // counts from 1; 0 shows the start
   const std::vector<std::vector<int32_t>>* texts = nullptr;  // with mask ids
   const Tensor* values = nullptr;
   std::vector<double> time;  // of each example, falling from 1 to 0; empty where the sampler knows none
@@ -131,7 +131,8 @@ struct ModelInfo {
   /// Replaces "auto" by what it stands for. Throws Error where settings that are each right contradict one
   /// another.
   std::function<void(Settings&)> resolve;
-  std::function<std::unique_ptr<Model>(const Settings&, const DataFacts&, const FrozenModels&, Generator&)> make;
+  std::function<std::unique_ptr<Model>(const Settings&, const DataFacts&, const FrozenModels&, Generator&)>
+      make;
 };
 
 }  // namespace haze

@@ -188,8 +188,7 @@ bool Setting::takes(const SettingValue& value) const {
     }
     case SettingType::choice: {
       const auto* text = std::get_if<std::string>(&value);
-      return text &&
-             std::find(choices.begin(), choices.end(), *text) != choices.end();
+      return text && std::find(choices.begin(), choices.end(), *text) != choices.end();
     }
   }
   return false;
@@ -262,8 +261,7 @@ void Settings::override_with(std::string_view assignment) {
   const std::size_t index = index_of(trim(assignment.substr(0, equals)), where);
   const std::string_view text = trim(assignment.substr(equals + 1));
   std::optional<SettingValue> value = value_of_text(table_[index], text);
-  if (!value || !table_[index].takes(*value))
-    fail_value(table_[index], fmt::format("'{}'", text), where);
+  if (!value || !table_[index].takes(*value)) fail_value(table_[index], fmt::format("'{}'", text), where);
   values_[index] = std::move(*value);
 }
 

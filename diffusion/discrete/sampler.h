@@ -4,8 +4,8 @@
 #include <vector>
 
 #include "haze/diffusion/discrete/denoiser.h"
-#include "haze/diffusion/model.h"
 #include "haze/diffusion/discrete/schedule.h"
+#include "haze/diffusion/model.h"
 
 /// Samplers of masked diffusion: from a text that is all mask, or partly given, to a text without masks.
 namespace haze {
