@@ -1,0 +1,69 @@
+#include "haze/tools/run/evaluation.h"
+
+#include <cmath>
+
+namespace haze {
+namespace {
+
+constexpr const char* kWork = "evaluating";
+
+void report_bound(const BoundEstimate& bound, const Model& model, const Task& task, Report& report) {
+  const std::string unit = task.unit(), nats = "nats per " + unit, bits = "bits per " + unit;
+  const bool exact = model.likelihood()->is_exact();
+  const std::string label = exact ? "-log likelihood" : "variational bound";
+  const bool given_length = model.sampler() && model.sampler()->uses().length;
+  const auto error = [&](double scale) -> std::optional<double> {
+    return exact ? std::nullopt : std::optional(scale * bound.error_per_unit());
+  };
+  report.measures.push_back({"nats_per_" + unit, label + (given_length ? ", given the length" : ""),
+                             bound.nats_per_unit(), error(1), nats});
+  report.measures.push_back({"bits_per_" + unit, "", bound.bits_per_unit(), error(1 / std::log(2.0)), bits});
+  report.measures.push_back(
+      {"perplexity", "", bound.perplexity(), error(bound.perplexity()), "perplexity", 2});
+}
+
+// Mean and standard error over passes of the mean loss.
+void report_loss(const Model& model, std::span<const Batch> batches, const EvaluationOptions& options,
+                 Generator& generator, Report& report) {
+  const NoGradient no_gradient;
+  std::vector<double> means;
+  for (int pass = 0; pass < options.passes; ++pass) {
+    double sum = 0, units = 0;
+    for (const Batch& batch : batches) {
+      const auto weight = static_cast<double>(batch.units());
+      const Loss loss = model.loss(model.prepare(batch, 0, generator), 0, {.generator = &generator});
+      sum += weight * loss.total.value().item();
+      units += weight;
+    }
+    means.push_back(sum / units);
+    if (options.progress) options.progress(kWork, pass + 1, options.passes);
+  }
+  double mean = 0, squares = 0;
+  for (const double value : means) mean += value / options.passes;
+  for (const double value : means) squares += (value - mean) * (value - mean);
+  report.measures.push_back({"loss", "loss", mean, std::sqrt(squares / (options.passes - 1) / options.passes)});
+}
+
+}  // namespace
+
+Report evaluate_bound(const Model& model, const Task& task, const Examples& examples,
+                      std::span<const int64_t> indices, const EvaluationOptions& options) {
+  Report report;
+  Generator generator(options.seed);
+  const std::vector<Batch> batches = batches_of(examples, indices);
+  if (const Likelihood* likelihood = model.likelihood()) {
+    EstimateOptions estimate{.passes = options.passes, .every_term = options.every_term};
+    if (options.progress)
+      estimate.observer = [&](int64_t done, int64_t calls) { options.progress(kWork, done, calls); };
+    report_bound(estimate_bound(*likelihood, batches, estimate, generator), model, task, report);
+  } else {
+    report_loss(model, batches, options, generator, report);
+  }
+  for (const Measure& measure : report.measures) {
+    if (!std::isfinite(measure.value))
+      fail("{} is {}: the weights or the data are not what they should be", measure.name, measure.value);
+  }
+  return report;
+}
+
+}  // namespace haze
