@@ -30,19 +30,19 @@ struct SaveOptions {
 };
 
 /// Writes a checkpoint into `run_folder`, which is made where there is none, and returns its folder. Only one
-/// process at a time may save to a run folder. The checkpoint is written to a folder of another name, synced,
-/// renamed, and then named in the file `best`, if it is the best so far, and in the file `latest`. Through
+/// process at a time may save to a run folder. The checkpoint is written to a folder of another name, synced
+/// and renamed. Then the file `best` names it, if it is the best so far, and then the file `latest`. Through
 /// crashes and power cuts, at every moment find_latest_checkpoint() finds a whole checkpoint, the one before
-/// or the new one, and so does find_best_checkpoint() once there is a best one. A checkpoint of the same step
-/// is replaced; where `best` named that one, it names the new one.
+/// or the new one. So does find_best_checkpoint(), once there is a best one. A checkpoint of the same step is
+/// replaced; where `best` named that one, it names the new one.
 ///
-/// Once that is done, these are removed: all but the newest `keep` checkpoints and the best one; checkpoints
-/// of later steps, the best one included, which belong to a run that has been abandoned; and what earlier
-/// crashes left unfinished.
+/// Then these are removed: all but the newest `keep` checkpoints and the best one; what earlier crashes left
+/// unfinished; and checkpoints of later steps, the best one included. They belong to a run that has been
+/// abandoned.
 ///
 /// Throws Error where the system refuses (the checkpoint before stays whole). Throws Error before anything is
-/// written where a text's name is a path, begins with a dot, occurs twice or is taken, and where a tensor
-/// holds NaN or infinity: its sentence names the tensor and the checkpoint to go back to.
+/// written where a text's name is a path, begins with a dot, occurs twice or is taken. The same holds where a
+/// tensor holds NaN or infinity; the sentence names the tensor and the checkpoint to go back to.
 std::filesystem::path save_checkpoint(const std::filesystem::path& run_folder, const Checkpoint& checkpoint,
                                       const SaveOptions& options = {});
 
@@ -56,8 +56,8 @@ void remove_unfinished(const std::filesystem::path& run_folder);
 std::optional<std::filesystem::path> find_latest_checkpoint(const std::filesystem::path& run_folder,
                                                             std::vector<std::string>* damage = nullptr);
 
-/// The folder of the best checkpoint; none where no checkpoint has been saved as the best, where the run has
-/// gone back to before it, or where it is damaged. `damage`, where it is given, gets a sentence for what is
+/// The folder of the best checkpoint. There is none before one has been saved as the best, after the run has
+/// gone back to before it, and while it is damaged. `damage`, where it is given, gets a sentence for what is
 /// wrong with it.
 std::optional<std::filesystem::path> find_best_checkpoint(const std::filesystem::path& run_folder,
                                                           std::vector<std::string>* damage = nullptr);

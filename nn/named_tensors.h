@@ -39,9 +39,9 @@ struct NameMatch {
   std::vector<std::string> other_shape;  // the source has another shape, or a dtype that is not converted
 };
 
-/// Copies into each target the source of the same name and shape, where there is one, and leaves the other
-/// targets alone: how a network starts from one that is only partly the same. One floating dtype is converted
-/// to another.
+/// Copies into each target the source of the same name and shape, where there is one. The other targets stay
+/// as they are. A network starts this way from one that is only partly the same. One floating dtype is
+/// converted to another.
 NameMatch copy_matching(const NamedTensors& targets, const NamedTensors& sources);
 
 }  // namespace haze

@@ -30,9 +30,9 @@ class Optimizer {
   Optimizer& operator=(const Optimizer&) = delete;
 
   /// One step with gradients multiplied by `gradient_scale` (see clip_scale). A group's learning rate is
-  /// `learning_rate` times its rate. Throws Error, before anything changes, where the learning rate is
-  /// negative, where either number is not finite, and where one that is not 0 becomes 0 or infinite in the
-  /// parameters' dtype.
+  /// `learning_rate` times its rate. Before anything changes, throws Error where the learning
+  /// rate is negative or either number is not finite. Throws too where one that is not 0 becomes 0 or
+  /// infinite in the parameters' dtype.
   void step(double learning_rate, double gradient_scale = 1);
 
   /// All that must be kept to go on as if never stopped, such as "mlp.weight.first_moment", in a fixed order.
