@@ -18,8 +18,8 @@ struct DataFiles {
 /// it is not there.
 DataFiles data_files(const Settings& settings, const std::filesystem::path& folder);
 
-/// The file of one part: of the built-in corpus one in `folder`, of which nothing is written; of files, data.test
-/// where it is given, otherwise data.valid, is the test part.
+/// The file of one part: of the built-in corpus one in `folder`, of which nothing is written; of files,
+/// data.test where it is given, otherwise data.valid, is the test part.
 std::filesystem::path data_file(const Settings& settings, const std::filesystem::path& folder, Part part);
 
 /// How the settings want text files to be read.

@@ -41,7 +41,8 @@ void report_loss(const Model& model, std::span<const Batch> batches, const Evalu
   double mean = 0, squares = 0;
   for (const double value : means) mean += value / options.passes;
   for (const double value : means) squares += (value - mean) * (value - mean);
-  report.measures.push_back({"loss", "loss", mean, std::sqrt(squares / (options.passes - 1) / options.passes)});
+  report.measures.push_back(
+      {"loss", "loss", mean, std::sqrt(squares / (options.passes - 1) / options.passes)});
 }
 
 }  // namespace

@@ -9,9 +9,9 @@ namespace haze {
 using WorkProgress = std::function<void(const std::string& work, int64_t done, int64_t all)>;
 
 struct EvaluationOptions {
-  int passes = 8;            // independent estimates, at least 2
-  bool every_term = false;   // all terms of the bound instead of draws
-  int64_t examples = 0;      // evenly spread over all; 0: all
+  int passes = 8;           // independent estimates, at least 2
+  bool every_term = false;  // all terms of the bound instead of draws
+  int64_t examples = 0;     // evenly spread over all; 0: all
   uint64_t seed = 1;
   WorkProgress progress;
 };

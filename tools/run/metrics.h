@@ -34,8 +34,8 @@ class MetricsLog {
   /// Starts an empty file in place of any there was. Throws where it cannot be written.
   static MetricsLog start(const std::filesystem::path& path);
   /// Goes on after `step`, with the first `rows` lines where that is given: lines of later steps, which a run
-  /// that broke off after its last checkpoint leaves, and a torn last line are cut off. A file that is missing
-  /// is started. Throws on a malformed line before that.
+  /// that broke off after its last checkpoint leaves, and a torn last line are cut off. A file that is
+  /// missing is started. Throws on a malformed line before that.
   static MetricsLog resume(const std::filesystem::path& path, std::int64_t step,
                            std::optional<std::int64_t> rows = std::nullopt);
 

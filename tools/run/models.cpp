@@ -38,7 +38,8 @@ void add_model(ModelRow row) {
 
 const ModelRow& model_row(const std::string& name, const std::string& where) {
   const std::vector<ModelRow>& rows = model_table();
-  const auto found = std::find_if(rows.begin(), rows.end(), [&](const ModelRow& row) { return row.info.name == name; });
+  const auto found =
+      std::find_if(rows.begin(), rows.end(), [&](const ModelRow& row) { return row.info.name == name; });
   if (found != rows.end()) return *found;
   std::vector<std::string> names;
   for (const ModelRow& row : rows) names.push_back(row.info.name);
@@ -55,8 +56,13 @@ std::vector<std::string> abilities_of(const ModelRow& row) {
   Settings settings(settings_table(row.info));
   if (row.info.resolve) row.info.resolve(settings);
   Generator generator(0);
-  const DataFacts facts{.vocabulary = 8, .mask_id = 8, .end_id = 1, .max_length = 8, .max_source_length = 8,
-                        .labels = 2, .value_shape = {2}};
+  const DataFacts facts{.vocabulary = 8,
+                        .mask_id = 8,
+                        .end_id = 1,
+                        .max_length = 8,
+                        .max_source_length = 8,
+                        .labels = 2,
+                        .value_shape = {2}};
   const std::unique_ptr<Model> model = row.info.make(settings, facts, {}, generator);
   std::vector<std::string> abilities;
   if (const Likelihood* likelihood = model->likelihood())

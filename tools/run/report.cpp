@@ -11,8 +11,8 @@
 namespace haze {
 
 const Measure* Report::find(std::string_view name) const {
-  const auto found =
-      std::find_if(measures.begin(), measures.end(), [&](const Measure& measure) { return measure.name == name; });
+  const auto found = std::find_if(measures.begin(), measures.end(),
+                                  [&](const Measure& measure) { return measure.name == name; });
   return found == measures.end() ? nullptr : &*found;
 }
 

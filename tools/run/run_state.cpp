@@ -62,7 +62,8 @@ std::string print_state(const RunState& state) {
   if (state.best)
     text += fmt::format("\n[best]\nvalue = {}\nstep = {}\n", print_real(state.best->value), state.best->step);
   text += "\n[files]\n";
-  for (const auto& [name, fingerprint] : state.origins) text += fmt::format("{} = \"{}\"\n", name, fingerprint);
+  for (const auto& [name, fingerprint] : state.origins)
+    text += fmt::format("{} = \"{}\"\n", name, fingerprint);
   return text;
 }
 

@@ -15,9 +15,9 @@ struct SavedModel {
   std::unique_ptr<Model> model;
 };
 
-/// The model in a checkpoint, with its averaged weights where there are any. `folder` is a run's folder, which
-/// stands for its latest checkpoint, a checkpoint's folder, or a run's file `best`. Throws Error where there
-/// is none.
+/// The model in a checkpoint, with its averaged weights where there are any. `folder` is a run's folder,
+/// which stands for its latest checkpoint, a checkpoint's folder, or a run's file `best`. Throws Error where
+/// there is none.
 SavedModel load_model(const std::filesystem::path& folder);
 
 /// The model of a checkpoint that has been read, with the weights that training goes on from. `run_folder` is

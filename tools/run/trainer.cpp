@@ -37,7 +37,8 @@ std::unique_ptr<Optimizer> optimizer_of(const Settings& settings, const std::vec
   const std::string& kind = settings.text("optimizer.kind");
   const double decay = settings.real("optimizer.weight_decay"), epsilon = settings.real("optimizer.epsilon");
   if (kind == "adagrad")
-    return std::make_unique<Adagrad>(groups, AdagradHyperparameters{.epsilon = epsilon, .weight_decay = decay});
+    return std::make_unique<Adagrad>(groups,
+                                     AdagradHyperparameters{.epsilon = epsilon, .weight_decay = decay});
   if (kind == "sgd") {
     const SgdHyperparameters sgd{.momentum = settings.real("optimizer.momentum"), .weight_decay = decay};
     return std::make_unique<Sgd>(groups, sgd);
@@ -67,8 +68,8 @@ std::vector<ParameterGroup> groups_of(const std::vector<ParameterGroup>& groups,
 
 void check_unchanged(const std::string& origin, const std::string& then, const std::string& now) {
   if (now == then) return;
-  fail("{} has changed since the run began, from {} to {}: the run can only go on with the same texts", origin,
-       then, now);
+  fail("{} has changed since the run began, from {} to {}: the run can only go on with the same texts",
+       origin, then, now);
 }
 
 /// The step after which a run that has done `done` of `last` leaves.
@@ -116,8 +117,8 @@ void Trainer::open_data(const RunState* state) {
     origins_.emplace_back(key, fingerprint_of(weights));
   }
   for (const auto& [name, then] : state ? state->origins : origins_) {
-    const auto now =
-        std::find_if(origins_.begin(), origins_.end(), [&](const auto& origin) { return origin.first == name; });
+    const auto now = std::find_if(origins_.begin(), origins_.end(),
+                                  [&](const auto& origin) { return origin.first == name; });
     if (now == origins_.end()) fail("state.toml of the checkpoint: the run stands on no '{}'", name);
     const std::string origin = name == "train"   ? saved_.task->origin(settings(), Part::train)
                                : name == "valid" ? saved_.task->origin(settings(), Part::valid)
@@ -137,7 +138,8 @@ void Trainer::make_optimizers() {
     minimisations_.push_back({std::move(objective), std::move(own), std::move(optimizer)});
   }
   schedule_.emplace(learning_rate_options(settings()));
-  if (settings().real("optimizer.ema") > 0) ema_.emplace(model().parameters(), settings().real("optimizer.ema"));
+  if (settings().real("optimizer.ema") > 0)
+    ema_.emplace(model().parameters(), settings().real("optimizer.ema"));
 }
 
 void Trainer::start_from(const fs::path& run) {
@@ -330,8 +332,8 @@ void Trainer::evaluate(ProgressBar& progress, const InterruptGuard& interrupt) {
     best_ = {first.value, step_};
     best_unsaved_ = true;
   }
-  progress.print_line(fmt::format("step {}: validation {} {:.4f} +- {:.4f} {}", step_, first.label, first.value,
-                                  first.error.value_or(0), first.unit));
+  progress.print_line(fmt::format("step {}: validation {} {:.4f} +- {:.4f} {}", step_, first.label,
+                                  first.value, first.error.value_or(0), first.unit));
 }
 
 RunState Trainer::state() const {

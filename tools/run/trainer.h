@@ -85,8 +85,7 @@ class Trainer {
   void restore(const Checkpoint& checkpoint, const RunState& state);
   void train_step(ProgressBar& progress);
   /// One update of one objective; the mean loss.
-  double minimise(size_t index, const std::vector<Batch>& batches, double learning_rate,
-                  ProfilePhase& phase);
+  double minimise(size_t index, const std::vector<Batch>& batches, double learning_rate, ProfilePhase& phase);
   void log(const std::string& name, const Tensor& value);
   void write_metrics();
   void evaluate(ProgressBar& progress, const InterruptGuard& interrupt);

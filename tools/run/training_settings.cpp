@@ -58,7 +58,8 @@ SettingsTable tensor_settings() {
       choice_setting("data.task", "tensors", {"tensors"}, "what is learnt"),
       choice_setting("data.set", "eight-gaussians", point_set_names(), "points of the plane"),
       integer_setting("data.train_size", 20000, between(1, 1e9), "points to train on"),
-      integer_setting("data.valid_size", 2000, between(1, 1e9), "points to evaluate on, as many as to test on"),
+      integer_setting("data.valid_size", 2000, between(1, 1e9),
+                      "points to evaluate on, as many as to test on"),
   };
 }
 
@@ -79,8 +80,9 @@ SettingsTable optimizer_settings() {
                      "learning rate after warm-up"),
       real_setting("optimizer.final_fraction", 0.0, between(0, 1),
                    "learning rate at the end, as a fraction of the highest"),
-      text_setting("optimizer.groups", "",
-                   "parameters with a rate or decay of their own: \"head: rate 0.1, decay 0; blocks.0: frozen\""),
+      text_setting(
+          "optimizer.groups", "",
+          "parameters with a rate or decay of their own: \"head: rate 0.1, decay 0; blocks.0: frozen\""),
       real_setting("optimizer.ema", 0.0, from_to_below(0, 1), "decay of the averaged weights; 0: no average"),
   };
 }
@@ -148,7 +150,9 @@ void check_text_data(const Settings& settings) {
   if (task != "texts" && settings.text("data.layout") == "packed")
     fail("data.layout packed is for data.task texts, not {}", task);
   if ((task == "labelled") == settings.text("data.label").empty())
-    fail("data.task labelled and data.label go together: the one says that labels are learnt, the other which");
+    fail(
+        "data.task labelled and data.label go together: the one says that labels are learnt, the other "
+        "which");
 }
 
 // The model that a configuration and assignments name.
@@ -223,7 +227,8 @@ void require_every_setting(const std::vector<ConfigurationEntry>& entries, const
                            const std::string& source) {
   for (const Setting& setting : table) {
     if (!find_entry(entries, setting.key))
-      fail("{}: the setting '{}' is missing, and today's default may not be what the run had", source, setting.key);
+      fail("{}: the setting '{}' is missing, and today's default may not be what the run had", source,
+           setting.key);
   }
 }
 

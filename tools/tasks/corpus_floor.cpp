@@ -34,26 +34,30 @@ void add_floor(const TextTask& task, const TaskEvaluation& evaluation, Report& r
   const auto units = static_cast<double>(evaluation.units);
   // Other tokens than words have another length, which says more or less of the text than the words' number.
   if (task.tokenizer().kind() == "word") {
-    report.measures.push_back({"floor_nats_per_token", "the grammar's own given the length, the floor",
-                               (nats - length_nats) / units, {}, "nats per token"});
+    report.measures.push_back({"floor_nats_per_token",
+                               "the grammar's own given the length, the floor",
+                               (nats - length_nats) / units,
+                               {},
+                               "nats per token"});
   }
-  report.measures.push_back({"floor_nats_per_token_with_length", "the grammar's own with the length, the floor",
-                             nats / units, {}, "nats per token"});
+  report.measures.push_back({"floor_nats_per_token_with_length",
+                             "the grammar's own with the length, the floor",
+                             nats / units,
+                             {},
+                             "nats per token"});
 }
 
 void add_grammatical_share(const TextTask& task, const TaskEvaluation& evaluation, Report& report) {
-  const Samples samples =
-      draw_samples(evaluation.model, task, evaluation.settings,
-                   {.count = evaluation.samples, .seed = evaluation.seed}, [&](const Snapshot& snapshot) {
-                     evaluation.observer("sampling", snapshot.step, snapshot.steps);
-                   });
+  const Samples samples = draw_samples(
+      evaluation.model, task, evaluation.settings, {.count = evaluation.samples, .seed = evaluation.seed},
+      [&](const Snapshot& snapshot) { evaluation.observer("sampling", snapshot.step, snapshot.steps); });
   double grammatical = 0;
   for (int64_t i = 0; i < evaluation.samples; ++i)
     grammatical += corpus_log_probability(words_of(task.written(samples, i))).has_value();
   const auto count = static_cast<double>(evaluation.samples);
   const double share = grammatical / count;
-  report.measures.push_back({"grammatical_share", "samples that the grammar makes", share,
-                             std::sqrt(share * (1 - share) / count)});
+  report.measures.push_back(
+      {"grammatical_share", "samples that the grammar makes", share, std::sqrt(share * (1 - share) / count)});
   report.measures.push_back({"samples", "samples", count, {}, "", 0});
 }
 

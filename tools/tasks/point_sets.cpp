@@ -33,8 +33,8 @@ struct PointSet {
   Point (*draw)(Generator&);
 };
 
-constexpr std::array<PointSet, 2> kSets = {{{"eight-gaussians", 0.2, draw_eight_gaussians},
-                                            {"two-moons", 0.1, draw_two_moons}}};
+constexpr std::array<PointSet, 2> kSets = {
+    {{"eight-gaussians", 0.2, draw_eight_gaussians}, {"two-moons", 0.1, draw_two_moons}}};
 
 }  // namespace
 

@@ -28,7 +28,8 @@ Labels Labels::of(const TextFile& file, const std::string& field) {
     if (std::find(labels.names_.begin(), labels.names_.end(), *value) == labels.names_.end())
       labels.names_.push_back(*value);
   }
-  if (labels.count() == 1) fail("{}: no line has a field '{}', which data.label names", file.path().string(), field);
+  if (labels.count() == 1)
+    fail("{}: no line has a field '{}', which data.label names", file.path().string(), field);
   return labels;
 }
 
@@ -36,7 +37,8 @@ int32_t Labels::of_record(const Record& record, const std::string& field, const 
   const std::string* value = value_of(record, field);
   if (!value) return 0;
   const auto found = std::find(names_.begin() + 1, names_.end(), *value);
-  if (found == names_.end()) fail("{}: the {} '{}' does not occur in the training data", where, field, *value);
+  if (found == names_.end())
+    fail("{}: the {} '{}' does not occur in the training data", where, field, *value);
   return static_cast<int32_t>(found - names_.begin());
 }
 
@@ -83,7 +85,8 @@ void TextExamples::add_source(const TextFile& file, const Tokenizer& tokenizer, 
   if (std::ssize(ids) > options.max_source_length) {
     if (options.texts.too_long == LongRecord::error) {
       fail(
-          "{}: the source has {} tokens, more than data.max_source_length = {}; raise data.max_source_length, "
+          "{}: the source has {} tokens, more than data.max_source_length = {}; raise "
+          "data.max_source_length, "
           "or set data.too_long to \"truncate\" or \"skip\"",
           file.location(number), ids.size(), options.max_source_length);
     }
