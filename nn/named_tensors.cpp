@@ -9,14 +9,6 @@
 namespace haze {
 namespace {
 
-std::string listed(std::vector<std::string> names) {
-  constexpr size_t kShown = 10;
-  if (names.size() <= kShown) return fmt::format("{}", fmt::join(names, ", "));
-  const size_t rest = names.size() - kShown;
-  names.resize(kShown);
-  return fmt::format("{} and {} more", fmt::join(names, ", "), rest);
-}
-
 bool fits(const Tensor& target, const Tensor& source) {
   const bool convertible = is_floating(target.dtype()) && is_floating(source.dtype());
   return target.shape() == source.shape() && (target.dtype() == source.dtype() || convertible);
@@ -28,6 +20,14 @@ std::string misfit(const NamedTensor& target, const Tensor& source) {
 }
 
 }  // namespace
+
+std::string name_list(std::vector<std::string> names) {
+  constexpr size_t kShown = 10;
+  if (names.size() <= kShown) return fmt::format("{}", fmt::join(names, ", "));
+  const size_t rest = names.size() - kShown;
+  names.resize(kShown);
+  return fmt::format("{} and {} more", fmt::join(names, ", "), rest);
+}
 
 NamedTensors parameter_tensors(Module& module) {
   NamedTensors tensors;
@@ -57,11 +57,12 @@ NameDifference copy_by_name(const NamedTensors& targets, const NamedTensors& sou
   }
 
   std::vector<std::string> complaints;
-  if (strict && !difference.missing.empty()) complaints.push_back("it lacks " + listed(difference.missing));
+  if (strict && !difference.missing.empty())
+    complaints.push_back("it lacks " + name_list(difference.missing));
   if (strict && !difference.unexpected.empty()) {
-    complaints.push_back("nothing takes its " + listed(difference.unexpected));
+    complaints.push_back("nothing takes its " + name_list(difference.unexpected));
   }
-  if (!misfits.empty()) complaints.push_back("it has other shapes or types of " + listed(misfits));
+  if (!misfits.empty()) complaints.push_back("it has other shapes or types of " + name_list(misfits));
   if (!complaints.empty()) fail("{} does not fit: {}", source_name, fmt::join(complaints, "; "));
 
   for (const auto& target : targets) {

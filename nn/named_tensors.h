@@ -19,6 +19,9 @@ using NamedTensors = std::vector<NamedTensor>;
 /// The parameters' values in the module's order. They share the parameters' storage.
 NamedTensors parameter_tensors(Module& module);
 
+/// "a, b, c", cut after the first ten: for errors.
+std::string name_list(std::vector<std::string> names);
+
 /// Names that two sets of tensors do not have in common.
 struct NameDifference {
   std::vector<std::string> missing;     // targets without a source

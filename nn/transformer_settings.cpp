@@ -29,7 +29,7 @@ TransformerConfig transformer_config(const Settings& settings, int64_t max_lengt
   config.mlp_ratio = settings.integer("transformer.mlp_ratio");
   config.max_length = max_length;
   config.norm = settings.text("transformer.norm") == "post" ? NormPlacement::post : NormPlacement::pre;
-  if (settings.text("transformer.time") == "adaptive") config.norm = NormPlacement::adaptive;
+  if (settings.text("transformer.time") == "adaptive") config.time = TimeConditioning::adaptive;
   config.positions = position_kind(settings.text("transformer.positions"));
   config.dropout = settings.real("transformer.dropout");
   constexpr const char* kCheckpoint = "train.checkpoint_activations";

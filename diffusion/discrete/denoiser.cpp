@@ -1,14 +1,6 @@
 #include "haze/diffusion/discrete/denoiser.h"
 
 namespace haze {
-namespace {
-
-TransformerConfig with_mask(TransformerConfig config) {
-  ++config.vocabulary;
-  return config;
-}
-
-}  // namespace
 
 CrossEntropy Denoiser::cross_entropy(const Tensor& x_t, const Sequences& sequences, const Tensor& t,
                                      const Tensor& rows, const Tensor& targets, const Tensor& row_weights,
@@ -18,30 +10,28 @@ CrossEntropy Denoiser::cross_entropy(const Tensor& x_t, const Sequences& sequenc
   return {sum(losses * Variable(cast(row_weights, losses.dtype()))), losses.value()};
 }
 
-TransformerDenoiser::TransformerDenoiser(const TransformerConfig& config, Generator& generator)
-    : vocabulary_(config.vocabulary),
-      transformer_(with_mask(config), generator),
-      head_(config.hidden, config.vocabulary, generator) {
+TransformerDenoiser::TransformerDenoiser(int64_t vocabulary, const TransformerConfig& config,
+                                         Generator& generator)
+    : transformer_(vocabulary + 1, config, generator), head_(config.hidden, vocabulary, generator) {
   add_module("transformer", transformer_);
   add_module("head", head_);
 }
 
 Variable TransformerDenoiser::hidden(const Tensor& x_t, const Sequences& sequences, const Tensor& t,
                                      const Tensor& rows, const ForwardContext& context) const {
-  return transformer_.forward(x_t, sequences, t, context, rows);
+  return transformer_.forward(x_t, sequences, t, context, {.wanted = rows});
 }
 
 Variable TransformerDenoiser::logits(const Tensor& x_t, const Sequences& sequences, const Tensor& t,
                                      const Tensor& rows, const ForwardContext& context) const {
-  return head_.forward(hidden(x_t, sequences, t, rows, context));
+  return head_.logits(hidden(x_t, sequences, t, rows, context));
 }
 
 CrossEntropy TransformerDenoiser::cross_entropy(const Tensor& x_t, const Sequences& sequences,
                                                 const Tensor& t, const Tensor& rows, const Tensor& targets,
                                                 const Tensor& row_weights,
                                                 const ForwardContext& context) const {
-  const Variable h = hidden(x_t, sequences, t, rows, context);
-  return linear_cross_entropy(h, head_.weight(), head_.bias(), targets, cast(row_weights, h.dtype()));
+  return head_.cross_entropy(hidden(x_t, sequences, t, rows, context), targets, row_weights);
 }
 
 }  // namespace haze

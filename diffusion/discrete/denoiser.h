@@ -1,7 +1,8 @@
 #pragma once
 
 #include "haze/diffusion/discrete/masking.h"
-#include "haze/nn/transformer.h"
+#include "haze/nn/heads.h"
+#include "haze/nn/token_transformer.h"
 
 namespace haze {
 
@@ -32,12 +33,11 @@ class Denoiser {
 /// A transformer with a linear head. After the last attention, only the rows asked for are computed.
 class TransformerDenoiser : public Module, public Denoiser {
  public:
-  /// `config.vocabulary` is the number of tokens that can be predicted; the mask is added to what the network
-  /// reads.
-  TransformerDenoiser(const TransformerConfig& config, Generator& generator);
+  /// `vocabulary` is the number of tokens that can be predicted; the mask is added to what the network reads.
+  TransformerDenoiser(int64_t vocabulary, const TransformerConfig& config, Generator& generator);
 
-  int64_t vocabulary() const override { return vocabulary_; }
-  bool depends_on_time() const override { return transformer_.config().norm == NormPlacement::adaptive; }
+  int64_t vocabulary() const override { return head_.vocabulary(); }
+  bool depends_on_time() const override { return config().time != TimeConditioning::none; }
   Variable logits(const Tensor& x_t, const Sequences& sequences, const Tensor& t, const Tensor& rows,
                   const ForwardContext& context) const override;
   CrossEntropy cross_entropy(const Tensor& x_t, const Sequences& sequences, const Tensor& t,
@@ -50,9 +50,8 @@ class TransformerDenoiser : public Module, public Denoiser {
   Variable hidden(const Tensor& x_t, const Sequences& sequences, const Tensor& t, const Tensor& rows,
                   const ForwardContext& context) const;
 
-  int64_t vocabulary_;
-  Transformer transformer_;
-  Linear head_;
+  TokenTransformer transformer_;
+  TokenHead head_;
 };
 
 }  // namespace haze

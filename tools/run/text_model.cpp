@@ -8,21 +8,16 @@
 namespace haze {
 namespace {
 
-NormPlacement norm_placement(const std::string& name) {
-  if (name == "post") return NormPlacement::post;
-  if (name == "adaptive") return NormPlacement::adaptive;
-  return NormPlacement::pre;
-}
-
-TransformerConfig transformer_config(const Settings& settings, const Tokenizer& tokenizer) {
+TransformerConfig transformer_config(const Settings& settings) {
   TransformerConfig config;
-  config.vocabulary = tokenizer.vocabulary_size();
   config.hidden = settings.integer("model.hidden");
   config.layers = settings.integer("model.layers");
   config.heads = settings.integer("model.heads");
   config.mlp_ratio = settings.integer("model.mlp_ratio");
   config.max_length = settings.integer("data.max_length");
-  config.norm = norm_placement(settings.text("model.norm"));
+  const std::string& norm = settings.text("model.norm");
+  config.norm = norm == "post" ? NormPlacement::post : NormPlacement::pre;
+  config.time = norm == "adaptive" ? TimeConditioning::adaptive : TimeConditioning::none;
   config.positions = position_kind(settings.text("model.positions"));
   config.dropout = settings.real("model.dropout");
   config.checkpoint_activations = settings.boolean("train.checkpoint_activations");
@@ -43,7 +38,8 @@ TextModel::TextModel(Settings settings, Tokenizer tokenizer, LengthDistribution 
     : settings_(std::move(settings)),
       tokenizer_(std::move(tokenizer)),
       lengths_(std::move(lengths)),
-      denoiser_(std::make_unique<TransformerDenoiser>(transformer_config(settings_, tokenizer_), generator)),
+      denoiser_(std::make_unique<TransformerDenoiser>(tokenizer_.vocabulary_size(),
+                                                      transformer_config(settings_), generator)),
       process_(process_of(settings_)) {}
 
 std::unique_ptr<TextModel> TextModel::from_checkpoint(const Checkpoint& checkpoint) {
