@@ -6,6 +6,7 @@
 #include "haze/diffusion/discrete/denoiser.h"
 #include "haze/diffusion/discrete/schedule.h"
 #include "haze/diffusion/model.h"
+#include "haze/diffusion/token_filter.h"
 
 /// Samplers of masked diffusion: from a text that is all mask, or partly given, to a text without masks.
 namespace haze {
@@ -28,20 +29,6 @@ struct SamplingGrid {
 SamplingGrid sampling_grid(const MaskingSchedule& schedule, int steps);
 /// About evenly spaced times of discrete time; steps = T visits all. Throws Error where steps is not in 1..T.
 SamplingGrid sampling_grid(const DiscreteNoise& noise, int steps);
-
-/// What is done to the distribution over the vocabulary before a token is drawn: `forbidden`, then the others
-/// in this order.
-struct TokenFilter {
-  double temperature = 1;  // > 0: logits are divided by it; 0: the most likely token
-  int64_t top_k = 0;       // the k most likely tokens; 0: all
-  double top_p = 1;  // the fewest most likely tokens whose probabilities reach p, the crossing one included
-  std::vector<int32_t> forbidden;  // tokens that are never drawn
-};
-
-/// logits [rows, vocabulary], up to a constant a row, with -infinity for tokens that are filtered out, ready
-/// for categorical(). Throws Error where the filter has a value outside its range, or forbids a token that
-/// there is not.
-Tensor filtered_logits(const Tensor& logits, const TokenFilter& filter);
 
 /// What an observer is shown: the texts after a step.
 struct SamplerStep {

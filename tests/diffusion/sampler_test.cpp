@@ -375,7 +375,7 @@ TEST_CASE("a text depends neither on its neighbours nor on how many go through t
     CAPTURE(sampler.name);
     const auto sample = [&](const std::vector<Canvas>& canvases, int64_t rows) {
       Generator generator(80);
-      return sampler.run(denoiser, canvases, generator, {.rows_per_call = rows}).tokens;
+      return sampler.run(denoiser, canvases, generator, {.rows_per_call = rows}).texts;
     };
     const Tokens all = sample(start, 4096);
     for (int64_t rows : {1, 4, 7}) CHECK(sample(start, rows) == all);
@@ -396,9 +396,9 @@ TEST_CASE("the same generator gives the same texts, and goes on to others") {
   const TabularDenoiser denoiser = TabularDenoiser::exact();
   for (const SamplerRow& sampler : kSamplers) {
     Generator one(90), two(90);
-    const Tokens first = sampler.run(denoiser, open_canvases(50), one, {}).tokens;
-    CHECK(sampler.run(denoiser, open_canvases(50), two, {}).tokens == first);
-    CHECK(sampler.run(denoiser, open_canvases(50), one, {}).tokens != first);
+    const Tokens first = sampler.run(denoiser, open_canvases(50), one, {}).texts;
+    CHECK(sampler.run(denoiser, open_canvases(50), two, {}).texts == first);
+    CHECK(sampler.run(denoiser, open_canvases(50), one, {}).texts != first);
   }
 }
 

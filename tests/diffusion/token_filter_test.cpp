@@ -6,7 +6,7 @@
 
 #include <doctest/doctest.h>
 
-#include "haze/diffusion/discrete/sampler.h"
+#include "haze/diffusion/token_filter.h"
 
 namespace haze {
 namespace {

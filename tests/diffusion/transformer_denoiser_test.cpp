@@ -186,7 +186,7 @@ TEST_CASE("texts written by a transformer do not depend on their neighbours") {
       Generator generator(7);
       return ancestral_sample(*denoiser, {start.begin(), start.begin() + static_cast<int64_t>(count)},
                               sampling_grid(MaskingSchedule(), 10), generator, {.rows_per_call = rows})
-          .tokens;
+          .texts;
     };
     const auto all = sample(start.size(), 4096);
     CHECK(sample(start.size(), 1) == all);
