@@ -60,6 +60,11 @@ Report evaluate_bound(const Model& model, const Task& task, const Examples& exam
   } else {
     report_loss(model, batches, options, generator, report);
   }
+  int64_t units = 0;
+  for (const Batch& batch : batches) units += batch.units();
+  report.measures.push_back({task.unit() + "s", task.unit() + "s", static_cast<double>(units), {}, "", 0});
+  report.measures.push_back(
+      {task.example() + "s", task.example() + "s", static_cast<double>(indices.size()), {}, "", 0});
   for (const Measure& measure : report.measures) {
     if (!std::isfinite(measure.value))
       fail("{} is {}: the weights or the data are not what they should be", measure.name, measure.value);

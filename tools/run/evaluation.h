@@ -5,9 +5,6 @@
 
 namespace haze {
 
-/// Tells how far a piece of work is, such as "evaluating"; it may throw to break it off.
-using WorkProgress = std::function<void(const std::string& work, int64_t done, int64_t all)>;
-
 struct EvaluationOptions {
   int passes = 8;           // independent estimates, at least 2
   bool every_term = false;  // all terms of the bound instead of draws

@@ -37,7 +37,7 @@ std::string report_table(const Report& report) {
 }
 
 std::string report_json(const Report& report) {
-  nlohmann::ordered_json json{{"subject", report.subject}};
+  nlohmann::ordered_json json{{"data", report.subject}};
   for (const Measure& measure : report.measures) {
     json[measure.name] = measure.value;
     if (measure.error) json[measure.name + "_error"] = *measure.error;

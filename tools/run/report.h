@@ -33,8 +33,8 @@ struct Report {
 /// For people: the subject, then a line a measure.
 std::string report_table(const Report& report);
 
-/// For programs, on one line: {"subject": ..., "<name>": value, "<name>_error": error, ...}; the error of the
-/// first measure is "standard_error" too. A number that is not finite is null.
+/// For programs, on one line: {"data": subject, "<name>": value, "<name>_error": error, ...}; the error of
+/// the first measure is "standard_error" too. A number that is not finite is null.
 std::string report_json(const Report& report);
 
 }  // namespace haze

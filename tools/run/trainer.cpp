@@ -214,7 +214,8 @@ void Trainer::restore(const Checkpoint& checkpoint, const RunState& state) {
   for (const LogSum& sum : state.sums)
     sums_.push_back({sum.name, full({}, sum.sum, Dtype::float64), sum.count});
   evaluation_due_ = state.evaluation_due;
-  best_ = state.best;
+  // Without its checkpoint, the next evaluation is the best again.
+  if (find_best_checkpoint(options_.run_folder)) best_ = state.best;
   step_ = checkpoint.step;
 }
 

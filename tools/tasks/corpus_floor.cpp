@@ -31,7 +31,7 @@ void add_floor(const TextTask& task, const TaskEvaluation& evaluation, Report& r
     length_nats -= std::log(length_distribution[words.size()]);
     evaluation.observer("asking the grammar", done + 1, all);
   }
-  const auto units = static_cast<double>(evaluation.units);
+  const double units = report.at("tokens").value;
   // Other tokens than words have another length, which says more or less of the text than the words' number.
   if (task.tokenizer().kind() == "word") {
     report.measures.push_back({"floor_nats_per_token",

@@ -48,20 +48,20 @@ struct SampleRequest {
   uint64_t seed = 1;
 };
 
+/// Tells how far a piece of work is, such as "evaluating"; it may throw to break it off.
+using WorkProgress = std::function<void(const std::string& work, int64_t done, int64_t all)>;
+
 /// What an evaluation that goes beyond the bound may look at.
 struct TaskEvaluation {
   const Model& model;
   const Settings& settings;
   const Examples& examples;
   std::span<const int64_t> indices;  // of the examples that are evaluated
-  int64_t units = 0;                 // of those examples
-  Part part = Part::test;
-  std::filesystem::path file;  // of the examples; empty where they come from no file
-  bool own_data = true;        // the run's own data, and not a file of the command line
-  int64_t samples = 0;         // to draw
+  std::filesystem::path file;        // of the examples; empty where they come from no file
+  bool own_data = true;              // the run's own data, and not a file of the command line
+  int64_t samples = 0;               // to draw
   uint64_t seed = 1;
-  /// Tells how far a piece of work is; it may throw to break it off.
-  std::function<void(const std::string& work, int64_t done, int64_t all)> observer;
+  WorkProgress observer;
 };
 
 /// A kind of data: where they come from, what a model is told of them, and how samples look. A task knows
@@ -74,6 +74,8 @@ class Task {
   virtual SideFiles side_files() const { return {}; }
   /// What Batch::units() counts, such as "token".
   virtual std::string unit() const = 0;
+  /// What an example is, such as "text".
+  virtual std::string example() const = 0;
 
   /// The examples of a part of the run's data. Throws Error where a file is missing or wrong.
   virtual std::unique_ptr<Examples> examples(const Settings& settings, Part part) const = 0;

@@ -9,6 +9,7 @@ class TensorTask : public Task {
  public:
   DataFacts facts() const override;
   std::string unit() const override { return "number"; }
+  std::string example() const override { return "point"; }
   std::unique_ptr<Examples> examples(const Settings& settings, Part part) const override;
   std::unique_ptr<Examples> examples_of(const Settings& settings,
                                         const std::filesystem::path& file) const override;

@@ -204,7 +204,7 @@ void TextTask::measure(const TaskEvaluation& evaluation, Report& report) const {
     unknown += std::count(text.begin(), text.end(), Tokenizer::kUnknown);
     length_nats -= lengths_.log_probability(std::ssize(text));
   }
-  const auto units = static_cast<double>(evaluation.units);
+  const double units = report.at("tokens").value;
   report.measures.push_back(
       {"unknown_share", "tokens that are the unknown word", static_cast<double>(unknown) / units});
   const Sampler* sampler = evaluation.model.sampler();
