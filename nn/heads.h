@@ -27,8 +27,8 @@ class TokenHead : public Module {
   int64_t vocabulary() const { return vocabulary_; }
   /// hidden [n, hidden] -> [n, vocabulary].
   Variable logits(const Variable& hidden) const;
-  /// sum_i row_weights_i (-log p(targets_i)), and each of the losses in nats: fused with the projection, so
-  /// that no logits are held. targets int32 [n], row_weights [n] of any real dtype.
+  /// sum_i row_weights_i (-log p(targets_i)), and each of the losses in nats. It is fused with the
+  /// projection: no logits are held. targets int32 [n], row_weights [n] of any real dtype.
   CrossEntropy cross_entropy(const Variable& hidden, const Tensor& targets, const Tensor& row_weights) const;
 
  private:
