@@ -52,37 +52,20 @@ Report evaluate(const Arguments& arguments) {
   const Likelihood* likelihood = saved.model->likelihood();
   if (arguments.exact && (!likelihood || likelihood->terms() == 0))
     throw WrongUsage("--exact adds up the terms of a bound, and this model's bound is no sum of terms");
-  const Task& task = *saved.task;
-  const bool own_data = arguments.data.empty();
-  const std::string origin = own_data ? task.origin(saved.settings, Part::test) : arguments.data;
   const InterruptGuard interrupt;
-  const std::unique_ptr<Examples> examples =
-      own_data ? task.examples(saved.settings, Part::test) : task.examples_of(saved.settings, origin);
-  const std::vector<int64_t> indices = spread_indices(examples->size(), arguments.examples);
-
   std::optional<WorkObserver> work;
   std::string label;
   const WorkProgress progress = [&](const std::string& what, int64_t done, int64_t all) {
     if (what != label) work.emplace(label = what, interrupt);
     work->update(done, all);
   };
-  Report report = evaluate_bound(*saved.model, task, *examples, indices,
-                                 {.passes = arguments.passes,
-                                  .every_term = arguments.exact,
-                                  .seed = arguments.seed,
-                                  .progress = progress});
-  report.subject = origin;
-  task.measure({.model = *saved.model,
-                .settings = saved.settings,
-                .examples = *examples,
-                .indices = indices,
-                .file = origin,
-                .own_data = own_data,
-                .samples = arguments.samples,
-                .seed = arguments.seed,
-                .observer = progress},
-               report);
-  return report;
+  return evaluate_run(saved, {.bound = {.passes = arguments.passes,
+                                        .every_term = arguments.exact,
+                                        .seed = arguments.seed,
+                                        .progress = progress},
+                              .file = arguments.data,
+                              .examples = arguments.examples,
+                              .samples = arguments.samples});
 }
 
 void plot(const Arguments& arguments) {

@@ -72,4 +72,26 @@ Report evaluate_bound(const Model& model, const Task& task, const Examples& exam
   return report;
 }
 
+Report evaluate_run(const SavedModel& saved, const RunEvaluationOptions& options) {
+  const Task& task = *saved.task;
+  const bool own_data = options.file.empty();
+  const std::unique_ptr<Examples> examples =
+      own_data ? task.examples(saved.settings, Part::test) : task.examples_of(saved.settings, options.file);
+  const std::vector<int64_t> indices = spread_indices(examples->size(), options.examples);
+  Report report = evaluate_bound(*saved.model, task, *examples, indices, options.bound);
+  report.subject = own_data ? task.origin(saved.settings, Part::test) : options.file.string();
+  const WorkProgress ignore = [](const std::string&, int64_t, int64_t) {};
+  task.measure({.model = *saved.model,
+                .settings = saved.settings,
+                .examples = *examples,
+                .indices = indices,
+                .file = report.subject,
+                .own_data = own_data,
+                .samples = options.samples,
+                .seed = options.bound.seed,
+                .observer = options.bound.progress ? options.bound.progress : ignore},
+               report);
+  return report;
+}
+
 }  // namespace haze

@@ -1,7 +1,7 @@
 #pragma once
 
 #include "haze/diffusion/bound.h"
-#include "haze/tools/tasks/task.h"
+#include "haze/tools/run/saved_model.h"
 
 namespace haze {
 
@@ -17,5 +17,17 @@ struct EvaluationOptions {
 /// whose first measure is nats_per_<unit>, or loss.
 Report evaluate_bound(const Model& model, const Task& task, const Examples& examples,
                       std::span<const int64_t> indices, const EvaluationOptions& options);
+
+/// What a finished or stopped run is measured on.
+struct RunEvaluationOptions {
+  EvaluationOptions bound;
+  std::filesystem::path file;  // examples of the command line; empty: the run's test part
+  int64_t examples = 0;        // evenly spread over all; 0: all
+  int64_t samples = 200;       // to draw and measure; 0: none
+};
+
+/// The bound of a model and whatever its task measures beyond it. Throws Error where the options do not suit
+/// the model.
+Report evaluate_run(const SavedModel& saved, const RunEvaluationOptions& options);
 
 }  // namespace haze

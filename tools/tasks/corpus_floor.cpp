@@ -33,7 +33,7 @@ void add_floor(const TextTask& task, const TaskEvaluation& evaluation, Report& r
   }
   const double units = report.at("tokens").value;
   // Other tokens than words have another length, which says more or less of the text than the words' number.
-  if (task.tokenizer().kind() == "word") {
+  if (report.find("nats_per_token_with_length") && task.tokenizer().kind() == "word") {
     report.measures.push_back({"floor_nats_per_token",
                                "the grammar's own given the length, the floor",
                                (nats - length_nats) / units,
