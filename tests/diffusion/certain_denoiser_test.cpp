@@ -46,7 +46,7 @@ std::unique_ptr<TransformerDenoiser> certain_transformer() {
   config.heads = 2;
   config.max_length = 8;
   Generator generator(1);
-  auto denoiser = std::make_unique<TransformerDenoiser>(kVocabulary, config, generator);
+  auto denoiser = std::make_unique<TransformerDenoiser>(kVocabulary, config, kVocabulary, generator);
   for (const NamedParameter& parameter : denoiser->parameters()) {
     if (parameter.name == "head.bias")
       copy_into(parameter.variable->value(), Tensor::from(certain_logits(), {kVocabulary}));
