@@ -40,7 +40,7 @@ TransformerConfig tiny(const NormAndTime& kind, PositionKind positions = Positio
 std::unique_ptr<TransformerDenoiser> random_denoiser(const TransformerConfig& config, Dtype dtype,
                                                      uint64_t seed = 1) {
   Generator generator(seed);
-  auto denoiser = std::make_unique<TransformerDenoiser>(5, config, generator);
+  auto denoiser = std::make_unique<TransformerDenoiser>(5, config, 5, generator);
   denoiser->to(dtype);
   for (const NamedParameter& parameter : denoiser->parameters()) {
     copy_into(parameter.variable->value(), normal(parameter.variable->shape(), generator, 0, 0.3, dtype));

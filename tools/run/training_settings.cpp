@@ -13,7 +13,7 @@
 namespace haze {
 namespace {
 
-constexpr const char* kDefaultModel = "autoregressive";
+constexpr const char* kDefaultModel = "mdlm";
 
 // The most of what is counted in 32 bits somewhere below, steps of a process or tokens and rows of a batch:
 // far more than anybody needs, and far from where counting goes wrong.
