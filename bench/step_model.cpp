@@ -7,7 +7,6 @@ namespace {
 
 TransformerConfig config_of(const StepModel& model) {
   TransformerConfig config;
-  config.vocabulary = model.vocabulary;
   config.hidden = model.hidden;
   config.layers = model.layers;
   config.heads = model.heads;
@@ -45,7 +44,7 @@ const std::vector<StepModel>& step_models() {
 StepProgram::StepProgram(const StepModel& model)
     : generator_(1),
       x_0_(random_texts(model, generator_)),
-      denoiser_(config_of(model), generator_),
+      denoiser_(model.vocabulary, config_of(model), generator_),
       optimizer_(denoiser_.parameters(), {.weight_decay = 0.01}) {}
 
 void StepProgram::train() {

@@ -41,6 +41,8 @@ class Embedding : public Module {
   /// ids int32 [...] -> [..., width].
   Variable forward(const Tensor& ids) const { return embedding(weight_, ids); }
   const Variable& weight() const { return weight_; }
+  /// For modules that tie their own weight to it (Module::tie_parameter).
+  Variable& weight() { return weight_; }
 
  private:
   Variable weight_;

@@ -1,9 +1,15 @@
 #include "haze/nn/module.h"
 
+#include <unordered_set>
+
 namespace haze {
 
 void Module::add_parameter(std::string name, Variable& parameter, Tensor value) {
   parameter = Variable::leaf(std::move(value));
+  parameters_.emplace_back(std::move(name), &parameter);
+}
+
+void Module::tie_parameter(std::string name, Variable& parameter) {
   parameters_.emplace_back(std::move(name), &parameter);
 }
 
@@ -13,12 +19,18 @@ void Module::add_module(std::string name, Module& child) {
 
 void Module::collect(const std::string& prefix, std::vector<NamedParameter>& result) {
   for (auto& [name, variable] : parameters_) result.push_back({prefix + name, variable});
-  for (auto& [name, child] : children_) child->collect(prefix + name + ".", result);
+  for (auto& [name, child] : children_) {
+    child->collect(name.empty() ? prefix : prefix + name + ".", result);
+  }
 }
 
 std::vector<NamedParameter> Module::parameters() {
-  std::vector<NamedParameter> result;
-  collect("", result);
+  std::vector<NamedParameter> all, result;
+  collect("", all);
+  std::unordered_set<const Variable*> listed;
+  for (NamedParameter& parameter : all) {
+    if (listed.insert(parameter.variable).second) result.push_back(std::move(parameter));
+  }
   return result;
 }
 

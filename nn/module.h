@@ -23,7 +23,8 @@ class Module {
   Module(const Module&) = delete;
   Module& operator=(const Module&) = delete;
 
-  /// All parameters below this module, in the order of registration, depth first.
+  /// All parameters below this module, in the order of registration, depth first. One that is registered
+  /// twice (tied weights) is listed once, under its first name.
   std::vector<NamedParameter> parameters();
   /// Number of elements of all parameters.
   int64_t parameter_count();
@@ -34,7 +35,11 @@ class Module {
  protected:
   /// Registers `parameter`, a member of the derived class, with its first value.
   void add_parameter(std::string name, Variable& parameter, Tensor value);
-  /// Registers `child`, a member of the derived class.
+  /// Registers a parameter that another module owns as well: the two are tied. The owner must outlive this
+  /// module.
+  void tie_parameter(std::string name, Variable& parameter);
+  /// Registers `child`, a member of the derived class. With an empty name, its parameters are named as if
+  /// they were this module's own.
   void add_module(std::string name, Module& child);
 
  private:

@@ -9,14 +9,6 @@
 namespace haze {
 namespace {
 
-std::string listed(std::vector<std::string> names) {
-  constexpr size_t kShown = 10;
-  if (names.size() <= kShown) return fmt::format("{}", fmt::join(names, ", "));
-  const size_t rest = names.size() - kShown;
-  names.resize(kShown);
-  return fmt::format("{} and {} more", fmt::join(names, ", "), rest);
-}
-
 bool fits(const Tensor& target, const Tensor& source) {
   const bool convertible = is_floating(target.dtype()) && is_floating(source.dtype());
   return target.shape() == source.shape() && (target.dtype() == source.dtype() || convertible);
@@ -27,7 +19,24 @@ std::string misfit(const NamedTensor& target, const Tensor& source) {
                      name(target.tensor.dtype()), target.tensor.shape().to_string());
 }
 
+using TensorsByName = std::unordered_map<std::string_view, const Tensor*>;
+
+/// The first tensor of each name.
+TensorsByName by_name(const NamedTensors& tensors) {
+  TensorsByName result;
+  for (const auto& [name, tensor] : tensors) result.emplace(name, &tensor);
+  return result;
+}
+
 }  // namespace
+
+std::string name_list(std::vector<std::string> names) {
+  constexpr size_t kShown = 10;
+  if (names.size() <= kShown) return fmt::format("{}", fmt::join(names, ", "));
+  const size_t rest = names.size() - kShown;
+  names.resize(kShown);
+  return fmt::format("{} and {} more", fmt::join(names, ", "), rest);
+}
 
 NamedTensors parameter_tensors(Module& module) {
   NamedTensors tensors;
@@ -37,9 +46,7 @@ NamedTensors parameter_tensors(Module& module) {
 
 NameDifference copy_by_name(const NamedTensors& targets, const NamedTensors& sources, bool strict,
                             std::string_view source_name) {
-  std::unordered_map<std::string_view, const Tensor*> source_of;
-  for (const auto& source : sources) source_of.emplace(source.name, &source.tensor);
-
+  const TensorsByName source_of = by_name(sources);
   NameDifference difference;
   std::vector<std::string> misfits;
   std::unordered_set<std::string_view> wanted;
@@ -57,11 +64,12 @@ NameDifference copy_by_name(const NamedTensors& targets, const NamedTensors& sou
   }
 
   std::vector<std::string> complaints;
-  if (strict && !difference.missing.empty()) complaints.push_back("it lacks " + listed(difference.missing));
+  if (strict && !difference.missing.empty())
+    complaints.push_back("it lacks " + name_list(difference.missing));
   if (strict && !difference.unexpected.empty()) {
-    complaints.push_back("nothing takes its " + listed(difference.unexpected));
+    complaints.push_back("nothing takes its " + name_list(difference.unexpected));
   }
-  if (!misfits.empty()) complaints.push_back("it has other shapes or types of " + listed(misfits));
+  if (!misfits.empty()) complaints.push_back("it has other shapes or types of " + name_list(misfits));
   if (!complaints.empty()) fail("{} does not fit: {}", source_name, fmt::join(complaints, "; "));
 
   for (const auto& target : targets) {
@@ -69,6 +77,23 @@ NameDifference copy_by_name(const NamedTensors& targets, const NamedTensors& sou
     if (found != source_of.end()) copy_into(target.tensor, *found->second);
   }
   return difference;
+}
+
+NameMatch copy_matching(const NamedTensors& targets, const NamedTensors& sources) {
+  const TensorsByName source_of = by_name(sources);
+  NameMatch match;
+  for (const auto& target : targets) {
+    const auto found = source_of.find(target.name);
+    if (found == source_of.end()) {
+      match.missing.push_back(target.name);
+    } else if (!fits(target.tensor, *found->second)) {
+      match.other_shape.push_back(target.name);
+    } else {
+      copy_into(target.tensor, *found->second);
+      match.taken.push_back(target.name);
+    }
+  }
+  return match;
 }
 
 }  // namespace haze

@@ -8,7 +8,8 @@ PositionKind position_kind(std::string_view name) {
   if (name == "learned") return PositionKind::learned;
   if (name == "sinusoidal") return PositionKind::sinusoidal;
   if (name == "rotary") return PositionKind::rotary;
-  fail("positions: '{}' is not learned, sinusoidal or rotary", name);
+  if (name == "none") return PositionKind::none;
+  fail("positions: '{}' is not learned, sinusoidal, rotary or none", name);
 }
 
 Tensor sinusoidal_embedding(const Tensor& values, int64_t width, double max_period) {

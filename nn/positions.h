@@ -9,6 +9,7 @@ enum class PositionKind {
   learned,     // a vector for each position, added to the token's
   sinusoidal,  // fixed sines and cosines, added (Vaswani et al. 2017, section 3.5)
   rotary,      // queries and keys are turned by an angle that grows with the position (Su et al. 2021)
+  none,        // the order is not known, or only as far as causal attention shows it
 };
 
 /// By name, as in a configuration; throws Error with the names there are.

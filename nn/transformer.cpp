@@ -1,162 +1,74 @@
 #include "haze/nn/transformer.h"
 
-#include <cmath>
-
 namespace haze {
 namespace {
 
-// Residual branches start small enough that the sum over all layers keeps its size (Radford et al. 2019,
-// section 2.3).
-double residual_gain(const TransformerConfig& config) {
-  return 1 / std::sqrt(2.0 * static_cast<double>(config.layers));
-}
-
-double norm_epsilon(const TransformerConfig& config) {
-  return config.norm == NormPlacement::post ? 1e-12 : 1e-5;
-}
-
-bool has_affine_norms(const TransformerConfig& config) {
-  return config.norm != NormPlacement::adaptive;
-}
-
-const TransformerConfig& checked(const TransformerConfig& c) {
-  if (c.vocabulary < 1 || c.hidden < 1 || c.layers < 1 || c.heads < 1 || c.mlp_ratio < 1 ||
-      c.max_length < 1) {
-    fail(
-        "Transformer: vocabulary {}, hidden {}, layers {}, heads {}, mlp_ratio {} and max_length {} must be "
-        "positive",
-        c.vocabulary, c.hidden, c.layers, c.heads, c.mlp_ratio, c.max_length);
+// One subject and verb for each way in which time enters, for errors.
+const char* time_needs(TimeConditioning time) {
+  switch (time) {
+    case TimeConditioning::none:
+      break;
+    case TimeConditioning::added:
+    case TimeConditioning::per_layer:
+      return "time embeddings need";
+    case TimeConditioning::prefix:
+      return "time prefixes need";
+    case TimeConditioning::adaptive:
+      return "adaptive norms need";
   }
-  if (c.hidden % c.heads != 0)
-    fail("Transformer: hidden {} is not a multiple of heads {}", c.hidden, c.heads);
-  if (c.positions == PositionKind::rotary && c.hidden / c.heads % 2 != 0) {
-    fail("Transformer: rotary positions need an even head size, hidden {} / heads {} is {}", c.hidden,
-         c.heads, c.hidden / c.heads);
+  return "";
+}
+
+// Rows before which each sequence has a row of its own.
+struct PrefixedRows {
+  Variable x;
+  Sequences sequences;  // their positions are 0 for a prefix, and otherwise as they were
+  Tensor wanted;        // the rows asked for, all but the prefixes by default
+};
+
+PrefixedRows with_prefixes(const Variable& x, const Variable& prefixes, const Sequences& sequences,
+                           const Tensor& positions, const Tensor& wanted) {
+  const std::vector<int32_t> offsets = sequences.offsets.to_vector<int32_t>();
+  const std::vector<int32_t> old_positions = positions.to_vector<int32_t>();
+  const auto rows = static_cast<int32_t>(sequences.rows);
+  std::vector<int64_t> lengths;
+  std::vector<int32_t> sources, new_positions, places;  // places: where each row of x has gone
+  for (int32_t i = 0; i < static_cast<int32_t>(sequences.count); ++i) {
+    const int32_t first = offsets[static_cast<size_t>(i)], last = offsets[static_cast<size_t>(i) + 1];
+    lengths.push_back(last - first + 1);
+    sources.push_back(rows + i);
+    new_positions.push_back(0);
+    for (int32_t row = first; row < last; ++row) {
+      places.push_back(static_cast<int32_t>(sources.size()));
+      sources.push_back(row);
+      new_positions.push_back(old_positions[static_cast<size_t>(row)]);
+    }
   }
-  if (!(c.dropout >= 0 && c.dropout < 1)) fail("Transformer: dropout {} is not in [0, 1)", c.dropout);
-  return c;
-}
-
-// x (1 + scale) + shift, with scale and shift [rows, hidden].
-Variable modulate(const Variable& x, const Variable& shift, const Variable& scale) {
-  return x * (scale + 1) + shift;
-}
-
-// Part i of a condition's modulation [sequences, parts hidden], for rows of the sequences `index` int32 [n].
-Variable modulation_part(const Variable& modulation, int64_t i, int64_t hidden, const Tensor& index) {
-  return index_select(slice(modulation, 1, i * hidden, (i + 1) * hidden), 0, index);
-}
-
-// The rows `wanted` of x, all where undefined.
-Variable rows_of(const Variable& x, const Tensor& wanted) {
-  return wanted.defined() ? index_select(x, 0, wanted) : x;
-}
-
-// Which sequence each of the rows `wanted` belongs to.
-Tensor sequence_index(const Sequences& sequences, const Tensor& wanted) {
-  return wanted.defined() ? index_select(sequences.index, 0, wanted) : sequences.index;
+  PrefixedRows result;
+  result.sequences = Sequences::of_lengths(lengths);
+  result.sequences.positions = Tensor::from(new_positions, {result.sequences.rows});
+  result.x = index_select(concat({x, prefixes}, 0), 0, Tensor::from(sources, {result.sequences.rows}));
+  result.wanted = Tensor::from(places, {sequences.rows});
+  if (wanted.defined()) result.wanted = index_select(result.wanted, 0, wanted);
+  return result;
 }
 
 }  // namespace
 
-SelfAttention::SelfAttention(const TransformerConfig& config, Generator& generator, double output_gain)
-    : heads_(config.heads),
-      dropout_(config.dropout),
-      causal_(config.causal),
-      qkv_(config.hidden, 3 * config.hidden, generator),
-      output_(config.hidden, config.hidden, generator, true, output_gain) {
-  add_module("qkv", qkv_);
-  add_module("output", output_);
-}
-
-Variable SelfAttention::forward(const Variable& x, const Sequences& sequences, const RotaryTable* rotary,
-                                const ForwardContext& context, const Variable& residual,
-                                const Tensor& wanted) const {
-  const int64_t rows = x.size(0), hidden = x.size(1), head_size = hidden / heads_;
-  Variable qkv = reshape(qkv_.forward(x), {rows, 3, heads_, head_size});
-  if (rotary) {
-    const auto part = [&](int64_t i) { return reshape(slice(qkv, 1, i, i + 1), {rows, heads_, head_size}); };
-    qkv = concat({unsqueeze(apply_rotary(part(0), *rotary), 1), unsqueeze(apply_rotary(part(1), *rotary), 1),
-                  slice(qkv, 1, 2, 3)},
-                 1);
+void TransformerCache::select(const Tensor& entries) {
+  for (BlockCache& block : blocks) {
+    block.attention.select(entries);
+    if (block.memory.key.defined()) block.memory.select(entries);
   }
-  AttentionOptions options;
-  options.sequence_offsets = sequences.offsets;
-  options.causal = causal_;
-  options.dropout = context.rate(dropout_);
-  const Variable mixed =
-      rows_of(reshape(self_attention(qkv, options, context.generator), {rows, hidden}), wanted);
-  if (options.dropout == 0) return output_.forward(mixed, Activation::none, residual);
-  const Variable result = context.drop(output_.forward(mixed), dropout_);
-  return residual.defined() ? result + residual : result;
-}
-
-TransformerBlock::TransformerBlock(const TransformerConfig& config, Generator& generator)
-    : placement_(config.norm),
-      hidden_(config.hidden),
-      norm1_(config.hidden, norm_epsilon(config), has_affine_norms(config)),
-      attention_(config, generator, residual_gain(config)),
-      norm2_(config.hidden, norm_epsilon(config), has_affine_norms(config)),
-      mlp_(config.hidden, config.mlp_ratio * config.hidden,
-           config.norm == NormPlacement::post ? Activation::gelu : Activation::gelu_tanh, config.dropout,
-           generator, residual_gain(config)) {
-  add_module("norm1", norm1_);
-  add_module("attention", attention_);
-  add_module("norm2", norm2_);
-  add_module("mlp", mlp_);
-  if (placement_ == NormPlacement::adaptive) {
-    modulation_ = std::make_unique<Linear>(hidden_, 6 * hidden_, generator, true, 0);
-    add_module("modulation", *modulation_);
-  }
-}
-
-Variable TransformerBlock::forward(const Variable& x, const Sequences& sequences, const RotaryTable* rotary,
-                                   const Variable& condition, const ForwardContext& context,
-                                   const Tensor& wanted) const {
-  switch (placement_) {
-    case NormPlacement::pre: {
-      const Variable attended =
-          attention_.forward(norm1_.forward(x), sequences, rotary, context, rows_of(x, wanted), wanted);
-      return mlp_.forward(norm2_.forward(attended), context, attended);
-    }
-    case NormPlacement::post: {
-      const Variable attended =
-          norm1_.forward(attention_.forward(x, sequences, rotary, context, rows_of(x, wanted), wanted));
-      return norm2_.forward(mlp_.forward(attended, context, attended));
-    }
-    case NormPlacement::adaptive:
-      return forward_adaptive(x, sequences, rotary, condition, context, wanted);
-  }
-  return x;
-}
-
-Variable TransformerBlock::forward_adaptive(const Variable& x, const Sequences& sequences,
-                                            const RotaryTable* rotary, const Variable& condition,
-                                            const ForwardContext& context, const Tensor& wanted) const {
-  const Variable modulation = modulation_->forward(condition);  // [sequences, 6 hidden]
-  const auto part_at = [&](int64_t i, const Tensor& index) {
-    return modulation_part(modulation, i, hidden_, index);
-  };
-  const Variable attention_input =
-      modulate(norm1_.forward(x), part_at(0, sequences.index), part_at(1, sequences.index));
-  const Tensor index = sequence_index(sequences, wanted);
-  const auto part = [&](int64_t i) { return part_at(i, index); };
-  const Variable attended = rows_of(x, wanted) + part(2) * attention_.forward(attention_input, sequences,
-                                                                              rotary, context, {}, wanted);
-  const Variable mlp_input = modulate(norm2_.forward(attended), part(3), part(4));
-  return attended + part(5) * mlp_.forward(mlp_input, context);
 }
 
 Transformer::Transformer(const TransformerConfig& config, Generator& generator)
-    : config_(checked(config)),
-      token_embedding_(config.vocabulary, config.hidden, generator),
-      norm_(config.hidden, norm_epsilon(config), has_affine_norms(config)) {
-  add_module("token_embedding", token_embedding_);
+    : config_(checked(config)), norm_(config.hidden, config.epsilon(), !config.adaptive()) {
   if (config.positions == PositionKind::learned) {
     position_embedding_ = std::make_unique<Embedding>(config.max_length, config.hidden, generator);
     add_module("position_embedding", *position_embedding_);
   }
-  if (config.norm == NormPlacement::adaptive) {
+  if (config.time != TimeConditioning::none && config.time != TimeConditioning::per_layer) {
     time_embedding_ = std::make_unique<TimeEmbedding>(config.hidden, generator);
     add_module("time_embedding", *time_embedding_);
   }
@@ -165,73 +77,116 @@ Transformer::Transformer(const TransformerConfig& config, Generator& generator)
     add_module("blocks." + std::to_string(i), *blocks_.back());
   }
   add_module(config.norm == NormPlacement::post ? "embedding_norm" : "final_norm", norm_);
-  if (config.norm == NormPlacement::adaptive) {
+  if (config.adaptive()) {
     final_modulation_ = std::make_unique<Linear>(config.hidden, 2 * config.hidden, generator, true, 0);
     add_module("final_modulation", *final_modulation_);
   }
 }
 
-Variable Transformer::embed(const Tensor& ids, const Sequences& sequences) const {
-  Variable x = token_embedding_.forward(ids);
-  if (position_embedding_) x = x + position_embedding_->forward(sequences.positions);
-  if (config_.positions == PositionKind::sinusoidal) {
-    const Tensor table = sinusoidal_embedding(cast(sequences.positions, x.dtype()), config_.hidden);
-    x = x + Variable(table);
+void Transformer::check_inputs(const Variable& x, const Sequences& sequences, const Tensor& t,
+                               const TransformerOptions& options) const {
+  if (!(x.shape() == Shape{sequences.rows, config_.hidden})) {
+    fail("Transformer: x has shape {}, it takes [{}, {}]: a row for each of the sequences' rows",
+         x.shape().to_string(), sequences.rows, config_.hidden);
   }
-  return config_.norm == NormPlacement::post ? norm_.forward(x) : x;
+  if (options.cache) check_cache(options);
+  const int64_t length = sequences.longest + (options.cache ? options.cache->length() : 0);
+  if (length > config_.max_length) {
+    fail("Transformer: a sequence of {} tokens is longer than max_length {}", length, config_.max_length);
+  }
+  if (config_.time != TimeConditioning::none && (!t.defined() || !(t.shape() == Shape{sequences.count}))) {
+    fail("Transformer: {} a time for each of the {} sequences", time_needs(config_.time), sequences.count);
+  }
+  check_memory(sequences, options);
+}
+
+void Transformer::check_cache(const TransformerOptions& options) const {
+  const std::vector<BlockCache>& blocks = options.cache->blocks;
+  if (config_.time == TimeConditioning::prefix)
+    fail("Transformer: a cache cannot be combined with a time prefix");
+  if (options.cache->length() > 0 && blocks.size() != blocks_.size())
+    fail("Transformer: the cache is of {} layers, the network has {}", blocks.size(), blocks_.size());
+}
+
+void Transformer::check_memory(const Sequences& sequences, const TransformerOptions& options) const {
+  const Memory& memory = options.memory;
+  const bool given = memory.rows.defined();
+  const bool cached = options.cache && options.cache->length() > 0;
+  if (!config_.cross_attention) {
+    if (given) fail("Transformer: without cross_attention, nothing reads the memory");
+    return;
+  }
+  if (cached) {
+    if (given) fail("Transformer: the cache holds the memory already, later passes take none");
+    return;
+  }
+  if (!given || memory.sequences.count != sequences.count) {
+    fail("Transformer: cross-attention needs a memory of {} sequences, it has {}", sequences.count,
+         given ? memory.sequences.count : 0);
+  }
+  if (!(memory.rows.shape() == Shape{memory.sequences.rows, config_.hidden})) {
+    fail("Transformer: the memory's rows have shape {}, they must have [{}, {}]",
+         memory.rows.shape().to_string(), memory.sequences.rows, config_.hidden);
+  }
+}
+
+Variable Transformer::with_positions(const Variable& x, const Tensor& positions) const {
+  if (position_embedding_) return x + position_embedding_->forward(positions);
+  if (config_.positions != PositionKind::sinusoidal) return x;
+  return x + Variable(sinusoidal_embedding(cast(positions, x.dtype()), config_.hidden));
+}
+
+Variable Transformer::run_block(size_t layer, const Variable& x, const Sequences& sequences,
+                                BlockInputs inputs, const ForwardContext& context) const {
+  const TransformerBlock* block = blocks_[layer].get();
+  if (!config_.checkpoint_activations || !gradients_enabled())
+    return block->forward(x, sequences, inputs, context);
+  // The backward pass runs after this function has returned: what the block needs is kept by value.
+  const auto run = [block, sequences, inputs, training = context.training](const std::vector<Variable>& given,
+                                                                           Generator* generator) {
+    BlockInputs again = inputs;
+    again.condition = given[1];
+    again.memory.rows = given[2];
+    return block->forward(given[0], sequences, again, {.training = training, .generator = generator});
+  };
+  return checkpoint(run, {x, inputs.condition, inputs.memory.rows}, context.generator);
 }
 
 Variable Transformer::finish(const Variable& x, const Tensor& index, const Variable& condition) const {
-  switch (config_.norm) {
-    case NormPlacement::pre:
-      return norm_.forward(x);
-    case NormPlacement::post:
-      return x;
-    case NormPlacement::adaptive:
-      break;
-  }
-  const Variable modulation = final_modulation_->forward(condition);
-  return modulate(norm_.forward(x), modulation_part(modulation, 0, config_.hidden, index),
-                  modulation_part(modulation, 1, config_.hidden, index));
+  if (config_.norm == NormPlacement::post) return x;
+  const Variable y = norm_.forward(x);
+  return final_modulation_ ? modulate(y, final_modulation_->forward(condition), 0, index) : y;
 }
 
-Variable Transformer::forward(const Tensor& ids, const Sequences& sequences, const Tensor& t,
-                              const ForwardContext& context, const Tensor& wanted) const {
-  if (ids.rank() != 1 || ids.size(0) != sequences.rows) {
-    fail("Transformer: ids have shape {}, the sequences {} rows", ids.shape().to_string(), sequences.rows);
+Variable Transformer::forward(const Variable& input, const Sequences& sequences, const Tensor& t,
+                              const ForwardContext& context, const TransformerOptions& options) const {
+  check_inputs(input, sequences, t, options);
+  PrefixedRows rows{input, sequences, options.wanted};
+  Tensor& positions = rows.sequences.positions;
+  if (options.cache && options.cache->length() > 0)
+    positions = add(positions, full({}, static_cast<double>(options.cache->length()), Dtype::int32));
+  rows.x = with_positions(input, positions);
+
+  const Variable time = time_embedding_ ? time_embedding_->forward(t) : Variable();
+  if (config_.time == TimeConditioning::added) rows.x = rows.x + index_select(time, 0, sequences.index);
+  if (config_.time == TimeConditioning::prefix)
+    rows = with_prefixes(rows.x, time, sequences, positions, options.wanted);
+
+  BlockInputs inputs{.t = t, .memory = options.memory};
+  if (config_.adaptive()) inputs.condition = silu(time);
+  if (config_.positions == PositionKind::rotary)
+    inputs.rotary = rotary_table(rows.sequences.positions, config_.hidden / config_.heads, rows.x.dtype());
+  if (options.cache && options.cache->length() == 0)
+    options.cache->blocks = std::vector<BlockCache>(blocks_.size());
+
+  Variable x = config_.norm == NormPlacement::post ? norm_.forward(rows.x) : rows.x;
+  x = context.drop(x, config_.dropout);
+  for (size_t layer = 0; layer < blocks_.size(); ++layer) {
+    if (layer + 1 == blocks_.size()) inputs.wanted = rows.wanted;
+    if (options.cache) inputs.cache = &options.cache->blocks[layer];
+    x = run_block(layer, x, rows.sequences, inputs, context);
   }
-  if (sequences.longest > config_.max_length) {
-    fail("Transformer: a sequence of {} tokens is longer than max_length {}", sequences.longest,
-         config_.max_length);
-  }
-  Variable condition;
-  if (time_embedding_) {
-    if (!t.defined() || !(t.shape() == Shape{sequences.count})) {
-      fail("Transformer: adaptive norms need a time for each of the {} sequences", sequences.count);
-    }
-    condition = silu(time_embedding_->forward(t));
-  }
-  Variable x = context.drop(embed(ids, sequences), config_.dropout);
-  RotaryTable table;
-  if (config_.positions == PositionKind::rotary) {
-    table = rotary_table(sequences.positions, config_.hidden / config_.heads, x.dtype());
-  }
-  for (const auto& block : blocks_) {
-    const Tensor wanted_here = block == blocks_.back() ? wanted : Tensor();
-    if (config_.checkpoint_activations && gradients_enabled()) {
-      // The backward pass runs after this function has returned: what the block needs is kept by value.
-      const auto run = [block = block.get(), sequences, table, wanted_here, training = context.training](
-                           const std::vector<Variable>& inputs, Generator* generator) {
-        return block->forward(inputs[0], sequences, table.cosine.defined() ? &table : nullptr, inputs[1],
-                              {.training = training, .generator = generator}, wanted_here);
-      };
-      x = checkpoint(run, {x, condition}, context.generator);
-    } else {
-      x = block->forward(x, sequences, table.cosine.defined() ? &table : nullptr, condition, context,
-                         wanted_here);
-    }
-  }
-  return finish(x, sequence_index(sequences, wanted), condition);
+  return finish(x, sequence_index(rows.sequences, rows.wanted), inputs.condition);
 }
 
 }  // namespace haze

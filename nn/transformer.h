@@ -3,100 +3,60 @@
 #include <memory>
 #include <vector>
 
-#include "haze/nn/positions.h"
-#include "haze/nn/sequences.h"
+#include "haze/nn/transformer_block.h"
 
 namespace haze {
 
-/// Where a block normalises.
-enum class NormPlacement {
-  pre,       // x + f(norm(x)), and a norm at the end (GPT-2)
-  post,      // norm(x + f(x)), and a norm after the embedding (BERT)
-  adaptive,  // as pre, with shift, scale and gate computed from a condition (DiT's adaLN-Zero)
+/// Keys and values of the rows that a causal transformer has seen, so that a pass computes the new rows
+/// alone. It starts empty, and belongs to one batch of sequences of equal lengths.
+struct TransformerCache {
+  std::vector<BlockCache> blocks;
+
+  /// Rows of each sequence that have been seen.
+  int64_t length() const { return blocks.empty() ? 0 : blocks.front().attention.length(); }
+  /// Sequence i becomes the former sequence entries[i], int32 [new batch]: what a beam search keeps.
+  void select(const Tensor& entries);
 };
 
-struct TransformerConfig {
-  int64_t vocabulary = 0;  // ids it takes
-  int64_t hidden = 256;
-  int64_t layers = 4;
-  int64_t heads = 8;
-  int64_t mlp_ratio = 4;
-  int64_t max_length = 64;
-  NormPlacement norm = NormPlacement::pre;
-  PositionKind positions = PositionKind::learned;
-  double dropout = 0;
-  bool causal = false;
-  bool checkpoint_activations =
-      false;  // keep only the input of each block, compute the rest again in backward
+/// Arguments that only some forward passes need.
+struct TransformerOptions {
+  Tensor wanted;                      // int32 [n]: the rows that come out, all where undefined
+  Memory memory;                      // what cross-attention reads
+  TransformerCache* cache = nullptr;  // the rows given are new, and follow those in the cache
 };
 
-/// Multi-head self-attention over rows.
-class SelfAttention : public Module {
- public:
-  SelfAttention(const TransformerConfig& config, Generator& generator, double output_gain);
-
-  /// x [rows, hidden] -> [n, hidden] at the rows `wanted` int32 [n] (all where undefined), plus `residual`
-  /// [n, hidden]. All rows are attended to. `rotary` is null where positions are not rotary.
-  Variable forward(const Variable& x, const Sequences& sequences, const RotaryTable* rotary,
-                   const ForwardContext& context, const Variable& residual = {},
-                   const Tensor& wanted = {}) const;
-
- private:
-  int64_t heads_;
-  double dropout_;
-  bool causal_;
-  Linear qkv_;  // query, key and value in one product: rows 0..h are query's, h..2h key's, 2h..3h value's
-  Linear output_;
-};
-
-class TransformerBlock : public Module {
- public:
-  TransformerBlock(const TransformerConfig& config, Generator& generator);
-
-  /// x [rows, hidden] -> [n, hidden] at the rows `wanted` int32 [n], all where undefined. `condition`
-  /// [sequences, hidden] belongs to NormPlacement::adaptive.
-  Variable forward(const Variable& x, const Sequences& sequences, const RotaryTable* rotary,
-                   const Variable& condition, const ForwardContext& context, const Tensor& wanted = {}) const;
-
- private:
-  Variable forward_adaptive(const Variable& x, const Sequences& sequences, const RotaryTable* rotary,
-                            const Variable& condition, const ForwardContext& context,
-                            const Tensor& wanted) const;
-
-  NormPlacement placement_;
-  int64_t hidden_;
-  LayerNorm norm1_;
-  SelfAttention attention_;
-  LayerNorm norm2_;
-  Mlp mlp_;
-  std::unique_ptr<Linear> modulation_;  // adaptive: shift, scale and gate for attention, then for the MLP
-};
-
-/// Token ids to hidden vectors; bidirectional unless config.causal.
+/// A stack of transformer blocks: vectors to vectors, bidirectional unless config.causal.
 class Transformer : public Module {
  public:
   /// Throws Error where the configuration makes no network.
   Transformer(const TransformerConfig& config, Generator& generator);
 
-  /// ids int32 [rows] -> [n, hidden] at the rows `wanted` int32 [n], all where undefined: after the last
-  /// attention, no other row is computed. `t` float32 [sequences] in [0, 1] belongs to
-  /// NormPlacement::adaptive and may be undefined otherwise. Throws Error where a sequence is longer than
-  /// max_length.
-  Variable forward(const Tensor& ids, const Sequences& sequences, const Tensor& t,
-                   const ForwardContext& context, const Tensor& wanted = {}) const;
+  /// x [rows, hidden] -> [n, hidden] at the rows options.wanted: after the last attention, no other row is
+  /// computed. Positions are added here. `t` float32 [sequences] in [0, 1] belongs to
+  /// TransformerConfig::time and may be undefined where that is none. The memory belongs to cross_attention;
+  /// with a cache, the first pass alone takes it. A cache needs NoGradient, causal, sequences of equal
+  /// lengths, and no time prefix. Throws Error where an argument is missing or does not fit, and where a
+  /// sequence, cached rows included, is longer than max_length.
+  Variable forward(const Variable& x, const Sequences& sequences, const Tensor& t,
+                   const ForwardContext& context, const TransformerOptions& options = {}) const;
 
   const TransformerConfig& config() const { return config_; }
 
  private:
-  Variable embed(const Tensor& ids, const Sequences& sequences) const;
+  void check_inputs(const Variable& x, const Sequences& sequences, const Tensor& t,
+                    const TransformerOptions& options) const;
+  void check_memory(const Sequences& sequences, const TransformerOptions& options) const;
+  void check_cache(const TransformerOptions& options) const;
+  Variable with_positions(const Variable& x, const Tensor& positions) const;
+  Variable run_block(size_t layer, const Variable& x, const Sequences& sequences, BlockInputs inputs,
+                     const ForwardContext& context) const;
   Variable finish(const Variable& x, const Tensor& index, const Variable& condition) const;
 
   TransformerConfig config_;
-  Embedding token_embedding_;
   std::unique_ptr<Embedding> position_embedding_;
   std::unique_ptr<TimeEmbedding> time_embedding_;
   std::vector<std::unique_ptr<TransformerBlock>> blocks_;
-  LayerNorm norm_;  // final for pre and adaptive, after the embedding for post
+  LayerNorm norm_;  // final for pre, of the input for post
   std::unique_ptr<Linear> final_modulation_;
 };
 

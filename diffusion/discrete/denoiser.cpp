@@ -1,15 +1,20 @@
 #include "haze/diffusion/discrete/denoiser.h"
 
 #include <algorithm>
-#include <limits>
 
 namespace haze {
 namespace {
 
-TransformerConfig reading_mask(TransformerConfig config, int32_t mask_id) {
+// Ids that the network reads: those of texts and the mask.
+int64_t ids_read(int64_t vocabulary, int32_t mask_id) {
   if (mask_id < 0) fail("denoiser: the mask's id {} is negative", mask_id);
-  config.vocabulary = std::max<int64_t>(config.vocabulary, int64_t{mask_id} + 1);
-  return config;
+  return std::max<int64_t>(vocabulary, int64_t{mask_id} + 1);
+}
+
+TokenHeadOptions head_options(int64_t vocabulary, int32_t mask_id) {
+  TokenHeadOptions options;
+  if (mask_id < vocabulary) options.impossible = mask_id;
+  return options;
 }
 
 }  // namespace
@@ -21,39 +26,27 @@ CrossEntropy Denoiser::cross_entropy(const DenoiserInput& input, const Tensor& t
   return {sum(losses * Variable(cast(row_weights, losses.dtype()))), losses.value()};
 }
 
-TransformerDenoiser::TransformerDenoiser(const TransformerConfig& config, int32_t mask_id,
+TransformerDenoiser::TransformerDenoiser(int64_t vocabulary, const TransformerConfig& config, int32_t mask_id,
                                          Generator& generator)
-    : vocabulary_(config.vocabulary),
-      mask_id_(mask_id),
-      transformer_(reading_mask(config, mask_id), generator),
-      head_(config.hidden, config.vocabulary, generator) {
+    : mask_id_(mask_id),
+      transformer_(ids_read(vocabulary, mask_id), config, generator),
+      head_(config.hidden, vocabulary, generator, head_options(vocabulary, mask_id)) {
   add_module("transformer", transformer_);
   add_module("head", head_);
-  if (mask_id < vocabulary_) {
-    never_predicted_ = zeros({vocabulary_});
-    fill(slice(never_predicted_, 0, mask_id, mask_id + 1), -std::numeric_limits<double>::infinity());
-  }
 }
 
 Variable TransformerDenoiser::hidden(const DenoiserInput& input, const ForwardContext& context) const {
-  return transformer_.forward(input.x_t, input.sequences, input.t, context, input.rows);
-}
-
-Variable TransformerDenoiser::head_bias() const {
-  if (!never_predicted_.defined()) return head_.bias();
-  return head_.bias() + Variable(cast(never_predicted_, head_.bias().dtype()));
+  return transformer_.forward(input.x_t, input.sequences, input.t, context, {.wanted = input.rows});
 }
 
 Variable TransformerDenoiser::logits(const DenoiserInput& input, const ForwardContext& context) const {
-  const Variable logits = head_.forward(hidden(input, context));
-  return never_predicted_.defined() ? logits + Variable(cast(never_predicted_, logits.dtype())) : logits;
+  return head_.logits(hidden(input, context));
 }
 
 CrossEntropy TransformerDenoiser::cross_entropy(const DenoiserInput& input, const Tensor& targets,
                                                 const Tensor& row_weights,
                                                 const ForwardContext& context) const {
-  const Variable h = hidden(input, context);
-  return linear_cross_entropy(h, head_.weight(), head_bias(), targets, cast(row_weights, h.dtype()));
+  return head_.cross_entropy(hidden(input, context), targets, row_weights);
 }
 
 }  // namespace haze

@@ -1,6 +1,7 @@
 #pragma once
 
-#include "haze/nn/transformer.h"
+#include "haze/nn/heads.h"
+#include "haze/nn/token_transformer.h"
 
 namespace haze {
 
@@ -39,31 +40,24 @@ class Denoiser {
 /// A transformer with a linear head. After the last attention, only the rows asked for are computed.
 class TransformerDenoiser : public Module, public Denoiser {
  public:
-  /// `config.vocabulary` is the number of ids that texts are made of; the network reads `mask_id` too. Throws
-  /// Error where it is negative.
-  TransformerDenoiser(const TransformerConfig& config, int32_t mask_id, Generator& generator);
+  /// `vocabulary` is the number of ids that texts are made of; the network reads `mask_id` too, which may be
+  /// one of them. Throws Error where it is negative.
+  TransformerDenoiser(int64_t vocabulary, const TransformerConfig& config, int32_t mask_id,
+                      Generator& generator);
 
-  int64_t vocabulary() const override { return vocabulary_; }
+  int64_t vocabulary() const override { return head_.vocabulary(); }
   int32_t mask_id() const override { return mask_id_; }
-  bool depends_on_time() const override { return transformer_.config().norm == NormPlacement::adaptive; }
+  bool depends_on_time() const override { return transformer_.config().time != TimeConditioning::none; }
   Variable logits(const DenoiserInput& input, const ForwardContext& context) const override;
   CrossEntropy cross_entropy(const DenoiserInput& input, const Tensor& targets, const Tensor& row_weights,
                              const ForwardContext& context) const override;
 
-  /// Its parts, for a model that registers them under their own names.
-  Module& transformer() { return transformer_; }
-  Module& head() { return head_; }
-
  private:
   Variable hidden(const DenoiserInput& input, const ForwardContext& context) const;
-  Variable head_bias() const;
 
-  int64_t vocabulary_;
   int32_t mask_id_;
-  Tensor never_predicted_;  // [vocabulary]: -infinity at the mask, otherwise 0; undefined where it is no id
-                            // of it
-  Transformer transformer_;
-  Linear head_;
+  TokenTransformer transformer_;
+  TokenHead head_;
 };
 
 }  // namespace haze

@@ -3,21 +3,11 @@
 #include "haze/nn/transformer_settings.h"
 
 namespace haze {
-namespace {
-
-TransformerConfig config_of(const Settings& settings, const DataFacts& facts) {
-  TransformerConfig config = transformer_config(settings, facts.max_length);
-  config.vocabulary = facts.vocabulary;
-  return config;
-}
-
-}  // namespace
-
 MaskedModel::MaskedModel(std::string name, const Settings& settings, const DataFacts& facts,
                          Generator& generator)
-    : name_(std::move(name)), denoiser_(config_of(settings, facts), facts.mask_id, generator) {
-  add_module("transformer", denoiser_.transformer());
-  add_module("head", denoiser_.head());
+    : name_(std::move(name)),
+      denoiser_(facts.vocabulary, transformer_config(settings, facts.max_length), facts.mask_id, generator) {
+  add_module("", denoiser_);
 }
 
 Batch MaskedModel::prepare(Batch batch, size_t, Generator& generator) const {

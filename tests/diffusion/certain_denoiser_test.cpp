@@ -47,13 +47,12 @@ class SameLogits : public Denoiser {
 // A transformer whose head gives the same, through the fused cross-entropy.
 std::unique_ptr<TransformerDenoiser> certain_transformer() {
   TransformerConfig config;
-  config.vocabulary = kVocabulary;
   config.hidden = 8;
   config.layers = 1;
   config.heads = 2;
   config.max_length = 8;
   Generator generator(1);
-  auto denoiser = std::make_unique<TransformerDenoiser>(config, kVocabulary, generator);
+  auto denoiser = std::make_unique<TransformerDenoiser>(kVocabulary, config, kVocabulary, generator);
   for (const NamedParameter& parameter : denoiser->parameters()) {
     if (parameter.name == "head.bias")
       copy_into(parameter.variable->value(), Tensor::from(certain_logits(), {kVocabulary}));

@@ -61,7 +61,6 @@ std::vector<Text> widened_texts() {
 
 TransformerConfig small_config() {
   TransformerConfig config;
-  config.vocabulary = 6;
   config.hidden = 8;
   config.layers = 1;
   config.heads = 2;
@@ -158,7 +157,7 @@ TEST_CASE("samplers forbid a mask within the vocabulary to a network that gives 
 TEST_CASE("a transformer reads a mask within its vocabulary and gives it probability 0, fused or not") {
   for (Dtype dtype : {Dtype::float32, Dtype::float64}) {
     Generator generator(5);
-    TransformerDenoiser denoiser(small_config(), 2, generator);
+    TransformerDenoiser denoiser(6, small_config(), 2, generator);
     denoiser.to(dtype);
     for (const NamedParameter& parameter : denoiser.parameters()) {
       copy_into(parameter.variable->value(), normal(parameter.variable->shape(), generator, 0, 0.5, dtype));

@@ -17,15 +17,24 @@ namespace {
 
 using diffusion_test::logged;
 
-TransformerConfig tiny(NormPlacement norm, PositionKind positions = PositionKind::learned) {
+struct NormAndTime {
+  NormPlacement norm;
+  TimeConditioning time;
+};
+
+constexpr NormAndTime kPre = {NormPlacement::pre, TimeConditioning::none};
+constexpr NormAndTime kPost = {NormPlacement::post, TimeConditioning::none};
+constexpr NormAndTime kAdaptive = {NormPlacement::pre, TimeConditioning::adaptive};
+
+TransformerConfig tiny(const NormAndTime& kind, PositionKind positions = PositionKind::learned) {
   TransformerConfig config;
-  config.vocabulary = 5;
   config.hidden = 8;
   config.layers = 2;
   config.heads = 2;
   config.mlp_ratio = 2;
   config.max_length = 8;
-  config.norm = norm;
+  config.norm = kind.norm;
+  config.time = kind.time;
   config.positions = positions;
   return config;
 }
@@ -34,7 +43,7 @@ TransformerConfig tiny(NormPlacement norm, PositionKind positions = PositionKind
 std::unique_ptr<TransformerDenoiser> random_denoiser(const TransformerConfig& config, Dtype dtype,
                                                      int32_t mask_id = 5) {
   Generator generator(1);
-  auto denoiser = std::make_unique<TransformerDenoiser>(config, mask_id, generator);
+  auto denoiser = std::make_unique<TransformerDenoiser>(5, config, mask_id, generator);
   denoiser->to(dtype);
   for (const NamedParameter& parameter : denoiser->parameters()) {
     copy_into(parameter.variable->value(), normal(parameter.variable->shape(), generator, 0, 0.3, dtype));
@@ -59,14 +68,14 @@ struct Input {
   DenoiserInput all() const { return of(arange(batch.sequences.rows)); }
 };
 
-constexpr NormPlacement kNorms[] = {NormPlacement::pre, NormPlacement::post, NormPlacement::adaptive};
+constexpr NormAndTime kKinds[] = {kPre, kPost, kAdaptive};
 
 }  // namespace
 
 TEST_CASE(
     "a transformer denoiser reads the mask and never predicts it; adaptive norms make it depend on time") {
-  for (NormPlacement norm : kNorms) {
-    const auto denoiser = random_denoiser(tiny(norm), Dtype::float32);
+  for (const NormAndTime& kind : kKinds) {
+    const auto denoiser = random_denoiser(tiny(kind), Dtype::float32);
     const Input input;
     CHECK(denoiser->vocabulary() == 5);
     CHECK(denoiser->mask_id() == 5);
@@ -75,14 +84,14 @@ TEST_CASE(
     };
     const Tensor logits = logits_at(input.t);
     CHECK(logits.shape() == Shape{8, 5});
-    CHECK(denoiser->depends_on_time() == (norm == NormPlacement::adaptive));
+    CHECK(denoiser->depends_on_time() == (kind.time == TimeConditioning::adaptive));
     CHECK(test::same_bits(logits, logits_at(full({4}, 0.7))) == !denoiser->depends_on_time());
   }
 }
 
 TEST_CASE("logits of some rows are those rows of the logits of all") {
-  for (NormPlacement norm : kNorms) {
-    const auto denoiser = random_denoiser(tiny(norm), Dtype::float64);
+  for (const NormAndTime& kind : kKinds) {
+    const auto denoiser = random_denoiser(tiny(kind), Dtype::float64);
     const Input input;
     const Tensor all = denoiser->logits(input.all(), {}).value();
     const Tensor some = denoiser->logits(input.masked(), {}).value();
@@ -94,8 +103,8 @@ TEST_CASE("logits of some rows are those rows of the logits of all") {
 }
 
 TEST_CASE("cross_entropy is -log_softmax of the logits at the targets, weighted, and so is its gradient") {
-  for (NormPlacement norm : kNorms) {
-    const auto denoiser = random_denoiser(tiny(norm), Dtype::float64);
+  for (const NormAndTime& kind : kKinds) {
+    const auto denoiser = random_denoiser(tiny(kind), Dtype::float64);
     const Input input;
     const Tensor weights = Tensor::from({0.5f, 2.f, 1.f, 0.f, 0.25f, 1.5f, 3.f, 1.f}, {8});
     const auto by_fused = denoiser->cross_entropy(input.masked(), input.targets, weights, {});
@@ -124,8 +133,8 @@ TEST_CASE("cross_entropy is -log_softmax of the logits at the targets, weighted,
 }
 
 TEST_CASE("the gradient of the loss agrees with central differences for every parameter") {
-  for (NormPlacement norm : {NormPlacement::pre, NormPlacement::adaptive}) {
-    TransformerConfig config = tiny(norm);
+  for (const NormAndTime& kind : {kPre, kAdaptive}) {
+    TransformerConfig config = tiny(kind);
     config.layers = 1;
     config.hidden = 4;
     const auto denoiser = random_denoiser(config, Dtype::float64);
@@ -144,9 +153,9 @@ TEST_CASE("the gradient of the loss agrees with central differences for every pa
 }
 
 TEST_CASE("a sequence has the same logits alone and in any batch, to the last bit") {
-  for (NormPlacement norm : kNorms) {
+  for (const NormAndTime& kind : kKinds) {
     for (PositionKind positions : {PositionKind::learned, PositionKind::sinusoidal, PositionKind::rotary}) {
-      const auto denoiser = random_denoiser(tiny(norm, positions), Dtype::float32);
+      const auto denoiser = random_denoiser(tiny(kind, positions), Dtype::float32);
       const Input input;
       const Tensor all = denoiser->logits(input.all(), {}).value();
       int64_t first = 0;
@@ -163,8 +172,8 @@ TEST_CASE("a sequence has the same logits alone and in any batch, to the last bi
 }
 
 TEST_CASE("texts written by a transformer do not depend on their neighbours") {
-  for (NormPlacement norm : kNorms) {
-    const auto denoiser = random_denoiser(tiny(norm), Dtype::float32);
+  for (const NormAndTime& kind : kKinds) {
+    const auto denoiser = random_denoiser(tiny(kind), Dtype::float32);
     std::vector<Request> start;
     for (int64_t length : {5, 1, 8, 3, 6}) start.push_back(open_request(length));
     start[2].fixed[4] = 1;
@@ -186,7 +195,7 @@ TEST_CASE("texts written by a transformer do not depend on their neighbours") {
 }
 
 TEST_CASE("losses of a transformer can be followed backwards, also where no token was masked") {
-  const auto denoiser = random_denoiser(tiny(NormPlacement::adaptive), Dtype::float32);
+  const auto denoiser = random_denoiser(tiny(kAdaptive), Dtype::float32);
   const std::vector<std::vector<int32_t>> texts = {{1}};
   const TextBatch one_token = TextBatch::of(texts);
   const DiscreteNoise noise = discrete_noise(DiscreteSchedule::reciprocal, 4);

@@ -27,6 +27,17 @@ class Tree : public Module {
   Variable own;
 };
 
+/// A child whose parameters are named as this module's own, and a parameter that is registered again.
+class Shared : public Module {
+ public:
+  Shared() {
+    add_module("", pair);
+    add_module("other", other);
+    tie_parameter("again", pair.b);
+  }
+  Pair pair{1}, other{2};
+};
+
 class Nothing : public Module {};
 
 std::vector<std::string> names(Module& module) {
@@ -44,6 +55,15 @@ TEST_CASE("module: parameters are listed by full name, a module's own before its
   CHECK(parameters[0].variable == &tree.own);
   CHECK(parameters[2].variable == &tree.left.b);
   CHECK(parameters[3].variable == &tree.right.a);
+}
+
+TEST_CASE("module: a child without a name lends its names, and a parameter registered twice is listed once") {
+  Shared shared;
+  CHECK(names(shared) == std::vector<std::string>{"again", "a", "other.a", "other.b"});
+  CHECK(shared.parameters()[0].variable == &shared.pair.b);
+  CHECK(shared.parameter_count() == 2 * (6 + 4));
+  shared.to(Dtype::float64);
+  CHECK(shared.pair.b.value().to_vector<double>() == std::vector<double>{2, 2, 2, 2});
 }
 
 TEST_CASE("module: the parameter count is the number of elements of all parameters") {

@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "haze/engine/parallel.h"
-#include "haze/nn/transformer.h"
+#include "haze/nn/token_transformer.h"
 
 #include "autograd/gradients.h"
 

@@ -135,7 +135,8 @@ TEST_CASE("positions: an odd head size and an unknown name give a sentence") {
   CHECK(error_of([] { rotary_table(positions({1}), 5, Dtype::float32); }) ==
         "rotary positions need an even head size, got 5");
   CHECK(error_of([] { position_kind("rotory"); }) ==
-        "positions: 'rotory' is not learned, sinusoidal or rotary");
+        "positions: 'rotory' is not learned, sinusoidal, rotary or none");
+  CHECK(position_kind("none") == PositionKind::none);
   CHECK(position_kind("learned") == PositionKind::learned);
   CHECK(position_kind("sinusoidal") == PositionKind::sinusoidal);
   CHECK(position_kind("rotary") == PositionKind::rotary);

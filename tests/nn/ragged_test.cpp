@@ -20,7 +20,6 @@ constexpr int64_t kVocabulary = 30, kHidden = 24;
 
 TransformerConfig base() {
   TransformerConfig config;
-  config.vocabulary = kVocabulary;
   config.hidden = kHidden;
   config.layers = 2;
   config.heads = 3;
@@ -47,7 +46,8 @@ std::vector<Sentence> sentences() {
 }
 
 /// The output rows of each sentence, from one forward pass for all.
-std::vector<std::vector<double>> outputs(const Transformer& network, const std::vector<Sentence>& batch) {
+std::vector<std::vector<double>> outputs(const TokenTransformer& network,
+                                         const std::vector<Sentence>& batch) {
   std::vector<int64_t> lengths;
   std::vector<int32_t> ids;
   std::vector<float> t;
@@ -80,7 +80,7 @@ TEST_CASE(
       config.causal = causal;
       CAPTURE(title(config));
       Generator start(1);
-      Transformer network(config, start);
+      TokenTransformer network(kVocabulary, config, start);
       randomise(network, 7, 0.1);
       const auto together = outputs(network, batch);
       std::vector<Sentence> backwards(batch.rbegin(), batch.rend());
@@ -104,7 +104,7 @@ TEST_CASE("ragged batch: changing the tokens and time of one sequence changes no
   for (const TransformerConfig& config : every_kind(base())) {
     CAPTURE(title(config));
     Generator start(1);
-    Transformer network(config, start);
+    TokenTransformer network(kVocabulary, config, start);
     randomise(network, 7, 0.1);
     const auto before = outputs(network, batch), after = outputs(network, changed);
     for (size_t i = 0; i < batch.size(); ++i) {
@@ -119,7 +119,7 @@ TEST_CASE("ragged batch: an output has no gradient by the tokens of another sequ
   for (const TransformerConfig& config : every_kind(base())) {
     CAPTURE(title(config));
     Generator start(1);
-    Transformer network(config, start);
+    TokenTransformer network(kVocabulary, config, start);
     randomise(network, 7, 0.1);
     // Sequence 0 has the ids below 3, sequence 1 those from 3 on.
     const Variable y = network.forward(Tensor::from<int32_t>({0, 1, 2, 3, 4}, {5}), sequences_of({3, 2}),
@@ -143,7 +143,7 @@ TEST_CASE("ragged batch: no sequences, and sequences of no tokens, go through fo
       config.dropout = 0.1;
       CAPTURE(title(config));
       Generator start(1), draws(2);
-      Transformer network(config, start);
+      TokenTransformer network(kVocabulary, config, start);
       for (const Sequences& sequences : {sequences_of({}), sequences_of({0, 0})}) {
         network.clear_gradients();
         const Variable y = network.forward(Tensor({0}, Dtype::int32), sequences, zeros({sequences.count}),

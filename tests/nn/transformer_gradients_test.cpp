@@ -8,6 +8,7 @@ namespace {
 using nn_test::check_gradients;
 using nn_test::every_kind;
 using nn_test::Inputs;
+using nn_test::kNormsAndTimes;
 using nn_test::largest_difference;
 using nn_test::parameter_gradients;
 using nn_test::random_ids;
@@ -18,9 +19,10 @@ using nn_test::title;
 using nn_test::values;
 using testing::random;
 
+constexpr int64_t kTinyVocabulary = 4, kMediumVocabulary = 50;
+
 TransformerConfig tiny() {
   TransformerConfig config;
-  config.vocabulary = 4;
   config.hidden = 4;
   config.layers = 1;
   config.heads = 2;
@@ -32,7 +34,6 @@ TransformerConfig tiny() {
 /// Large enough that kernels cut their work into several pieces.
 TransformerConfig medium() {
   TransformerConfig config;
-  config.vocabulary = 50;
   config.hidden = 32;
   config.layers = 3;
   config.heads = 4;
@@ -55,12 +56,12 @@ struct Step {
 Step step_of(const TransformerConfig& config, std::span<const int64_t> lengths, int thread_count = 1) {
   const ThreadScope scope(thread_count);
   Generator start(1);
-  Transformer network(config, start);
+  TokenTransformer network(kMediumVocabulary, config, start);
   randomise(network, 7, 0.1);
   const Sequences sequences = Sequences::of_lengths(lengths);
   Generator draws(5), times(6);
   const Tensor t = uniform({sequences.count}, times);
-  const Variable y = network.forward(random_ids(sequences.rows, config.vocabulary), sequences, t,
+  const Variable y = network.forward(random_ids(sequences.rows, kMediumVocabulary), sequences, t,
                                      {.training = true, .generator = &draws});
   Generator seed(8);
   const std::vector<double> output = values(y);
@@ -103,30 +104,32 @@ TEST_CASE("attention: gradients agree with central differences, causal, rotary, 
 
 TEST_CASE("transformer block: gradients agree with central differences by input, condition and parameters") {
   const Sequences sequences = sequences_of({2, 3});
-  for (const NormPlacement norm : {NormPlacement::pre, NormPlacement::post, NormPlacement::adaptive}) {
+  for (const auto& [norm, time] : kNormsAndTimes) {
     TransformerConfig config = tiny();
     config.norm = norm;
+    config.time = time;
     config.dropout = 0.2;
     Generator start(1);
     TransformerBlock block(config, start);
     make_generic(block);
     check_gradients(title(config), block, {random({5, 4}), random({2, 4}, 2)}, [&](const Inputs& in) {
       Generator generator(9);
-      return block.forward(in[0], sequences, nullptr, in[1], {.training = true, .generator = &generator});
+      return block.forward(in[0], sequences, {.condition = in[1]},
+                           {.training = true, .generator = &generator});
     });
   }
 }
 
 TEST_CASE("transformer: gradients agree with central differences for every placement and positions") {
   const Sequences sequences = sequences_of({3, 1});
-  const Tensor ids = random_ids(4, 4), t = Tensor::from<float>({0.25f, 0.75f}, {2});
+  const Tensor ids = random_ids(4, kTinyVocabulary), t = Tensor::from<float>({0.25f, 0.75f}, {2});
   const Tensor some_rows = Tensor::from<int32_t>({3, 1}, {2});
   for (TransformerConfig config : every_kind(tiny())) {
     for (const bool everything : {false, true}) {
       config.causal = config.checkpoint_activations = everything;
       config.dropout = everything ? 0.2 : 0;
       Generator start(1);
-      Transformer network(config, start);
+      TokenTransformer network(kTinyVocabulary, config, start);
       make_generic(network);
       check_gradients(title(config), network, {}, [&](const Inputs&) {
         Generator generator(9);
@@ -134,7 +137,8 @@ TEST_CASE("transformer: gradients agree with central differences for every place
       });
       check_gradients(title(config) + ", some rows", network, {}, [&](const Inputs&) {
         Generator generator(9);
-        return network.forward(ids, sequences, t, {.training = true, .generator = &generator}, some_rows);
+        return network.forward(ids, sequences, t, {.training = true, .generator = &generator},
+                               {.wanted = some_rows});
       });
     }
   }
@@ -142,7 +146,7 @@ TEST_CASE("transformer: gradients agree with central differences for every place
 
 TEST_CASE("transformer: rows asked for come out, and take their gradient, as if all had been computed") {
   const Sequences sequences = sequences_of({3, 1, 4});
-  const Tensor ids = random_ids(8, 4), t = Tensor::from<float>({0.25f, 0.75f, 0.5f}, {3});
+  const Tensor ids = random_ids(8, kTinyVocabulary), t = Tensor::from<float>({0.25f, 0.75f, 0.5f}, {3});
   const Tensor wanted = Tensor::from<int32_t>({6, 0, 3, 0}, {4});
   for (TransformerConfig config : every_kind(tiny())) {
     config.layers = 2;
@@ -150,7 +154,7 @@ TEST_CASE("transformer: rows asked for come out, and take their gradient, as if 
     config.checkpoint_activations = config.causal = config.norm == NormPlacement::pre;
     CAPTURE(title(config));
     Generator start(1), seed(2);
-    Transformer network(config, start);
+    TokenTransformer network(kTinyVocabulary, config, start);
     make_generic(network);
     const Tensor g = cast(normal({4, 4}, seed), Dtype::float64);
     const auto gradients_of = [&](const Variable& y) {
@@ -159,7 +163,7 @@ TEST_CASE("transformer: rows asked for come out, and take their gradient, as if 
       return parameter_gradients(network);
     };
     const Variable all = index_select(network.forward(ids, sequences, t, {}), 0, wanted);
-    const Variable some = network.forward(ids, sequences, t, {}, wanted);
+    const Variable some = network.forward(ids, sequences, t, {}, {.wanted = wanted});
     CHECK(largest_difference(values(some), values(all)) < 1e-12);
     CHECK(largest_difference(gradients_of(some), gradients_of(all)) < 1e-12);
   }
@@ -170,9 +174,9 @@ TEST_CASE("transformer: every parameter of every kind of network has a gradient 
   for (const TransformerConfig& config : every_kind(medium())) {
     CAPTURE(title(config));
     Generator start(1);
-    Transformer network(config, start);
+    TokenTransformer network(kMediumVocabulary, config, start);
     randomise(network, 7, 0.1);
-    const Variable y = network.forward(random_ids(60, 50), sequences_of({40, 20}),
+    const Variable y = network.forward(random_ids(60, kMediumVocabulary), sequences_of({40, 20}),
                                        Tensor::from<float>({0.2f, 0.9f}, {2}), {});
     Generator seed(8);
     backward(y, normal(y.shape(), seed));
@@ -207,8 +211,9 @@ TEST_CASE("checkpointing: a network of twelve layers takes less than half the me
   config.layers = 12;
   config.dropout = 0.1;
   const std::vector<int64_t> lengths(8, 25);
-  for (const NormPlacement norm : {NormPlacement::pre, NormPlacement::post, NormPlacement::adaptive}) {
+  for (const auto& [norm, time] : kNormsAndTimes) {
     config.norm = norm;
+    config.time = time;
     CAPTURE(title(config));
     config.checkpoint_activations = false;
     const size_t plain = peak_of(config, lengths);
@@ -226,14 +231,11 @@ TEST_CASE("transformer: one thread and two give the same bits, forward and backw
   config.layers = 2;
   config.dropout = 0.1;
   const std::vector<int64_t> lengths{40, 3, 40, 17, 40, 40, 1, 40, 33, 40};
-  const std::pair<NormPlacement, PositionKind> kinds[] = {
-      {NormPlacement::pre, PositionKind::learned},
-      {NormPlacement::post, PositionKind::sinusoidal},
-      {NormPlacement::adaptive, PositionKind::rotary},
-  };
-  for (const auto& [norm, positions] : kinds) {
-    config.norm = norm;
-    config.positions = positions;
+  const PositionKind positions[] = {PositionKind::learned, PositionKind::sinusoidal, PositionKind::rotary};
+  for (size_t i = 0; i < 3; ++i) {
+    config.norm = kNormsAndTimes[i].norm;
+    config.time = kNormsAndTimes[i].time;
+    config.positions = positions[i];
     CAPTURE(title(config));
     const Step one = step_of(config, lengths, 1), two = step_of(config, lengths, 2);
     CHECK(one.output == two.output);

@@ -1,27 +1,30 @@
-#include "haze/nn/transformer.h"
-
-#include <complex>
 #include <limits>
 
 #include <doctest/doctest.h>
 
+#include "haze/nn/token_transformer.h"
+
+#include "nn/transformer_reference.h"
 #include "nn/transformers.h"
 
 namespace haze {
 namespace {
 
 using nn_test::every_kind;
+using nn_test::kNormsAndTimes;
 using nn_test::largest_difference;
 using nn_test::Matrix;
-using nn_test::Parameters;
 using nn_test::random_ids;
 using nn_test::randomise;
+using nn_test::Reference;
 using nn_test::sequences_of;
 using nn_test::ThreadScope;
 using nn_test::title;
 using nn_test::values;
 using testing::error_of;
 using testing::random;
+
+constexpr int64_t kVocabulary = 7;
 
 std::vector<std::string> names(Module& module) {
   std::vector<std::string> result;
@@ -45,9 +48,9 @@ std::vector<std::string> block_names(const std::string& block, bool affine_norms
   return result;
 }
 
-TransformerConfig small(NormPlacement norm, PositionKind positions) {
+TransformerConfig small(NormPlacement norm, PositionKind positions,
+                        TimeConditioning time = TimeConditioning::none) {
   TransformerConfig config;
-  config.vocabulary = 7;
   config.hidden = 8;
   config.layers = 2;
   config.heads = 2;
@@ -55,146 +58,9 @@ TransformerConfig small(NormPlacement norm, PositionKind positions) {
   config.max_length = 6;
   config.norm = norm;
   config.positions = positions;
+  config.time = time;
   return config;
 }
-
-/// The formulas of the papers, for rows of sequences of the given lengths, in loops.
-class Reference {
- public:
-  Reference(Module& module, const TransformerConfig& config, std::vector<int64_t> lengths)
-      : parameters_(module), config_(config), lengths_(std::move(lengths)) {}
-
-  Matrix attention(const std::string& name, const Matrix& x) const {
-    const Matrix qkv = parameters_.linear(name + "qkv", x);
-    Matrix mixed(x.rows, x.columns);
-    size_t first = 0;
-    for (const int64_t length : lengths_) {
-      for (size_t head = 0; head < heads(); ++head) {
-        for (size_t i = 0; i < static_cast<size_t>(length); ++i) {
-          attend(qkv, first, static_cast<size_t>(length), head, i, mixed);
-        }
-      }
-      first += static_cast<size_t>(length);
-    }
-    return parameters_.linear(name + "output", mixed);
-  }
-
-  Matrix mlp(const std::string& name, const Matrix& x) const {
-    const bool bert = config_.norm == NormPlacement::post;
-    const Matrix inner = map(parameters_.linear(name + "up", x),
-                             [&](double y) { return bert ? nn_test::gelu_of(y) : nn_test::gelu_tanh_of(y); });
-    return parameters_.linear(name + "down", inner);
-  }
-
-  /// `condition` has a row for each sequence.
-  Matrix block(const std::string& name, const Matrix& x, const Matrix& condition) const {
-    const std::string attention_name = name + "attention.", mlp_name = name + "mlp.";
-    if (config_.norm == NormPlacement::post) {
-      const Matrix y = parameters_.layer_norm(name + "norm1", x + attention(attention_name, x), 1e-12);
-      return parameters_.layer_norm(name + "norm2", y + mlp(mlp_name, y), 1e-12);
-    }
-    if (config_.norm == NormPlacement::pre) {
-      const Matrix y = x + attention(attention_name, parameters_.layer_norm(name + "norm1", x, 1e-5));
-      return y + mlp(mlp_name, parameters_.layer_norm(name + "norm2", y, 1e-5));
-    }
-    const Matrix m = parameters_.linear(name + "modulation", condition);
-    const Matrix y = x + gated(attention(attention_name, modulated(x, m, 0, 1)), m, 2);
-    return y + gated(mlp(mlp_name, modulated(y, m, 3, 4)), m, 5);
-  }
-
-  Matrix network(const std::vector<int32_t>& ids, const Matrix& condition) const {
-    Matrix x = embedded(ids);
-    if (config_.norm == NormPlacement::post) x = parameters_.layer_norm("embedding_norm", x, 1e-12);
-    for (int64_t i = 0; i < config_.layers; ++i) x = block(fmt::format("blocks.{}.", i), x, condition);
-    if (config_.norm == NormPlacement::post) return x;
-    if (config_.norm == NormPlacement::pre) return parameters_.layer_norm("final_norm", x, 1e-5);
-    return modulated(x, parameters_.linear("final_modulation", condition), 0, 1);
-  }
-
-  const Parameters& parameters() const { return parameters_; }
-
- private:
-  size_t heads() const { return static_cast<size_t>(config_.heads); }
-  size_t hidden() const { return static_cast<size_t>(config_.hidden); }
-
-  /// Part 0 (query) or 1 (key) of one row and head, as complex numbers of the pairs (i, i + half) turned by
-  /// the position where positions are rotary.
-  std::vector<std::complex<double>> pairs(const Matrix& qkv, size_t row, size_t part, size_t head,
-                                          size_t position) const {
-    const size_t size = hidden() / heads(), half = size / 2, start = part * hidden() + head * size;
-    std::vector<std::complex<double>> result;
-    for (size_t i = 0; i < half; ++i) {
-      const double frequency = std::pow(10000.0, -2.0 * static_cast<double>(i) / static_cast<double>(size));
-      const double angle =
-          config_.positions == PositionKind::rotary ? static_cast<double>(position) * frequency : 0;
-      result.push_back(std::complex<double>(qkv(row, start + i), qkv(row, start + half + i)) *
-                       std::polar(1.0, angle));
-    }
-    return result;
-  }
-
-  /// Row first + i of `mixed`, for one head: softmax(q k / sqrt(size)) v over the sequence.
-  void attend(const Matrix& qkv, size_t first, size_t length, size_t head, size_t i, Matrix& mixed) const {
-    const size_t size = hidden() / heads(), keys = config_.causal ? i + 1 : length;
-    const auto query = pairs(qkv, first + i, 0, head, i);
-    std::vector<double> weights(keys);
-    double total = 0;
-    for (size_t j = 0; j < keys; ++j) {
-      const auto key = pairs(qkv, first + j, 1, head, j);
-      double dot = 0;
-      for (size_t p = 0; p < query.size(); ++p) dot += (query[p] * std::conj(key[p])).real();
-      total += weights[j] = std::exp(dot / std::sqrt(static_cast<double>(size)));
-    }
-    for (size_t c = head * size; c < (head + 1) * size; ++c) {
-      for (size_t j = 0; j < keys; ++j) {
-        mixed(first + i, c) += weights[j] / total * qkv(first + j, 2 * hidden() + c);
-      }
-    }
-  }
-
-  /// The part of a modulation that belongs to a row: that of its sequence.
-  double part(const Matrix& m, size_t row, size_t which, size_t column) const {
-    size_t sequence = 0, end = static_cast<size_t>(lengths_[0]);
-    while (row >= end) end += static_cast<size_t>(lengths_[++sequence]);
-    return m(sequence, which * hidden() + column);
-  }
-  Matrix gated(const Matrix& x, const Matrix& m, size_t gate) const {
-    return Matrix::made(x.rows, x.columns, [&](size_t r, size_t c) { return part(m, r, gate, c) * x(r, c); });
-  }
-  Matrix modulated(const Matrix& x, const Matrix& m, size_t shift, size_t scale) const {
-    const Matrix y = nn_test::standardised(x, 1e-5);
-    return Matrix::made(y.rows, y.columns, [&](size_t r, size_t c) {
-      return y(r, c) * (1 + part(m, r, scale, c)) + part(m, r, shift, c);
-    });
-  }
-
-  Matrix embedded(const std::vector<int32_t>& ids) const {
-    Matrix x(ids.size(), hidden());
-    size_t row = 0;
-    for (const int64_t length : lengths_) {
-      for (size_t position = 0; position < static_cast<size_t>(length); ++position, ++row) {
-        for (size_t c = 0; c < hidden(); ++c) {
-          x(row, c) = parameters_["token_embedding.weight"](static_cast<size_t>(ids[row]), c) +
-                      position_part(position, c);
-        }
-      }
-    }
-    return x;
-  }
-  double position_part(size_t position, size_t c) const {
-    if (config_.positions == PositionKind::rotary) return 0;
-    if (config_.positions == PositionKind::learned)
-      return parameters_["position_embedding.weight"](position, c);
-    const size_t half = hidden() / 2;
-    const double angle = static_cast<double>(position) *
-                         std::pow(10000.0, -static_cast<double>(c % half) / static_cast<double>(half));
-    return c < half ? std::cos(angle) : std::sin(angle);
-  }
-
-  Parameters parameters_;
-  TransformerConfig config_;
-  std::vector<int64_t> lengths_;
-};
 
 }  // namespace
 
@@ -241,20 +107,20 @@ TEST_CASE("attention: dropout in training leaves the residual alone") {
 TEST_CASE("transformer block: post-norm as BERT, pre-norm as GPT-2, adaptive as DiT, written out") {
   const std::vector<int64_t> lengths{2, 4, 1};
   const Tensor x = random({7, 8}), condition = random({3, 8}, 2);
-  for (const NormPlacement norm : {NormPlacement::post, NormPlacement::pre, NormPlacement::adaptive}) {
-    const TransformerConfig config = small(norm, PositionKind::learned);
+  for (const auto& [norm, time] : kNormsAndTimes) {
+    const TransformerConfig config = small(norm, PositionKind::learned, time);
     CAPTURE(title(config));
     Generator generator(1);
     TransformerBlock block(config, generator);
     block.to(Dtype::float64);
     randomise(block);
     const Matrix expected = Reference(block, config, lengths).block("", Matrix(x), Matrix(condition));
-    const Variable y = block.forward(x, Sequences::of_lengths(lengths), nullptr, condition, {});
+    const Variable y = block.forward(x, Sequences::of_lengths(lengths), {.condition = condition}, {});
     CHECK(largest_difference(values(y), expected.elements) < 1e-11);
   }
 }
 
-TEST_CASE("transformer: every norm placement with every kind of positions, written out") {
+TEST_CASE("transformer: every norm placement, kind of positions and way for time to enter, written out") {
   const ThreadScope one(1);
   const std::vector<int64_t> lengths{3, 6, 1, 2};
   const std::vector<double> t{0.1, 0.5, 0.75, 1};
@@ -264,34 +130,46 @@ TEST_CASE("transformer: every norm placement with every kind of positions, writt
       config.causal = causal;
       CAPTURE(title(config));
       Generator generator(1);
-      Transformer network(config, generator);
+      TokenTransformer network(kVocabulary, config, generator);
       network.to(Dtype::float64);
       randomise(network, 7, 0.3);
       const Tensor times = Tensor::from(t, {4});
-      const Reference reference(network, config, lengths);
-      Matrix condition(4, 8);
-      if (config.norm == NormPlacement::adaptive) {
-        const Matrix waves(sinusoidal_embedding(scale_shift(times, 1000, 0), 256));
-        const Matrix inner =
-            map(reference.parameters().linear("time_embedding.first", waves), nn_test::silu_of);
-        condition = map(reference.parameters().linear("time_embedding.second", inner), nn_test::silu_of);
-      }
-      const Matrix expected = reference.network(ids.to_vector<int32_t>(), condition);
+      const Matrix waves(sinusoidal_embedding(scale_shift(times, 1000, 0), 256));
+      const Matrix expected = Reference(network, config, lengths).network(ids.to_vector<int32_t>(), waves);
       const Variable y = network.forward(ids, Sequences::of_lengths(lengths), times, {});
       CHECK(largest_difference(values(y), expected.elements) < 1e-10);
     }
   }
 }
 
+TEST_CASE("transformer: an activation and an epsilon of its own replace those of the norm placement") {
+  const std::vector<int64_t> lengths{2, 3};
+  const Tensor ids = random_ids(5, kVocabulary);
+  for (const NormPlacement norm : {NormPlacement::pre, NormPlacement::post}) {
+    TransformerConfig config = small(norm, PositionKind::learned);
+    config.activation = Activation::relu;
+    config.norm_epsilon = 0.1;
+    Generator generator(1);
+    TokenTransformer network(kVocabulary, config, generator);
+    network.to(Dtype::float64);
+    randomise(network, 7, 0.3);
+    const Matrix expected =
+        Reference(network, config, lengths).network(ids.to_vector<int32_t>(), Matrix(2, 256));
+    const Variable y = network.forward(ids, Sequences::of_lengths(lengths), {}, {});
+    CHECK(largest_difference(values(y), expected.elements) < 1e-10);
+  }
+}
+
 TEST_CASE("transformer: adaptive blocks start as the identity, so the network as the norm of its input") {
-  const TransformerConfig config = small(NormPlacement::adaptive, PositionKind::learned);
+  const TransformerConfig config =
+      small(NormPlacement::pre, PositionKind::learned, TimeConditioning::adaptive);
   Generator generator(1);
   const TransformerBlock block(config, generator);
   const Tensor x = cast(random({5, 8}), Dtype::float32), condition = cast(random({2, 8}), Dtype::float32);
-  const Variable y = block.forward(x, sequences_of({3, 2}), nullptr, condition, {});
+  const Variable y = block.forward(x, sequences_of({3, 2}), {.condition = condition}, {});
   CHECK(values(y) == x.to_vector<double>());
 
-  Transformer network(config, generator);
+  TokenTransformer network(kVocabulary, config, generator);
   const Tensor ids = random_ids(5, 7);
   const auto parameters = network.parameters();
   const Variable embedded = embedding(*parameters[0].variable, ids) +
@@ -307,7 +185,7 @@ TEST_CASE("transformer: a causal row does not depend on the rows after it, anoth
     TransformerConfig config = small(NormPlacement::pre, PositionKind::rotary);
     config.causal = causal;
     Generator generator(1);
-    const Transformer network(config, generator);
+    const TokenTransformer network(kVocabulary, config, generator);
     const Sequences sequences = sequences_of({4});
     const Matrix a(network.forward(Tensor::from<int32_t>({1, 2, 3, 4}, {4}), sequences, {}, {}).value());
     const Matrix b(network.forward(Tensor::from<int32_t>({1, 2, 3, 6}, {4}), sequences, {}, {}).value());
@@ -324,17 +202,18 @@ TEST_CASE("transformer: parameter names of two layers of each placement") {
     return result;
   };
   Generator generator(1);
-  Transformer pre(small(NormPlacement::pre, PositionKind::learned), generator);
+  TokenTransformer pre(kVocabulary, small(NormPlacement::pre, PositionKind::learned), generator);
   CHECK(names(pre) == expected({{"token_embedding.weight", "position_embedding.weight"},
                                 block_names("blocks.0.", true, false),
                                 block_names("blocks.1.", true, false),
                                 {"final_norm.weight", "final_norm.bias"}}));
-  Transformer post(small(NormPlacement::post, PositionKind::sinusoidal), generator);
+  TokenTransformer post(kVocabulary, small(NormPlacement::post, PositionKind::sinusoidal), generator);
   CHECK(names(post) == expected({{"token_embedding.weight"},
                                  block_names("blocks.0.", true, false),
                                  block_names("blocks.1.", true, false),
                                  {"embedding_norm.weight", "embedding_norm.bias"}}));
-  Transformer adaptive(small(NormPlacement::adaptive, PositionKind::rotary), generator);
+  TokenTransformer adaptive(
+      kVocabulary, small(NormPlacement::pre, PositionKind::rotary, TimeConditioning::adaptive), generator);
   CHECK(names(adaptive) ==
         expected({{"token_embedding.weight", "time_embedding.first.weight", "time_embedding.first.bias",
                    "time_embedding.second.weight", "time_embedding.second.bias"},
@@ -354,13 +233,18 @@ TEST_CASE("transformer: the parameter count is its closed form") {
   for (const TransformerConfig& c : every_kind(small(NormPlacement::pre, PositionKind::learned))) {
     CAPTURE(title(c));
     const int64_t h = c.hidden, inner = c.mlp_ratio * h;
-    const bool adaptive = c.norm == NormPlacement::adaptive;
+    const bool adaptive = c.adaptive();
+    const int64_t time = 256 * h + h + h * h + h;
     const int64_t attention = h * 3 * h + 3 * h + h * h + h, mlp = h * inner + inner + inner * h + h;
     const int64_t block = attention + mlp + (adaptive ? h * 6 * h + 6 * h : 4 * h);
-    const int64_t end = adaptive ? 256 * h + h + h * h + h + h * 2 * h + 2 * h : 2 * h;
-    const int64_t embeddings = (c.vocabulary + (c.positions == PositionKind::learned ? c.max_length : 0)) * h;
+    const int64_t end = adaptive ? h * 2 * h + 2 * h : 2 * h;
+    const int64_t times = c.time == TimeConditioning::none        ? 0
+                          : c.time == TimeConditioning::per_layer ? c.layers
+                                                                  : 1;
+    const int64_t embeddings = (kVocabulary + (c.positions == PositionKind::learned ? c.max_length : 0)) * h;
     Generator generator(1);
-    CHECK(Transformer(c, generator).parameter_count() == embeddings + c.layers * block + end);
+    CHECK(TokenTransformer(kVocabulary, c, generator).parameter_count() ==
+          embeddings + times * time + c.layers * block + end);
   }
 }
 
@@ -368,7 +252,6 @@ TEST_CASE("transformer: before training a head predicts every token about equall
   const ThreadScope one(1);
   const int64_t vocabulary = 200, rows = 400;
   TransformerConfig base = small(NormPlacement::pre, PositionKind::learned);
-  base.vocabulary = vocabulary;
   base.hidden = 32;
   base.max_length = 40;
   const Tensor ids = random_ids(rows, vocabulary), targets = random_ids(rows, vocabulary, 4);
@@ -376,7 +259,7 @@ TEST_CASE("transformer: before training a head predicts every token about equall
   for (const TransformerConfig& config : every_kind(base)) {
     CAPTURE(title(config));
     Generator generator(1);
-    const Transformer network(config, generator);
+    const TokenTransformer network(vocabulary, config, generator);
     const Variable hidden =
         network.forward(ids, Sequences::of_lengths(lengths), uniform({10}, generator), {});
     const auto loss = [&](const Linear& head) {
@@ -396,15 +279,15 @@ TEST_CASE("transformer: configurations that make no network give a sentence") {
     TransformerConfig config = small(NormPlacement::pre, PositionKind::rotary);
     change(config);
     Generator generator(1);
-    return error_of([&] { Transformer(config, generator); });
+    return error_of([&] { TokenTransformer(kVocabulary, config, generator); });
   };
   CHECK(error([](TransformerConfig&) {}).empty());
   CHECK(error([](TransformerConfig& c) { c.layers = 0; }) ==
-        "Transformer: vocabulary 7, hidden 8, layers 0, heads 2, mlp_ratio 3 and max_length 6 must be "
-        "positive");
-  CHECK(error([](TransformerConfig& c) { c.vocabulary = -1; }) ==
-        "Transformer: vocabulary -1, hidden 8, layers 2, heads 2, mlp_ratio 3 and max_length 6 must be "
-        "positive");
+        "Transformer: hidden 8, layers 0, heads 2, mlp_ratio 3 and max_length 6 must be positive");
+  CHECK(error_of([] {
+          Generator generator(1);
+          TokenTransformer(-1, small(NormPlacement::pre, PositionKind::rotary), generator);
+        }) == "TokenInput: vocabulary -1 and width 8 must be positive, token_types 0 not negative");
   CHECK(error([](TransformerConfig& c) { c.heads = 3; }) ==
         "Transformer: hidden 8 is not a multiple of heads 3");
   CHECK(error([](TransformerConfig& c) { c.heads = 8; }) ==
@@ -412,11 +295,18 @@ TEST_CASE("transformer: configurations that make no network give a sentence") {
   CHECK(error([](TransformerConfig& c) { c.dropout = 1; }) == "Transformer: dropout 1 is not in [0, 1)");
   CHECK(error([](TransformerConfig& c) { c.dropout = std::numeric_limits<double>::quiet_NaN(); }) ==
         "Transformer: dropout nan is not in [0, 1)");
+  CHECK(error([](TransformerConfig& c) { c.norm_epsilon = 0; }) ==
+        "Transformer: norm_epsilon 0 is not positive");
+  CHECK(error([](TransformerConfig& c) {
+          c.norm = NormPlacement::post;
+          c.time = TimeConditioning::adaptive;
+        }) == "Transformer: adaptive norms stand before attention and MLP, not after them");
 }
 
 TEST_CASE("transformer: inputs that do not fit give a sentence") {
   Generator generator(1);
-  const Transformer network(small(NormPlacement::adaptive, PositionKind::learned), generator);
+  const TokenTransformer network(
+      kVocabulary, small(NormPlacement::pre, PositionKind::learned, TimeConditioning::adaptive), generator);
   const Sequences two = sequences_of({3, 2});
   const Tensor ids = random_ids(5, 7), t = zeros({2});
   const auto error = [&](const Tensor& given_ids, const Sequences& sequences, const Tensor& given_t) {
@@ -434,18 +324,31 @@ TEST_CASE("transformer: inputs that do not fit give a sentence") {
   CHECK(testing::contains(error(Tensor::from<int32_t>({0, 1, 7, 2, 3}, {5}), two, t), "7"));
   CHECK(testing::contains(error(Tensor::from<int32_t>({0, 1, -1, 2, 3}, {5}), two, t), "-1"));
   CHECK(testing::contains(error(cast(ids, Dtype::float32), two, t), "float32"));
+  const std::pair<TimeConditioning, const char*> needs[] = {
+      {TimeConditioning::added, "time embeddings need"},
+      {TimeConditioning::per_layer, "time embeddings need"},
+      {TimeConditioning::prefix, "time prefixes need"}};
+  for (const auto& [way, subject] : needs) {
+    const Transformer stack(small(NormPlacement::pre, PositionKind::learned, way), generator);
+    CHECK(error_of([&] {
+            stack.forward(zeros({5, 8}), two, {}, {});
+          }) == fmt::format("Transformer: {} a time for each of the 2 sequences", subject));
+    CHECK(error_of([&] {
+            stack.forward(zeros({5, 4}), two, t, {});
+          }) == "Transformer: x has shape [5, 4], it takes [5, 8]: a row for each of the sequences' rows");
+  }
   const TransformerBlock block(network.config(), generator);
   CHECK(error_of([&] {
-          block.forward(zeros({5, 8}), two, nullptr, {}, {});
+          block.forward(zeros({5, 8}), two, {}, {});
         }) == "linear: x and weight must be defined");
 }
 
 TEST_CASE("transformer: dropout acts in training only, at the embedding and at three places a block") {
   TransformerConfig config = small(NormPlacement::pre, PositionKind::learned);
   Generator first(1), second(1), generator(2);
-  const Transformer plain(config, first);
+  const TokenTransformer plain(kVocabulary, config, first);
   config.dropout = 0.3;
-  const Transformer network(config, second);
+  const TokenTransformer network(kVocabulary, config, second);
   const Sequences sequences = sequences_of({5, 3});
   const Tensor ids = random_ids(8, 7);
   const std::vector<double> expected = values(plain.forward(ids, sequences, {}, {}));

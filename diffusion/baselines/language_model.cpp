@@ -1,0 +1,65 @@
+#include "haze/diffusion/baselines/language_model.h"
+
+#include <vector>
+
+namespace haze {
+namespace {
+
+TransformerConfig causal(TransformerConfig config) {
+  config.causal = true;
+  return config;
+}
+
+}  // namespace
+
+class CachedDecoder : public Decoder {
+ public:
+  explicit CachedDecoder(const CausalTransformer& network) : network_(network) {}
+
+  Tensor read(const Tensor& tokens) override {
+    const NoGradient scope;
+    const int64_t texts = tokens.size(0), count = tokens.size(1);
+    const Sequences sequences =
+        Sequences::of_lengths(std::vector<int64_t>(static_cast<size_t>(texts), count));
+    std::vector<int32_t> last;
+    for (int64_t i = 1; i <= texts; ++i) last.push_back(static_cast<int32_t>(i * count - 1));
+    const TransformerOptions options{.wanted = Tensor::from(last, {texts}), .cache = &cache_};
+    const Variable hidden =
+        network_.transformer_.forward(reshape(tokens, {texts * count}), sequences, {}, {}, options);
+    return network_.head_->logits(hidden).value();
+  }
+
+  void select(const Tensor& entries) override { cache_.select(entries); }
+
+ private:
+  const CausalTransformer& network_;
+  TransformerCache cache_;
+};
+
+CausalTransformer::CausalTransformer(int64_t vocabulary, TransformerConfig config, bool tied,
+                                     Generator& generator)
+    : transformer_(vocabulary, causal(config), generator) {
+  head_ = tied ? std::make_unique<TokenHead>(transformer_.token_embedding(), vocabulary, generator)
+               : std::make_unique<TokenHead>(config.hidden, vocabulary, generator);
+  add_module("transformer", transformer_);
+  add_module("head", *head_);
+}
+
+std::unique_ptr<Decoder> CausalTransformer::decoder() const {
+  return std::make_unique<CachedDecoder>(*this);
+}
+
+CrossEntropy CausalTransformer::cross_entropy(const Tensor& ids, const Sequences& sequences,
+                                              const Tensor& rows, const Tensor& targets,
+                                              const Tensor& row_weights,
+                                              const ForwardContext& context) const {
+  const Variable hidden = transformer_.forward(ids, sequences, {}, context, {.wanted = rows});
+  return head_->cross_entropy(hidden, targets, row_weights);
+}
+
+Variable CausalTransformer::logits(const Tensor& ids, const Sequences& sequences, const Tensor& rows,
+                                   const ForwardContext& context) const {
+  return head_->logits(transformer_.forward(ids, sequences, {}, context, {.wanted = rows}));
+}
+
+}  // namespace haze

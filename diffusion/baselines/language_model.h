@@ -1,0 +1,56 @@
+#pragma once
+
+#include <memory>
+
+#include "haze/nn/heads.h"
+#include "haze/nn/token_transformer.h"
+
+namespace haze {
+
+/// Texts that a language model reads as they grow. All of them have grown by the same number of tokens.
+class Decoder {
+ public:
+  virtual ~Decoder() = default;
+  /// Goes on by `tokens`, int32 [texts, count]; the first call decides how many texts there are. Returns the
+  /// unnormalised log-probabilities [texts, vocabulary] of the token that follows.
+  virtual Tensor read(const Tensor& tokens) = 0;
+  /// Text i becomes the former text entries[i], int32 [new texts].
+  virtual void select(const Tensor& entries) = 0;
+};
+
+/// p(next token | the tokens before it).
+class LanguageModel {
+ public:
+  virtual ~LanguageModel() = default;
+  virtual int64_t vocabulary() const = 0;
+  /// A decoder that has read nothing. The model must outlive it.
+  virtual std::unique_ptr<Decoder> decoder() const = 0;
+};
+
+/// A transformer whose rows see themselves and the rows before them, and a linear head (Radford et al. 2019).
+class CausalTransformer : public Module, public LanguageModel {
+ public:
+  /// config.causal is set here. With `tied`, the head's weight is the token embedding's.
+  CausalTransformer(int64_t vocabulary, TransformerConfig config, bool tied, Generator& generator);
+
+  int64_t vocabulary() const override { return head_->vocabulary(); }
+  /// Keeps the keys and values of what it has read: each call computes the new rows alone.
+  std::unique_ptr<Decoder> decoder() const override;
+
+  /// sum_i row_weights_i (-log p(targets_i)), where row `rows[i]` of `ids` is the token before target i, and
+  /// each of the losses in nats. rows and targets int32 [n], row_weights [n].
+  CrossEntropy cross_entropy(const Tensor& ids, const Sequences& sequences, const Tensor& rows,
+                             const Tensor& targets, const Tensor& row_weights,
+                             const ForwardContext& context) const;
+  /// Unnormalised log-probabilities [n, vocabulary] of the tokens after `rows` int32 [n] of ids.
+  Variable logits(const Tensor& ids, const Sequences& sequences, const Tensor& rows,
+                  const ForwardContext& context) const;
+
+ private:
+  friend class CachedDecoder;
+
+  TokenTransformer transformer_;
+  std::unique_ptr<TokenHead> head_;
+};
+
+}  // namespace haze
