@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "haze/diffusion/random_streams.h"
+#include "haze/diffusion/example_streams.h"
 
 namespace haze {
 
@@ -16,7 +16,7 @@ Canvas::Canvas(const Denoiser& denoiser, std::span<const Request> requests, cons
                Generator& generator)
     : denoiser_(denoiser),
       options_(options),
-      generators_(random_streams(generator, requests.size())),
+      generators_(example_streams(requests.size(), generator)),
       masked_(requests.size()),
       times_(requests.size(), 1.0) {
   check_filter(options.filter, denoiser.vocabulary());

@@ -5,7 +5,8 @@
 namespace haze {
 MaskedModel::MaskedModel(std::string name, const Settings& settings, const DataFacts& facts,
                          Generator& generator)
-    : name_(std::move(name)), denoiser_(facts.vocabulary, transformer_config(settings, facts.max_length), facts.mask_id, generator) {
+    : name_(std::move(name)),
+      denoiser_(facts.vocabulary, transformer_config(settings, facts.max_length), facts.mask_id, generator) {
   add_module("", denoiser_);
 }
 

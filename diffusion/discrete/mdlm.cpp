@@ -80,7 +80,9 @@ namespace {
 
 MaskDraw mask_draw(const std::string& name) {
   if (name == "independent") return MaskDraw::independent;
-  return name == "exact-count" ? MaskDraw::exact_count : MaskDraw::beta;
+  if (name == "exact-count") return MaskDraw::exact_count;
+  if (name == "beta") return MaskDraw::beta;
+  fail("mdlm.draw '{}' is not independent, exact-count or beta", name);
 }
 
 class Mdlm : public MaskedModel {
@@ -91,7 +93,10 @@ class Mdlm : public MaskedModel {
                   settings.real("mdlm.polynomial_power")),
         options_{mask_draw(settings.text("mdlm.draw")), settings.boolean("mdlm.antithetic")},
         sampler_(denoiser(), schedule_),
-        likelihood_(denoiser(), schedule_) {}
+        likelihood_(denoiser(), schedule_) {
+    if (options_.draw == MaskDraw::exact_count && denoiser().depends_on_time())
+      fail("mdlm.draw exact-count is for networks that do not depend on time; beta is for all");
+  }
 
   const Sampler* sampler() const override { return &sampler_; }
   const Likelihood* likelihood() const override { return &likelihood_; }

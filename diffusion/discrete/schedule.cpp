@@ -66,7 +66,7 @@ double MaskingSchedule::time_of_mask_probability(double p) const {
 
 int DiscreteNoise::time_of_mask_probability(double p) const {
   if (!(p >= 0 && p <= 1)) fail("DiscreteNoise: mask probability {} is not in [0, 1]", p);
-  // Rounding must not lead past T, where the mask probability is 1.
+  if (p == 1) return steps();
   const auto first =
       std::partition_point(alpha_bar.begin(), alpha_bar.end() - 1, [p](double kept) { return 1 - kept < p; });
   return static_cast<int>(first - alpha_bar.begin());

@@ -30,10 +30,11 @@ double probability_margin(const T* row, const std::vector<uint8_t>& allowed) {
 
 // probability_margin() of each row of logits.
 std::vector<double> margins(const Tensor& logits, const std::vector<uint8_t>& allowed) {
-  const int64_t rows = logits.size(0), vocabulary = logits.size(1);
+  const Tensor dense = contiguous(logits);
+  const int64_t rows = dense.size(0), vocabulary = dense.size(1);
   std::vector<double> result(static_cast<size_t>(rows));
-  dispatch_real(logits.dtype(), [&](auto tag) {
-    const auto* first = logits.data<decltype(tag)>();
+  dispatch_real(dense.dtype(), [&](auto tag) {
+    const auto* first = dense.data<decltype(tag)>();
     parallel_for(rows, 16, [&](int64_t begin, int64_t end) {
       for (int64_t i = begin; i < end; ++i) {
         result[static_cast<size_t>(i)] = probability_margin(first + i * vocabulary, allowed);
