@@ -29,7 +29,8 @@ const std::filesystem::path& trained_run() {
   static const std::filesystem::path run = [] {
     std::vector<std::string> assignments = tiny_assignments();
     // Enough sentences to have all words of those that are evaluated.
-    assignments.insert(assignments.end(), {"train.steps=30", "transformer.dropout=0", "data.corpus_size=4000"});
+    assignments.insert(assignments.end(),
+                       {"train.steps=30", "transformer.dropout=0", "data.corpus_size=4000"});
     const ProgramResult result = run_program(train_arguments(folder / "run", assignments));
     INFO(result.error);
     REQUIRE(result.status == 0);
@@ -135,8 +136,7 @@ TEST_CASE("the printed configuration reads back as the same one") {
   const TemporaryFolder folder;
   const std::vector<std::string> print = {"train", "--print-config"};
   std::vector<std::string> changed = print;
-  changed.insert(changed.end(),
-                 {"--set", "transformer.layers=7", "--set", "model=d3pm", "--seed", "12"});
+  changed.insert(changed.end(), {"--set", "transformer.layers=7", "--set", "model=d3pm", "--seed", "12"});
   const ProgramResult first = run_program(changed);
   CHECK(first.status == 0);
   CHECK(first.output.find("layers = 7") != std::string::npos);
@@ -146,8 +146,8 @@ TEST_CASE("the printed configuration reads back as the same one") {
   CHECK(second.output == first.output);
   // What is "auto" stays so, and suits what is changed afterwards.
   write_text(folder / "defaults.toml", run_program(print).output);
-  CHECK(run_program({"train", "--config", (folder / "defaults.toml").string(), "--set",
-                     "model=d3pm", "--print-config"})
+  CHECK(run_program({"train", "--config", (folder / "defaults.toml").string(), "--set", "model=d3pm",
+                     "--print-config"})
             .status == 0);
   // One line of explanation for every setting.
   for (const std::string& line : lines_of(run_program(print).output)) {

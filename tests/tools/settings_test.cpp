@@ -149,7 +149,8 @@ TEST_CASE("what is no assignment, no TOML or no file is an error in one sentence
   CHECK(error_of_override("transformer.layers") ==
         "--set transformer.layers: a setting is given as key=value, for example data.train=\"\"");
   CHECK(error_in_file("[transformer]\nlayers = \n").rfind("run.toml:2: this is not TOML: ", 0) == 0);
-  CHECK(error_in_file("[transformer]\nlayers = 1\nlayers = 2\n").rfind("run.toml:3: this is not TOML: ", 0) == 0);
+  CHECK(error_in_file("[transformer]\nlayers = 1\nlayers = 2\n").rfind("run.toml:3: this is not TOML: ", 0) ==
+        0);
   Settings settings(training_settings());
   CHECK(error_of([&] { haze::parse_configuration_file("no/such.toml"); }) ==
         "cannot read the configuration no/such.toml: No such file or directory");
@@ -316,9 +317,11 @@ TEST_CASE("settings that contradict one another are refused") {
     for (const char* assignment : assignments) settings.override_with(assignment);
     return error_of([&] { haze::resolve_training_settings(settings); });
   };
-  CHECK(error_with({"transformer.hidden=100"}) == "transformer.hidden 100 is not a multiple of transformer.heads 8");
+  CHECK(error_with({"transformer.hidden=100"}) ==
+        "transformer.hidden 100 is not a multiple of transformer.heads 8");
   CHECK(error_with({"transformer.hidden=24", "transformer.positions=rotary"}) ==
-        "rotary positions need an even width of each head, and transformer.hidden 24 / transformer.heads 8 is 3");
+        "rotary positions need an even width of each head, and transformer.hidden 24 / transformer.heads 8 "
+        "is 3");
   CHECK(error_with({"transformer.hidden=3", "transformer.heads=1", "transformer.positions=sinusoidal"}) ==
         "sinusoidal positions need an even transformer.hidden, not 3");
   CHECK(error_with({"data.train=a.txt"}) ==

@@ -77,8 +77,7 @@ TEST_CASE("a text that cannot be filled in gets one sentence that says why") {
   CHECK(error_of([&] { gapped(""); }).find("has no gap") != std::string::npos);
   CHECK(error_of([&] { gapped("Ondine is a large _"); }) ==
         "infill: the model does not know the word 'large'");
-  CHECK(error_of([&] { gapped("a <end> _"); }) ==
-        "infill: the model does not know the word '<end>'");
+  CHECK(error_of([&] { gapped("a <end> _"); }) == "infill: the model does not know the word '<end>'");
   CHECK(error_of([&] { gapped("a a a a _ _ _"); }) == "no error");
   CHECK(error_of([&] { gapped("a a a a _ _ _ _"); }) ==
         "infill: the text has 9 tokens with its end, the model takes 8");
@@ -92,8 +91,7 @@ TEST_CASE("a word that the model knows in another spelling is suggested") {
         "infill: the model does not know the word 'ondine'; did you mean 'Ondine'?");
   CHECK(error_of([&] { gapped("Ondine Is a _"); }) ==
         "infill: the model does not know the word 'Is'; did you mean 'is'?");
-  CHECK(error_of([&] { gapped("Ondine ... _"); }) ==
-        "infill: the model does not know the word '...'");
+  CHECK(error_of([&] { gapped("Ondine ... _"); }) == "infill: the model does not know the word '...'");
 }
 
 TEST_CASE("blocks cut from a stream of texts get no end token") {
@@ -129,7 +127,8 @@ TEST_CASE("requests have the length asked for, or one of the texts', and an end 
 TEST_CASE("a text depends on the seed and its number alone, whatever the count") {
   const UntrainedModel untrained;
   const auto texts = [&](int64_t count) {
-    return draw_samples(*untrained.model, untrained.task, untrained.settings, {.count = count, .seed = 9}).texts;
+    return draw_samples(*untrained.model, untrained.task, untrained.settings, {.count = count, .seed = 9})
+        .texts;
   };
   const auto few = texts(3), many = texts(11);
   CHECK(std::equal(few.begin(), few.end(), many.begin()));
