@@ -13,7 +13,7 @@
 namespace haze {
 namespace {
 
-constexpr const char* kDefaultModel = "autoregressive";
+constexpr const char* kDefaultModel = "mdlm";
 
 // The most of what is counted in 32 bits somewhere below, steps of a process or tokens and rows of a batch:
 // far more than anybody needs, and far from where counting goes wrong.
@@ -197,7 +197,7 @@ KeyValues values_of(const std::vector<ConfigurationEntry>& entries) {
 
 std::vector<ConfigurationEntry> migrated(const std::vector<ConfigurationEntry>& entries,
                                          const std::string& source) {
-  KeyValues values = values_of(entries);
+  KeyValues values = settings_from_version_1(values_of(entries));
   for (auto& [key, value] : added_since_version_1()) values.emplace_back(key, value);
   std::vector<ConfigurationEntry> result;
   for (auto& [key, value] : values)
