@@ -27,8 +27,8 @@ using Positions = std::vector<int32_t>;
 /// given token may be the mask's.
 class Canvas {
  public:
-  /// Throws Error where a request has no tokens or not as many marks as tokens, where it gives a token that
-  /// is neither in the vocabulary nor the mask, and where the filter is wrong.
+  /// Throws Error where a request has no tokens or not as many marks as tokens, and where the filter is
+  /// wrong. A given token must be in the vocabulary or the mask.
   Canvas(const Denoiser& denoiser, std::span<const Request> requests, const SamplerOptions& options,
          Generator& generator);
 
@@ -55,8 +55,8 @@ class Canvas {
   /// Draws the tokens at positions[text], which must have been taken, from the texts and times as they are.
   void reveal(const std::vector<Positions>& positions);
   /// Of each text that has masks, takes the position that `choose` picks and draws its token. `choose` gets
-  /// the logits of all masked positions of some texts, one text after the other, and how many each has; it
-  /// returns the index of one for each.
+  /// the logits of all masked positions of some texts, one text after the other, and how many each text has.
+  /// It returns the index of one position for each text.
   using Choose =
       std::function<std::vector<size_t>(const Tensor& logits, const std::vector<size_t>& masked_counts)>;
   void reveal_chosen(const Choose& choose);

@@ -14,15 +14,15 @@ namespace haze {
 double unmask_probability(const DiscreteNoise& noise, int t);
 
 /// How the auxiliary loss of equation 5 is added to the term of one t. With the absorbing state that term is
-/// KL_t = u_t CE, CE the cross-entropy summed over the masked tokens; L_vb is the sum of T of them, and T
-/// KL_t its estimate by one.
+/// KL_t = u_t CE, where CE is the cross-entropy summed over the masked tokens. L_vb is the sum of T such
+/// terms, and T KL_t its estimate by one.
 enum class AuxiliaryForm {
-  /// T (KL_t + lambda CE): what the authors' code minimises, KL_t + lambda CE, in units of the bound. The
-  /// factor T leaves the minimum alone and keeps the total an estimate of L_vb where lambda is 0, so a
-  /// learning
-  /// rate or a clipping norm means the same for every T and lambda.
+  /// T (KL_t + lambda CE): the authors' code minimises KL_t + lambda CE. The factor T leaves the minimum
+  /// alone.
+  /// With it the total is an estimate of L_vb where lambda is 0, so a learning rate or a clipping norm means
+  /// the same for every T and lambda.
   code,
-  /// T KL_t + lambda CE: what equation 5 prints, L_vb + lambda E[CE]. Its lambda is T times weaker.
+  /// T KL_t + lambda CE: equation 5 prints L_vb + lambda E[CE]. Its lambda is T times weaker.
   paper,
 };
 
@@ -33,8 +33,8 @@ struct D3pmOptions {
 };
 
 /// L_lambda of equation 5 for one t and x_t for each sequence. Every KL term of L_vb (equation 1) is
-/// unmask_probability(t) times the cross-entropy of the masked tokens, the term at t = 1 included; the prior
-/// term is 0 since everything is masked at T.
+/// unmask_probability(t) times the cross-entropy of the masked tokens, the term at t = 1 included. The prior
+/// term is 0, since everything is masked at T.
 Corruption d3pm_corruption(const TextBatch& x_0, const DiscreteNoise& noise, const D3pmOptions& options,
                            int32_t mask_id, Generator& generator);
 

@@ -5,7 +5,7 @@
 
 namespace haze {
 
-/// What a denoiser is asked.
+/// A question to a denoiser.
 struct DenoiserInput {
   Tensor x_t;           // int32 [rows]: texts with masks, laid end to end
   Sequences sequences;  // of x_t
@@ -15,7 +15,7 @@ struct DenoiserInput {
 
 /// p_theta(x_0 | x_t): for each masked token, a distribution over the vocabulary. The mask is read and never
 /// predicted, and tokens that are not masked are carried over (the SUBS parametrisation of Sahoo et al. 2024,
-/// section 3.2.3), so only masked rows are ever asked for.
+/// section 3.2.3). So only masked rows are ever asked for.
 class Denoiser {
  public:
   virtual ~Denoiser() = default;

@@ -32,9 +32,9 @@ struct Corruption : Prepared {
 /// its vocabulary.
 void check_texts(const TextBatch& x_0, const Denoiser& denoiser, std::string_view model);
 
-/// sum_i weight_i CE_i / tokens of the batch. Reads nothing on the host. Its log has the scalars "bound", an
-/// estimate of the variational bound in nats per token, and "cross_entropy", the mean of -log p(x_0 | x_t) of
-/// masked tokens in nats; its inputs are x_t, offsets, time, masked, targets and row_weights.
+/// sum_i weight_i CE_i / tokens of the batch. Reads nothing on the host. Its log has two scalars: "bound", an
+/// estimate of the variational bound in nats per token, and "cross_entropy", the mean of -log p(x_0 | x_t)
+/// over masked tokens in nats. Its inputs are x_t, offsets, time, masked, targets and row_weights.
 Loss masked_loss(const Denoiser& denoiser, const Corruption& corruption, const ForwardContext& context);
 
 /// bound_weight_i CE_i for each sequence i, in nats. Records nothing.

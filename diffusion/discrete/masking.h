@@ -37,9 +37,9 @@ struct MaskedAtProbability {
 MaskedAtProbability mask_exactly_at_probability(const TextBatch& x_0, std::span<const int64_t> counts,
                                                 int32_t mask_id, Generator& generator);
 
-/// One number in (0, 1] for each of `count` sequences, each by itself uniform: independent draws, or evenly
-/// spaced on a circle from one random start (`antithetic`; Sahoo et al. 2024, section 3.5), which spreads the
-/// times of a batch and lowers the variance of its mean.
+/// One number in (0, 1] for each of `count` sequences, each by itself uniform. They are independent, or
+/// evenly spaced on a circle from one random start (`antithetic`; Sahoo et al. 2024, section 3.5). The latter
+/// spreads the times of a batch and lowers the variance of its mean.
 std::vector<double> draw_uniforms(int64_t count, bool antithetic, Generator& generator);
 
 }  // namespace haze

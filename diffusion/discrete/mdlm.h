@@ -12,17 +12,18 @@ namespace haze {
 /// How t and x_t are drawn. Equation 10 is the expectation of all three.
 enum class MaskDraw {
   /// The paper's: t evenly in (0, 1), and each token masked by itself with probability 1 - alpha_bar(t). The
-  /// weight has no upper limit. No t below 2^-53 is drawn, which is of no account but for
-  /// polynomial schedules of small power: with power 0.1 a share of 2.5% of all mask probabilities is below.
+  /// weight has no upper limit. No t below 2^-53 is drawn. That matters for polynomial schedules of small
+  /// power
+  /// alone: with power 0.1, 2.5% of all mask probabilities lie below.
   independent,
-  /// A number k of masked tokens, evenly in 1..n, and every choice of k of the n tokens equally likely; the
+  /// A number k of masked tokens, evenly in 1..n, and every choice of k of the n tokens equally likely. The
   /// weight is n/k. Only for denoisers that do not depend on time.
   exact_count,
-  /// The same, and a mask probability p from Beta(k, n - k + 1), at whose time t(p) the denoiser is asked.
-  /// The
-  /// weight is n/k. With p in the place of t, equation 10 is the integral over p of E[CE] / p, and k of n
-  /// tokens are masked with probability C(n, k) p^k (1-p)^(n-k); since C(n, k) B(k, n - k + 1) = 1/k, this is
-  /// the same bound, with weights of at most n, whatever the schedule.
+  /// The same, and a mask probability p from Beta(k, n - k + 1); the denoiser is told its time t(p). The
+  /// weight
+  /// is n/k. Substituting p for t makes equation 10 the integral over p of E[CE] / p. In it k of n tokens are
+  /// masked with probability C(n, k) p^k (1-p)^(n-k), and C(n, k) B(k, n - k + 1) = 1/k. So this is the same
+  /// bound for every schedule, and no weight is above n.
   beta,
 };
 

@@ -8,7 +8,7 @@ namespace haze {
 /// The rows of section [sample] of a masked diffusion model with these samplers, the first by default.
 SettingsTable sample_settings(std::vector<std::string> samplers, std::string steps_explanation);
 
-/// What the section and the caller say.
+/// The options that the section and the caller give.
 SamplerOptions sampler_options(const SampleOptions& options);
 
 }  // namespace haze

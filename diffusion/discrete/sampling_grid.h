@@ -11,8 +11,8 @@ struct GridPoint {
   double time = 1, mask_probability = 1;
 };
 
-/// The times, falling to 0, that ancestral sampling visits. A text that is all mask starts at time 1; one of
-/// which a share is masked starts at the time at which that share is to be expected.
+/// The times, falling to 0, that ancestral sampling visits. A text that is all mask starts at time 1. A text
+/// that is masked in part starts at the time at which its share of masks is expected.
 class SamplingGrid {
  public:
   /// `steps` even steps of continuous time. Throws Error where steps < 1.

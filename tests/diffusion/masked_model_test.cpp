@@ -200,6 +200,12 @@ TEST_CASE("models refuse settings that contradict one another, and batches that 
   CHECK_THROWS_AS(settings_of(mdlm, {"mdlm.polynomial_power=0"}), Error);
   CHECK_THROWS_WITH_AS(model_of(mdlm, Settings(mdlm.settings)),
                        "mdlm.draw 'auto' is not independent, exact-count or beta", Error);
+  Settings unresolved(mdlm.settings);
+  unresolved.override_with("mdlm.draw=exact-count");
+  unresolved.override_with("transformer.time=adaptive");
+  CHECK_THROWS_WITH_AS(model_of(mdlm, unresolved),
+                       "mdlm.draw exact-count is for networks that do not depend on time; beta is for all",
+                       Error);
   const auto model = model_of(mdlm, settings_of(mdlm)), other = model_of(d3pm, settings_of(d3pm));
   Generator generator(7);
   CHECK_THROWS_WITH_AS(model->loss(batch_of(kTexts), 0, {}),
