@@ -7,7 +7,8 @@ SettingsTable sample_settings(std::vector<std::string> samplers, std::string ste
   const std::string first = samplers.front();
   return {
       choice_setting("sample.sampler", first, std::move(samplers), "how tokens are revealed"),
-      integer_setting("sample.steps", 64, between(1, kMostSteps), std::move(steps_explanation)),
+      only_with(integer_setting("sample.steps", 64, between(1, kMostSteps), std::move(steps_explanation)),
+                "sample.sampler", "ancestral"),
       real_setting("sample.temperature", 1.0, at_least(0),
                    "of the token probabilities; 0: the most probable"),
       real_setting("sample.top_p", 1.0, above_to(0, 1),

@@ -41,6 +41,8 @@ void add_transformer(Version1& old, NamedValues& result) {
   }
   const std::string norm = old.take_text("model.norm");
   const bool adaptive = norm == "adaptive";
+  result.emplace_back("transformer.activation", std::string("auto"));  // means what version 1 did
+  result.emplace_back("transformer.norm_epsilon", 0.0);                // likewise
   result.emplace_back("transformer.norm", adaptive ? std::string("pre") : norm);
   result.emplace_back("transformer.time", std::string(adaptive ? "adaptive" : "none"));
 }

@@ -57,7 +57,7 @@ TEST_CASE("a file overrides the defaults and --set overrides the file") {
   haze::testing::TemporaryFolder folder;
   haze::testing::write_text(folder / "run.toml",
                             "[transformer]\nlayers = 6\nhidden = 128 # wide\n[optimizer]\nlearning_rate = 1\n"
-                            "[mdlm]\nantithetic = false\ntime = 'discrete'\n");
+                            "[mdlm]\nantithetic = false\nschedule = 'cosine'\n");
   Settings settings(training_settings());
   haze::apply_configuration(haze::parse_configuration_file(folder / "run.toml"), settings);
   CHECK(settings.integer("transformer.hidden") == 128);
@@ -66,26 +66,26 @@ TEST_CASE("a file overrides the defaults and --set overrides the file") {
   settings.override_with("transformer.layers=2");
   settings.override_with("optimizer.learning_rate = 3e-4");
   settings.override_with("data.train=some/file=name.txt");
-  settings.override_with("diffusion.time=\"continuous\"");
+  settings.override_with("mdlm.schedule=\"polynomial\"");
   CHECK(settings.integer("transformer.layers") == 2);
   CHECK(settings.real("optimizer.learning_rate") == 3e-4);
   CHECK(settings.text("data.train") == "some/file=name.txt");
-  CHECK(settings.text("diffusion.time") == "continuous");
+  CHECK(settings.text("mdlm.schedule") == "polynomial");
   CHECK(settings.integer("transformer.heads") == 8);
 }
 
 TEST_CASE("an unknown key is named with file and line, and the nearest right one is suggested") {
   CHECK(error_in_file("[transformer]\nlayers = 2\nhiden = 3\n") ==
-        "run.toml:3: there is no setting 'model.hiden'; did you mean 'transformer.hidden'?");
+        "run.toml:3: there is no setting 'transformer.hiden'; did you mean 'transformer.hidden'?");
   CHECK(error_in_file("[train]\n\nlearning_rate = 0.1\n") ==
         "run.toml:3: there is no setting 'train.learning_rate'; did you mean 'optimizer.learning_rate'?");
   CHECK(error_in_file("[transformer]\nsteps = 3\n") ==
-        "run.toml:2: there is no setting 'model.steps'; did you mean 'diffusion.steps', 'train.steps' or "
+        "run.toml:2: there is no setting 'transformer.steps'; did you mean 'train.steps' or "
         "'sample.steps'?");
   CHECK(error_in_file("layers = 2\n") ==
         "run.toml:1: there is no setting 'layers'; did you mean 'transformer.layers'?");
-  CHECK(error_in_file("model.layres = 2\n") ==
-        "run.toml:1: there is no setting 'model.layres'; did you mean 'transformer.layers'?");
+  CHECK(error_in_file("transformer.layres = 2\n") ==
+        "run.toml:1: there is no setting 'transformer.layres'; did you mean 'transformer.layers'?");
   CHECK(error_of_override("modle.layers=2") ==
         "--set modle.layers=2: there is no setting 'modle.layers'; did you mean 'transformer.layers'?");
 }
@@ -95,18 +95,19 @@ TEST_CASE("an unknown key that is near no other is answered with those of its se
         "run.toml:2: there is no setting 'sample.beam'; section [sample] has sampler, steps, temperature, "
         "top_p, "
         "top_k, precision, special_tokens, count");
+  CHECK(error_in_file("model = 'mdml'\n") ==
+        "run.toml:1: 'model' takes " + training_settings().front().accepts() + ", not 'mdml'");
   CHECK(error_of_override("colour=3") ==
-        "--set colour=3: there is no setting 'colour'; the sections are data, model, diffusion, optimizer, "
-        "train, "
-        "sample");
+        "--set colour=3: there is no setting 'colour'; the sections are data, mdlm, transformer, "
+        "optimizer, train, sample");
 }
 
 TEST_CASE("an unknown section is named with file and line") {
   CHECK(error_in_file("\n[optimiser]\nkind = 'sgd'\n") ==
         "run.toml:2: there is no section [optimiser]; did you mean [optimizer]?");
   CHECK(error_in_file("[network]\n") ==
-        "run.toml:1: there is no section [network]; the sections are data, model, diffusion, optimizer, "
-        "train, sample");
+        "run.toml:1: there is no section [network]; the sections are data, mdlm, transformer, "
+        "optimizer, train, sample");
 }
 
 TEST_CASE("a value that a setting does not take is answered with what it takes") {
@@ -147,7 +148,7 @@ TEST_CASE("a value that a setting does not take is answered with what it takes")
 
 TEST_CASE("what is no assignment, no TOML or no file is an error in one sentence") {
   CHECK(error_of_override("transformer.layers") ==
-        "--set transformer.layers: a setting is given as key=value, for example data.train=\"\"");
+        "--set transformer.layers: a setting is given as key=value, for example model=\"mdlm\"");
   CHECK(error_in_file("[transformer]\nlayers = \n").rfind("run.toml:2: this is not TOML: ", 0) == 0);
   CHECK(error_in_file("[transformer]\nlayers = 1\nlayers = 2\n").rfind("run.toml:3: this is not TOML: ", 0) ==
         0);
@@ -198,12 +199,13 @@ TEST_CASE("the printed configuration reads back as the same configuration") {
 TEST_CASE("the printed configuration explains every setting on its line") {
   Settings settings(training_settings());
   settings.override_with("transformer.layers=6");
-  const std::string printed = haze::print_configuration(settings);
+  const std::string printed = "\n" + haze::print_configuration(settings);
   for (const haze::Setting& setting : training_settings()) {
     INFO(setting.key);
     CHECK_FALSE(setting.explanation.empty());
-    const auto line = printed.find("\n" + std::string(setting.name()) + " = ",
-                                   printed.find("[" + std::string(setting.section()) + "]"));
+    const std::string section(setting.section());
+    const auto begin = section.empty() ? 0 : printed.find("[" + section + "]");
+    const auto line = printed.find("\n" + std::string(setting.name()) + " = ", begin);
     REQUIRE(line != std::string::npos);
     const auto explanation = printed.find("# " + setting.explanation, line);
     REQUIRE(explanation != std::string::npos);
@@ -249,14 +251,14 @@ TEST_CASE("edit distance counts insertions, deletions, substitutions and swaps o
 
 TEST_CASE("no setting takes an integer that would be narrowed where it is used") {
   for (const char* key :
-       {"data.max_length", "data.max_line_bytes", "diffusion.steps", "train.batch_size", "sample.steps"}) {
+       {"data.max_length", "data.max_line_bytes", "train.accumulate", "train.batch_size", "sample.steps"}) {
     for (const char* value : {"2147483648", "4294967298", "9223372036854775807"}) {
       const std::string assignment = fmt::format("{}={}", key, value);
       CHECK(error_of_override(assignment)
                 .starts_with("--set " + assignment + ": '" + key + "' takes an integer from "));
     }
   }
-  CHECK(error_of_override("diffusion.steps=1048576") == "no error");
+  CHECK(error_of_override("sample.steps=1048576") == "no error");
 }
 
 TEST_CASE("the cut-off of words is 1 for the built-in corpus and 10 for files, unless one is given") {
@@ -272,20 +274,17 @@ TEST_CASE("the cut-off of words is 1 for the built-in corpus and 10 for files, u
   CHECK(min_count_with({"data.train=a.txt", "data.valid=b.txt", "data.min_count=3"}) == 3);
 }
 
-TEST_CASE(
-    "the masks 'auto' are of an exact count where the loss does not depend on time, and independent else") {
-  const auto masks_with = [](std::initializer_list<const char*> assignments) {
-    Settings settings(training_settings());
-    for (const char* assignment : assignments) settings.override_with(assignment);
+TEST_CASE("the draw 'auto' is of an exact count where the loss does not depend on time, and beta else") {
+  const auto draw_with = [](const std::vector<std::string>& assignments) {
+    Settings settings = haze::settings_from({}, assignments);
     haze::resolve_training_settings(settings);
     return settings.text("mdlm.draw");
   };
-  CHECK(masks_with({}) == "exact-count");
-  CHECK(masks_with({"transformer.time=adaptive"}) == "independent");
-  CHECK(masks_with({"model=d3pm"}) == "independent");
-  CHECK(masks_with({"mdlm.draw=independent"}) == "independent");
-  CHECK(masks_with({"mdlm.draw=independent", "transformer.time=adaptive"}) == "independent");
-  CHECK(masks_with({"mdlm.draw=exact-count", "transformer.norm=post"}) == "exact-count");
+  CHECK(draw_with({}) == "exact-count");
+  CHECK(draw_with({"transformer.time=adaptive"}) == "beta");
+  CHECK(draw_with({"mdlm.draw=independent"}) == "independent");
+  CHECK(draw_with({"mdlm.draw=independent", "transformer.time=adaptive"}) == "independent");
+  CHECK(draw_with({"mdlm.draw=exact-count", "transformer.norm=post"}) == "exact-count");
 }
 
 TEST_CASE("the precision 'auto' is bfloat16 where the processor multiplies it, and float32 else") {
@@ -295,27 +294,32 @@ TEST_CASE("the precision 'auto' is bfloat16 where the processor multiplies it, a
   CHECK(settings.text("train.precision") == (haze::multiplies_bfloat16() ? "bfloat16" : "float32"));
 }
 
-TEST_CASE("the schedule 'auto' stands for that of the time, and one of the other time is refused") {
-  Settings continuous(training_settings());
-  haze::resolve_training_settings(continuous);
-  CHECK(continuous.text("diffusion.schedule") == "log-linear");
-
-  Settings discrete(training_settings());
-  discrete.override_with("model=d3pm");
-  haze::resolve_training_settings(discrete);
-  CHECK(discrete.text("diffusion.schedule") == "reciprocal");
-
-  discrete.override_with("diffusion.schedule=polynomial");
-  CHECK(error_of([&] { haze::resolve_training_settings(discrete); }) ==
-        "diffusion.schedule 'polynomial' does not go with discrete time, whose schedules are reciprocal, "
-        "cosine, linear");
+TEST_CASE("the model that is named has its own settings, and those of another are refused") {
+  CHECK(haze::settings_from({}, {"model=d3pm"}).text("d3pm.schedule") == "reciprocal");
+  CHECK(error_of([] {
+          haze::settings_from({}, {"model=d3pm", "d3pm.schedule=polynomial"});
+        }) ==
+        "--set d3pm.schedule=polynomial: 'd3pm.schedule' takes 'reciprocal', 'cosine' or 'linear', not "
+        "'polynomial'");
+  CHECK(error_of([] {
+          haze::settings_from({}, {"model=ddpm", "transformer.layers=3"});
+        }).starts_with("--set transformer.layers=3: there is no setting 'transformer.layers'"));
+  CHECK(error_of([] { haze::settings_from({}, {"model=mdml"}); }) ==
+        "--set model=mdml: there is no model 'mdml'; did you mean 'mdlm'?");
+  haze::testing::TemporaryFolder folder;
+  haze::testing::write_text(folder / "run.toml", "model = 'mdml'\n");
+  CHECK(error_of([&] { haze::settings_from(folder / "run.toml", {}); }) ==
+        (folder / "run.toml").string() + ":1: there is no model 'mdml'; did you mean 'mdlm'?");
+  haze::testing::write_text(folder / "run.toml", "model = 'ddpm'\n[mlp]\nhidden = 9\n");
+  CHECK(haze::settings_from(folder / "run.toml", {}).integer("mlp.hidden") == 9);
 }
 
 TEST_CASE("settings that contradict one another are refused") {
-  const auto error_with = [](std::initializer_list<const char*> assignments) {
-    Settings settings(training_settings());
-    for (const char* assignment : assignments) settings.override_with(assignment);
-    return error_of([&] { haze::resolve_training_settings(settings); });
+  const auto error_with = [](const std::vector<std::string>& assignments) {
+    return error_of([&] {
+      Settings settings = haze::settings_from({}, assignments);
+      haze::resolve_training_settings(settings);
+    });
   };
   CHECK(error_with({"transformer.hidden=100"}) ==
         "transformer.hidden 100 is not a multiple of transformer.heads 8");
@@ -330,14 +334,41 @@ TEST_CASE("settings that contradict one another are refused") {
   CHECK(error_with({"data.format=lines"}) ==
         "data.format lines is for files of one's own; the built-in corpus is e2e");
   CHECK(error_with({"data.format=lines", "data.train=a.txt", "data.valid=b.txt"}) == "no error");
-  for (const char* timed : {"transformer.time=adaptive", "model=d3pm"}) {
-    CHECK(error_with({"mdlm.draw=exact-count", timed}) ==
-          "mdlm.draw exact-count goes with neither discrete time nor transformer.norm adaptive, which need "
-          "times");
-  }
+  CHECK(error_with({"mdlm.draw=exact-count", "transformer.time=adaptive"}) ==
+        "mdlm.draw exact-count does not go with transformer.time adaptive, which needs times; beta does");
   CHECK(error_with({"model=d3pm", "sample.sampler=first-hitting"}) ==
-        "sample.sampler first-hitting is for continuous time; diffusion.time is discrete");
-  CHECK(error_with({"diffusion.auxiliary_weight=0.1"}) ==
-        "diffusion.auxiliary_weight is for discrete time, but diffusion.time is continuous");
-  CHECK(error_with({"diffusion.auxiliary_weight=0.1", "model=d3pm"}) == "no error");
+        "--set sample.sampler=first-hitting: 'sample.sampler' takes 'ancestral', not 'first-hitting'");
+  CHECK(error_with({"model=autoregressive", "data.task=pairs", "data.train=a", "data.valid=b",
+                    "data.format=lines"}) ==
+        "data.task pairs needs sources, which data.format lines does not have; e2e and jsonl do");
+  CHECK(
+      error_with({"data.label=food"}) ==
+      "data.task labelled and data.label go together: the one says that labels are learnt, the other which");
+}
+
+TEST_CASE("a run's configuration is read whole: another version or a missing key is refused") {
+  Settings settings = haze::settings_from({}, {"transformer.layers=3"});
+  haze::resolve_training_settings(settings);
+  const std::string whole = haze::print_run_configuration(settings);
+  const auto read = [](const std::string& toml) { return haze::read_run_configuration(toml, "config.toml"); };
+  CHECK(haze::print_run_configuration(read(whole)) == whole);
+  const auto without = [&](const std::string& line) {
+    std::string toml = whole;
+    const auto begin = toml.find("\n" + line);
+    REQUIRE(begin != std::string::npos);
+    return toml.erase(begin, toml.find('\n', begin + 1) - begin);
+  };
+  for (const char* key : {"train.accumulate", "optimizer.groups", "mdlm.draw", "sample.top_p"}) {
+    const std::string name(std::string_view(key).substr(std::string_view(key).find('.') + 1));
+    CHECK(error_of([&] { read(without(name + " = ")); }) ==
+          fmt::format(
+              "config.toml: the setting '{}' is missing, and today's default may not be what the run had",
+              key));
+  }
+  std::string later = whole;
+  later.replace(later.find("settings_version = 2"), 20, "settings_version = 3");
+  CHECK(error_of([&] { read(later); }) ==
+        "config.toml: settings of version 3 are not known here, where the version is 2");
+  // Without a version, it is the first: a key of that version is asked for.
+  CHECK(error_of([&] { read(without("settings_version = ")); }).starts_with("settings of version 1: "));
 }

@@ -35,9 +35,9 @@ void apply_settings(const Arguments& arguments, Settings& settings) {
     const bool reads = assigns_only({"data.format", "data.too_long", "data.max_line_bytes"}, {assignment});
     if (!samples && !reads) {
       throw WrongUsage(
-          "a trained model is what it is: --set can change the settings of [sample] here, and, of the file "
-          "of "
-          "--data, data.format, data.too_long and data.max_line_bytes");
+          "a trained model is what it is: of the file of --data, --set can change data.format, data.too_long "
+          "and "
+          "data.max_line_bytes, and of the model the settings of [sample]");
     }
     if (reads && arguments.data.empty())
       throw WrongUsage(

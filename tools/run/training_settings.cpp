@@ -175,8 +175,6 @@ std::string chosen_model(const std::vector<ConfigurationEntry>& entries,
   return name;
 }
 
-
-
 // What version 1 did where it had no setting.
 NamedValues added_since_version_1() {
   return {{"settings_version", kSettingsVersion}, {"data.task", std::string("texts")},
