@@ -25,8 +25,8 @@ struct Trace {
   std::string separator = " ";   // between two tokens: a space between words, nothing between characters
 };
 
-/// What a step makes of a token: a mask, a token that differs from the step before, one that does not, a
-/// given one, or one of the step before that is gone.
+/// The states of a token in a step. A new token differs from that of the step before; a fixed one was given;
+/// a deleted one stood in the step before.
 enum class TokenState { kMasked, kNew, kOld, kFixed, kDeleted };
 
 /// A token of two neighbouring steps.
@@ -36,16 +36,19 @@ struct AlignedToken {
   TokenState state = TokenState::kOld;
 };
 
-/// The tokens of `now`, and the deleted ones of `before` between them; all are inserted where `before` is
-/// null. `fixed` says which tokens of `before`, or else of `now`, were given; empty: none. Steps of the same
-/// length are aligned position by position. Others are aligned at the least cost (Wagner and Fischer 1974,
-/// The String-to-String Correction Problem): an insertion, a deletion and a mask that becomes a token, or the
-/// reverse, cost 2, any other substitution 3. Given tokens are never substituted, and deleted only where
-/// every alignment deletes as many. Throws where `fixed` has another length.
+/// The tokens of `now` in order, and the deleted ones of `before` among them; all are inserted where `before`
+/// is null. `fixed` says which tokens of `before`, or else of `now`, were given; empty: none.
+///
+/// Steps of the same length are aligned position by position, others at the least cost (Wagner and Fischer
+/// 1974, The String-to-String Correction Problem). An insertion and a deletion cost 2 each, a substitution 3,
+/// or 2 if one of its tokens is a mask. Padding is substituted for masks only. Given tokens are never
+/// substituted, and as few as possible are deleted. Throws where `fixed` has another length.
 std::vector<AlignedToken> align_steps(const TraceStep* before, const TraceStep& now,
                                       const std::vector<bool>& fixed);
 
-/// align_steps() of every step; given tokens stay given where their positions change.
+/// The alignment of each step with the one before. If all steps have the same length, they are aligned
+/// position by position, otherwise all at the least cost. Given tokens stay given where their positions
+/// change.
 std::vector<std::vector<AlignedToken>> align_trace(const Trace& trace);
 
 /// How a trace looks: in colour on a terminal, or with marks in plain text.
@@ -58,10 +61,9 @@ struct TraceStyle {
 };
 
 /// One line for the moment `now`, with align_steps(before, now, fixed). In colour, new tokens are green,
-/// fixed ones underlined, masks dim, and deleted ones red and struck through; in plain text they are [new],
-/// <fixed>,
-/// ____ and -deleted-. Deleted masks are not shown. Control characters in tokens are shown as pictures.
-/// Throws where `fixed` has another length.
+/// fixed ones underlined, masks dim, and deleted ones red and struck through. In plain text, masks are ____
+/// and the others [new], <fixed> and -deleted-. Deleted masks are not shown. Control characters in tokens are
+/// shown as pictures. Throws where `fixed` has another length.
 std::string render_trace_step(const TraceStep* before, const TraceStep& now, const std::vector<bool>& fixed,
                               std::string_view separator, TraceStyle style);
 

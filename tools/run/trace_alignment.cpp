@@ -13,7 +13,11 @@ constexpr std::int64_t kInsertion = 2, kDeletion = 2, kSubstitution = 3;
 constexpr std::int64_t kMaskSubstitution = 2;               // of a mask and a token
 constexpr std::int64_t kGivenLost = std::int64_t{1} << 32;  // more than all else together
 
-// Aligns the tokens of two texts of different lengths.
+bool is_padding(const std::optional<std::string>& token) {
+  return token && token->empty();
+}
+
+// Aligns the tokens of two texts at the least cost.
 class Aligner {
  public:
   Aligner(const TraceTokens& before, const TraceTokens& now, const std::vector<bool>& fixed)
@@ -32,9 +36,8 @@ class Aligner {
  private:
   bool given(std::size_t i) const { return !fixed_.empty() && fixed_[i]; }
 
-  // Leaves out equal beginnings and ends: only then does a text that grows by a token a step cost no square
-  // of its length. An optimal alignment pairs them, but for a token whose equal might have to go to a given
-  // one.
+  // Pairs equal beginnings and ends at once, so that a text that grows by a token a step takes linear time.
+  // This is optimal, except that a token that is not given may not take the place of a given one.
   void trim() {
     auto given_left = std::count(fixed_.begin(), fixed_.end(), true);
     const auto may_pair = [&](std::size_t i, std::size_t j) {
@@ -52,7 +55,8 @@ class Aligner {
   std::int64_t deletion(std::size_t i) const { return kDeletion + (given(i) ? kGivenLost : 0); }
   std::int64_t pairing(std::size_t i, std::size_t j) const {
     if (before_[i] == now_[j]) return 0;
-    if (given(i)) return deletion(i) + kInsertion + 1;  // so that it is deleted instead
+    const bool never = given(i) || (before_[i] && now_[j] && is_padding(before_[i]) != is_padding(now_[j]));
+    if (never) return deletion(i) + kInsertion + 1;  // a deletion and an insertion cost less
     return before_[i].has_value() == now_[j].has_value() ? kSubstitution : kMaskSubstitution;
   }
 
@@ -96,10 +100,7 @@ class Aligner {
   std::size_t begin_ = 0, before_end_, now_end_;  // of what trim() leaves
 };
 
-std::vector<AlignedToken> positions_of(const TraceStep* before, const TraceStep& now,
-                                       const std::vector<bool>& fixed) {
-  if (before && before->tokens.size() != now.tokens.size())
-    return Aligner(before->tokens, now.tokens, fixed).align();
+std::vector<AlignedToken> align_by_position(const TraceStep* before, const TraceStep& now) {
   std::vector<AlignedToken> tokens;
   for (std::size_t i = 0; i < now.tokens.size(); ++i)
     tokens.push_back({before ? std::optional(i) : std::nullopt, i});
@@ -116,24 +117,38 @@ TokenState state_of(const AlignedToken& token, const TraceStep* before, const Tr
   return same ? TokenState::kOld : TokenState::kNew;
 }
 
-}  // namespace
-
-std::vector<AlignedToken> align_steps(const TraceStep* before, const TraceStep& now,
-                                      const std::vector<bool>& fixed) {
+std::vector<AlignedToken> align(const TraceStep* before, const TraceStep& now, const std::vector<bool>& fixed,
+                                bool by_position) {
   const std::size_t length = (before ? *before : now).tokens.size();
   if (!fixed.empty() && fixed.size() != length)
     fail("a trace has {} tokens and says of {} whether they are fixed", length, fixed.size());
-  std::vector<AlignedToken> tokens = positions_of(before, now, fixed);
+  std::vector<AlignedToken> tokens = !before || by_position
+                                         ? align_by_position(before, now)
+                                         : Aligner(before->tokens, now.tokens, fixed).align();
   for (AlignedToken& token : tokens) token.state = state_of(token, before, now, fixed);
   return tokens;
 }
 
+bool has_one_length(const Trace& trace) {
+  return std::all_of(trace.steps.begin(), trace.steps.end(), [&](const TraceStep& step) {
+    return step.tokens.size() == trace.steps.front().tokens.size();
+  });
+}
+
+}  // namespace
+
+std::vector<AlignedToken> align_steps(const TraceStep* before, const TraceStep& now,
+                                      const std::vector<bool>& fixed) {
+  return align(before, now, fixed, before && before->tokens.size() == now.tokens.size());
+}
+
 std::vector<std::vector<AlignedToken>> align_trace(const Trace& trace) {
+  const bool by_position = has_one_length(trace);
   std::vector<std::vector<AlignedToken>> alignments;
   std::vector<bool> fixed = trace.fixed;
   const TraceStep* before = nullptr;
   for (const TraceStep& step : trace.steps) {
-    alignments.push_back(align_steps(before, step, fixed));
+    alignments.push_back(align(before, step, fixed, by_position));
     fixed.clear();
     for (const AlignedToken& token : alignments.back()) {
       if (token.now) fixed.push_back(token.state == TokenState::kFixed);

@@ -40,12 +40,13 @@ constexpr std::string_view kStyle =
     ".given{stroke:#ab7df8}\n"
     "}\n";
 
+/// Only for traces in which a token is deleted.
 constexpr std::string_view kDeletedStyle =
     ".deleted{fill:#b3261e}\n"
     ".strike{stroke:#b3261e;stroke-width:1.4}\n"
     "@media (prefers-color-scheme:dark){.deleted{fill:#f2857c}.strike{stroke:#f2857c}}\n";
 
-/// What stands in a slot in one step; no token: nothing.
+/// The content of a slot in one step; no token: the slot is empty.
 struct Cell {
   const std::optional<std::string>* token = nullptr;
   TokenState state = TokenState::kOld;
@@ -53,7 +54,7 @@ struct Cell {
   bool is_live() const { return token && state != TokenState::kDeleted; }
 };
 
-/// What stands in one place of the text, a cell for each step: a token and what becomes of it.
+/// A token and those that it becomes: a cell for each step.
 using Slot = std::vector<Cell>;
 
 /// The slots of a trace in reading order. A token takes the slot of the one that it is aligned with; an
@@ -65,13 +66,15 @@ std::list<Slot> slots_of(const Trace& trace) {
     const auto is_taken = [&](const Slot& slot) { return step > 0 && slot[step - 1].is_live(); };
     auto slot = slots.begin();
     for (const AlignedToken& token : alignments[step]) {
-      if (token.before) {
-        slot = std::find_if(slot, slots.end(), is_taken);
-      } else if (slot == slots.end() || is_taken(*slot)) {
-        slot = slots.insert(slot, Slot(trace.steps.size()));
-      }
       const auto& text =
           token.now ? trace.steps[step].tokens[*token.now] : trace.steps[step - 1].tokens[*token.before];
+      // A slot that ends as padding is left out, so padding takes none in which a token has stood.
+      const bool is_padding = text && text->empty();
+      if (token.before) {
+        slot = std::find_if(slot, slots.end(), is_taken);
+      } else if (slot == slots.end() || is_padding || is_taken(*slot)) {
+        slot = slots.insert(slot, Slot(trace.steps.size()));
+      }
       (*slot++)[step] = {&text, token.state};
     }
   }
