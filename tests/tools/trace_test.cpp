@@ -1,5 +1,6 @@
 #include "haze/tools/run/trace.h"
 
+#include <algorithm>
 #include <random>
 #include <string>
 
@@ -64,14 +65,14 @@ TEST_CASE("a token cannot send commands to the terminal") {
   CHECK(haze::render_trace_step(nullptr, now, {}, " ", {}) == "[␛[2J a␊b]");
 }
 
-TEST_CASE("steps of different lengths are refused") {
+TEST_CASE("marks of fixed tokens that are too few or too many, and a trace without steps, are refused") {
   const TraceStep before{"", {"a"}};
   const TraceStep now{"", {"a", "b"}};
-  CHECK_THROWS_WITH_AS(haze::render_trace_step(&before, now, {}, " ", {}),
-                       "a step of a trace has 1 tokens and the next has 2", haze::Error);
   CHECK_THROWS_WITH_AS(haze::render_trace_step(nullptr, now, {true}, " ", {}),
                        "a trace has 2 tokens and says of 1 whether they are fixed", haze::Error);
-  CHECK_THROWS_AS(haze::trace_svg({.steps = {before, now}}, "x"), haze::Error);
+  CHECK_THROWS_WITH_AS(haze::render_trace_step(&before, now, {true, false}, " ", {}),
+                       "a trace has 1 tokens and says of 2 whether they are fixed", haze::Error);
+  CHECK_THROWS_AS(haze::trace_svg({.steps = {before, now}, .fixed = {true, false}}, "x"), haze::Error);
   CHECK_THROWS_AS(haze::trace_svg({}, "x"), haze::Error);
 }
 
@@ -94,6 +95,17 @@ TEST_CASE("chosen steps keep the first and the last and reveal about as many tok
   }
   CHECK(haze::choose_steps(chosen, 100).steps.size() == 7);
   CHECK_THROWS_AS(haze::choose_steps(trace, 1), haze::Error);
+}
+
+TEST_CASE("chosen steps of a text that grows add about as many tokens each") {
+  Trace trace{.steps = {{"0", {}}}};
+  for (int length = 1; length <= 60; ++length) {
+    trace.steps.push_back(trace.steps.back());
+    trace.steps.back().tokens.emplace_back("w");
+  }
+  const Trace chosen = haze::choose_steps(trace, 7);
+  REQUIRE(chosen.steps.size() == 7);
+  for (std::size_t i = 0; i < 7; ++i) CHECK(chosen.steps[i].tokens.size() == 10 * i);
 }
 
 TEST_CASE("the SVG of a trace shows every step without animation, and leaves out padding") {

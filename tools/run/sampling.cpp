@@ -3,6 +3,15 @@
 #include "haze/tools/run/training_settings.h"
 
 namespace haze {
+namespace {
+
+TraceTokens shown_tokens(const TraceStep& step) {
+  TraceTokens tokens = step.tokens;
+  std::erase(tokens, std::optional<std::string>(""));
+  return tokens;
+}
+
+}  // namespace
 
 const Sampler& sampler_of(const Model& model, const Settings& settings) {
   const Sampler* sampler = model.sampler();
@@ -28,7 +37,12 @@ Samples draw_samples(const Model& model, const Task& task, const Settings& setti
 
 void TraceKeeper::observe(const Snapshot& snapshot) {
   TraceStep step = task_.trace_step(snapshot, index_);
-  if (!trace_.steps.empty() && trace_.steps.back().tokens == step.tokens) return;
+  if (trace_.steps.empty()) {
+    // A sampler may add open tokens behind a prompt before its first step.
+    if (trace_.fixed.size() < step.tokens.size()) trace_.fixed.resize(step.tokens.size());
+  } else if (shown_tokens(trace_.steps.back()) == shown_tokens(step)) {
+    return;
+  }
   trace_.steps.push_back(std::move(step));
 }
 

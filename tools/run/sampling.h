@@ -22,7 +22,7 @@ class TraceKeeper {
   TraceKeeper(const Task& task, const Request& request, size_t index = 0)
       : task_(task), index_(index), trace_(task.new_trace(request)) {}
 
-  /// To be told of every step; a step in which nothing changes is left out.
+  /// To be told of every step; a step in which nothing changes that is shown is left out.
   void observe(const Snapshot& snapshot);
   const Trace& trace() const { return trace_; }
 

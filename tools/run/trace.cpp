@@ -12,13 +12,9 @@
 namespace haze {
 namespace {
 
-enum class TokenState { kMasked, kNew, kOld, kFixed };
-
-TokenState state_of(const TraceStep* before, const TraceStep& now, const std::vector<bool>& fixed,
-                    std::size_t i) {
-  if (!fixed.empty() && fixed[i]) return TokenState::kFixed;
-  if (!now.tokens[i]) return TokenState::kMasked;
-  return before && before->tokens[i] == now.tokens[i] ? TokenState::kOld : TokenState::kNew;
+const std::optional<std::string>& token_of(const AlignedToken& token, const TraceStep* before,
+                                           const TraceStep& now) {
+  return token.now ? now.tokens[*token.now] : before->tokens[*token.before];
 }
 
 struct Marks {
@@ -33,6 +29,8 @@ Marks marks_of(TokenState state, bool colour) {
       return colour ? Marks{"\x1b[1;32m", "\x1b[0m"} : Marks{"[", "]"};
     case TokenState::kFixed:
       return colour ? Marks{"\x1b[4m", "\x1b[0m"} : Marks{"<", ">"};
+    case TokenState::kDeleted:
+      return colour ? Marks{"\x1b[9;31m", "\x1b[0m"} : Marks{"-", "-"};
     case TokenState::kOld:
       break;
   }
@@ -46,18 +44,36 @@ std::string mask_text(bool between_words, bool unicode) {
   return mask;
 }
 
-void check_lengths(const TraceStep* before, const TraceStep& now, const std::vector<bool>& fixed) {
-  if (before && before->tokens.size() != now.tokens.size()) {
-    fail("a step of a trace has {} tokens and the next has {}", before->tokens.size(), now.tokens.size());
+std::string render_line(const std::vector<AlignedToken>& tokens, const TraceStep* before,
+                        const TraceStep& now, std::string_view separator, TraceStyle style) {
+  const std::string mask = mask_text(!separator.empty(), style.unicode);
+  std::string line;
+  Marks open{"", ""};
+  std::optional<TokenState> last;
+  for (const AlignedToken& aligned : tokens) {
+    const std::optional<std::string>& token = token_of(aligned, before, now);
+    if (token ? token->empty() : !aligned.now) continue;
+    // Neighbours in the same state share their marks, the separator between them included.
+    if (aligned.state != last) line += open.after;
+    if (last) line += separator;
+    if (aligned.state != last) {
+      open = marks_of(aligned.state, style.colour);
+      line += open.before;
+    }
+    line += token ? without_control_characters(*token) : mask;
+    last = aligned.state;
   }
-  if (!fixed.empty() && fixed.size() != now.tokens.size()) {
-    fail("a trace has {} tokens and says of {} whether they are fixed", now.tokens.size(), fixed.size());
-  }
+  line += open.after;
+  return line;
 }
 
-std::size_t count_changes(const TraceStep& before, const TraceStep& now) {
+std::size_t count_changes(const std::vector<AlignedToken>& tokens, const TraceStep& before,
+                          const TraceStep& now) {
   std::size_t changes = 0;
-  for (std::size_t i = 0; i < now.tokens.size(); ++i) changes += before.tokens[i] != now.tokens[i] ? 1 : 0;
+  for (const AlignedToken& token : tokens) {
+    const bool kept = token.before && token.now && before.tokens[*token.before] == now.tokens[*token.now];
+    changes += kept ? 0 : 1;
+  }
   return changes;
 }
 
@@ -71,37 +87,22 @@ TraceStyle TraceStyle::for_stream(int file_descriptor) {
 
 std::string render_trace_step(const TraceStep* before, const TraceStep& now, const std::vector<bool>& fixed,
                               std::string_view separator, TraceStyle style) {
-  check_lengths(before, now, fixed);
-  const std::string mask = mask_text(!separator.empty(), style.unicode);
-  std::string line;
-  Marks open{"", ""};
-  std::optional<TokenState> last;
-  for (std::size_t i = 0; i < now.tokens.size(); ++i) {
-    if (now.tokens[i] && now.tokens[i]->empty()) continue;
-    const TokenState state = state_of(before, now, fixed, i);
-    // Neighbours in the same state share their marks, the separator between them included.
-    if (state != last) line += open.after;
-    if (last) line += separator;
-    if (state != last) {
-      open = marks_of(state, style.colour);
-      line += open.before;
-    }
-    line += now.tokens[i] ? without_control_characters(*now.tokens[i]) : mask;
-    last = state;
-  }
-  line += open.after;
+  const std::string line = render_line(align_steps(before, now, fixed), before, now, separator, style);
   return now.label.empty() ? line : fmt::format("{}  {}", now.label, line);
 }
 
 std::string render_trace(const Trace& trace, TraceStyle style) {
   int label_width = 0;
   for (const TraceStep& step : trace.steps) label_width = std::max(label_width, display_width(step.label));
+  const auto alignments = align_trace(trace);
   std::string text;
   const TraceStep* before = nullptr;
-  for (const TraceStep& step : trace.steps) {
-    TraceStep aligned = step;
-    aligned.label.append(static_cast<std::size_t>(label_width - display_width(step.label)), ' ');
-    text += render_trace_step(before, aligned, trace.fixed, trace.separator, style) + "\n";
+  for (std::size_t i = 0; i < trace.steps.size(); ++i) {
+    const TraceStep& step = trace.steps[i];
+    std::string label = step.label;
+    label.append(static_cast<std::size_t>(label_width - display_width(label)), ' ');
+    if (!label.empty()) label += "  ";
+    text += label + render_line(alignments[i], before, step, trace.separator, style) + "\n";
     before = &step;
   }
   return text;
@@ -110,11 +111,11 @@ std::string render_trace(const Trace& trace, TraceStyle style) {
 Trace choose_steps(const Trace& trace, std::size_t count) {
   if (count < 2) fail("a trace is cut down to two steps at least, not {}", count);
   if (trace.steps.size() <= count) return trace;
+  const auto alignments = align_trace(trace);
   std::vector<double> changes = {0.0};  // since the first step
   for (std::size_t i = 1; i < trace.steps.size(); ++i) {
-    check_lengths(&trace.steps[i - 1], trace.steps[i], trace.fixed);
     changes.push_back(changes.back() +
-                      static_cast<double>(count_changes(trace.steps[i - 1], trace.steps[i])));
+                      static_cast<double>(count_changes(alignments[i], trace.steps[i - 1], trace.steps[i])));
   }
   Trace chosen{.steps = {trace.steps.front()}, .fixed = trace.fixed, .separator = trace.separator};
   std::size_t last = 0;
