@@ -50,13 +50,15 @@ Report evaluate(const Arguments& arguments) {
     if (what != label) work.emplace(label = what, interrupt);
     work->update(done, all);
   };
-  return evaluate_run(saved, {.bound = {.passes = arguments.passes,
-                                        .every_term = arguments.exact,
-                                        .seed = arguments.seed,
-                                        .progress = progress},
-                              .file = arguments.data,
-                              .examples = arguments.examples,
-                              .samples = arguments.samples});
+  RunEvaluationOptions options;
+  options.bound.passes = arguments.passes;
+  options.bound.every_term = arguments.exact;
+  options.bound.seed = arguments.seed;
+  options.bound.progress = progress;
+  options.file = arguments.data;
+  options.examples = arguments.examples;
+  options.samples = arguments.samples;
+  return evaluate_run(saved, options);
 }
 
 void plot(const Arguments& arguments) {
