@@ -53,8 +53,8 @@ bool holds_checkpoint(const fs::path& folder) {
   return find_latest_checkpoint(folder).has_value();
 }
 
-/// The folder of a row's run: that of an earlier row of the same training where it alone is there, or
-/// neither.
+/// The folder of a run: of all rows of the same training, the first one's, unless only that of a later one is
+/// there.
 fs::path folder_of(const CompareTable& table, size_t index, int64_t seed) {
   const Settings asked = training_of(table.rows[index], seed);
   std::vector<fs::path> folders;
@@ -145,8 +145,10 @@ void train(const CompareRow& row, const CompareRun& run, const ProgressOutput& p
   TrainOptions options;
   options.run_folder = run.folder;
   options.progress = progress;
-  const std::unique_ptr<Trainer> trainer =
-      run.step > 0 ? Trainer::resume(options) : Trainer::start(training_of(row, run.seed), options);
+  // A run that Ctrl-C met before its first step has a checkpoint of step 0.
+  const std::unique_ptr<Trainer> trainer = holds_checkpoint(run.folder)
+                                               ? Trainer::resume(options)
+                                               : Trainer::start(training_of(row, run.seed), options);
   const double start = progress.now();
   const TrainResult result = trainer->run();
   add_time(run.folder, progress.now() - start, result.step - run.step);

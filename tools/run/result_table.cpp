@@ -53,7 +53,7 @@ std::vector<std::vector<std::string>> texts_of(const ResultTable& table, std::st
       if (!cell) {
         line.emplace_back("-");
       } else {
-        line.push_back(print_cell(*cell, plus_minus) + (cell->one_seed ? std::string(mark) : ""));
+        line.push_back(print_cell(*cell, plus_minus) + (cell->is_marked() ? std::string(mark) : ""));
       }
     }
   }
@@ -65,8 +65,8 @@ std::string legend(const ResultTable& table, std::string_view plus_minus, std::s
   bool several = false, one = false, lacking = false;
   for (const ResultRow& row : table.rows) {
     for (const std::optional<ResultCell>& cell : row.cells) {
-      several = several || (cell && cell->values.size() > 1);
-      one = one || (cell && cell->one_seed);
+      several = several || (cell && cell->values.size() > 1 && *cell->error > 0);
+      one = one || (cell && cell->is_marked());
       lacking = lacking || !cell;
     }
   }
@@ -160,7 +160,7 @@ std::string result_markdown(const ResultTable& table) {
     for (size_t column = 0; column < lines[i].size(); ++column) {
       const bool is_cell = i > 0 && column >= 2;
       const bool marked =
-          is_cell && table.rows[i - 1].cells[column - 2] && table.rows[i - 1].cells[column - 2]->one_seed;
+          is_cell && table.rows[i - 1].cells[column - 2] && table.rows[i - 1].cells[column - 2]->is_marked();
       text += fmt::format(" {}{} |", is_cell ? lines[i][column] : escape_markdown(lines[i][column]),
                           marked ? kEscapedMark : "");
     }

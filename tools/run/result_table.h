@@ -18,6 +18,9 @@ struct ResultCell {
   std::optional<double> error;
   bool one_seed = false;  // the error is that of one seed's estimate
   int decimals = 4;       // that people are shown
+
+  /// Whether people are shown an error, and it is that of one seed's estimate.
+  bool is_marked() const { return one_seed && *error > 0; }
 };
 
 /// A row: its name, the number of its seeds, and a cell a column, none where the row lacks the measure.

@@ -63,8 +63,9 @@ Panel panel_of(const ResultTable& table, size_t column, double left, double top)
     panel.low = std::min(panel.low, mean - reach);
     panel.high = std::max(panel.high, mean + reach);
   }
-  const double scale = std::max({std::abs(panel.low), std::abs(panel.high), 1e-12});
-  const double room = panel.high - panel.low > 1e-9 * scale ? 0.06 * (panel.high - panel.low) : 0.5 * scale;
+  const double scale = std::max(std::abs(panel.low), std::abs(panel.high));
+  const double range = panel.high - panel.low;
+  const double room = range > 1e-9 * scale ? 0.06 * range : scale > 0 ? 0.5 * scale : 1;
   panel.low -= room;
   panel.high += room;
   return panel;
@@ -92,7 +93,7 @@ std::string draw_panel(const ResultTable& table, size_t column, const Panel& pan
     const std::optional<ResultCell>& cell = row.cells[column];
     svg += svg_text("tick", panel.left - 10, y + 4, "end", cut_to_width(row.name, kLongestName));
     if (is_shown(cell)) svg += draw_point(panel, *cell, y);
-    const std::string number = is_shown(cell) ? print_cell(*cell, "±") + (cell->one_seed ? "*" : "") : "-";
+    const std::string number = is_shown(cell) ? print_cell(*cell, "±") + (cell->is_marked() ? "*" : "") : "-";
     svg += svg_text("tick", kRight + 14, y + 4, "start", number);
     y += kRowHeight;
   }
@@ -111,7 +112,7 @@ std::string plot_result_svg(const ResultTable& table) {
   bool one_seed = false;
   for (const ResultRow& row : table.rows) {
     longest = std::max(longest, std::min(display_width(row.name), kLongestName));
-    for (const auto& cell : row.cells) one_seed = one_seed || (cell && cell->one_seed);
+    for (const auto& cell : row.cells) one_seed = one_seed || (cell && cell->is_marked());
   }
   const double left = 30 + kLetter * longest;
   const double height = kHeadingHeight + kRowHeight * static_cast<double>(table.rows.size()) + kAxisHeight;
