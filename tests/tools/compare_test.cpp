@@ -28,8 +28,8 @@ std::string table_toml(const fs::path& folder, const std::string& steps = "8", c
   return fmt::format(R"(title = "Two widths"
 runs = "{}"
 seeds = [1, 2]
-set = ["transformer.layers=1", "transformer.heads=2", "train.steps={}", "train.batch_size=4",
-       "train.log_every=1", "data.corpus_size=100", "train.evaluate_examples=4"]
+set = ["model=autoregressive", "transformer.layers=1", "transformer.heads=2", "train.steps={}",
+       "train.batch_size=4", "train.log_every=1", "data.corpus_size=100", "train.evaluate_examples=4"]
 columns = ["nats_per_token", {{ measure = "perplexity", heading = "PPL" }}, "parameters", "nothing"]
 [evaluation]
 examples = 6

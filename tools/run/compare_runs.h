@@ -21,12 +21,12 @@ struct CompareRun {
   int64_t step = 0;              // that the latest checkpoint has done; 0: there is none
   bool finished = false;         // all of its steps and their evaluations are done
   std::optional<Report> report;  // of the evaluation that the row asks for, where it was made
-  /// What the run cost, once it is evaluated: "parameters"; "steps"; "examples_seen", in training;
-  /// "training_seconds", wall-clock, evaluations included, where every session that trained it was one of
-  /// `haze compare` and ended in order.
+  /// Costs of an evaluated run: "parameters", "steps", "examples_seen" and "training_seconds". The seconds
+  /// are wall-clock time with the evaluations in training. They are missing unless every session that trained
+  /// the run was one of `haze compare` and ended in order.
   std::vector<Measure> costs;
 
-  /// Of the report or the costs; null where there is none of this name.
+  /// The measure of this name in the report or the costs; null where there is none.
   const Measure* find(std::string_view name) const;
 };
 

@@ -17,7 +17,7 @@ struct CompareColumn {
   std::optional<int> decimals;  // by default the measure's own
 };
 
-/// What the evaluations of all rows have in common.
+/// Options that the evaluations of all rows share.
 struct CompareEvaluation {
   int64_t examples = 0;   // evenly spread over all; 0: all
   int passes = 8;         // independent estimates, at least 2
@@ -35,7 +35,7 @@ struct CompareRow {
   std::filesystem::path data;  // examples to evaluate on; empty: the run's test part
 };
 
-/// What `haze compare` is asked for: a paper's table.
+/// A paper's table, as `haze compare` is asked for it.
 struct CompareTable {
   std::string title;
   std::filesystem::path runs;          // folder of the runs' folders

@@ -10,14 +10,14 @@
 
 namespace haze {
 
-/// What an evaluation found, as `haze compare` keeps it in the run's folder.
+/// The result of an evaluation, as `haze compare` keeps it in the run's folder.
 struct KeptEvaluation {
   Report report;
   int64_t parameters = 0;  // numbers that the model learns
 };
 
-/// Everything on which the result of a row's evaluation depends beside the run: the options, the settings of
-/// [sample], how the data file is read, its size and checksum, and the step of the checkpoint. As JSON.
+/// Everything on which the result of a row's evaluation depends beside the run, as JSON: the step of the
+/// checkpoint, the options, the settings of [sample], and the data file's size, checksum and reading.
 std::string evaluation_key(const CompareEvaluation& options, const CompareRow& row, int64_t step);
 
 /// Evaluates the latest checkpoint of a run. Throws what `observer` throws.

@@ -13,8 +13,8 @@ namespace haze {
 struct ResultCell {
   std::vector<double> values;  // of each seed
   double mean = 0;
-  /// One standard error of the mean; of several seeds that over seeds (sample standard deviation / sqrt(n),
-  /// which holds the noise of the estimates too), of one seed that of its own estimate, where it has one.
+  /// One standard error of the mean. Several seeds have that over seeds: sample standard deviation / sqrt(n),
+  /// which holds the noise of the estimates too. One seed has that of its own estimate, if there is one.
   std::optional<double> error;
   bool one_seed = false;  // the error is that of one seed's estimate
   int decimals = 4;       // that people are shown
@@ -51,8 +51,8 @@ std::string result_text(const ResultTable& table);
 std::string result_markdown(const ResultTable& table);
 
 /// For programs: {"title", "columns": [{"measure", "heading"}], "rows": [{"name", "seeds", "measures":
-/// {"<measure>": {"mean", "error", "error_of": "seeds" or "estimate", "values"}}}]} on one line. What is not
-/// known is left out; a number that is not finite is null.
+/// {"<measure>": {"mean", "error", "error_of": "seeds" or "estimate", "values"}}}]} on one line. Unknown
+/// errors are left out; a number that is not finite is null.
 std::string result_json(const ResultTable& table);
 
 /// An SVG figure, light or dark as the viewer is: a panel a column with a point a row and, as bars, two
