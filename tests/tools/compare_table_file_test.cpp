@@ -180,12 +180,12 @@ TEST_CASE("files that are missing are refused before anything is trained") {
 }
 
 TEST_CASE("an evaluation sets how to sample and how its own file is read, and nothing else") {
-  CHECK(refusal(with_row("eval_set = [\"train.steps=5\"]\n")) ==
-        "table.toml:4: train.steps=5: a trained model is what it is: an evaluation can set what is in "
-        "[sample], "
-        "and, of a data file of its own, data.format, data.too_long, data.max_line_bytes");
+  CHECK(
+      refusal(with_row("eval_set = [\"train.steps=5\"]\n")) ==
+      "table.toml:4: train.steps=5: a trained model is what it is: of the file of 'data', an evaluation can "
+      "change data.format, data.too_long and data.max_line_bytes, and of the model the settings of [sample]");
   CHECK(refusal(with_row("eval_set = [\"data.format=lines\"]\n")) ==
-        "table.toml:4: data.format=lines says how to read an evaluation's own data file, and there is none");
+        "table.toml:4: data.format=lines says how to read the file of 'data', and there is none");
   CHECK(refusal("[evaluation]\nset = [\"sample.count=0\"]\n" +
                 std::string("[[rows]]\nname = \"a\"\nseeds = [1]\n")) ==
         "table.toml:2: sample.count=0: 'sample.count' takes an integer of at least 1, not '0'");

@@ -244,7 +244,7 @@ CompareRow read_row(const toml::table& table, const Shared& shared) {
   for (Assignment& own : section.assignments("eval_set")) evaluation_assignments.push_back(std::move(own));
   Settings evaluation = training;
   with_lines(evaluation_assignments, section.where(), [&](const std::vector<std::string>& texts) {
-    set_for_evaluation(texts, !data.empty(), evaluation);
+    set_for_evaluation(texts, !data.empty(), evaluation, "an evaluation", "'data'");
   });
   const std::vector<int64_t> seeds = read_seeds(section, shared.seeds);
   if (seeds.empty())

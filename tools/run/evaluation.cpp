@@ -4,8 +4,6 @@
 #include <array>
 #include <cmath>
 
-#include <fmt/format.h>
-
 #include "haze/tools/text/text_format.h"
 
 namespace haze {
@@ -78,7 +76,8 @@ Report evaluate_bound(const Model& model, const Task& task, const Examples& exam
   return report;
 }
 
-void set_for_evaluation(const std::vector<std::string>& assignments, bool own_file, Settings& settings) {
+void set_for_evaluation(const std::vector<std::string>& assignments, bool own_file, Settings& settings,
+                        std::string_view setter, std::string_view file_option) {
   constexpr std::array<std::string_view, 3> kReading = {"data.format", "data.too_long",
                                                         "data.max_line_bytes"};
   for (const std::string& assignment : assignments) {
@@ -86,12 +85,13 @@ void set_for_evaluation(const std::vector<std::string>& assignments, bool own_fi
     const bool reads = std::find(kReading.begin(), kReading.end(), key) != kReading.end();
     if (!reads && !key.starts_with("sample.")) {
       fail(
-          "--set {}: a trained model is what it is: an evaluation can set what is in [sample], and, of a "
-          "data file of its own, {}",
-          assignment, fmt::join(kReading, ", "));
+          "--set {}: a trained model is what it is: of the file of {}, {} can change {}, {} and {}, and of "
+          "the "
+          "model the settings of [sample]",
+          assignment, file_option, setter, kReading[0], kReading[1], kReading[2]);
     }
     if (reads && !own_file)
-      fail("--set {} says how to read an evaluation's own data file, and there is none", assignment);
+      fail("--set {} says how to read the file of {}, and there is none", assignment, file_option);
     settings.override_with(assignment);
   }
 }
