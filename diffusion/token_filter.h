@@ -7,8 +7,8 @@
 
 namespace haze {
 
-/// What is done to the distribution over the vocabulary before a token is drawn: `forbidden`, then the others
-/// in this order.
+/// Changes of the distribution over the vocabulary before a token is drawn: `forbidden`, then the others in
+/// this order.
 struct TokenFilter {
   double temperature = 1;  // > 0: logits are divided by it; 0: the most likely token
   int64_t top_k = 0;       // the k most likely tokens; 0: all

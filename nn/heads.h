@@ -13,6 +13,8 @@ struct TokenHeadOptions {
   /// A hidden layer before the projection, with this activation and a layer norm (BERT's masked-LM head).
   std::optional<Activation> transform;
   double norm_epsilon = 1e-12;  // of the hidden layer's norm
+  /// A token that is never predicted: its logit is -infinity.
+  std::optional<int32_t> impossible;
 };
 
 /// Hidden vectors to unnormalised log-probabilities of tokens: hidden weight^T + bias.
@@ -35,9 +37,11 @@ class TokenHead : public Module {
   void add_rest(int64_t hidden, Generator& generator, const TokenHeadOptions& options);
   Variable transformed(const Variable& hidden) const;
   Variable weight() const;
+  Variable bias() const;
 
   int64_t vocabulary_;
   Variable own_weight_, bias_;
+  Tensor impossible_;  // [vocabulary]: -infinity at the token that is never predicted; undefined: none is
   const Variable* weight_;  // own_weight_, or that of the embedding it is tied to
   Activation activation_ = Activation::none;
   std::unique_ptr<Linear> transform_;

@@ -40,18 +40,25 @@ SettingsTable settings_table() {
                       "the head's weight is that of the token embedding"),
   };
   for (Setting& row : transformer_settings()) table.push_back(std::move(row));
+  const auto drawing = [](Setting setting) {
+    return only_with(std::move(setting), "sample.sampler", "ancestral");
+  };
+  const auto searching = [](Setting setting) {
+    return only_with(std::move(setting), "sample.sampler", "beam");
+  };
   const SettingsTable sampling = {
       choice_setting("sample.sampler", "ancestral", {"ancestral", "beam"},
                      "draw each token, or search for the most probable text"),
-      real_setting("sample.temperature", 1.0, at_least(0),
-                   "logits are divided by it; 0: the most probable token (ancestral)"),
-      integer_setting("sample.top_k", 0, at_least(0), "the most probable tokens only; 0: all (ancestral)"),
-      real_setting("sample.top_p", 1.0, above_to(0, 1),
-                   "the fewest most probable tokens that reach this probability (ancestral)"),
-      integer_setting("sample.beam_size", 4, between(1, 1000),
-                      "hypotheses that are kept at each step (beam)"),
-      real_setting("sample.length_penalty", 0.6, between(0, 10),
-                   "exponent alpha of ((5 + length) / 6)^alpha, by which log p is divided (beam)"),
+      drawing(real_setting("sample.temperature", 1.0, at_least(0),
+                           "logits are divided by it; 0: the most probable token (ancestral)")),
+      drawing(integer_setting("sample.top_k", 0, at_least(0),
+                              "the most probable tokens only; 0: all (ancestral)")),
+      drawing(real_setting("sample.top_p", 1.0, above_to(0, 1),
+                           "the fewest most probable tokens that reach this probability (ancestral)")),
+      searching(integer_setting("sample.beam_size", 4, between(1, 1000),
+                                "hypotheses that are kept at each step (beam)")),
+      searching(real_setting("sample.length_penalty", 0.6, between(0, 10),
+                             "exponent alpha of ((5 + length) / 6)^alpha, by which log p is divided (beam)")),
   };
   table.insert(table.end(), sampling.begin(), sampling.end());
   return table;

@@ -1,4 +1,4 @@
-#include "haze/tools/run/writing.h"
+#include "haze/tools/tasks/text_requests.h"
 
 #include <functional>
 #include <memory>
@@ -8,6 +8,9 @@
 #include <doctest/doctest.h>
 
 #include "haze/engine/error.h"
+#include "haze/tools/run/sampling.h"
+#include "haze/tools/run/saved_model.h"
+#include "haze/tools/tasks/text_task.h"
 
 #include "tiny_run.h"
 
@@ -16,117 +19,179 @@ using namespace haze::testing;
 
 namespace {
 
-/// A model, not trained, of the words (or characters) of a text; it takes 8 tokens.
-std::unique_ptr<TextModel> model_of(const std::string& kind, const std::string& text) {
+constexpr int64_t kLongest = 8;
+
+Tokenizer tokenizer_of(const std::string& kind, const std::string& text) {
   TokenCounter counter(tokenizer_kind(kind));
   counter.add(text);
-  Generator generator(1);
-  return std::make_unique<TextModel>(tiny_settings({"data.max_length=8"}), counter.build(1),
-                                     LengthDistribution({0, 0, 0, 1, 0, 3, 0, 0, 0}), generator);
+  return counter.build(1);
 }
 
-std::unique_ptr<TextModel> model_of_words() {
-  return model_of("word", "Ondine is a small pub .");
+Tokenizer words() {
+  return tokenizer_of("word", "Ondine is a small pub .");
+}
+
+/// A masked model, not trained, of these words; it takes 8 tokens.
+struct UntrainedModel {
+  Settings settings = tiny_settings({"data.max_length=8"});
+  TextTask task{settings, "", words(), LengthDistribution({0, 0, 0, 1, 0, 3, 0, 0, 0})};
+  Generator generator{1};
+  std::unique_ptr<Model> model = make_model(settings, task.facts(), generator);
+};
+
+Request gapped(const std::string& text) {
+  return gapped_request(words(), text, kLongest);
 }
 
 }  // namespace
 
 TEST_CASE("a text's words are given, every _ is open, and an end token follows") {
-  const auto model = model_of_words();
-  const Canvas canvas = canvas_of(*model, "Ondine is _ _ pub .");
-  CHECK(canvas.fixed == std::vector<uint8_t>{1, 1, 0, 0, 1, 1, 1});
-  const std::vector<int32_t> words = model->tokenizer().encode("Ondine is pub .");
-  CHECK(canvas.tokens[0] == words[0]);
-  CHECK(canvas.tokens[1] == words[1]);
-  CHECK(canvas.tokens[4] == words[2]);
-  CHECK(canvas.tokens[5] == words[3]);
-  CHECK(canvas.tokens[6] == Tokenizer::kEnd);
+  const Request request = gapped("Ondine is _ _ pub .");
+  CHECK(request.fixed == std::vector<uint8_t>{1, 1, 0, 0, 1, 1, 1});
+  const std::vector<int32_t> given = words().encode("Ondine is pub .");
+  CHECK(request.start[0] == given[0]);
+  CHECK(request.start[1] == given[1]);
+  CHECK(request.start[4] == given[2]);
+  CHECK(request.start[5] == given[3]);
+  CHECK(request.start[6] == Tokenizer::kEnd);
 }
 
 TEST_CASE("gaps may stand at both ends, touch words, and be all there is") {
-  const auto model = model_of_words();
-  CHECK(canvas_of(*model, "_ is _").fixed == std::vector<uint8_t>{0, 1, 0, 1});
-  CHECK(canvas_of(*model, "is_pub").fixed == std::vector<uint8_t>{1, 0, 1, 1});
-  CHECK(canvas_of(*model, "___").fixed == std::vector<uint8_t>{0, 0, 0, 1});
+  CHECK(gapped("_ is _").fixed == std::vector<uint8_t>{0, 1, 0, 1});
+  CHECK(gapped("is_pub").fixed == std::vector<uint8_t>{1, 0, 1, 1});
+  CHECK(gapped("___").fixed == std::vector<uint8_t>{0, 0, 0, 1});
 }
 
 TEST_CASE("a character model's blanks are characters of the text") {
-  const auto model = model_of("character", "가나 다");
-  const Canvas canvas = canvas_of(*model, "가_ 다");
-  CHECK(canvas.fixed == std::vector<uint8_t>{1, 0, 1, 1, 1});
-  CHECK(canvas.tokens[2] == model->tokenizer().encode(" ")[0]);
-  CHECK(error_of([&] { canvas_of(*model, "가_라"); }) ==
+  const Tokenizer characters = tokenizer_of("character", "가나 다");
+  const Request request = gapped_request(characters, "가_ 다", kLongest);
+  CHECK(request.fixed == std::vector<uint8_t>{1, 0, 1, 1, 1});
+  CHECK(request.start[2] == characters.encode(" ")[0]);
+  CHECK(error_of([&] { gapped_request(characters, "가_라", kLongest); }) ==
         "infill: the model does not know the character '라'");
 }
 
 TEST_CASE("a text that cannot be filled in gets one sentence that says why") {
-  const auto model = model_of_words();
-  CHECK(error_of([&] { canvas_of(*model, "Ondine is a pub ."); }) ==
+  CHECK(error_of([&] { gapped("Ondine is a pub ."); }) ==
         "infill: the text has no gap; write _ for every token to be filled in");
-  CHECK(error_of([&] { canvas_of(*model, ""); }).find("has no gap") != std::string::npos);
-  CHECK(error_of([&] { canvas_of(*model, "Ondine is a large _"); }) ==
+  CHECK(error_of([&] { gapped(""); }).find("has no gap") != std::string::npos);
+  CHECK(error_of([&] { gapped("Ondine is a large _"); }) ==
         "infill: the model does not know the word 'large'");
-  CHECK(error_of([&] { canvas_of(*model, "a <end> _"); }) ==
-        "infill: the model does not know the word '<end>'");
-  CHECK(error_of([&] { canvas_of(*model, "a a a a _ _ _"); }) == "no error");
-  CHECK(error_of([&] { canvas_of(*model, "a a a a _ _ _ _"); }) ==
+  CHECK(error_of([&] { gapped("a <end> _"); }) == "infill: the model does not know the word '<end>'");
+  CHECK(error_of([&] { gapped("a a a a _ _ _"); }) == "no error");
+  CHECK(error_of([&] { gapped("a a a a _ _ _ _"); }) ==
         "infill: the text has 9 tokens with its end, the model takes 8");
-  CHECK(error_of([&] { canvas_of(*model, "_ \xff"); }).find("UTF-8") != std::string::npos);
+  CHECK(error_of([&] { gapped("_ \xff"); }).find("UTF-8") != std::string::npos);
 }
 
 TEST_CASE("a word that the model knows in another spelling is suggested") {
-  const auto model = model_of_words();
-  CHECK(error_of([&] { canvas_of(*model, "Ondine is a _ pub."); }) ==
+  CHECK(error_of([&] { gapped("Ondine is a _ pub."); }) ==
         "infill: the model does not know the word 'pub.'; did you mean 'pub .'?");
-  CHECK(error_of([&] { canvas_of(*model, "ondine is a _"); }) ==
+  CHECK(error_of([&] { gapped("ondine is a _"); }) ==
         "infill: the model does not know the word 'ondine'; did you mean 'Ondine'?");
-  CHECK(error_of([&] { canvas_of(*model, "Ondine Is a _"); }) ==
+  CHECK(error_of([&] { gapped("Ondine Is a _"); }) ==
         "infill: the model does not know the word 'Is'; did you mean 'is'?");
-  CHECK(error_of([&] { canvas_of(*model, "Ondine ... _"); }) ==
-        "infill: the model does not know the word '...'");
+  CHECK(error_of([&] { gapped("Ondine ... _"); }) == "infill: the model does not know the word '...'");
 }
 
-TEST_CASE("open canvases have the length asked for, or one of the model's, and an end where it is fixed") {
-  const auto model = model_of_words();
-  Generator generator(4);
-  for (const Canvas& canvas : open_canvases(*model, 3, 7, generator)) {
-    CHECK(canvas.fixed == std::vector<uint8_t>{0, 0, 0, 0, 0, 0, 1});
-    CHECK(canvas.tokens.back() == Tokenizer::kEnd);
-    CHECK(canvas.tokens.size() == 7);
+TEST_CASE("blocks cut from a stream of texts get no end token") {
+  CHECK(gapped_request(words(), "is _ a", kLongest, false).fixed == std::vector<uint8_t>{1, 0, 1});
+  CHECK(open_request(3, false).fixed == std::vector<uint8_t>{0, 0, 0});
+}
+
+TEST_CASE("requests have the length asked for, or one of the texts', and an end where it is fixed") {
+  const UntrainedModel untrained;
+  const Uses uses{.length = true};
+  const auto requests = [&](int64_t count, int64_t length) {
+    return untrained.task.requests(untrained.settings, uses, {.count = count, .length = length, .seed = 4});
+  };
+  for (const Request& request : requests(3, 7)) {
+    CHECK(request.fixed == std::vector<uint8_t>{0, 0, 0, 0, 0, 0, 1});
+    CHECK(request.start.back() == Tokenizer::kEnd);
+    CHECK(request.start.size() == 7);
   }
-  CHECK(open_canvases(*model, 0, 7, generator).empty());
+  CHECK(requests(0, 7).empty());
   int of_three = 0;
-  for (const Canvas& canvas : open_canvases(*model, 400, 0, generator)) {
-    const size_t length = canvas.tokens.size();
+  for (const Request& request : requests(400, 0)) {
+    const size_t length = request.start.size();
     REQUIRE((length == 3 || length == 5));
     of_three += length == 3;
   }
   // 400 draws of probability 1/4: mean 100, standard deviation 8.7; 99.9% lie within 3.3 of them.
   CHECK(of_three > 71);
   CHECK(of_three < 129);
-  for (int64_t length : {-1, 9}) {
-    CHECK(error_of([&] { open_canvases(*model, 1, length, generator); }).find("outside 1..8") !=
-          std::string::npos);
-  }
+  for (int64_t length : {-1, 9})
+    CHECK(error_of([&] { requests(1, length); }).find("outside 1..8") != std::string::npos);
+}
+
+TEST_CASE("a text depends on the seed and its number alone, whatever the count") {
+  const UntrainedModel untrained;
+  const auto texts = [&](int64_t count) {
+    return draw_samples(*untrained.model, untrained.task, untrained.settings, {.count = count, .seed = 9})
+        .texts;
+  };
+  const auto few = texts(3), many = texts(11);
+  CHECK(std::equal(few.begin(), few.end(), many.begin()));
+}
+
+TEST_CASE("a prompt is the beginning of a text, at least one token shorter than it") {
+  const UntrainedModel untrained;
+  const auto request = [&](const Uses& uses, const std::string& prompt) {
+    return untrained.task.requests(untrained.settings, uses, {.prompt = prompt}).front();
+  };
+  const std::vector<int32_t> tokens = words().encode("Ondine is a");
+  const Request open_end = request({.prompt = true}, "Ondine is a");
+  CHECK(open_end.start == tokens);
+  CHECK(open_end.fixed == std::vector<uint8_t>{1, 1, 1});
+  const Request of_length = request({.length = true, .gaps = true}, "Ondine is a");
+  CHECK(std::equal(tokens.begin(), tokens.end(), of_length.start.begin()));
+  CHECK(of_length.start.size() >= 4);
+  CHECK(of_length.fixed[2] == 1);
+  CHECK(of_length.fixed[3] == (of_length.start.size() == 4));
+  CHECK(error_of([&] { request({.prompt = true}, "Ondine flies"); }) ==
+        "prompt: the model does not know the word 'flies'");
+  CHECK(error_of([&] { request({.prompt = true}, "a a a a a a a a"); }) ==
+        "prompt: it has 8 tokens, and the model takes 8 with the end token");
+}
+
+TEST_CASE("what a sampler cannot do is refused with the model's name") {
+  const UntrainedModel untrained;
+  const auto refusal = [&](const Uses& uses, const SampleRequest& request) {
+    return error_of([&] { untrained.task.requests(untrained.settings, uses, request); });
+  };
+  CHECK(refusal({}, {.gapped = "a _"}) == "the model mdlm cannot infill texts");
+  CHECK(refusal({}, {.prompt = "a"}) == "the model mdlm takes no prompt");
+  CHECK(refusal({}, {.length = 5}) ==
+        "the model mdlm decides by itself where a text ends; it takes no length");
+  CHECK(refusal({.length = true}, {.source = "a"}) ==
+        "the model mdlm was not trained on pairs; it takes no source");
 }
 
 TEST_CASE("a written text has no end token at its end") {
-  const auto model = model_of_words();
-  std::vector<int32_t> tokens = model->tokenizer().encode("Ondine is a pub");
-  CHECK(written(*model, tokens) == "Ondine is a pub");
+  std::vector<int32_t> tokens = words().encode("Ondine is a pub");
+  CHECK(written_text(words(), tokens) == "Ondine is a pub");
   tokens.push_back(Tokenizer::kEnd);
-  CHECK(written(*model, tokens) == "Ondine is a pub");
+  CHECK(written_text(words(), tokens) == "Ondine is a pub");
   tokens.push_back(Tokenizer::kEnd);
-  CHECK(written(*model, tokens) == "Ondine is a pub <end>");
-  CHECK(written(*model, {}).empty());
+  CHECK(written_text(words(), tokens) == "Ondine is a pub <end>");
+  CHECK(written_text(words(), {}).empty());
+}
+
+TEST_CASE("a block cut from a stream shows each text on a line of its own, and no end token") {
+  std::vector<int32_t> tokens = words().encode("a pub");
+  tokens.push_back(Tokenizer::kEnd);
+  CHECK(written_stream(words(), tokens) == "a pub");
+  tokens.push_back(words().encode("Ondine")[0]);
+  CHECK(written_stream(words(), tokens) == "a pub\nOndine");
+  CHECK(written_stream(words(), {}).empty());
 }
 
 TEST_CASE("a trace begins with the masks, ends with the text, and never changes a token that has appeared") {
-  const auto model = model_of_words();
-  const std::vector<Canvas> canvases = {Canvas::open(4), canvas_of(*model, "Ondine _ a _ _")};
-  TraceKeeper keeper(*model, canvases[1], 1);
-  Generator generator(6);
-  const Samples samples = model->sample(canvases, generator, keeper.observer());
+  const UntrainedModel untrained;
+  const std::vector<Request> requests = {open_request(4, false), gapped("Ondine _ a _ _")};
+  TraceKeeper keeper(untrained.task, requests[1], 1);
+  const Samples samples = draw_samples(*untrained.model, untrained.task, untrained.settings, requests, 6,
+                                       [&](const Snapshot& snapshot) { keeper.observe(snapshot); });
   const Trace& trace = keeper.trace();
   CHECK(trace.fixed == std::vector<bool>{true, false, true, false, false, true});
   REQUIRE(trace.steps.size() >= 2);
@@ -145,6 +210,6 @@ TEST_CASE("a trace begins with the masks, ends with the text, and never changes 
   for (size_t i = 0; i < 5; ++i) {
     const int32_t token = samples.texts[1][i];
     const bool shown = token != Tokenizer::kEnd && token != Tokenizer::kPad;
-    CHECK(trace.steps.back().tokens[i] == (shown ? std::string(model->tokenizer().token(token)) : ""));
+    CHECK(trace.steps.back().tokens[i] == (shown ? std::string(words().token(token)) : ""));
   }
 }

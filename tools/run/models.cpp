@@ -5,6 +5,9 @@
 #include <fmt/format.h>
 
 #include "haze/diffusion/baselines/autoregressive.h"
+#include "haze/diffusion/discrete/d3pm.h"
+#include "haze/diffusion/discrete/mdlm.h"
+#include "haze/diffusion/gaussian/ddpm.h"
 #include "haze/tools/run/training_settings.h"
 
 namespace haze {
@@ -12,7 +15,10 @@ namespace {
 
 std::vector<ModelRow>& table() {
   static std::vector<ModelRow> rows = {
+      {mdlm_model(), "configs/quickstart.toml"},
+      {d3pm_model(), "configs/d3pm.toml"},
       {autoregressive_model(), "configs/autoregressive.toml"},
+      {ddpm_model(), "configs/ddpm.toml"},
   };
   return rows;
 }

@@ -48,6 +48,13 @@ std::vector<LogSum> sums_of(const toml::table& table) {
 
 }  // namespace
 
+const std::string& RunState::fingerprint(std::string_view name) const {
+  for (const auto& [origin, value] : origins) {
+    if (origin == name) return value;
+  }
+  fail("state.toml of the checkpoint: files.{} is missing", name);
+}
+
 std::string print_state(const RunState& state) {
   std::string text = fmt::format(
       "[generator]\nseed = {}\nstream = {}\ncounter = {}\n\n[data]\nepoch = {}\nposition = {}\n\n"
@@ -63,7 +70,7 @@ std::string print_state(const RunState& state) {
     text += fmt::format("\n[best]\nvalue = {}\nstep = {}\n", print_real(state.best->value), state.best->step);
   text += "\n[files]\n";
   for (const auto& [name, fingerprint] : state.origins)
-    text += fmt::format("{} = \"{}\"\n", name, fingerprint);
+    text += fmt::format("\"{}\" = \"{}\"\n", name, fingerprint);
   return text;
 }
 

@@ -32,6 +32,9 @@ struct RunState {
   bool evaluation_due = false;          // that of this step was broken off
   std::optional<BestEvaluation> best;
   std::vector<std::pair<std::string, std::string>> origins;  // of what the run stands on: name, fingerprint
+
+  /// Throws Error where the run does not stand on it.
+  const std::string& fingerprint(std::string_view name) const;
 };
 
 std::string print_state(const RunState& state);

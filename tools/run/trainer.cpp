@@ -106,25 +106,27 @@ Settings resumed_settings(const Checkpoint& checkpoint, const TrainOptions& opti
 
 }  // namespace
 
-void Trainer::open_data(const RunState* state) {
-  for (const auto& [name, part] : {std::pair{"train", Part::train}, {"valid", Part::valid}}) {
-    std::unique_ptr<Examples>& examples = part == Part::train ? train_ : valid_;
-    examples = saved_.task->examples(settings(), part);
-    origins_.emplace_back(name, saved_.task->fingerprint(settings(), part));
-  }
+void Trainer::check_origins(const RunState* state) {
+  const Task& task = *saved_.task;
+  struct Origin {
+    std::string name, shown, fingerprint;
+  };
+  std::vector<Origin> origins;
+  for (const auto& [name, part] : {std::pair{"train", Part::train}, {"valid", Part::valid}})
+    origins.push_back({name, task.origin(settings(), part), task.fingerprint(settings(), part)});
   for (const std::string& key : model_row(settings().text("model")).info.frozen) {
     const fs::path weights = checkpoint_in(settings().text(key)) / "model.safetensors";
-    origins_.emplace_back(key, fingerprint_of(weights));
+    origins.push_back({key, weights.string(), fingerprint_of(weights)});
   }
-  for (const auto& [name, then] : state ? state->origins : origins_) {
-    const auto now = std::find_if(origins_.begin(), origins_.end(),
-                                  [&](const auto& origin) { return origin.first == name; });
-    if (now == origins_.end()) fail("state.toml of the checkpoint: the run stands on no '{}'", name);
-    const std::string origin = name == "train"   ? saved_.task->origin(settings(), Part::train)
-                               : name == "valid" ? saved_.task->origin(settings(), Part::valid)
-                                                 : settings().text(name);
-    check_unchanged(origin, then, now->second);
+  for (const Origin& origin : origins) {
+    if (state) check_unchanged(origin.shown, state->fingerprint(origin.name), origin.fingerprint);
+    origins_.emplace_back(origin.name, origin.fingerprint);
   }
+}
+
+void Trainer::open_data() {
+  train_ = saved_.task->examples(settings(), Part::train);
+  valid_ = saved_.task->examples(settings(), Part::valid);
   stream_.emplace(train_->size(), settings().integer("train.batch_size"),
                   static_cast<uint64_t>(settings().integer("train.seed")));
 }
@@ -168,7 +170,8 @@ std::unique_ptr<Trainer> Trainer::start(const Settings& settings, const TrainOpt
   std::unique_ptr<Model> model = make_model(settings, task->facts(), initial);
   std::unique_ptr<Trainer> trainer(
       new Trainer(std::move(folder), options, {settings, std::move(task), std::move(model)}));
-  trainer->open_data(nullptr);
+  trainer->check_origins(nullptr);
+  trainer->open_data();
   if (options.initial_run) trainer->start_from(*options.initial_run);
   trainer->generator_ = Generator(seed, kTraining);
   trainer->make_optimizers();
@@ -194,7 +197,8 @@ std::unique_ptr<Trainer> Trainer::resume(const TrainOptions& options) {
   }
   std::unique_ptr<Trainer> trainer(
       new Trainer(std::move(folder), options, model_of(checkpoint, options.run_folder)));
-  trainer->open_data(&state);
+  trainer->check_origins(&state);
+  trainer->open_data();
   if (options.moved_files || options.steps)
     write_file_atomically(options.run_folder / "config.toml", configuration);
   trainer->make_optimizers();

@@ -79,7 +79,9 @@ class Trainer {
 
   Trainer(RunFolder folder, const TrainOptions& options, SavedModel saved)
       : folder_(std::move(folder)), options_(options), saved_(std::move(saved)) {}
-  void open_data(const RunState* state);
+  /// Notes what the run stands on; throws Error where that is not what it was.
+  void check_origins(const RunState* state);
+  void open_data();
   void make_optimizers();
   void start_from(const std::filesystem::path& run);
   void restore(const Checkpoint& checkpoint, const RunState& state);

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-// V1
+#include "haze/diffusion/discrete/version_1.h"
 #include "haze/engine/error.h"
 #include "haze/engine/machine.h"
 #include "haze/tools/run/configuration.h"
@@ -13,7 +13,7 @@
 namespace haze {
 namespace {
 
-constexpr const char* kDefaultModel = "autoregressive";
+constexpr const char* kDefaultModel = "mdlm";
 
 // The most of what is counted in 32 bits somewhere below, steps of a process or tokens and rows of a batch:
 // far more than anybody needs, and far from where counting goes wrong.
@@ -175,18 +175,16 @@ std::string chosen_model(const std::vector<ConfigurationEntry>& entries,
   return name;
 }
 
-using KeyValues = std::vector<std::pair<std::string, SettingValue>>;
-
 // What version 1 did where it had no setting.
-KeyValues added_since_version_1() {
+NamedValues added_since_version_1() {
   return {{"settings_version", kSettingsVersion}, {"data.task", std::string("texts")},
           {"data.test", std::string()},           {"data.max_source_length", int64_t{64}},
           {"data.label", std::string()},          {"optimizer.groups", std::string()},
           {"train.accumulate", int64_t{1}},       {"train.evaluate_passes", int64_t{2}}};
 }
 
-KeyValues values_of(const std::vector<ConfigurationEntry>& entries) {
-  KeyValues values;
+NamedValues values_of(const std::vector<ConfigurationEntry>& entries) {
+  NamedValues values;
   for (const ConfigurationEntry& entry : entries) {
     if (entry.is_section) continue;
     if (!entry.value) fail("{}: '{}' is {}, which no setting is", entry.where, entry.key, entry.shown);
@@ -197,7 +195,7 @@ KeyValues values_of(const std::vector<ConfigurationEntry>& entries) {
 
 std::vector<ConfigurationEntry> migrated(const std::vector<ConfigurationEntry>& entries,
                                          const std::string& source) {
-  KeyValues values = values_of(entries);
+  NamedValues values = settings_from_version_1(values_of(entries));
   for (auto& [key, value] : added_since_version_1()) values.emplace_back(key, value);
   std::vector<ConfigurationEntry> result;
   for (auto& [key, value] : values)

@@ -101,14 +101,18 @@ std::string TextTask::origin(const Settings& settings, Part part) const {
   return data_file(settings, folder_ / "data", part).string();
 }
 
+std::filesystem::path TextTask::file_of(const Settings& settings, Part part) const {
+  // A corpus that is missing is the same when it is written again.
+  if (part != Part::test) data_files(settings, folder_ / "data");
+  return data_file(settings, folder_ / "data", part);
+}
+
 std::string TextTask::fingerprint(const Settings& settings, Part part) const {
-  return fingerprint_of(origin(settings, part));
+  return fingerprint_of(file_of(settings, part));
 }
 
 std::unique_ptr<Examples> TextTask::examples(const Settings& settings, Part part) const {
-  // A corpus that is missing is the same when it is written again.
-  if (part != Part::test) data_files(settings, folder_ / "data");
-  return examples_of(settings, origin(settings, part));
+  return examples_of(settings, file_of(settings, part));
 }
 
 std::unique_ptr<Examples> TextTask::examples_of(const Settings& settings,

@@ -45,6 +45,8 @@ class TextTask : public Task {
   bool ends_are_fixed() const { return ends_are_fixed_; }
 
  private:
+  /// The file of a part; the built-in corpus is written where it is missing.
+  std::filesystem::path file_of(const Settings& settings, Part part) const;
   Request request_of(const Uses& uses, const SampleRequest& request, int64_t index) const;
 
   std::filesystem::path folder_;

@@ -1,0 +1,33 @@
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "haze/nn/positions.h"
+
+namespace haze {
+
+struct MlpNetworkConfig {
+  int64_t width = 2;     // of a vector that goes in and comes out
+  int64_t hidden = 128;  // width of each hidden layer
+  int64_t layers = 3;    // hidden layers after the first
+};
+
+/// Vectors and a time to vectors: h = x W + b, then for each hidden layer h = SiLU(h W + b + time), where
+/// time is the embedding of t, then h W + b.
+class MlpNetwork : public Module {
+ public:
+  /// Throws Error where an extent is not positive.
+  MlpNetwork(const MlpNetworkConfig& config, Generator& generator);
+
+  /// x [n, width], t float32 [n] in [0, 1] -> [n, width].
+  Variable forward(const Variable& x, const Tensor& t) const;
+
+ private:
+  Linear input_;
+  TimeEmbedding time_embedding_;
+  std::vector<std::unique_ptr<Linear>> layers_;
+  Linear output_;
+};
+
+}  // namespace haze
