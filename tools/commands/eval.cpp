@@ -28,22 +28,13 @@ std::filesystem::path folder_with(const std::filesystem::path& folder, const cha
   return std::filesystem::exists(run / name) ? run : folder;
 }
 
-/// Takes over `--set`, which says how to sample, and how the file of --data is to be read.
+/// Takes over `--set`.
 void apply_settings(const Arguments& arguments, Settings& settings) {
-  for (const std::string& assignment : arguments.assignments) {
-    const bool samples = assignment.starts_with("sample.");
-    const bool reads = assigns_only({"data.format", "data.too_long", "data.max_line_bytes"}, {assignment});
-    if (!samples && !reads) {
-      throw WrongUsage(
-          "a trained model is what it is: of the file of --data, --set can change data.format, data.too_long "
-          "and "
-          "data.max_line_bytes, and of the model the settings of [sample]");
-    }
-    if (reads && arguments.data.empty())
-      throw WrongUsage(
-          fmt::format("--set {} says how to read the file of --data, and there is none", assignment));
+  try {
+    set_for_evaluation(arguments.assignments, !arguments.data.empty(), settings);
+  } catch (const Error& error) {
+    throw WrongUsage(error.what());
   }
-  apply_assignments(arguments.assignments, settings);
 }
 
 Report evaluate(const Arguments& arguments) {

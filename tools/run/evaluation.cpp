@@ -1,6 +1,10 @@
 #include "haze/tools/run/evaluation.h"
 
+#include <algorithm>
+#include <array>
 #include <cmath>
+
+#include "haze/tools/text/text_format.h"
 
 namespace haze {
 namespace {
@@ -70,6 +74,26 @@ Report evaluate_bound(const Model& model, const Task& task, const Examples& exam
       fail("{} is {}: the weights or the data are not what they should be", measure.name, measure.value);
   }
   return report;
+}
+
+void set_for_evaluation(const std::vector<std::string>& assignments, bool own_file, Settings& settings,
+                        std::string_view setter, std::string_view file_option) {
+  constexpr std::array<std::string_view, 3> kReading = {"data.format", "data.too_long",
+                                                        "data.max_line_bytes"};
+  for (const std::string& assignment : assignments) {
+    const std::string_view key = trim(std::string_view(assignment).substr(0, assignment.find('=')));
+    const bool reads = std::find(kReading.begin(), kReading.end(), key) != kReading.end();
+    if (!reads && !key.starts_with("sample.")) {
+      fail(
+          "--set {}: a trained model is what it is: of the file of {}, {} can change {}, {} and {}, and of "
+          "the "
+          "model the settings of [sample]",
+          assignment, file_option, setter, kReading[0], kReading[1], kReading[2]);
+    }
+    if (reads && !own_file)
+      fail("--set {} says how to read the file of {}, and there is none", assignment, file_option);
+    settings.override_with(assignment);
+  }
 }
 
 Report evaluate_run(const SavedModel& saved, const RunEvaluationOptions& options) {

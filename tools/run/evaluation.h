@@ -26,6 +26,12 @@ struct RunEvaluationOptions {
   int64_t samples = 200;       // to draw and measure; 0: none
 };
 
+/// Takes over "key=value" assignments of an evaluation: how to sample and, where the examples come from a
+/// file of their own, how it is read. Throws Error on any other, and where one is wrong; its sentence calls
+/// what sets by `setter` and what names the file by `file_option`.
+void set_for_evaluation(const std::vector<std::string>& assignments, bool own_file, Settings& settings,
+                        std::string_view setter = "--set", std::string_view file_option = "--data");
+
 /// The bound of a model and whatever its task measures beyond it. Throws Error where the options do not suit
 /// the model.
 Report evaluate_run(const SavedModel& saved, const RunEvaluationOptions& options);

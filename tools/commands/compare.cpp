@@ -1,0 +1,96 @@
+#include <filesystem>
+#include <memory>
+#include <set>
+
+#include "haze/nn/file_io.h"
+#include "haze/tools/commands/commands.h"
+#include "haze/tools/commands/options.h"
+#include "haze/tools/run/compare_runs.h"
+#include "haze/tools/run/compare_table.h"
+#include "haze/tools/run/result_table.h"
+
+namespace haze {
+namespace {
+
+struct Arguments {
+  std::string file, out, format = "text";
+  bool json = false, dry_run = false;
+};
+
+/// Said before hours of work, and not after them.
+void check_output(const Arguments& arguments) {
+  if (arguments.out.empty()) return;
+  const std::filesystem::path out = arguments.out;
+  if (std::filesystem::is_directory(out)) fail("--out {}: this is a folder, not a file", out.string());
+  if (out.has_parent_path() && !std::filesystem::is_directory(out.parent_path()))
+    fail("--out {}: there is no folder {}", out.string(), out.parent_path().string());
+}
+
+std::string printed(const ResultTable& table, const std::string& format) {
+  if (format == "markdown") return result_markdown(table);
+  if (format == "json") return result_json(table) + "\n";
+  if (format == "svg") return plot_result_svg(table);
+  return result_text(table);
+}
+
+CLI::Validator known_format() {
+  const auto check = [](const std::string& text) -> std::string {
+    for (const char* format : {"text", "markdown", "json", "svg"}) {
+      if (text == format) return {};
+    }
+    return fmt::format("takes text, markdown, json or svg, not '{}'", text);
+  };
+  return CLI::Validator(check, "");
+}
+
+/// Says of a column that no row fills, which a misspelt name gives, what there would be.
+void report_empty_columns(const ResultTable& table, const std::vector<CompareRun>& runs) {
+  std::set<std::string> names;
+  for (const CompareRun& run : runs) {
+    for (const Measure& measure : run.report->measures) names.insert(measure.name);
+    for (const Measure& measure : run.costs) names.insert(measure.name);
+  }
+  for (const CompareColumn& column : table.columns) {
+    if (!names.contains(column.measure))
+      fmt::print(stderr, "haze: no row has the measure '{}'; there are {}\n", column.measure,
+                 fmt::join(names, ", "));
+  }
+}
+
+void compare(const Arguments& arguments) {
+  check_output(arguments);
+  const CompareTable table = read_compare_table(arguments.file);
+  std::vector<CompareRun> runs = find_runs(table);
+  if (arguments.dry_run) {
+    fmt::print("{}", describe_plan(table, runs));
+    return;
+  }
+  complete_runs(table, runs, ProgressOutput::standard_error());
+  const ResultTable result = result_table(table, runs);
+  const std::string text = printed(result, arguments.json ? "json" : arguments.format);
+  if (arguments.out.empty()) {
+    fmt::print("{}", text);
+  } else {
+    write_file_atomically(arguments.out, text);
+  }
+  report_empty_columns(result, runs);
+}
+
+}  // namespace
+
+void add_compare_command(CLI::App& app, int&) {
+  auto arguments = std::make_shared<Arguments>();
+  CLI::App* command = app.add_subcommand(
+      "compare", "A table of models from one file: trains and evaluates what is missing, and prints it");
+  command->add_option("file", arguments->file, "TOML file of the table")->required();
+  CLI::Option* format = command->add_option("--format", arguments->format, "text, markdown, json or svg")
+                            ->capture_default_str()
+                            ->check(known_format());
+  command->add_flag("--json", arguments->json, "the same as --format json")->excludes(format);
+  command->add_option("--out", arguments->out, "file to write the table to (default: standard output)");
+  command->add_flag("--dry-run", arguments->dry_run, "say what would be trained and evaluated, and leave");
+  add_threads_option(*command);
+  command->callback([arguments] { compare(*arguments); });
+}
+
+}  // namespace haze

@@ -1,0 +1,126 @@
+#include "haze/tools/run/kept_evaluation.h"
+
+#include <limits>
+
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+#include "haze/engine/error.h"
+#include "haze/nn/file_io.h"
+#include "haze/tools/run/data_files.h"
+#include "haze/tools/run/evaluation.h"
+#include "haze/tools/run/saved_model.h"
+
+namespace haze {
+namespace {
+
+namespace fs = std::filesystem;
+using Json = nlohmann::ordered_json;
+
+fs::path file_of(const fs::path& run_folder, const std::string& key) {
+  return run_folder / fmt::format("evaluation-{:08x}.json", crc32(key.data(), key.size()));
+}
+
+/// The file that a row is evaluated on; empty for data that the settings make.
+fs::path data_of(const CompareRow& row) {
+  if (!row.data.empty()) return row.data;
+  const bool has_files = row.training.has("data.train") && !row.training.text("data.train").empty();
+  return has_files ? data_file(row.training, "", Part::test) : fs::path();
+}
+
+bool bears_on_evaluation(const Setting& setting) {
+  return setting.section() == "sample" || setting.key == "data.format" || setting.key == "data.too_long" ||
+         setting.key == "data.max_line_bytes";
+}
+
+Json json_of(const Measure& measure) {
+  Json json{{"name", measure.name},
+            {"label", measure.label},
+            {"value", measure.value},
+            {"unit", measure.unit},
+            {"decimals", measure.decimals}};
+  if (measure.error) json["error"] = *measure.error;
+  return json;
+}
+
+/// JSON has null for a number that is not finite.
+double number_of(const Json& json) {
+  return json.is_null() ? std::numeric_limits<double>::quiet_NaN() : json.get<double>();
+}
+
+Measure measure_of(const Json& json) {
+  Measure measure;
+  measure.name = json.at("name").get<std::string>();
+  measure.label = json.at("label").get<std::string>();
+  measure.value = number_of(json.at("value"));
+  measure.unit = json.at("unit").get<std::string>();
+  measure.decimals = json.at("decimals").get<int>();
+  if (json.contains("error")) measure.error = number_of(json.at("error"));
+  return measure;
+}
+
+}  // namespace
+
+std::string evaluation_key(const CompareEvaluation& options, const CompareRow& row, int64_t step) {
+  Json key{{"step", step},
+           {"examples", options.examples},
+           {"passes", options.passes},
+           {"samples", options.samples},
+           {"seed", options.seed}};
+  const fs::path data = data_of(row);
+  key["data"] = data.empty() ? "" : fmt::format("{}, {}", data.string(), fingerprint_of(data));
+  for (const Setting& setting : row.evaluation.table()) {
+    if (bears_on_evaluation(setting)) key[setting.key] = print_value(row.evaluation.value(setting.key));
+  }
+  return key.dump(-1, ' ', false, Json::error_handler_t::replace);
+}
+
+KeptEvaluation evaluate_row(const fs::path& run_folder, const CompareEvaluation& options,
+                            const CompareRow& row, const WorkProgress& observer) {
+  SavedModel saved = load_model(run_folder);
+  for (const Setting& setting : saved.settings.table()) {
+    if (bears_on_evaluation(setting)) saved.settings.set(setting.key, row.evaluation.value(setting.key));
+  }
+  RunEvaluationOptions evaluation;
+  evaluation.bound.passes = options.passes;
+  evaluation.bound.seed = options.seed;
+  evaluation.bound.progress = observer;
+  evaluation.file = row.data;
+  evaluation.examples = options.examples;
+  evaluation.samples = options.samples;
+  KeptEvaluation result{evaluate_run(saved, evaluation), 0};
+  for (const NamedParameter& parameter : saved.model->parameters())
+    result.parameters += parameter.variable->value().elements();
+  return result;
+}
+
+void keep_evaluation(const fs::path& run_folder, const std::string& key, const KeptEvaluation& evaluation) {
+  Json measures = Json::array();
+  for (const Measure& measure : evaluation.report.measures) measures.push_back(json_of(measure));
+  const Json json{{"key", key},
+                  {"subject", evaluation.report.subject},
+                  {"measures", measures},
+                  {"notes", evaluation.report.notes},
+                  {"parameters", evaluation.parameters}};
+  write_file_atomically(file_of(run_folder, key),
+                        json.dump(1, ' ', false, Json::error_handler_t::replace) + "\n");
+}
+
+std::optional<KeptEvaluation> find_evaluation(const fs::path& run_folder, const std::string& key) {
+  const fs::path path = file_of(run_folder, key);
+  if (!fs::exists(path)) return {};
+  try {
+    const Json json = Json::parse(read_whole_file(path));
+    if (json.at("key") != key) return {};
+    KeptEvaluation evaluation;
+    evaluation.report.subject = json.at("subject").get<std::string>();
+    for (const Json& measure : json.at("measures")) evaluation.report.measures.push_back(measure_of(measure));
+    evaluation.report.notes = json.at("notes").get<std::vector<std::string>>();
+    evaluation.parameters = json.at("parameters").get<int64_t>();
+    return evaluation;
+  } catch (const Json::exception&) {
+    fail("{}: this is no whole evaluation; remove it, and it is made anew", path.string());
+  }
+}
+
+}  // namespace haze
