@@ -111,14 +111,14 @@ TEST_CASE(
     const Batch batch = model->prepare(points(eight_gaussians(256, generator)), 0, generator);
     model->clear_gradients();
     backward(model->loss(batch, 0, {.training = true, .generator = &generator}).total);
-    optimizer.step(5e-3 * 0.5 * (1 + std::cos(M_PI * step / kSteps)));
+    optimizer.step(1e-2 * 0.5 * (1 + std::cos(M_PI * step / kSteps)));
   }
-  const std::vector<Batch> held_out = {points(eight_gaussians(1000, generator))};
+  const std::vector<Batch> held_out = {points(eight_gaussians(500, generator))};
   const BoundEstimate bound =
       estimate_bound(*model->likelihood(), held_out, {.passes = 4, .every_term = true}, generator);
-  MESSAGE("bound ", bound.nats_per_example(), " +- ", bound.standard_error / 1000,
+  MESSAGE("bound ", bound.nats_per_example(), " +- ", bound.standard_error / 500,
           " nats a point, one Gaussian ", single_gaussian_nats());
-  CHECK(bound.nats_per_example() + 4 * bound.standard_error / 1000 < single_gaussian_nats() - 1);
+  CHECK(bound.nats_per_example() + 4 * bound.standard_error / 500 < single_gaussian_nats() - 1);
   const Settings settings(ddpm_model().settings);
   const std::vector<Request> requests(2000);
   const Samples samples = model->sampler()->sample(requests, {settings, {}, {}}, generator);
