@@ -9,7 +9,7 @@ namespace haze {
 Variable rows_of(const Variable& x, const Tensor& wanted);
 
 /// Keys and values of the rows that causal attention has seen, for a batch of sequences of equal lengths.
-/// Its storage grows by doubling, so appending a row copies no others most of the time.
+/// Its storage grows by doubling, so appending a row seldom copies the others.
 class AttentionCache {
  public:
   int64_t length() const { return length_; }  // rows of each sequence
@@ -55,8 +55,8 @@ class SelfAttention : public Module {
   Linear output_;
 };
 
-/// What cross-attention reads, such as the output of an encoder: rows [rows, hidden] of as many sequences as
-/// read them. Sequence i reads sequence i.
+/// The keys and values of cross-attention come from it, such as the output of an encoder: rows [rows, hidden]
+/// of as many sequences as attend to it. Sequence i attends to sequence i.
 struct Memory {
   Variable rows;
   Sequences sequences;

@@ -10,6 +10,7 @@
 
 #include "haze/nn/file_io.h"
 #include "haze/nn/safetensors.h"
+#include "haze/nn/safetensors_header.h"
 
 namespace haze {
 namespace {
@@ -22,6 +23,7 @@ constexpr const char* kOptimizerFile = "optimizer.safetensors";
 constexpr const char* kEmaFile = "ema.safetensors";
 constexpr const char* kManifestFile = "manifest.json";
 constexpr const char* kLatestFile = "latest";
+constexpr const char* kBestFile = "best";
 constexpr std::string_view kStepPrefix = "step-";
 constexpr std::string_view kReplacedMark = ".replaced-";
 
@@ -159,16 +161,15 @@ void publish(const fs::path& folder, const fs::path& run_folder, int64_t step) {
   }
 }
 
-void write_latest(const fs::path& run_folder, int64_t step) {
-  const fs::path path = run_folder / kLatestFile;
-  FileWriter file(unfinished_name(path));
-  file.append(to_string(FolderName{step, 0}) + "\n");
-  file.finish_as(path);
+/// Makes the file `latest` or `best` name the checkpoint of a step.
+void write_pointer(const fs::path& run_folder, const char* file, int64_t step) {
+  write_file_atomically(run_folder / file, to_string(FolderName{step, 0}) + "\n");
 }
 
-std::optional<FolderName> read_latest(const fs::path& run_folder) {
+/// The name in the file `latest` or `best`; none where there is no such file, or no name in it.
+std::optional<FolderName> read_pointer(const fs::path& run_folder, const char* file) {
   try {
-    std::string text = read_whole_file(run_folder / kLatestFile);
+    std::string text = read_whole_file(run_folder / file);
     if (text.ends_with('\n')) text.pop_back();
     return parse_folder_name(text);
   } catch (const Error&) {
@@ -176,18 +177,40 @@ std::optional<FolderName> read_latest(const fs::path& run_folder) {
   }
 }
 
+/// The folder that the file `best` names, also where a crash has left it set aside; none where that is gone.
+std::optional<FolderName> best_among(const std::vector<FolderName>& checkpoints, const fs::path& run_folder) {
+  const std::optional<FolderName> named = read_pointer(run_folder, kBestFile);
+  std::optional<FolderName> best;
+  for (const FolderName& name : checkpoints) {
+    const bool is_named = named && name.step == named->step;
+    if (is_named && (!best || name.replaced < best->replaced)) best = name;
+  }
+  return best;
+}
+
+void remove_best_pointer(const fs::path& run_folder) {
+  const fs::path path = run_folder / kBestFile;
+  std::error_code error;
+  if (!fs::remove(path, error) && error) fail("cannot remove {}: {}", path.string(), error.message());
+  sync_folder(run_folder);
+}
+
 void remove_old(const fs::path& run_folder, int64_t step, int keep) {
   std::vector<FolderName> checkpoints = checkpoints_in(run_folder);
   std::sort(checkpoints.begin(), checkpoints.end(),
             [](const FolderName& a, const FolderName& b) { return a.step > b.step; });
+  std::optional<FolderName> best = best_among(checkpoints, run_folder);
+  if (!best || best->step > step) {
+    // Before the folder, so that `best` never names what is gone.
+    remove_best_pointer(run_folder);
+    best.reset();
+  }
   int kept = 0;
   for (const FolderName& name : checkpoints) {
-    const bool wanted = name.replaced == 0 && name.step <= step && kept < keep;
-    if (wanted) {
-      ++kept;
-    } else {
-      remove_folder(run_folder / to_string(name));
-    }
+    const bool is_best = best && name.step == best->step && name.replaced == best->replaced;
+    const bool is_new = name.replaced == 0 && name.step <= step && kept < keep;
+    kept += is_new;
+    if (!is_new && !is_best) remove_folder(run_folder / to_string(name));
   }
 }
 
@@ -238,6 +261,41 @@ Manifest check_folder(const fs::path& folder) {
   return manifest;
 }
 
+/// A tensor of these that holds NaN or infinity; none where all are finite.
+const NamedTensor* find_non_finite(const NamedTensors& tensors) {
+  const auto is_finite = [](const Tensor& tensor) {
+    if (!tensor.defined() || !is_floating(tensor.dtype())) return true;
+    return all_finite(tensor.dtype() == Dtype::bfloat16 ? cast(tensor, Dtype::float32) : tensor);
+  };
+  const auto found = std::find_if(tensors.begin(), tensors.end(),
+                                  [&](const NamedTensor& named) { return !is_finite(named.tensor); });
+  return found == tensors.end() ? nullptr : &*found;
+}
+
+void check_finite(const fs::path& run_folder, const Checkpoint& checkpoint) {
+  const std::pair<const char*, const NamedTensors*> parts[] = {
+      {"the model", &checkpoint.model},
+      {"the optimizer's state", &checkpoint.optimizer},
+      {"the averages", &checkpoint.ema}};
+  for (const auto& [part, tensors] : parts) {
+    const NamedTensor* found = find_non_finite(*tensors);
+    if (found == nullptr) continue;
+    const auto latest = find_latest_checkpoint(run_folder);
+    fail("step {} is not saved, because {} of {} holds a number that is not finite{}", checkpoint.step,
+         found->name, part,
+         latest ? fmt::format("; {} is the latest whole checkpoint", latest->filename().string()) : "");
+  }
+}
+
+NamedTensors read_finite_tensors(const fs::path& path) {
+  NamedTensors tensors = read_safetensors(path).tensors;
+  if (const NamedTensor* found = find_non_finite(tensors)) {
+    fail("{}: tensor {} holds a number that is not finite", path.string(),
+         safetensors::in_quotes(found->name));
+  }
+  return tensors;
+}
+
 }  // namespace
 
 const std::string& Checkpoint::text(std::string_view file_name) const {
@@ -254,10 +312,12 @@ void remove_unfinished(const fs::path& run_folder) {
   }
 }
 
-fs::path save_checkpoint(const fs::path& run_folder, const Checkpoint& checkpoint, int keep) {
+fs::path save_checkpoint(const fs::path& run_folder, const Checkpoint& checkpoint,
+                         const SaveOptions& options) {
   if (checkpoint.step < 0) fail("checkpoint: the step is negative: {}", checkpoint.step);
-  if (keep < 1) fail("checkpoint: at least 1 must be kept, not {}", keep);
+  if (options.keep < 1) fail("checkpoint: at least 1 must be kept, not {}", options.keep);
   check_text_names(checkpoint);
+  check_finite(run_folder, checkpoint);
   std::error_code error;
   fs::create_directories(run_folder, error);
   if (error) fail("cannot make the folder {}: {}", run_folder.string(), error.message());
@@ -269,13 +329,17 @@ fs::path save_checkpoint(const fs::path& run_folder, const Checkpoint& checkpoin
     write_parts(folder, checkpoint);
     publish(folder.path(), run_folder, checkpoint.step);
   }
-  write_latest(run_folder, checkpoint.step);
-  remove_old(run_folder, checkpoint.step, keep);
+  // `best` comes first: a process that dies in between goes on from the checkpoint before, which doesn't
+  // count on this one. The other way round the run would go on from a best checkpoint that `best` doesn't
+  // name.
+  if (options.best) write_pointer(run_folder, kBestFile, checkpoint.step);
+  write_pointer(run_folder, kLatestFile, checkpoint.step);
+  remove_old(run_folder, checkpoint.step, options.keep);
   return path;
 }
 
 std::optional<fs::path> find_latest_checkpoint(const fs::path& run_folder, std::vector<std::string>* damage) {
-  const std::optional<FolderName> latest = read_latest(run_folder);
+  const std::optional<FolderName> latest = read_pointer(run_folder, kLatestFile);
   std::vector<FolderName> checkpoints = checkpoints_in(run_folder);
   const auto rank = [&](const FolderName& name) {
     const bool is_latest = latest && name.step == latest->step;
@@ -296,16 +360,29 @@ std::optional<fs::path> find_latest_checkpoint(const fs::path& run_folder, std::
   return {};
 }
 
+std::optional<fs::path> find_best_checkpoint(const fs::path& run_folder, std::vector<std::string>* damage) {
+  const std::optional<FolderName> best = best_among(checkpoints_in(run_folder), run_folder);
+  if (!best) return {};
+  const fs::path folder = run_folder / to_string(*best);
+  try {
+    check_folder(folder);
+    return folder;
+  } catch (const Error& error) {
+    if (damage) damage->push_back(error.what());
+    return {};
+  }
+}
+
 Checkpoint read_checkpoint(const fs::path& folder) {
   const Manifest manifest = check_folder(folder);
   Checkpoint checkpoint{.step = manifest.step, .model = {}, .optimizer = {}, .ema = {}, .texts = {}};
   for (const auto& [name, file] : manifest.files) {
     if (name == kModelFile) {
-      checkpoint.model = read_safetensors(folder / name).tensors;
+      checkpoint.model = read_finite_tensors(folder / name);
     } else if (name == kOptimizerFile) {
-      checkpoint.optimizer = read_safetensors(folder / name).tensors;
+      checkpoint.optimizer = read_finite_tensors(folder / name);
     } else if (name == kEmaFile) {
-      checkpoint.ema = read_safetensors(folder / name).tensors;
+      checkpoint.ema = read_finite_tensors(folder / name);
     } else {
       checkpoint.texts.emplace_back(name, read_whole_file(folder / name));
     }

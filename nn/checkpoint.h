@@ -24,16 +24,27 @@ struct Checkpoint {
   const std::string& text(std::string_view file_name) const;
 };
 
+struct SaveOptions {
+  int keep = 2;       // newest checkpoints to keep, >= 1
+  bool best = false;  // whether this checkpoint is the best of the run so far
+};
+
 /// Writes a checkpoint into `run_folder`, which is made where there is none, and returns its folder. Only one
-/// process at a time may save to a run folder. Through crashes and power cuts, at every moment
-/// find_latest_checkpoint() finds a whole checkpoint, the one before or the new one: it is written to a
-/// folder of another name, synced, renamed, and then named in the file `latest`. A checkpoint of the same
-/// step is replaced. Once that is done, these are removed: all but the newest `keep` checkpoints (>= 1);
-/// checkpoints of later steps, which belong to a run that has been abandoned; and what earlier crashes left
-/// unfinished. Throws Error where the system refuses (the checkpoint before stays whole), or where a text's
-/// name is a path, begins with a dot, occurs twice or is taken.
+/// process at a time may save to a run folder. The checkpoint is written to a folder of another name, synced
+/// and renamed. Then the file `best` names it, if it is the best so far, and then the file `latest`. Through
+/// crashes and power cuts, at every moment find_latest_checkpoint() finds a whole checkpoint, the one before
+/// or the new one. So does find_best_checkpoint(), once there is a best one. A checkpoint of the same step is
+/// replaced; where `best` named that one, it names the new one.
+///
+/// Then these are removed: all but the newest `keep` checkpoints and the best one; what earlier crashes left
+/// unfinished; and checkpoints of later steps, the best one included. They belong to a run that has been
+/// abandoned.
+///
+/// Throws Error where the system refuses (the checkpoint before stays whole). Throws Error before anything is
+/// written where a text's name is a path, begins with a dot, occurs twice or is taken. The same holds where a
+/// tensor holds NaN or infinity; the sentence names the tensor and the checkpoint to go back to.
 std::filesystem::path save_checkpoint(const std::filesystem::path& run_folder, const Checkpoint& checkpoint,
-                                      int keep = 2);
+                                      const SaveOptions& options = {});
 
 /// Removes what a killed process has left unfinished in a run folder: what the process that goes on with the
 /// run does first. Like save_checkpoint(), for one process at a time.
@@ -45,8 +56,14 @@ void remove_unfinished(const std::filesystem::path& run_folder);
 std::optional<std::filesystem::path> find_latest_checkpoint(const std::filesystem::path& run_folder,
                                                             std::vector<std::string>* damage = nullptr);
 
+/// The folder of the best checkpoint. There is none before one has been saved as the best, after the run has
+/// gone back to before it, and while it is damaged. `damage`, where it is given, gets a sentence for what is
+/// wrong with it.
+std::optional<std::filesystem::path> find_best_checkpoint(const std::filesystem::path& run_folder,
+                                                          std::vector<std::string>* damage = nullptr);
+
 /// Reads a checkpoint's folder. Throws Error, in one sentence, where a part is missing or is not, byte for
-/// byte, what was written.
+/// byte, what was written, and where a tensor holds NaN or infinity.
 Checkpoint read_checkpoint(const std::filesystem::path& folder);
 
 }  // namespace haze

@@ -2,11 +2,13 @@
 
 #include <algorithm>
 
+#include "haze/nn/hyperparameters.h"
+
 namespace haze {
 
 Ema::Ema(std::vector<NamedParameter> parameters, double decay)
     : parameters_(std::move(parameters)), decay_(decay), updates_(zeros({}, Dtype::int32)) {
-  if (!(decay >= 0 && decay < 1)) fail("the decay of an average must lie in [0, 1), got {}", decay);
+  check_fraction(decay, "the decay of an average", Dtype::float32);
   for (const auto& parameter : parameters_) {
     Tensor average(parameter.variable->shape(), Dtype::float32);
     copy_into(average, parameter.variable->value());

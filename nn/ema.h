@@ -10,7 +10,8 @@ namespace haze {
 /// the parameters, so the module must outlive it.
 class Ema {
  public:
-  /// Starts at the parameters' present values. Throws Error where decay is outside [0, 1).
+  /// Starts at the parameters' present values. Throws Error where decay is outside [0, 1), or becomes
+  /// 1, or 0 without being 0, in the averages' float32.
   Ema(std::vector<NamedParameter> parameters, double decay);
   Ema(const Ema&) = delete;
   Ema& operator=(const Ema&) = delete;

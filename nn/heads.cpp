@@ -1,6 +1,7 @@
 #include "haze/nn/heads.h"
 
 #include <cmath>
+#include <limits>
 
 namespace haze {
 namespace {
@@ -35,6 +36,12 @@ TokenHead::TokenHead(Embedding& tied, int64_t vocabulary, Generator& generator,
 
 void TokenHead::add_rest(int64_t hidden, Generator& generator, const TokenHeadOptions& options) {
   if (options.bias) add_parameter("bias", bias_, zeros({vocabulary_}));
+  if (const auto token = options.impossible) {
+    if (*token < 0 || *token >= vocabulary_)
+      fail("TokenHead: the impossible token {} is none of {}", *token, vocabulary_);
+    impossible_ = zeros({vocabulary_});
+    fill(slice(impossible_, 0, *token, *token + 1), -std::numeric_limits<double>::infinity());
+  }
   if (!options.transform) return;
   activation_ = *options.transform;
   transform_ = std::make_unique<Linear>(hidden, hidden, generator);
@@ -51,14 +58,20 @@ Variable TokenHead::weight() const {
   return weight_->size(0) == vocabulary_ ? *weight_ : slice(*weight_, 0, 0, vocabulary_);
 }
 
+Variable TokenHead::bias() const {
+  if (!impossible_.defined()) return bias_;
+  const Variable offset(cast(impossible_, weight_->dtype()));
+  return bias_.defined() ? bias_ + offset : offset;
+}
+
 Variable TokenHead::logits(const Variable& hidden) const {
-  return linear(transformed(hidden), weight(), bias_);
+  return linear(transformed(hidden), weight(), bias());
 }
 
 CrossEntropy TokenHead::cross_entropy(const Variable& hidden, const Tensor& targets,
                                       const Tensor& row_weights) const {
   const Variable h = transformed(hidden);
-  return linear_cross_entropy(h, weight(), bias_, targets, cast(row_weights, h.dtype()));
+  return linear_cross_entropy(h, weight(), bias(), targets, cast(row_weights, h.dtype()));
 }
 
 VectorHead::VectorHead(int64_t hidden, int64_t vector_width, Generator& generator, VectorLayers layers,

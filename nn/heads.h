@@ -13,6 +13,8 @@ struct TokenHeadOptions {
   /// A hidden layer before the projection, with this activation and a layer norm (BERT's masked-LM head).
   std::optional<Activation> transform;
   double norm_epsilon = 1e-12;  // of the hidden layer's norm
+  /// A token that is never predicted: its logit is -infinity.
+  std::optional<int32_t> impossible;
 };
 
 /// Hidden vectors to unnormalised log-probabilities of tokens: hidden weight^T + bias.
@@ -27,17 +29,19 @@ class TokenHead : public Module {
   int64_t vocabulary() const { return vocabulary_; }
   /// hidden [n, hidden] -> [n, vocabulary].
   Variable logits(const Variable& hidden) const;
-  /// sum_i row_weights_i (-log p(targets_i)), and each of the losses in nats: fused with the projection, so
-  /// that no logits are held. targets int32 [n], row_weights [n] of any real dtype.
+  /// sum_i row_weights_i (-log p(targets_i)), and each of the losses in nats. It is fused with the
+  /// projection: no logits are held. targets int32 [n], row_weights [n] of any real dtype.
   CrossEntropy cross_entropy(const Variable& hidden, const Tensor& targets, const Tensor& row_weights) const;
 
  private:
   void add_rest(int64_t hidden, Generator& generator, const TokenHeadOptions& options);
   Variable transformed(const Variable& hidden) const;
   Variable weight() const;
+  Variable bias() const;
 
   int64_t vocabulary_;
   Variable own_weight_, bias_;
+  Tensor impossible_;  // [vocabulary]: -infinity at the token that is never predicted; undefined: none is
   const Variable* weight_;  // own_weight_, or that of the embedding it is tied to
   Activation activation_ = Activation::none;
   std::unique_ptr<Linear> transform_;

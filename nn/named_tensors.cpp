@@ -19,6 +19,15 @@ std::string misfit(const NamedTensor& target, const Tensor& source) {
                      name(target.tensor.dtype()), target.tensor.shape().to_string());
 }
 
+using TensorsByName = std::unordered_map<std::string_view, const Tensor*>;
+
+/// The first tensor of each name.
+TensorsByName by_name(const NamedTensors& tensors) {
+  TensorsByName result;
+  for (const auto& [name, tensor] : tensors) result.emplace(name, &tensor);
+  return result;
+}
+
 }  // namespace
 
 std::string name_list(std::vector<std::string> names) {
@@ -37,9 +46,7 @@ NamedTensors parameter_tensors(Module& module) {
 
 NameDifference copy_by_name(const NamedTensors& targets, const NamedTensors& sources, bool strict,
                             std::string_view source_name) {
-  std::unordered_map<std::string_view, const Tensor*> source_of;
-  for (const auto& source : sources) source_of.emplace(source.name, &source.tensor);
-
+  const TensorsByName source_of = by_name(sources);
   NameDifference difference;
   std::vector<std::string> misfits;
   std::unordered_set<std::string_view> wanted;
@@ -70,6 +77,23 @@ NameDifference copy_by_name(const NamedTensors& targets, const NamedTensors& sou
     if (found != source_of.end()) copy_into(target.tensor, *found->second);
   }
   return difference;
+}
+
+NameMatch copy_matching(const NamedTensors& targets, const NamedTensors& sources) {
+  const TensorsByName source_of = by_name(sources);
+  NameMatch match;
+  for (const auto& target : targets) {
+    const auto found = source_of.find(target.name);
+    if (found == source_of.end()) {
+      match.missing.push_back(target.name);
+    } else if (!fits(target.tensor, *found->second)) {
+      match.other_shape.push_back(target.name);
+    } else {
+      copy_into(target.tensor, *found->second);
+      match.taken.push_back(target.name);
+    }
+  }
+  return match;
 }
 
 }  // namespace haze

@@ -35,4 +35,16 @@ struct NameDifference {
 NameDifference copy_by_name(const NamedTensors& targets, const NamedTensors& sources, bool strict,
                             std::string_view source_name);
 
+/// The names of targets, in their order, by what copy_matching() did with them.
+struct NameMatch {
+  std::vector<std::string> taken;        // copied from the source of the same name
+  std::vector<std::string> missing;      // no source has the name
+  std::vector<std::string> other_shape;  // the source has another shape, or a dtype that is not converted
+};
+
+/// Copies into each target the source of the same name and shape, where there is one. The other targets stay
+/// as they are. A network starts this way from one that is only partly the same. One floating dtype is
+/// converted to another.
+NameMatch copy_matching(const NamedTensors& targets, const NamedTensors& sources);
+
 }  // namespace haze

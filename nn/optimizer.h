@@ -1,5 +1,6 @@
 #pragma once
 
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -8,16 +9,30 @@
 
 namespace haze {
 
+/// Parameters that an optimizer treats alike.
+struct ParameterGroup {
+  std::vector<NamedParameter> parameters;
+  /// Factor of the learning rate, finite and not negative. At 0 the group is frozen: it is neither stepped,
+  /// decayed nor clipped, and has no state.
+  double rate = 1;
+  std::optional<double> weight_decay = std::nullopt;  // instead of the optimizer's, >= 0
+};
+
 /// Changes parameters by their gradients. A parameter without a gradient is left alone, and so is its state.
 /// It keeps pointers to the parameters, so the module must outlive it, and Module::to() must come before it.
+/// A constructor takes the parameters as one list, which is one group, or as groups. It throws Error where a
+/// parameter occurs twice, and where a number is outside its range or loses its meaning in the parameters'
+/// dtype (hyperparameters.h).
 class Optimizer {
  public:
   virtual ~Optimizer() = default;
   Optimizer(const Optimizer&) = delete;
   Optimizer& operator=(const Optimizer&) = delete;
 
-  /// One step with gradients multiplied by `gradient_scale` (see clip_scale). Throws Error where the learning
-  /// rate is negative or either number is not finite.
+  /// One step with gradients multiplied by `gradient_scale` (see clip_scale). A group's learning rate is
+  /// `learning_rate` times its rate. Before anything changes, throws Error where the learning
+  /// rate is negative or either number is not finite. Throws too where one that is not 0 becomes 0 or
+  /// infinite in the parameters' dtype.
   void step(double learning_rate, double gradient_scale = 1);
 
   /// All that must be kept to go on as if never stopped, such as "mlp.weight.first_moment", in a fixed order.
@@ -28,40 +43,50 @@ class Optimizer {
   void load_state(const NamedTensors& state, std::string_view source_name = "the optimizer's state");
 
  protected:
-  /// Throws Error where weight_decay is negative.
-  Optimizer(std::vector<NamedParameter> parameters, double weight_decay);
+  Optimizer(const std::vector<ParameterGroup>& groups, double weight_decay);
 
   /// Steps the parameters at these indices, all of which have gradients.
   virtual void update(std::span<const size_t> indices, double learning_rate, double gradient_scale) = 0;
 
-  size_t parameter_count() const { return parameters_.size(); }
-  const Tensor& value(size_t index) const { return parameters_[index].variable->value(); }
-  Tensor gradient(size_t index) const { return contiguous(parameters_[index].variable->gradient()); }
-  double weight_decay() const { return weight_decay_; }
+  /// The number of parameters that are not frozen. Indices count them, group by group.
+  size_t parameter_count() const { return entries_.size(); }
+  const Tensor& value(size_t index) const { return entries_[index].parameter.variable->value(); }
+  Tensor gradient(size_t index) const { return contiguous(entries_[index].parameter.variable->gradient()); }
+  /// Factor of the learning rate.
+  double rate(size_t index) const { return entries_[index].rate; }
+  double weight_decay(size_t index) const { return entries_[index].weight_decay; }
   /// Whether weight decay applies: to matrices, but not to biases and the gains of norms (rank below 2).
-  bool decays(size_t index) const { return weight_decay_ > 0 && value(index).rank() >= 2; }
+  bool decays(size_t index) const { return weight_decay(index) > 0 && value(index).rank() >= 2; }
   /// Decoupled weight decay: value -= learning_rate weight_decay value, where it applies.
   void decay(size_t index, double learning_rate) const;
+  /// The dtype whose range every hyperparameter must fit: float64 where all parameters are float64, else
+  /// float32.
+  Dtype narrowest_dtype() const;
   /// Adds a tensor named "<parameter>.<name>" to the state.
   Tensor add_state(size_t index, std::string_view name, Tensor initial);
 
  private:
-  std::vector<NamedParameter> parameters_;
-  double weight_decay_;
+  struct Entry {
+    NamedParameter parameter;
+    double rate, weight_decay;
+  };
+
+  std::vector<Entry> entries_;
   NamedTensors state_;
 };
 
 struct AdamWHyperparameters {
-  double beta1 = 0.9;    // in [0, 1)
-  double beta2 = 0.999;  // in [0, 1)
-  double epsilon = 1e-8;
+  double beta1 = 0.9;       // in [0, 1)
+  double beta2 = 0.999;     // in [0, 1)
+  double epsilon = 1e-8;    // at least the smallest normal number of the parameters' dtype
   double weight_decay = 0;  // of parameters of rank 2 and more
 };
 
 /// Adam with decoupled weight decay (Loshchilov and Hutter 2019, algorithm 2). Each parameter counts its own
-/// steps for the bias correction. Throws Error where a hyperparameter is outside its range.
+/// steps for the bias correction.
 class AdamW : public Optimizer {
  public:
+  explicit AdamW(const std::vector<ParameterGroup>& groups, const AdamWHyperparameters& hyperparameters = {});
   explicit AdamW(std::vector<NamedParameter> parameters, const AdamWHyperparameters& hyperparameters = {});
 
  private:
@@ -76,15 +101,16 @@ class AdamW : public Optimizer {
 };
 
 struct AdagradHyperparameters {
-  double epsilon = 1e-10;
-  double initial_sum = 0;   // of squared gradients
+  double epsilon = 1e-10;   // at least the smallest normal number of the parameters' dtype
+  double initial_sum = 0;   // of squared gradients, >= 0
   double weight_decay = 0;  // of parameters of rank 2 and more, decoupled
 };
 
-/// sum += g^2; x -= learning_rate g / (sqrt(sum) + epsilon) (Duchi, Hazan and Singer 2011). Throws Error
-/// where epsilon is not positive or initial_sum is negative.
+/// sum += g^2; x -= learning_rate g / (sqrt(sum) + epsilon) (Duchi, Hazan and Singer 2011).
 class Adagrad : public Optimizer {
  public:
+  explicit Adagrad(const std::vector<ParameterGroup>& groups,
+                   const AdagradHyperparameters& hyperparameters = {});
   explicit Adagrad(std::vector<NamedParameter> parameters,
                    const AdagradHyperparameters& hyperparameters = {});
 
@@ -101,9 +127,10 @@ struct SgdHyperparameters {
 };
 
 /// velocity = momentum velocity + g; x -= learning_rate velocity (Polyak 1964, in the form of Sutskever et
-/// al. 2013 without their look-ahead). Throws Error where momentum is outside its range.
+/// al. 2013 without their look-ahead).
 class Sgd : public Optimizer {
  public:
+  explicit Sgd(const std::vector<ParameterGroup>& groups, const SgdHyperparameters& hyperparameters = {});
   explicit Sgd(std::vector<NamedParameter> parameters, const SgdHyperparameters& hyperparameters = {});
 
  private:
@@ -113,10 +140,15 @@ class Sgd : public Optimizer {
   std::vector<Tensor> velocities_;
 };
 
-/// The gradient_scale that brings the norm of all gradients together down to `max_norm`: min(1, max_norm /
-/// (norm + 1e-6)); 1 where max_norm is 0, which means no limit. `norm` receives the norm before scaling.
-/// Throws Error where max_norm is negative, or where the norm is not finite, with the parameter it comes
-/// from.
-double clip_scale(const std::vector<NamedParameter>& parameters, double max_norm, double* norm = nullptr);
+/// The gradient_scale of Optimizer::step() that brings the norm of all gradients together down to `max_norm`:
+/// s min(1, max_norm / (norm + 1e-6)); s where max_norm is 0, which means no limit. The gradients are s =
+/// `gradient_scale` times what the parameters hold, such as 1/n of the sum over n backward passes; `norm`
+/// receives their norm before clipping. Throws Error where max_norm is negative, where s is negative or not
+/// finite, or where the norm is not finite, with the parameter it comes from.
+double clip_scale(const std::vector<NamedParameter>& parameters, double max_norm, double* norm = nullptr,
+                  double gradient_scale = 1);
+/// The same without the gradients of frozen groups.
+double clip_scale(const std::vector<ParameterGroup>& groups, double max_norm, double* norm = nullptr,
+                  double gradient_scale = 1);
 
 }  // namespace haze

@@ -26,9 +26,9 @@ double LearningRateSchedule::at(int64_t step) const {
   const auto& [curve, peak, warmup_steps, total_steps, final_fraction] = options_;
   if (step <= warmup_steps) return peak * static_cast<double>(step) / static_cast<double>(warmup_steps);
   if (curve == LearningRateCurve::constant) return peak;
-  if (step >= total_steps) return peak * final_fraction;
+  if (step > total_steps) return peak * final_fraction;
   const double progress =
-      static_cast<double>(step - warmup_steps) / static_cast<double>(total_steps - warmup_steps);
+      static_cast<double>(step - 1 - warmup_steps) / static_cast<double>(total_steps - warmup_steps);
   const double height =
       curve == LearningRateCurve::linear ? 1 - progress : (1 + std::cos(std::numbers::pi * progress)) / 2;
   return peak * (final_fraction + (1 - final_fraction) * height);

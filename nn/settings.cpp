@@ -217,6 +217,12 @@ Setting choice_setting(std::string key, std::string default_value, std::vector<s
           std::move(choices), std::move(explanation)};
 }
 
+Setting only_with(Setting setting, std::string key, std::string value) {
+  setting.with_key = std::move(key);
+  setting.with_value = std::move(value);
+  return setting;
+}
+
 std::string print_value(const SettingValue& value) {
   if (const auto* integer = std::get_if<std::int64_t>(&value)) return fmt::format("{}", *integer);
   if (const auto* real = std::get_if<double>(&value)) return toml_real(*real);

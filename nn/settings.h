@@ -46,6 +46,8 @@ struct Setting {
   Interval interval;                 // of an integer or a real
   std::vector<std::string> choices;  // of a choice
   std::string explanation;           // one line
+  /// Another setting and the value of it with which this one matters; empty: it always does.
+  std::string with_key = {}, with_value = {};
 
   /// Empty where the key is a name alone.
   std::string_view section() const;
@@ -66,6 +68,9 @@ Setting boolean_setting(std::string key, bool default_value, std::string explana
 Setting text_setting(std::string key, std::string default_value, std::string explanation);
 Setting choice_setting(std::string key, std::string default_value, std::vector<std::string> choices,
                        std::string explanation);
+
+/// The same setting, which matters only where `key` has this value: steps of one sampler of several.
+Setting only_with(Setting setting, std::string key, std::string value);
 
 /// A value for every setting of one table. Files are read and written by tools/run/configuration.h.
 class Settings {

@@ -7,8 +7,8 @@
 
 namespace haze {
 
-/// What a causal transformer keeps of the rows it has seen, so that a pass computes the new ones alone. It
-/// starts empty, and belongs to one batch of sequences of equal lengths.
+/// Keys and values of the rows that a causal transformer has seen, so that a pass computes the new rows
+/// alone. It starts empty, and belongs to one batch of sequences of equal lengths.
 struct TransformerCache {
   std::vector<BlockCache> blocks;
 
@@ -18,7 +18,7 @@ struct TransformerCache {
   void select(const Tensor& entries);
 };
 
-/// What only some passes need.
+/// Arguments that only some forward passes need.
 struct TransformerOptions {
   Tensor wanted;                      // int32 [n]: the rows that come out, all where undefined
   Memory memory;                      // what cross-attention reads

@@ -6,13 +6,13 @@
 
 namespace haze {
 
-/// What one block keeps of the rows it has seen.
+/// Keys and values of the rows that one block has seen.
 struct BlockCache {
   AttentionCache attention;
   MemoryKeys memory;  // of cross-attention; undefined before the first pass
 };
 
-/// What a block needs besides its rows; each part belongs to the option of TransformerConfig that uses it.
+/// The arguments of a block besides its rows; each belongs to the option of TransformerConfig that uses it.
 struct BlockInputs {
   RotaryTable rotary;           // PositionKind::rotary
   Variable condition;           // TimeConditioning::adaptive: [sequences, hidden]

@@ -7,7 +7,7 @@
 
 namespace haze {
 
-/// Where a block normalises.
+/// The place of the norms in a block.
 enum class NormPlacement {
   pre,   // x + f(norm(x)), and a norm at the end (GPT-2)
   post,  // norm(x + f(x)), and a norm of the input (BERT)
@@ -22,8 +22,8 @@ enum class TimeConditioning {
   adaptive,   // shift, scale and gate of each block are computed from it (adaLN-Zero of DiT); needs pre
 };
 
-/// A stack of transformer blocks: [rows, hidden] -> [rows, hidden]. What goes in and what comes out are
-/// inputs.h and heads.h.
+/// A stack of transformer blocks: [rows, hidden] -> [rows, hidden]. Its input is
+/// made by a module of inputs.h, its output read by one of heads.h.
 struct TransformerConfig {
   int64_t hidden = 256;
   int64_t layers = 4;

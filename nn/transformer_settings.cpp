@@ -1,8 +1,49 @@
 #include "haze/nn/transformer_settings.h"
 
+#include <array>
+#include <optional>
+
 #include "haze/engine/error.h"
 
 namespace haze {
+namespace {
+
+template <typename Value>
+struct Name {
+  std::string_view name;
+  Value value;
+};
+
+constexpr std::array<Name<TimeConditioning>, 5> kTimeConditionings = {
+    {{"none", TimeConditioning::none},
+     {"added", TimeConditioning::added},
+     {"per-layer", TimeConditioning::per_layer},
+     {"prefix", TimeConditioning::prefix},
+     {"adaptive", TimeConditioning::adaptive}}};
+
+constexpr std::array<Name<std::optional<Activation>>, 5> kActivations = {
+    {{"auto", std::nullopt},
+     {"gelu", Activation::gelu},
+     {"gelu-tanh", Activation::gelu_tanh},
+     {"relu", Activation::relu},
+     {"silu", Activation::silu}}};
+
+template <typename Value, size_t count>
+std::vector<std::string> names_of(const std::array<Name<Value>, count>& table) {
+  std::vector<std::string> names;
+  for (const auto& row : table) names.emplace_back(row.name);
+  return names;
+}
+
+template <typename Value, size_t count>
+Value value_of(const std::array<Name<Value>, count>& table, std::string_view name) {
+  for (const auto& row : table) {
+    if (row.name == name) return row.value;
+  }
+  fail("the program: '{}' is no choice of section [transformer]", name);
+}
+
+}  // namespace
 
 SettingsTable transformer_settings() {
   return {
@@ -12,10 +53,16 @@ SettingsTable transformer_settings() {
       integer_setting("transformer.mlp_ratio", 4, between(1, 64), "width of the MLP, in multiples of hidden"),
       choice_setting("transformer.norm", "pre", {"pre", "post"},
                      "layer norms before a block's parts (GPT) or after them (BERT)"),
-      choice_setting("transformer.time", "none", {"none", "adaptive"},
-                     "how the network learns the time t: not at all, or by adaptive norms (DiT)"),
-      choice_setting("transformer.positions", "learned", {"learned", "rotary", "sinusoidal"},
+      choice_setting(
+          "transformer.time", "none", names_of(kTimeConditionings),
+          "how the network learns the time t: not at all, added to its input (Diffusion-LM), added "
+          "in each layer, as a prefix row (DiffusionBERT), by adaptive norms (DiT)"),
+      choice_setting("transformer.positions", "learned", {"learned", "rotary", "sinusoidal", "none"},
                      "position encoding"),
+      choice_setting("transformer.activation", "auto", names_of(kActivations),
+                     "of the MLP; auto: gelu-tanh where norms come before, gelu where they come after"),
+      real_setting("transformer.norm_epsilon", 0.0, at_least(0),
+                   "added to the variance in layer norms; 0: 1e-5 where norms come before, 1e-12 after"),
       real_setting("transformer.dropout", 0.0, from_to_below(0, 1),
                    "probability of dropping an activation in training"),
   };
@@ -29,7 +76,10 @@ TransformerConfig transformer_config(const Settings& settings, int64_t max_lengt
   config.mlp_ratio = settings.integer("transformer.mlp_ratio");
   config.max_length = max_length;
   config.norm = settings.text("transformer.norm") == "post" ? NormPlacement::post : NormPlacement::pre;
-  if (settings.text("transformer.time") == "adaptive") config.time = TimeConditioning::adaptive;
+  config.time = value_of(kTimeConditionings, settings.text("transformer.time"));
+  config.activation = value_of(kActivations, settings.text("transformer.activation"));
+  if (const double epsilon = settings.real("transformer.norm_epsilon"); epsilon > 0)
+    config.norm_epsilon = epsilon;
   config.positions = position_kind(settings.text("transformer.positions"));
   config.dropout = settings.real("transformer.dropout");
   constexpr const char* kCheckpoint = "train.checkpoint_activations";

@@ -25,13 +25,12 @@ struct WeightRule {
 };
 
 /// Our tensors, in the order of the rules; those that are not concatenated share the storage of `sources`.
-/// Throws one Error that begins with `source_name` and lists all of: names that the rules need and the file
-/// lacks, names in the file that no rule takes, tensors whose shape a rule cannot use, and tied weights that
-/// differ.
+/// Throws one Error that begins with `source_name` and lists everything that does not fit: missing names,
+/// names that no rule takes, shapes that a rule cannot use, and tied weights that differ.
 NamedTensors apply_weight_rules(const std::vector<WeightRule>& rules, const NamedTensors& sources,
                                 std::string_view source_name);
 
-/// The tensors with the first occurrence of `from` in each name replaced by `to`: takes off a prefix that
+/// The tensors with the first occurrence of `from` in each name replaced by `to`. It takes off a prefix that
 /// only some files have, or brings older names up to date.
 NamedTensors replace_in_names(NamedTensors tensors, std::string_view from, std::string_view to);
 
@@ -45,7 +44,7 @@ std::vector<WeightRule> gpt2_rules(std::string_view transformer = "transformer."
 /// next-sentence prediction are dropped.
 std::vector<WeightRule> bert_rules(std::string_view transformer = "transformer.");
 
-/// What bert_rules() takes and the masked-LM head, to a TokenHead named `head` that is tied, with a bias and
+/// bert_rules(), and those of the masked-LM head: to a TokenHead named `head` that is tied, with a bias and
 /// transform gelu.
 std::vector<WeightRule> bert_masked_lm_rules(std::string_view transformer = "transformer.",
                                              std::string_view head = "head.");

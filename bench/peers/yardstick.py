@@ -71,7 +71,7 @@ def draw_batch(texts: list[Tensor], t: Tensor, mask_id: int, generator: torch.Ge
 def learning_rate_at(step: int, steps: int, warmup_steps: int, peak: float) -> float:
     if step <= warmup_steps:
         return peak * step / warmup_steps
-    progress = (step - warmup_steps) / max(steps - warmup_steps, 1)
+    progress = (step - 1 - warmup_steps) / max(steps - warmup_steps, 1)
     return peak * (1 + math.cos(math.pi * progress)) / 2
 
 

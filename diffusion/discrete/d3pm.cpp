@@ -1,40 +1,14 @@
 #include "haze/diffusion/discrete/d3pm.h"
 
-#include <numeric>
+#include <algorithm>
+#include <cmath>
 
-#include "haze/diffusion/discrete/masked_loss.h"
+#include "haze/diffusion/discrete/ancestral_sampler.h"
+#include "haze/diffusion/discrete/masked_model.h"
+#include "haze/diffusion/discrete/sample_settings.h"
+#include "haze/nn/transformer_settings.h"
 
 namespace haze {
-
-Tensor absorbing_transition(int64_t states, int64_t mask, double beta) {
-  if (mask < 0 || mask >= states) fail("absorbing_transition: mask {} is not one of {} states", mask, states);
-  if (!(beta >= 0 && beta <= 1)) fail("absorbing_transition: beta {} is not in [0, 1]", beta);
-  const Tensor q = zeros({states, states}, Dtype::float64);
-  double* entries = q.data<double>();
-  for (int64_t i = 0; i < states; ++i) {
-    entries[i * states + i] = 1 - beta;
-    entries[i * states + mask] += beta;
-  }
-  return q;
-}
-
-Tensor transition_step(const Tensor& distribution, const Tensor& transition) {
-  if (distribution.rank() == 1) return reshape(transition_step(unsqueeze(distribution, 0), transition), {-1});
-  return matmul(distribution, transition);
-}
-
-Tensor posterior(int64_t x_t, int64_t x_0, const Tensor& transition, const Tensor& cumulative_before) {
-  const int64_t states = transition.size(0);
-  if (x_t < 0 || x_t >= states || x_0 < 0 || x_0 >= states) {
-    fail("posterior: x_t = {} and x_0 = {} must be among {} states", x_t, x_0, states);
-  }
-  const Tensor from_t = reshape(slice(transition, 1, x_t, x_t + 1), {states});         // q(x_t | x_{t-1} = i)
-  const Tensor from_0 = reshape(slice(cumulative_before, 0, x_0, x_0 + 1), {states});  // q(x_{t-1} = i | x_0)
-  const Tensor joint = multiply(from_t, from_0);
-  const Tensor total = sum(joint);  // q(x_t | x_0)
-  if (total.item() == 0) fail("posterior: x_t = {} cannot come from x_0 = {}", x_t, x_0);
-  return divide(joint, total);
-}
 
 double unmask_probability(const DiscreteNoise& noise, int t) {
   if (t < 1 || t > noise.steps()) fail("unmask_probability: t = {} is not in 1..{}", t, noise.steps());
@@ -43,57 +17,122 @@ double unmask_probability(const DiscreteNoise& noise, int t) {
 
 namespace {
 
-// Everything the loss needs to know about a choice of t for each sequence.
-struct TimesInBatch {
-  std::vector<double> mask_probability, weight, time;
-
-  void add(const DiscreteNoise& noise, int t, double weight_of_t) {
-    mask_probability.push_back(1 - noise.alpha_bar[t]);
-    weight.push_back(weight_of_t);
-    time.push_back(static_cast<double>(t) / noise.steps());
+// One t in 1..T for each sequence.
+std::vector<int> draw_steps(const TextBatch& x_0, const DiscreteNoise& noise, bool antithetic,
+                            Generator& generator) {
+  std::vector<int> t;
+  for (const double u : draw_uniforms(x_0.sequences.count, antithetic, generator)) {
+    t.push_back(static_cast<int>(std::ceil(u * noise.steps())));
   }
-};
+  return t;
+}
+
+// x_t ~ q(x_t | x_0) at t[i] for sequence i, with `scale` KL_t = scale u_t CE as the weighted term.
+Corruption corrupt_at(const TextBatch& x_0, const DiscreteNoise& noise, const std::vector<int>& t,
+                      double scale, const D3pmOptions& options, int32_t mask_id, Generator& generator) {
+  const double lambda =
+      options.auxiliary * (options.auxiliary_form == AuxiliaryForm::code ? noise.steps() : 1);
+  std::vector<double> mask_probability;
+  SequenceWeights weights;
+  for (const int t_i : t) {
+    const double kl_weight = scale * unmask_probability(noise, t_i);
+    mask_probability.push_back(1 - noise.alpha_bar[t_i]);
+    weights.time.push_back(static_cast<double>(t_i) / noise.steps());
+    weights.weight.push_back(kl_weight + lambda);
+    weights.bound_weight.push_back(kl_weight);
+  }
+  return {x_0, mask_tokens(x_0, mask_probability, mask_id, generator), weights};
+}
 
 }  // namespace
 
-DiffusionLoss d3pm_loss(const Denoiser& denoiser, const TextBatch& x_0, const DiscreteNoise& noise,
-                        const D3pmOptions& options, Generator& generator, const ForwardContext& context) {
-  TimesInBatch times;
-  std::vector<double> bound_weight;
-  const int steps = noise.steps();
-  for (int64_t i = 0; i < x_0.sequences.count; ++i) {
-    const int t = 1 + static_cast<int>(generator.below(static_cast<uint64_t>(steps)));
-    bound_weight.push_back(steps * unmask_probability(noise, t));
-    times.add(noise, t, bound_weight.back() + options.auxiliary_weight);
-  }
-  const MaskedBatch masked = mask_tokens(x_0, times.mask_probability, denoiser.mask_id(), generator);
-  return masked_loss(denoiser, x_0, masked, {times.time, times.weight, bound_weight}, context);
+Corruption d3pm_corruption(const TextBatch& x_0, const DiscreteNoise& noise, const D3pmOptions& options,
+                           int32_t mask_id, Generator& generator) {
+  const std::vector<int> t = draw_steps(x_0, noise, options.antithetic, generator);
+  return corrupt_at(x_0, noise, t, noise.steps(), options, mask_id, generator);
 }
 
-std::vector<double> d3pm_bound_terms(const Denoiser& denoiser, const TextBatch& x_0,
-                                     const DiscreteNoise& noise, std::span<const int> t,
-                                     Generator& generator) {
-  TimesInBatch times;
-  for (int t_of_sequence : t) times.add(noise, t_of_sequence, unmask_probability(noise, t_of_sequence));
-  const MaskedBatch masked = mask_tokens(x_0, times.mask_probability, denoiser.mask_id(), generator);
-  std::vector<double> terms = sequence_losses(denoiser, x_0, masked, times.time);
-  for (size_t i = 0; i < terms.size(); ++i) terms[i] *= times.weight[i];
-  return terms;
+std::vector<double> D3pmLikelihood::draw_nats(const Batch& batch, Generator& generator) const {
+  const TextBatch& x_0 = batch.target_for("d3pm");
+  check_texts(x_0, denoiser_, "d3pm");
+  return sequence_nats(denoiser_, d3pm_corruption(x_0, noise_, {}, denoiser_.mask_id(), generator));
 }
 
-std::vector<double> d3pm_bound(const Denoiser& denoiser, const TextBatch& x_0, const DiscreteNoise& noise,
-                               int samples, Generator& generator) {
-  if (samples < 1) fail("d3pm_bound: {} samples", samples);
-  const auto count = static_cast<size_t>(x_0.sequences.count);
-  std::vector<double> bound(count);
-  for (int t = 1; t <= noise.steps(); ++t) {
-    const std::vector<int> same_t(count, t);
-    for (int s = 0; s < samples; ++s) {
-      const std::vector<double> terms = d3pm_bound_terms(denoiser, x_0, noise, same_t, generator);
-      for (size_t i = 0; i < count; ++i) bound[i] += terms[i] / samples;
-    }
+std::vector<double> D3pmLikelihood::term_nats(const Batch& batch, int64_t term, Generator& generator) const {
+  const TextBatch& x_0 = batch.target_for("d3pm");
+  check_texts(x_0, denoiser_, "d3pm");
+  if (term < 1 || term > terms()) fail("d3pm: term {} is not in 1..{}", term, terms());
+  const std::vector<int> t(static_cast<size_t>(x_0.sequences.count), static_cast<int>(term));
+  return sequence_nats(denoiser_, corrupt_at(x_0, noise_, t, 1, {}, denoiser_.mask_id(), generator));
+}
+
+Samples D3pmSampler::sample(std::span<const Request> requests, const SampleOptions& options,
+                            Generator& generator) const {
+  const auto steps = std::min<int64_t>(options.settings.integer("sample.steps"), noise_.steps());
+  return ancestral_sample(denoiser_, requests, SamplingGrid(noise_, static_cast<int>(steps)),
+                          sampler_options(options), generator);
+}
+
+namespace {
+
+class D3pm : public MaskedModel {
+ public:
+  D3pm(const Settings& settings, const DataFacts& facts, Generator& generator)
+      : MaskedModel("d3pm", settings, facts, generator),
+        noise_(discrete_noise(discrete_schedule(settings.text("d3pm.schedule")),
+                              static_cast<int>(settings.integer("d3pm.steps")))),
+        options_{settings.real("d3pm.auxiliary"),
+                 settings.text("d3pm.auxiliary_form") == "code" ? AuxiliaryForm::code : AuxiliaryForm::paper,
+                 settings.boolean("d3pm.antithetic")},
+        sampler_(denoiser(), noise_),
+        likelihood_(denoiser(), noise_) {}
+
+  const Sampler* sampler() const override { return &sampler_; }
+  const Likelihood* likelihood() const override { return &likelihood_; }
+
+ private:
+  Corruption corrupt(const TextBatch& x_0, Generator& generator) const override {
+    return d3pm_corruption(x_0, noise_, options_, denoiser().mask_id(), generator);
   }
-  return bound;
+
+  DiscreteNoise noise_;
+  D3pmOptions options_;
+  D3pmSampler sampler_;
+  D3pmLikelihood likelihood_;
+};
+
+SettingsTable d3pm_settings() {
+  constexpr double kMostSteps = 1 << 20;
+  SettingsTable table = {
+      integer_setting("d3pm.steps", 1000, between(1, kMostSteps), "steps T of discrete time"),
+      choice_setting("d3pm.schedule", "reciprocal", {"reciprocal", "cosine", "linear"},
+                     "how fast tokens are masked"),
+      real_setting("d3pm.auxiliary", 0.0, at_least(0), "lambda, the weight of the auxiliary cross-entropy"),
+      choice_setting("d3pm.auxiliary_form", "code", {"code", "paper"},
+                     "lambda's cross-entropy is added to each of the T terms, as in the authors' code, or to "
+                     "their sum, as equation 5 prints it: T times weaker"),
+      boolean_setting("d3pm.antithetic", true, "spread the times of a batch evenly over 1..T"),
+  };
+  for (const SettingsTable& section :
+       {transformer_settings(),
+        sample_settings({"ancestral"}, "denoising steps of the ancestral sampler; d3pm.steps at most")}) {
+    table.insert(table.end(), section.begin(), section.end());
+  }
+  return table;
+}
+
+}  // namespace
+
+ModelInfo d3pm_model() {
+  return {.name = "d3pm",
+          .paper = "Austin et al. 2021, Structured denoising diffusion models in discrete state-spaces",
+          .tasks = {"texts"},
+          .settings = d3pm_settings(),
+          .resolve = [](Settings& settings) { check_transformer_settings(settings); },
+          .make = [](const Settings& settings, const DataFacts& facts, const FrozenModels&,
+                     Generator& generator) -> std::unique_ptr<Model> {
+            return std::make_unique<D3pm>(settings, facts, generator);
+          }};
 }
 
 }  // namespace haze

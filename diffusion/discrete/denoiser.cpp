@@ -1,37 +1,52 @@
 #include "haze/diffusion/discrete/denoiser.h"
 
-namespace haze {
+#include <algorithm>
 
-CrossEntropy Denoiser::cross_entropy(const Tensor& x_t, const Sequences& sequences, const Tensor& t,
-                                     const Tensor& rows, const Tensor& targets, const Tensor& row_weights,
-                                     const ForwardContext& context) const {
-  const Variable log_p = log_softmax(logits(x_t, sequences, t, rows, context));
+namespace haze {
+namespace {
+
+// Ids that the network reads: those of texts and the mask.
+int64_t ids_read(int64_t vocabulary, int32_t mask_id) {
+  if (mask_id < 0) fail("denoiser: the mask's id {} is negative", mask_id);
+  return std::max<int64_t>(vocabulary, int64_t{mask_id} + 1);
+}
+
+TokenHeadOptions head_options(int64_t vocabulary, int32_t mask_id) {
+  TokenHeadOptions options;
+  if (mask_id < vocabulary) options.impossible = mask_id;
+  return options;
+}
+
+}  // namespace
+
+CrossEntropy Denoiser::cross_entropy(const DenoiserInput& input, const Tensor& targets,
+                                     const Tensor& row_weights, const ForwardContext& context) const {
+  const Variable log_p = log_softmax(logits(input, context));
   const Variable losses = -reshape(gather(log_p, 1, unsqueeze(targets, 1)), {targets.size(0)});
   return {sum(losses * Variable(cast(row_weights, losses.dtype()))), losses.value()};
 }
 
-TransformerDenoiser::TransformerDenoiser(int64_t vocabulary, const TransformerConfig& config,
+TransformerDenoiser::TransformerDenoiser(int64_t vocabulary, const TransformerConfig& config, int32_t mask_id,
                                          Generator& generator)
-    : transformer_(vocabulary + 1, config, generator), head_(config.hidden, vocabulary, generator) {
+    : mask_id_(mask_id),
+      transformer_(ids_read(vocabulary, mask_id), config, generator),
+      head_(config.hidden, vocabulary, generator, head_options(vocabulary, mask_id)) {
   add_module("transformer", transformer_);
   add_module("head", head_);
 }
 
-Variable TransformerDenoiser::hidden(const Tensor& x_t, const Sequences& sequences, const Tensor& t,
-                                     const Tensor& rows, const ForwardContext& context) const {
-  return transformer_.forward(x_t, sequences, t, context, {.wanted = rows});
+Variable TransformerDenoiser::hidden(const DenoiserInput& input, const ForwardContext& context) const {
+  return transformer_.forward(input.x_t, input.sequences, input.t, context, {.wanted = input.rows});
 }
 
-Variable TransformerDenoiser::logits(const Tensor& x_t, const Sequences& sequences, const Tensor& t,
-                                     const Tensor& rows, const ForwardContext& context) const {
-  return head_.logits(hidden(x_t, sequences, t, rows, context));
+Variable TransformerDenoiser::logits(const DenoiserInput& input, const ForwardContext& context) const {
+  return head_.logits(hidden(input, context));
 }
 
-CrossEntropy TransformerDenoiser::cross_entropy(const Tensor& x_t, const Sequences& sequences,
-                                                const Tensor& t, const Tensor& rows, const Tensor& targets,
+CrossEntropy TransformerDenoiser::cross_entropy(const DenoiserInput& input, const Tensor& targets,
                                                 const Tensor& row_weights,
                                                 const ForwardContext& context) const {
-  return head_.cross_entropy(hidden(x_t, sequences, t, rows, context), targets, row_weights);
+  return head_.cross_entropy(hidden(input, context), targets, row_weights);
 }
 
 }  // namespace haze

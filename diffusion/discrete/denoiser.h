@@ -1,55 +1,61 @@
 #pragma once
 
-#include "haze/diffusion/discrete/masking.h"
 #include "haze/nn/heads.h"
 #include "haze/nn/token_transformer.h"
 
 namespace haze {
 
-/// p_theta(x_0 | x_t): for each masked token, a distribution over the vocabulary. The mask is the id after
-/// the last of the vocabulary: it is read but never predicted, and tokens that are not masked are carried
-/// over (the SUBS parametrisation of Sahoo et al. 2024, section 3.2.3), so only masked rows are ever asked
-/// for.
+/// What a denoiser is asked.
+struct DenoiserInput {
+  Tensor x_t;           // int32 [rows]: texts with masks, laid end to end
+  Sequences sequences;  // of x_t
+  Tensor t;             // float32 [sequences] in [0, 1]
+  Tensor rows;          // int32 [n]: the rows of x_t that are to be predicted
+};
+
+/// p_theta(x_0 | x_t): for each masked token, a distribution over the vocabulary. The mask is read and never
+/// predicted, and tokens that are not masked are carried over (the SUBS parametrisation of Sahoo et al. 2024,
+/// section 3.2.3), so only masked rows are ever asked for.
 class Denoiser {
  public:
   virtual ~Denoiser() = default;
 
+  /// Ids that texts are made of: 0 up to this.
   virtual int64_t vocabulary() const = 0;
-  int32_t mask_id() const { return static_cast<int32_t>(vocabulary()); }
+  /// Either no id of the vocabulary or one of it that no text holds, as BERT's [MASK], 103.
+  virtual int32_t mask_id() const = 0;
   /// Whether the prediction depends on t beyond what x_t shows of it.
   virtual bool depends_on_time() const = 0;
 
-  /// Unnormalised log-probabilities [n, vocabulary] of x_0 at `rows` int32 [n] of x_t. t float32 [sequences].
-  virtual Variable logits(const Tensor& x_t, const Sequences& sequences, const Tensor& t, const Tensor& rows,
-                          const ForwardContext& context) const = 0;
+  /// Unnormalised log-probabilities [n, vocabulary] of x_0 at the rows asked for; -infinity for the mask
+  /// where it is an id of the vocabulary.
+  virtual Variable logits(const DenoiserInput& input, const ForwardContext& context) const = 0;
 
-  /// sum_i row_weights_i (-log p(targets_i)) over `rows`, and each of the losses. By default computed from
-  /// logits().
-  virtual CrossEntropy cross_entropy(const Tensor& x_t, const Sequences& sequences, const Tensor& t,
-                                     const Tensor& rows, const Tensor& targets, const Tensor& row_weights,
-                                     const ForwardContext& context) const;
+  /// sum_i row_weights_i (-log p(targets_i)) over the rows asked for, and each of the losses [n]. targets
+  /// int32 [n], row_weights float32 [n]. By default computed from logits().
+  virtual CrossEntropy cross_entropy(const DenoiserInput& input, const Tensor& targets,
+                                     const Tensor& row_weights, const ForwardContext& context) const;
 };
 
 /// A transformer with a linear head. After the last attention, only the rows asked for are computed.
 class TransformerDenoiser : public Module, public Denoiser {
  public:
-  /// `vocabulary` is the number of tokens that can be predicted; the mask is added to what the network reads.
-  TransformerDenoiser(int64_t vocabulary, const TransformerConfig& config, Generator& generator);
+  /// `vocabulary` is the number of ids that texts are made of; the network reads `mask_id` too, which may be
+  /// one of them. Throws Error where it is negative.
+  TransformerDenoiser(int64_t vocabulary, const TransformerConfig& config, int32_t mask_id,
+                      Generator& generator);
 
   int64_t vocabulary() const override { return head_.vocabulary(); }
-  bool depends_on_time() const override { return config().time != TimeConditioning::none; }
-  Variable logits(const Tensor& x_t, const Sequences& sequences, const Tensor& t, const Tensor& rows,
-                  const ForwardContext& context) const override;
-  CrossEntropy cross_entropy(const Tensor& x_t, const Sequences& sequences, const Tensor& t,
-                             const Tensor& rows, const Tensor& targets, const Tensor& row_weights,
+  int32_t mask_id() const override { return mask_id_; }
+  bool depends_on_time() const override { return transformer_.config().time != TimeConditioning::none; }
+  Variable logits(const DenoiserInput& input, const ForwardContext& context) const override;
+  CrossEntropy cross_entropy(const DenoiserInput& input, const Tensor& targets, const Tensor& row_weights,
                              const ForwardContext& context) const override;
 
-  const TransformerConfig& config() const { return transformer_.config(); }
-
  private:
-  Variable hidden(const Tensor& x_t, const Sequences& sequences, const Tensor& t, const Tensor& rows,
-                  const ForwardContext& context) const;
+  Variable hidden(const DenoiserInput& input, const ForwardContext& context) const;
 
+  int32_t mask_id_;
   TokenTransformer transformer_;
   TokenHead head_;
 };

@@ -1,6 +1,7 @@
 #include "haze/diffusion/discrete/masking.h"
 
 #include <algorithm>
+#include <cmath>
 #include <numeric>
 
 namespace haze {
@@ -28,6 +29,19 @@ MaskedBatch replace_chosen(const TextBatch& x_0, int32_t mask_id, Chosen&& chose
   return result;
 }
 
+// Calls body(sequence, first row, length) for every sequence, after a check of its count.
+template <typename Body>
+void for_each_count(const TextBatch& x_0, std::span<const int64_t> counts, int64_t least, Body&& body) {
+  const int32_t* offsets = x_0.sequences.offsets.data<int32_t>();
+  for (int64_t i = 0; i < x_0.sequences.count; ++i) {
+    const int64_t length = offsets[i + 1] - offsets[i];
+    if (counts[i] < least || counts[i] > length) {
+      fail("mask_exactly: {} of the {} tokens of sequence {}", counts[i], length, i);
+    }
+    body(i, offsets[i], length);
+  }
+}
+
 }  // namespace
 
 MaskedBatch mask_tokens(const TextBatch& x_0, std::span<const double> mask_probability, int32_t mask_id,
@@ -39,23 +53,50 @@ MaskedBatch mask_tokens(const TextBatch& x_0, std::span<const double> mask_proba
 
 MaskedBatch mask_exactly(const TextBatch& x_0, std::span<const int64_t> counts, int32_t mask_id,
                          Generator& generator) {
-  const int32_t* offsets = x_0.sequences.offsets.data<int32_t>();
   std::vector<uint8_t> chosen(static_cast<size_t>(x_0.sequences.rows));
-  for (int64_t i = 0; i < x_0.sequences.count; ++i) {
-    const int64_t length = offsets[i + 1] - offsets[i];
-    if (counts[i] < 0 || counts[i] > length) {
-      fail("mask_exactly: {} of the {} tokens of sequence {}", counts[i], length, i);
-    }
-    // The first counts[i] places of a random order (Fisher and Yates).
+  for_each_count(x_0, counts, 0, [&](int64_t sequence, int64_t first, int64_t length) {
+    // The first of a random order (Fisher and Yates).
     std::vector<int64_t> order(static_cast<size_t>(length));
-    std::iota(order.begin(), order.end(), offsets[i]);
-    for (int64_t k = 0; k < counts[i]; ++k) {
+    std::iota(order.begin(), order.end(), first);
+    for (int64_t k = 0; k < counts[sequence]; ++k) {
       std::swap(order[k],
                 order[k + static_cast<int64_t>(generator.below(static_cast<uint64_t>(length - k)))]);
       chosen[order[k]] = 1;
     }
-  }
+  });
   return replace_chosen(x_0, mask_id, [&](int64_t row, int64_t) { return chosen[row] != 0; });
+}
+
+MaskedAtProbability mask_exactly_at_probability(const TextBatch& x_0, std::span<const int64_t> counts,
+                                                int32_t mask_id, Generator& generator) {
+  MaskedAtProbability result;
+  // mask_tokens() masks a token where its uniform number lies below p. The k-th smallest of n such numbers is
+  // distributed as Beta(k, n - k + 1), whichever tokens have the k smallest.
+  std::vector<double> uniforms;
+  for (int64_t row = 0; row < x_0.sequences.rows; ++row) uniforms.push_back(generator.uniform());
+  for_each_count(x_0, counts, 1, [&](int64_t sequence, int64_t first, int64_t length) {
+    std::vector<double> sorted(uniforms.begin() + first, uniforms.begin() + first + length);
+    const auto k_th = sorted.begin() + counts[sequence] - 1;
+    std::nth_element(sorted.begin(), k_th, sorted.end());
+    result.mask_probability.push_back(*k_th);
+  });
+  result.batch = replace_chosen(x_0, mask_id, [&](int64_t row, int64_t sequence) {
+    return uniforms[row] <= result.mask_probability[sequence];
+  });
+  return result;
+}
+
+std::vector<double> draw_uniforms(int64_t count, bool antithetic, Generator& generator) {
+  std::vector<double> result(static_cast<size_t>(count));
+  // Going round the circle makes each of them uniform. Without it the first text of a set would always get an
+  // early time, the last a late one, and the bound of a set whose texts differ would be wrong.
+  const double start = antithetic ? generator.uniform() : 0;
+  for (int64_t i = 0; i < count; ++i) {
+    const double position = start + static_cast<double>(i) / static_cast<double>(count);
+    // 1 - u: 0 would be a time at which nothing is masked and the weight is infinite.
+    result[i] = 1 - (antithetic ? position - std::floor(position) : generator.uniform());
+  }
+  return result;
 }
 
 }  // namespace haze

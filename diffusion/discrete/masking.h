@@ -20,8 +20,26 @@ struct MaskedBatch {
 MaskedBatch mask_tokens(const TextBatch& x_0, std::span<const double> mask_probability, int32_t mask_id,
                         Generator& generator);
 
-/// Masks exactly counts[i] tokens of sequence i, every choice of them equally likely.
+/// Masks exactly counts[i] tokens of sequence i, every choice of them equally likely. Throws Error where
+/// sequence i has fewer.
 MaskedBatch mask_exactly(const TextBatch& x_0, std::span<const int64_t> counts, int32_t mask_id,
                          Generator& generator);
+
+/// A masked batch, and for each sequence a mask probability at which it could have been drawn.
+struct MaskedAtProbability {
+  MaskedBatch batch;
+  std::vector<double> mask_probability;  // [sequences]
+};
+
+/// The same, with a mask probability for each sequence: Beta(k, n - k + 1) for k of n tokens, and independent
+/// of which k they are. That is how p is distributed where mask_tokens() has masked k tokens at a p drawn
+/// from the density 1/p. Throws Error where a count is not in 1..n.
+MaskedAtProbability mask_exactly_at_probability(const TextBatch& x_0, std::span<const int64_t> counts,
+                                                int32_t mask_id, Generator& generator);
+
+/// One number in (0, 1] for each of `count` sequences, each by itself uniform: independent draws, or evenly
+/// spaced on a circle from one random start (`antithetic`; Sahoo et al. 2024, section 3.5), which spreads the
+/// times of a batch and lowers the variance of its mean.
+std::vector<double> draw_uniforms(int64_t count, bool antithetic, Generator& generator);
 
 }  // namespace haze

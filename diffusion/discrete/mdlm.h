@@ -1,9 +1,5 @@
 #pragma once
 
-#include <functional>
-#include <span>
-
-#include "haze/diffusion/bound.h"
 #include "haze/diffusion/discrete/masked_loss.h"
 #include "haze/diffusion/discrete/schedule.h"
 
@@ -13,44 +9,60 @@
 /// where CE(x_t) is the sum of -log p(x_0 | x_t) over the masked tokens.
 namespace haze {
 
-/// How x_t is drawn in training and in evaluation. Both have the bound as their expectation.
+/// How t and x_t are drawn. Equation 10 is the expectation of all three.
 enum class MaskDraw {
-  /// A time t for each sequence, and each token masked by itself with probability 1 - alpha_bar(t).
+  /// The paper's: t evenly in (0, 1), and each token masked by itself with probability 1 - alpha_bar(t). The
+  /// weight has no upper limit. No t below 2^-53 is drawn, which is of no account but for
+  /// polynomial schedules of small power: with power 0.1 a share of 2.5% of all mask probabilities is below.
   independent,
   /// A number k of masked tokens, evenly in 1..n, and every choice of k of the n tokens equally likely; the
-  /// weight is n/k. The integral over t of the weighted binomial probability of k is 1/k, whatever the
-  /// schedule, so this is the same bound with less noise. Only for denoisers that do not depend on time.
+  /// weight is n/k. Only for denoisers that do not depend on time.
   exact_count,
+  /// The same, and a mask probability p from Beta(k, n - k + 1), at whose time t(p) the denoiser is asked.
+  /// The
+  /// weight is n/k. With p in the place of t, equation 10 is the integral over p of E[CE] / p, and k of n
+  /// tokens are masked with probability C(n, k) p^k (1-p)^(n-k); since C(n, k) B(k, n - k + 1) = 1/k, this is
+  /// the same bound, with weights of at most n, whatever the schedule.
+  beta,
 };
 
 struct MdlmOptions {
-  MaskDraw draw = MaskDraw::independent;
-  bool antithetic = true;  // times of a batch evenly spaced on a circle from one random start (section 3.5)
+  MaskDraw draw = MaskDraw::beta;
+  bool antithetic = true;  // times, or counts, of a batch evenly spread (section 3.5)
 };
 
-/// Equation 10 for one draw of x_t for each sequence. Throws Error where the options do not suit the
-/// denoiser.
-DiffusionLoss mdlm_loss(const Denoiser& denoiser, const TextBatch& x_0, const MaskingSchedule& schedule,
-                        const MdlmOptions& options, Generator& generator, const ForwardContext& context);
+/// One draw of t and x_t for each sequence, with the weights of equation 10.
+Corruption mdlm_corruption(const TextBatch& x_0, const MaskingSchedule& schedule, const MdlmOptions& options,
+                           int32_t mask_id, Generator& generator);
 
-struct BoundOptions {
-  int passes = 8;                         // independent estimates, at least 2; each draws one x_t a text
-  MaskDraw draw = MaskDraw::independent;  // in continuous time
-  bool every_step = false;       // in discrete time: one x_t at each of the T steps, T times the work
-  int64_t rows_per_call = 8192;  // tokens the network works on at a time
-  BoundObserver observer;
+/// The continuous-time bound, by draws of MaskDraw::beta whose counts are evenly spread over a batch. Each
+/// count by itself is uniform, so the estimate is unbiased for any order of the texts.
+class MdlmLikelihood : public Likelihood {
+ public:
+  MdlmLikelihood(const Denoiser& denoiser, const MaskingSchedule& schedule)
+      : denoiser_(denoiser), schedule_(schedule) {}
+  std::vector<double> draw_nats(const Batch& batch, Generator& generator) const override;
+
+ private:
+  const Denoiser& denoiser_;
+  MaskingSchedule schedule_;
 };
 
-/// Within a pass the times (or counts) of the texts are evenly spaced on a circle from one random start,
-/// which is what keeps the variance low; each by itself is uniform in (0, 1), so the estimate is unbiased for
-/// any order of the texts. Throws Error where options.every_step is set.
-BoundEstimate mdlm_bound(const Denoiser& denoiser, std::span<const std::span<const int32_t>> texts,
-                         const MaskingSchedule& schedule, const BoundOptions& options, Generator& generator);
+/// The sampler that sample.sampler names: ancestral, first-hitting or top-margin.
+class MdlmSampler : public Sampler {
+ public:
+  MdlmSampler(const Denoiser& denoiser, const MaskingSchedule& schedule)
+      : denoiser_(denoiser), schedule_(schedule) {}
+  Uses uses() const override { return {.length = true, .prompt = true, .gaps = true}; }
+  Samples sample(std::span<const Request> requests, const SampleOptions& options,
+                 Generator& generator) const override;
 
-/// The same for L_vb of discrete time: for each text T times the term of one t, the t of a pass evenly spread
-/// over 1..T in the same way; or, with options.every_step, the sum over all T steps as d3pm_bound has it.
-BoundEstimate d3pm_bound_of_texts(const Denoiser& denoiser, std::span<const std::span<const int32_t>> texts,
-                                  const DiscreteNoise& noise, const BoundOptions& options,
-                                  Generator& generator);
+ private:
+  const Denoiser& denoiser_;
+  MaskingSchedule schedule_;
+};
+
+/// The model "mdlm".
+ModelInfo mdlm_model();
 
 }  // namespace haze

@@ -64,6 +64,14 @@ double MaskingSchedule::time_of_mask_probability(double p) const {
   return p;
 }
 
+int DiscreteNoise::time_of_mask_probability(double p) const {
+  if (!(p >= 0 && p <= 1)) fail("DiscreteNoise: mask probability {} is not in [0, 1]", p);
+  if (p == 1) return steps();
+  const auto first =
+      std::partition_point(alpha_bar.begin(), alpha_bar.end() - 1, [p](double kept) { return 1 - kept < p; });
+  return static_cast<int>(first - alpha_bar.begin());
+}
+
 DiscreteNoise discrete_noise(DiscreteSchedule kind, int steps) {
   if (steps < 1) fail("discrete_noise: {} steps", steps);
   DiscreteNoise noise;

@@ -52,6 +52,9 @@ struct DiscreteNoise {
   std::vector<double> alpha_bar;  // [T + 1]: product of (1 - beta_s) for s <= t; 1 at 0 and 0 at T
 
   int steps() const { return static_cast<int>(beta.size()) - 1; }
+  /// The first t at which the mask probability 1 - alpha_bar_t is at least p in [0, 1]. T for p = 1: a
+  /// schedule may mask everything before.
+  int time_of_mask_probability(double p) const;
 };
 
 /// Throws Error where steps < 1.

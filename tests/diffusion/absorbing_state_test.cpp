@@ -5,6 +5,7 @@
 #include <doctest/doctest.h>
 
 #include "haze/diffusion/discrete/d3pm.h"
+#include "haze/diffusion/discrete/transition_matrices.h"
 #include "haze/engine/ops.h"
 
 namespace haze {

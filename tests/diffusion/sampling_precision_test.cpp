@@ -4,7 +4,7 @@
 
 #include <doctest/doctest.h>
 
-#include "haze/diffusion/discrete/sampler.h"
+#include "haze/diffusion/discrete/ancestral_sampler.h"
 
 #include "diffusion/toy_language.h"
 
@@ -44,9 +44,9 @@ class ConstantDenoiser : public Denoiser {
 
   int64_t vocabulary() const override { return logits_.size(1); }
   bool depends_on_time() const override { return false; }
-  Variable logits(const Tensor&, const Sequences&, const Tensor&, const Tensor& rows,
-                  const ForwardContext&) const override {
-    return expand(logits_, {rows.size(0), vocabulary()});
+  int32_t mask_id() const override { return static_cast<int32_t>(vocabulary()); }
+  Variable logits(const DenoiserInput& input, const ForwardContext&) const override {
+    return expand(logits_, {input.rows.size(0), vocabulary()});
   }
 
  private:
@@ -78,13 +78,13 @@ TEST_CASE("1000 steps over 50257 ids keep the entropy of Zipf's law, 7.566 nats 
   CHECK(entropy_of(raced) == doctest::Approx(5.642).epsilon(1e-3));
 
   const ConstantDenoiser denoiser(p);
-  const std::vector<Canvas> start(20, Canvas::open(100));
-  const SamplingGrid grid = sampling_grid(discrete_noise(DiscreteSchedule::reciprocal, 1000), 1000);
+  const std::vector<Request> start(20, open_request(100));
+  const SamplingGrid grid(discrete_noise(DiscreteSchedule::reciprocal, 1000), 1000);
   Generator generator(1);
   // The mean of -log p(id) is the entropy, without the bias of counting 2000 ids among 50257.
   RunningMean surprise;
   int64_t rare = 0;
-  for (const auto& tokens : ancestral_sample(denoiser, start, grid, generator).texts) {
+  for (const auto& tokens : ancestral_sample(denoiser, start, grid, {}, generator).texts) {
     for (int32_t id : tokens) {
       surprise.add(-std::log(p.at(static_cast<size_t>(id))));
       rare += id >= 10000;

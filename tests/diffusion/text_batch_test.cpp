@@ -1,9 +1,10 @@
-#include "haze/diffusion/discrete/masking.h"
-
+#include <algorithm>
 #include <cmath>
 #include <vector>
 
 #include <doctest/doctest.h>
+
+#include "haze/diffusion/discrete/masking.h"
 
 #include "engine/statistics.h"
 
@@ -130,6 +131,82 @@ TEST_CASE("mask_exactly takes 0 and all") {
   CHECK(masked.masked.to_vector<int32_t>() == std::vector<int32_t>{5, 6, 7, 8, 9});
 }
 
+TEST_CASE(
+    "a mask probability of k of n tokens is Beta(k, n - k + 1), by its distribution function (99.9 %)") {
+  constexpr int kDraws = 20000;
+  constexpr double kLimit = 1.9495;  // of sqrt(n) times Kolmogorov and Smirnov's statistic, at 99.9 %
+  const auto binomial_tail = [](int n, int k, double p) {  // P(at least k of n), which is Beta's F(p)
+    double sum = 0;
+    for (int j = k; j <= n; ++j) {
+      sum += std::exp(std::lgamma(n + 1) - std::lgamma(j + 1) - std::lgamma(n - j + 1)) * std::pow(p, j) *
+             std::pow(1 - p, n - j);
+    }
+    return sum;
+  };
+  Generator generator(6);
+  for (const auto& [n, k] : std::vector<std::pair<int, int>>{{1, 1}, {5, 1}, {5, 3}, {5, 5}, {40, 7}}) {
+    const std::vector<int32_t> text(static_cast<size_t>(n), 1);
+    const TextBatch one = TextBatch::of(std::vector<std::vector<int32_t>>{text});
+    std::vector<double> p;
+    for (int draw = 0; draw < kDraws; ++draw) {
+      p.push_back(
+          mask_exactly_at_probability(one, std::vector<int64_t>{k}, kMask, generator).mask_probability[0]);
+    }
+    std::sort(p.begin(), p.end());
+    double distance = 0;
+    for (int i = 0; i < kDraws; ++i) {
+      const double expected = binomial_tail(n, k, p[static_cast<size_t>(i)]);
+      distance = std::max({distance, expected - static_cast<double>(i) / kDraws,
+                           static_cast<double>(i + 1) / kDraws - expected});
+    }
+    CHECK(distance * std::sqrt(kDraws) < kLimit);
+  }
+}
+
+TEST_CASE("masks drawn with a mask probability: as many as asked, evenly, and independent of it (99.9 %)") {
+  const TextBatch x_0 = ragged_batch();
+  constexpr int kDraws = 12000;
+  constexpr double kMedian = 0.3138102;  // of Beta(2, 4)
+  Generator generator(7);
+  std::vector<size_t> number(1u << 5);
+  size_t pairs = 0;
+  for (unsigned subset = 0; subset < number.size(); ++subset) {
+    if (__builtin_popcount(subset) == 2) number[subset] = pairs++;
+  }
+  std::vector<int64_t> below(pairs), above(pairs);  // each choice of 2 of 5, by p's side of its median
+  for (int draw = 0; draw < kDraws; ++draw) {
+    const auto [masked, p] =
+        mask_exactly_at_probability(x_0, std::vector<int64_t>{2, 1, 3}, kMask, generator);
+    if (draw < 200) check_consistent(x_0, masked);
+    REQUIRE(masked.masked_counts == std::vector<int64_t>{2, 1, 3});
+    ++(p[0] < kMedian ? below : above)[number[subset_of(x_0, masked, 0)]];
+  }
+  for (const std::vector<int64_t>& counts : {below, above}) {
+    const std::vector<double> even(pairs, kDraws / 20.0);
+    CHECK(test::chi_squared(counts, even) < test::chi_squared_limit(9));
+  }
+}
+
+TEST_CASE("uniform numbers of a batch lie in (0, 1], each by itself evenly, and antithetic ones are spaced") {
+  Generator generator(8);
+  for (bool antithetic : {false, true}) {
+    std::vector<int64_t> first(10), last(10);
+    for (int draw = 0; draw < 10000; ++draw) {
+      const std::vector<double> u = draw_uniforms(4, antithetic, generator);
+      for (double value : u) REQUIRE((value > 0 && value <= 1));
+      ++first[static_cast<size_t>(std::ceil(u[0] * 10)) - 1];
+      ++last[static_cast<size_t>(std::ceil(u[3] * 10)) - 1];
+      if (!antithetic) continue;
+      std::vector<double> sorted = u;
+      std::sort(sorted.begin(), sorted.end());
+      for (size_t i = 1; i < 4; ++i) REQUIRE(std::abs(sorted[i] - sorted[i - 1] - 0.25) < 1e-12);
+    }
+    const std::vector<double> even(10, 1000.0);
+    CHECK(test::chi_squared(first, even) < test::chi_squared_limit(9));
+    CHECK(test::chi_squared(last, even) < test::chi_squared_limit(9));
+  }
+}
+
 TEST_CASE("batches of texts say what is wrong") {
   CHECK_THROWS_WITH_AS(TextBatch::of(std::vector<std::vector<int32_t>>{}), "TextBatch: no sequences", Error);
   CHECK_THROWS_WITH_AS(TextBatch::of(std::vector<std::vector<int32_t>>{{1}, {}}),
@@ -137,6 +214,9 @@ TEST_CASE("batches of texts say what is wrong") {
   Generator generator(5);
   CHECK_THROWS_WITH_AS(mask_exactly(ragged_batch(), std::vector<int64_t>{2, 2, 2}, kMask, generator),
                        "mask_exactly: 2 of the 1 tokens of sequence 1", Error);
+  CHECK_THROWS_WITH_AS(
+      mask_exactly_at_probability(ragged_batch(), std::vector<int64_t>{2, 0, 2}, kMask, generator),
+      "mask_exactly: 0 of the 1 tokens of sequence 1", Error);
 }
 
 }  // namespace haze

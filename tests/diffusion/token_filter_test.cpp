@@ -1,3 +1,5 @@
+#include "haze/diffusion/token_filter.h"
+
 #include <cmath>
 #include <limits>
 #include <numeric>
@@ -5,8 +7,6 @@
 #include <vector>
 
 #include <doctest/doctest.h>
-
-#include "haze/diffusion/token_filter.h"
 
 namespace haze {
 namespace {

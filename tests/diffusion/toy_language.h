@@ -6,16 +6,18 @@
 #include <vector>
 
 #include "haze/diffusion/discrete/denoiser.h"
+#include "haze/diffusion/model.h"
 
-/// A language small enough to enumerate: three tokens, texts of three. Everything here is computed from the
-/// definitions, in double, with no function of diffusion/ that is under test.
+/// A language small enough to enumerate: three tokens, texts of up to three. A text of one or two tokens is
+/// the beginning of one of three, so its conditionals are those of three with the rest masked. Everything
+/// here is computed from the definitions, in double, with no function of diffusion/ that is under test.
 namespace haze::diffusion_test {
 
 constexpr int kTokens = 3, kLength = 3, kMask = kTokens;
-constexpr int kTexts = 27;   // kTokens ^ kLength
+constexpr int kTexts = 27;   // of kLength: kTokens ^ kLength
 constexpr int kStates = 64;  // texts with masks: (kTokens + 1) ^ kLength
 
-using Text = std::array<int32_t, kLength>;
+using Text = std::vector<int32_t>;
 /// A probability for each token.
 using Distribution = std::array<double, kTokens>;
 
@@ -32,16 +34,21 @@ inline Text state(int index) {
 inline int text_index(std::span<const int32_t> x) {
   return (x[0] * kTokens + x[1]) * kTokens + x[2];
 }
+/// Of a text of up to kLength tokens, what is not there counting as masked.
 inline int state_index(std::span<const int32_t> x) {
-  return (x[0] * (kTokens + 1) + x[1]) * (kTokens + 1) + x[2];
+  int index = 0;
+  for (size_t place = 0; place < kLength; ++place) {
+    index = index * (kTokens + 1) + (place < x.size() ? x[place] : kMask);
+  }
+  return index;
 }
 inline bool is_masked(unsigned subset, int place) {
   return (subset >> place & 1u) != 0;
 }
 /// `x` with the places of `subset` (bit i: place i) masked.
 inline Text with_masks(Text x, unsigned subset) {
-  for (int place = 0; place < kLength; ++place) {
-    if (is_masked(subset, place)) x[static_cast<size_t>(place)] = kMask;
+  for (size_t place = 0; place < x.size(); ++place) {
+    if (is_masked(subset, static_cast<int>(place))) x[place] = kMask;
   }
   return x;
 }
@@ -76,7 +83,7 @@ inline Distribution conditional(std::span<const int32_t> context, int place) {
   for (int i = 0; i < kTexts; ++i) {
     const Text x = text(i);
     bool fits = true;
-    for (size_t j = 0; j < kLength; ++j) fits = fits && (context[j] == kMask || context[j] == x[j]);
+    for (size_t j = 0; j < context.size(); ++j) fits = fits && (context[j] == kMask || context[j] == x[j]);
     if (!fits) continue;
     p[static_cast<size_t>(x[static_cast<size_t>(place)])] += language()[static_cast<size_t>(i)];
     total += language()[static_cast<size_t>(i)];
@@ -127,24 +134,25 @@ class TabularDenoiser : public Denoiser {
   }
 
   int64_t vocabulary() const override { return kTokens; }
+  int32_t mask_id() const override { return kMask; }
   bool depends_on_time() const override { return time_slope_ != 0; }
 
-  Variable logits(const Tensor& x_t, const Sequences& sequences, const Tensor& t, const Tensor& rows,
-                  const ForwardContext&) const override {
-    const int32_t* ids = x_t.data<int32_t>();
-    const int32_t* offsets = sequences.offsets.data<int32_t>();
-    const int32_t* index = sequences.index.data<int32_t>();
+  Variable logits(const DenoiserInput& input, const ForwardContext&) const override {
+    const int32_t* ids = input.x_t.data<int32_t>();
+    const int32_t* offsets = input.sequences.offsets.data<int32_t>();
+    const int32_t* index = input.sequences.index.data<int32_t>();
     std::vector<double> result;
-    for (int32_t row : rows.to_vector<int32_t>()) {
-      const int32_t first = offsets[index[row]];
-      const double time = static_cast<double>(t.data<float>()[index[row]]);
+    for (int32_t row : input.rows.to_vector<int32_t>()) {
+      const int32_t sequence = index[row], first = offsets[sequence];
+      const auto length = static_cast<size_t>(offsets[sequence + 1] - first);
+      const double time = static_cast<double>(input.t.data<float>()[sequence]);
       // Unnormalised: a constant for each row must not matter.
-      for (double p : predict({ids + first, kLength}, row - first, time))
+      for (double p : predict({ids + first, length}, row - first, time))
         result.push_back(std::log(p) + row % 7);
     }
-    calls_ += sequences.count;
-    rows_ += rows.size(0);
-    return cast(Tensor::from(result, {rows.size(0), kTokens}), dtype_);
+    calls_ += input.sequences.count;
+    rows_ += input.rows.size(0);
+    return cast(Tensor::from(result, {input.rows.size(0), kTokens}), dtype_);
   }
 
   int64_t calls() const { return calls_; }  // sequences looked at
@@ -171,7 +179,7 @@ class TabularDenoiser : public Denoiser {
 inline double cross_entropy_of(const TabularDenoiser& denoiser, const Text& x, unsigned subset, double t) {
   const Text context = with_masks(x, subset);
   double sum = 0;
-  for (int place = 0; place < kLength; ++place) {
+  for (int place = 0; place < static_cast<int>(x.size()); ++place) {
     if (!is_masked(subset, place)) continue;
     const auto target = static_cast<size_t>(x[static_cast<size_t>(place)]);
     sum -= std::log(denoiser.predict(context, place, t)[target]);
@@ -185,10 +193,11 @@ inline int masks_in(unsigned subset) {
 
 /// E[cross_entropy_of] where each token is masked by itself with probability p.
 inline double expected_cross_entropy(const TabularDenoiser& denoiser, const Text& x, double p, double t) {
+  const int n = static_cast<int>(x.size());
   double sum = 0;
-  for (unsigned subset = 0; subset < 8; ++subset) {
+  for (unsigned subset = 0; subset < 1u << n; ++subset) {
     const int k = masks_in(subset);
-    sum += std::pow(p, k) * std::pow(1 - p, kLength - k) * cross_entropy_of(denoiser, x, subset, t);
+    sum += std::pow(p, k) * std::pow(1 - p, n - k) * cross_entropy_of(denoiser, x, subset, t);
   }
   return sum;
 }
@@ -196,26 +205,52 @@ inline double expected_cross_entropy(const TabularDenoiser& denoiser, const Text
 /// The bound in continuous time, sum over subsets M of (k-1)! (n-k)! / n! sum_{i in M} -log p(x_i | x_{not
 /// M}), k = |M|, in nats.
 inline double continuous_bound(const TabularDenoiser& denoiser, const Text& x) {
-  constexpr std::array<double, 4> kWeight = {0, 1.0 / 3, 1.0 / 6, 1.0 / 3};  // (k-1)! (3-k)! / 3!
+  const double n = static_cast<double>(x.size());
   double sum = 0;
-  for (unsigned subset = 1; subset < 8; ++subset) {
-    sum += kWeight[static_cast<size_t>(masks_in(subset))] * cross_entropy_of(denoiser, x, subset, 0);
+  for (unsigned subset = 1; subset < 1u << x.size(); ++subset) {
+    const double k = masks_in(subset);
+    sum += std::tgamma(k) * std::tgamma(n - k + 1) / std::tgamma(n + 1) *
+           cross_entropy_of(denoiser, x, subset, 0);
   }
   return sum;
 }
 
-/// All texts of the language, in order.
-inline std::vector<std::vector<int32_t>> all_texts() {
-  std::vector<std::vector<int32_t>> texts;
-  for (int i = 0; i < kTexts; ++i) {
-    const Text x = text(i);
-    texts.emplace_back(x.begin(), x.end());
+/// All texts of three tokens, in order.
+inline std::vector<Text> all_texts() {
+  std::vector<Text> texts;
+  for (int i = 0; i < kTexts; ++i) texts.push_back(text(i));
+  return texts;
+}
+
+/// All texts of one, two and three tokens, lengths mixed.
+inline std::vector<Text> mixed_texts() {
+  std::vector<Text> texts;
+  for (int32_t i = 0; i < kTexts; ++i) {
+    texts.push_back(text(i));
+    if (i < 9) texts.push_back({i / 3, i % 3});
+    if (i < 3) texts.push_back({i});
   }
   return texts;
 }
 
-inline std::vector<std::span<const int32_t>> spans(const std::vector<std::vector<int32_t>>& texts) {
-  return {texts.begin(), texts.end()};
+inline double tokens_of(const std::vector<Text>& texts) {
+  size_t tokens = 0;
+  for (const Text& x : texts) tokens += x.size();
+  return static_cast<double>(tokens);
+}
+
+inline Batch batch_of(std::span<const Text> texts) {
+  Batch batch;
+  batch.target = TextBatch::of(texts);
+  return batch;
+}
+
+/// A scalar of a loss's log.
+inline double logged(const Loss& loss, std::string_view name) {
+  for (const NamedTensor& entry : loss.log) {
+    if (entry.name == name) return entry.tensor.item();
+  }
+  fail("a loss logs no {}", name);
 }
 
 /// Mean and standard error of independent numbers.

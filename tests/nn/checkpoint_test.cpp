@@ -1,6 +1,7 @@
 #include "haze/nn/checkpoint.h"
 
 #include <chrono>
+#include <cmath>
 #include <csignal>
 #include <random>
 #include <thread>
@@ -11,6 +12,7 @@
 #include <unistd.h>
 
 #include "haze/nn/file_io.h"
+#include "haze/nn/safetensors.h"
 
 #include "nn/temporary_folder.h"
 
@@ -61,6 +63,14 @@ int64_t latest_step(const fs::path& run) {
   if (!folder) return -1;
   const Checkpoint checkpoint = read_checkpoint(*folder);
   return is_consistent(checkpoint) ? checkpoint.step : -1;
+}
+
+/// The step of the best checkpoint; -1 where there is none, -2 where its parts are of different steps.
+int64_t best_step(const fs::path& run) {
+  const auto folder = find_best_checkpoint(run);
+  if (!folder) return -1;
+  const Checkpoint checkpoint = read_checkpoint(*folder);
+  return is_consistent(checkpoint) ? checkpoint.step : -2;
 }
 
 void flip_byte(const fs::path& path, size_t at) {
@@ -135,7 +145,7 @@ TEST_CASE("the newest checkpoints are kept, as many as asked for, and other file
   CHECK(sorted_names(run.path()) ==
         std::vector<std::string>{"latest", "metrics.jsonl", "step-000300", "step-1234567"});
   CHECK(latest_step(run.path()) == 1234567);
-  save_checkpoint(run.path(), checkpoint_of(1234568), 1);
+  save_checkpoint(run.path(), checkpoint_of(1234568), {.keep = 1});
   CHECK(sorted_names(run.path()) == std::vector<std::string>{"latest", "metrics.jsonl", "step-1234568"});
 }
 
@@ -153,6 +163,158 @@ TEST_CASE("going on from an earlier checkpoint removes the later ones of the aba
   save_checkpoint(run.path(), checkpoint_of(150));
   CHECK(sorted_names(run.path()) == std::vector<std::string>{"latest", "step-000100", "step-000150"});
   CHECK(latest_step(run.path()) == 150);
+}
+
+TEST_CASE("the best checkpoint is kept beside the newest ones until a better one is saved") {
+  const TemporaryFolder run;
+  using Names = std::vector<std::string>;
+  save_checkpoint(run.path(), checkpoint_of(100));
+  CHECK(sorted_names(run.path()) == Names{"latest", "step-000100"});
+  CHECK_FALSE(find_best_checkpoint(run.path()));
+  CHECK(save_checkpoint(run.path(), checkpoint_of(200), {.best = true}) == run / "step-000200");
+  CHECK(read_bytes(run / "best") == "step-000200\n");
+  CHECK(find_best_checkpoint(run.path()) == run / "step-000200");
+  for (const int64_t step : {300, 400, 500}) save_checkpoint(run.path(), checkpoint_of(step));
+  CHECK(sorted_names(run.path()) == Names{"best", "latest", "step-000200", "step-000400", "step-000500"});
+  CHECK(best_step(run.path()) == 200);
+  CHECK(latest_step(run.path()) == 500);
+  save_checkpoint(run.path(), checkpoint_of(600), {.keep = 1, .best = true});
+  CHECK(sorted_names(run.path()) == Names{"best", "latest", "step-000600"});
+  CHECK(best_step(run.path()) == 600);
+}
+
+TEST_CASE("a best checkpoint of the same step is replaced, and the new one is the best") {
+  const TemporaryFolder run;
+  save_checkpoint(run.path(), checkpoint_of(7, 5), {.best = true});
+  save_checkpoint(run.path(), checkpoint_of(7, 9));
+  CHECK(read_checkpoint(*find_best_checkpoint(run.path())).model[0].tensor.elements() == 9);
+  CHECK(sorted_names(run.path()) == std::vector<std::string>{"best", "latest", "step-000007"});
+}
+
+TEST_CASE("going on from before the best checkpoint removes it and its name") {
+  const TemporaryFolder run;
+  for (const int64_t step : {100, 200}) save_checkpoint(run.path(), checkpoint_of(step), {.best = true});
+  save_checkpoint(run.path(), checkpoint_of(150));
+  CHECK(sorted_names(run.path()) == std::vector<std::string>{"latest", "step-000100", "step-000150"});
+  CHECK_FALSE(find_best_checkpoint(run.path()));
+  save_checkpoint(run.path(), checkpoint_of(120), {.best = true});
+  CHECK(best_step(run.path()) == 120);
+}
+
+TEST_CASE("the best checkpoint is found at every moment between the steps of a save") {
+  const TemporaryFolder run;
+  save_checkpoint(run.path(), checkpoint_of(100), {.best = true});
+  for (const int64_t step : {200, 300}) save_checkpoint(run.path(), checkpoint_of(step));
+  const fs::path old = run / "step-000100";
+  const TemporaryFolder other;
+  const fs::path next = save_checkpoint(other.path(), checkpoint_of(400));
+
+  SUBCASE("renamed, not yet named as the best and the latest") {
+    fs::rename(next, run / "step-000400");
+    CHECK(best_step(run.path()) == 100);
+  }
+  SUBCASE("named as the best, not yet as the latest") {
+    fs::rename(next, run / "step-000400");
+    write_bytes(run / "best", "step-000400\n");
+    CHECK(best_step(run.path()) == 400);
+    CHECK(latest_step(run.path()) == 300);
+    // The run goes on from 300, comes to 400 again, and finds it the best again.
+    save_checkpoint(run.path(), checkpoint_of(350));
+    CHECK_FALSE(find_best_checkpoint(run.path()));
+  }
+  SUBCASE("set aside, its replacement not yet in place") {
+    fs::rename(old, run / "step-000100.replaced-1");
+    CHECK(best_step(run.path()) == 100);
+    save_checkpoint(run.path(), checkpoint_of(350));
+    CHECK(find_best_checkpoint(run.path())->filename() == "step-000100.replaced-1");
+  }
+  SUBCASE("replaced, the one set aside not yet removed") {
+    fs::copy(old, run / "step-000100.replaced-1");
+    CHECK(find_best_checkpoint(run.path()) == old);
+    save_checkpoint(run.path(), checkpoint_of(350));
+    CHECK_FALSE(fs::exists(run / "step-000100.replaced-1"));
+    CHECK(find_best_checkpoint(run.path()) == old);
+  }
+  SUBCASE("no longer named as the best, not yet removed") {
+    fs::remove(run / "best");
+    CHECK_FALSE(find_best_checkpoint(run.path()));
+    save_checkpoint(run.path(), checkpoint_of(350));
+    CHECK_FALSE(fs::exists(old));
+  }
+  save_checkpoint(run.path(), checkpoint_of(400), {.best = true});
+  CHECK(best_step(run.path()) == 400);
+  CHECK(latest_step(run.path()) == 400);
+}
+
+TEST_CASE("a name in `best` that no checkpoint has names nothing and is removed by the next save") {
+  const TemporaryFolder run;
+  for (const char* text : {"", "step-1", "../step-000001", "step-000050\n"}) {
+    CAPTURE(text);
+    save_checkpoint(run.path(), checkpoint_of(1));
+    write_bytes(run / "best", text);
+    CHECK_FALSE(find_best_checkpoint(run.path()));
+    save_checkpoint(run.path(), checkpoint_of(2));
+    CHECK_FALSE(fs::exists(run / "best"));
+  }
+}
+
+TEST_CASE("a damaged best checkpoint is not passed off as the best, and the damage is said") {
+  const TemporaryFolder run;
+  const fs::path part = save_checkpoint(run.path(), checkpoint_of(3), {.best = true}) / "state.toml";
+  save_checkpoint(run.path(), checkpoint_of(4));
+  write_bytes(part, "34");
+  std::vector<std::string> damage;
+  CHECK_FALSE(find_best_checkpoint(run.path(), &damage));
+  CHECK(damage == std::vector<std::string>{part.string() + " is damaged: it has 2 bytes, not 1"});
+}
+
+TEST_CASE("a checkpoint with a number that is not finite is refused before anything is written") {
+  const TemporaryFolder parent;
+  const fs::path run = parent / "run";
+  const auto refusal = [&](auto spoil) {
+    Checkpoint checkpoint = checkpoint_of(500);
+    spoil(checkpoint);
+    return error_of([&] { save_checkpoint(run, checkpoint, {.best = true}); });
+  };
+  const auto spoil_model = [](Checkpoint& checkpoint) { fill(checkpoint.model[1].tensor, NAN); };
+  CHECK(refusal(spoil_model) ==
+        "step 500 is not saved, because b of the model holds a number that is not finite");
+  CHECK_FALSE(fs::exists(run));
+  for (const int64_t step : {300, 400}) save_checkpoint(run, checkpoint_of(step));
+  const std::vector<std::string> before = sorted_names(run);
+  const std::string advice = " holds a number that is not finite; step-000400 is the latest whole checkpoint";
+  CHECK(refusal(spoil_model) == "step 500 is not saved, because b of the model" + advice);
+  CHECK(refusal([](Checkpoint& c) {
+          c.optimizer[0].tensor = Tensor::from<float>({0, -INFINITY}, {2});
+        }) == "step 500 is not saved, because a.first_moment of the optimizer's state" + advice);
+  CHECK(refusal([](Checkpoint& c) {
+          c.ema.push_back({"x", full({3}, INFINITY, Dtype::float64)});
+        }) == "step 500 is not saved, because x of the averages" + advice);
+  CHECK(refusal([](Checkpoint& c) {
+          c.model.push_back({"x", full({3}, NAN, Dtype::bfloat16)});
+        }) == "step 500 is not saved, because x of the model" + advice);
+  CHECK(sorted_names(run) == before);
+  CHECK(latest_step(run) == 400);
+}
+
+TEST_CASE("reading a checkpoint that holds NaN or infinity names the tensor") {
+  const TemporaryFolder run;
+  for (const char* part : {"model.safetensors", "optimizer.safetensors", "ema.safetensors"}) {
+    for (const float value : {NAN, INFINITY}) {
+      const fs::path folder = save_checkpoint(run.path(), checkpoint_of(3));
+      // A whole checkpoint to all appearances: the manifest has the size and checksum of what is there.
+      write_safetensors(folder / part, {{"good", numbers(1, 2)}, {"bad", full({2}, value)}});
+      const std::string bytes = read_bytes(folder / part);
+      const std::string entry =
+          fmt::format(R"({{"bytes":{},"crc32":"{:08x}"}})", bytes.size(), crc32(bytes.data(), bytes.size()));
+      std::string manifest = read_bytes(folder / "manifest.json");
+      const size_t start = manifest.find('{', manifest.find(part));
+      manifest.replace(start, manifest.find('}', start) + 1 - start, entry);
+      write_bytes(folder / "manifest.json", manifest);
+      CHECK(error_of([&] { read_checkpoint(folder); }) ==
+            (folder / part).string() + ": tensor \"bad\" holds a number that is not finite");
+    }
+  }
 }
 
 TEST_CASE("a whole checkpoint is found at every moment between the steps of a save") {
@@ -273,7 +435,7 @@ TEST_CASE("a checkpoint with names of parts that cannot be is refused before any
   CHECK_THROWS_WITH_AS(save_checkpoint(run.path(), twice),
                        "checkpoint: two parts have the file name config.toml", Error);
   CHECK_THROWS_AS(save_checkpoint(run.path(), checkpoint_of(-1)), Error);
-  CHECK_THROWS_AS(save_checkpoint(run.path(), checkpoint_of(1), 0), Error);
+  CHECK_THROWS_AS(save_checkpoint(run.path(), checkpoint_of(1), {.keep = 0}), Error);
   CHECK(sorted_names(run.path()).empty());
   write_bytes(run / "file", "x");
   CHECK_THROWS_WITH_AS(save_checkpoint(run / "file", checkpoint_of(1)), doctest::Contains("cannot make"),
@@ -299,14 +461,14 @@ TEST_CASE("a save that fails for want of space throws, leaves nothing behind and
   }
 }
 
-TEST_CASE("SIGKILL at 50 random moments of saving always leaves a whole checkpoint that is not older") {
+TEST_CASE("SIGKILL at 50 random moments of saving always leaves a whole latest and a whole best checkpoint") {
   using Clock = std::chrono::steady_clock;
   const TemporaryFolder run;
   const Clock::time_point start = Clock::now();
   for (int time = 0; time < 4; ++time) save_checkpoint(run.path(), checkpoint_of(1, 20000));
   const Clock::duration a_few_saves = Clock::now() - start;
   std::mt19937 random(7);
-  int64_t newest = 1;
+  int64_t newest = 1, best = -1;
   int killed_while_saving = 0;
   // More rounds where a busy machine lets the child get nowhere.
   const auto enough = [&] { return newest > 5 && killed_while_saving > 5; };
@@ -315,7 +477,9 @@ TEST_CASE("SIGKILL at 50 random moments of saving always leaves a whole checkpoi
     const pid_t child = in_child([&]() -> int {
       for (int64_t step = first;; ++step) {
         // Twice each, so that replacing is interrupted too.
-        for (int time = 0; time < 2; ++time) save_checkpoint(run.path(), checkpoint_of(step, 20000));
+        for (int time = 0; time < 2; ++time) {
+          save_checkpoint(run.path(), checkpoint_of(step, 20000), {.best = step % 3 == 0});
+        }
       }
     });
     std::this_thread::sleep_for(a_few_saves * (random() % 1000) / 500);
@@ -325,9 +489,16 @@ TEST_CASE("SIGKILL at 50 random moments of saving always leaves a whole checkpoi
     for (const auto& name : sorted_names(run.path())) killed_while_saving += is_unfinished_name(name);
     const int64_t step = latest_step(run.path());
     REQUIRE(step >= newest);
+    const int64_t found_best = best_step(run.path());
+    // The best one is lost only where it is later than the latest, from which the run has gone on.
+    if (best <= newest) REQUIRE(found_best >= best);
+    if (found_best != -1) REQUIRE(found_best % 3 == 0);
+    REQUIRE(found_best <= step + 1);
     newest = step;
+    best = found_best;
   }
   CHECK(newest > 5);
+  CHECK(best > 0);
   CHECK(killed_while_saving > 5);
   save_checkpoint(run.path(), checkpoint_of(newest + 1));
   for (const auto& name : sorted_names(run.path())) CHECK_FALSE(is_unfinished_name(name));

@@ -1,5 +1,6 @@
 #include <doctest/doctest.h>
 
+#include "nn/transformer_reference.h"
 #include "nn/transformers.h"
 
 namespace haze {
@@ -11,6 +12,7 @@ using nn_test::largest_difference;
 using nn_test::Matrix;
 using nn_test::Parameters;
 using nn_test::randomise;
+using nn_test::Reference;
 using nn_test::sequences_of;
 using nn_test::ThreadScope;
 using nn_test::title;
@@ -30,10 +32,11 @@ TransformerConfig small() {
 }
 
 /// softmax(q k / sqrt(size)) v of each head, row by row, each row over the memory of its sequence.
-Matrix reference(CrossAttention& attention, const Matrix& x, const std::vector<int32_t>& index,
-                 const Matrix& memory, const std::vector<int64_t>& lengths) {
-  const Parameters parameters(attention);
-  const Matrix query = parameters.linear("query", x), key_value = parameters.linear("key_value", memory);
+Matrix reference(const Parameters& parameters, const std::string& name, const Matrix& x,
+                 const std::vector<int32_t>& index, const Matrix& memory,
+                 const std::vector<int64_t>& lengths) {
+  const Matrix query = parameters.linear(name + "query", x);
+  const Matrix key_value = parameters.linear(name + "key_value", memory);
   const size_t hidden = x.columns, heads = 2, size = hidden / heads;
   Matrix mixed(x.rows, hidden);
   for (size_t row = 0; row < x.rows; ++row) {
@@ -55,7 +58,7 @@ Matrix reference(CrossAttention& attention, const Matrix& x, const std::vector<i
       }
     }
   }
-  return parameters.linear("output", mixed);
+  return parameters.linear(name + "output", mixed);
 }
 
 struct Case {
@@ -95,10 +98,43 @@ TEST_CASE("cross-attention: each row attends to the memory of its sequence, writ
     const Tensor memory = random({sum_of(c.memory_lengths), 8}, 3);
     const MemoryKeys keys = attention.keys_of({memory, Sequences::of_lengths(c.memory_lengths)});
     const Tensor index = Tensor::from(c.index, {rows});
-    const Matrix expected = reference(attention, Matrix(x), c.index, Matrix(memory), c.memory_lengths);
+    const Matrix expected =
+        reference(Parameters(attention), "", Matrix(x), c.index, Matrix(memory), c.memory_lengths);
     CHECK(largest_difference(values(attention.forward(x, index, keys, {})), expected.elements) < 1e-12);
     CHECK(largest_difference(values(attention.forward(x, index, keys, {}, residual)),
                              (expected + Matrix(residual)).elements) < 1e-12);
+  }
+}
+
+TEST_CASE("cross-attention: in a block it stands between self-attention and MLP, written out") {
+  const std::vector<int64_t> lengths{2, 3}, memory_lengths{4, 1};
+  const std::vector<int32_t> index{0, 0, 1, 1, 1};
+  const Tensor x = random({5, 8}), memory = random({5, 8}, 2);
+  for (const NormPlacement norm : {NormPlacement::pre, NormPlacement::post}) {
+    TransformerConfig config = small();
+    config.norm = norm;
+    Generator generator(1);
+    TransformerBlock block(config, generator);
+    block.to(Dtype::float64);
+    randomise(block);
+    const Parameters parameters(block);
+    const Reference plain(block, config, lengths);
+    const bool pre = norm == NormPlacement::pre;
+    const auto branch = [&](const std::string& norm_name, const Matrix& y, auto f) {
+      const auto normed = [&](const Matrix& z) {
+        return parameters.layer_norm(norm_name, z, pre ? 1e-5 : 1e-12);
+      };
+      return pre ? y + f(normed(y)) : normed(y + f(y));
+    };
+    Matrix expected =
+        branch("norm1", Matrix(x), [&](const Matrix& y) { return plain.attention("attention.", y); });
+    expected = branch("cross_norm", expected, [&](const Matrix& y) {
+      return reference(parameters, "cross_attention.", y, index, Matrix(memory), memory_lengths);
+    });
+    expected = branch("norm2", expected, [&](const Matrix& y) { return plain.mlp("mlp.", y); });
+    const Variable y = block.forward(x, Sequences::of_lengths(lengths),
+                                     {.memory = {memory, Sequences::of_lengths(memory_lengths)}}, {});
+    CHECK(largest_difference(values(y), expected.elements) < 1e-11);
   }
 }
 

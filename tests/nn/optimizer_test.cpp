@@ -1,141 +1,29 @@
 #include "haze/nn/optimizer.h"
 
 #include <cmath>
-#include <cstring>
-#include <memory>
 #include <random>
 
 #include <doctest/doctest.h>
 
 #include "haze/nn/safetensors.h"
 
+#include "nn/optimizers.h"
 #include "nn/temporary_folder.h"
 
 namespace haze {
 namespace {
 
+using nn_test::all_bytes;
+using nn_test::Element;
+using nn_test::elements_of;
 using nn_test::error_of;
+using nn_test::kBiasElements;
+using nn_test::Kind;
+using nn_test::kKinds;
+using nn_test::kWeightDecay;
+using nn_test::kWeightElements;
+using nn_test::Pair;
 using nn_test::TemporaryFolder;
-
-constexpr int kWeightElements = 12, kBiasElements = 3;
-
-/// A matrix and a vector of parameters.
-class Pair : public Module {
- public:
-  explicit Pair(Dtype dtype = Dtype::float32) {
-    std::mt19937 random(1);
-    add_parameter("weight", weight, numbers(random, {4, 3}, dtype));
-    add_parameter("bias", bias, numbers(random, {3}, dtype));
-  }
-
-  static Tensor numbers(std::mt19937& random, const Shape& shape, Dtype dtype) {
-    Tensor tensor(shape, dtype);
-    for (int64_t i = 0; i < tensor.elements(); ++i) {
-      const double value = static_cast<double>(random()) / 4294967296.0 * 2 - 1;
-      if (dtype == Dtype::float64) tensor.data<double>()[i] = value;
-      if (dtype == Dtype::float32) tensor.data<float>()[i] = static_cast<float>(value);
-    }
-    return tensor;
-  }
-
-  /// Gives both parameters random gradients; the bias none where `skip_bias`.
-  void draw_gradients(std::mt19937& random, bool skip_bias = false) {
-    clear_gradients();
-    backward(weight, numbers(random, weight.shape(), weight.dtype()));
-    const Tensor bias_gradient = numbers(random, bias.shape(), bias.dtype());
-    if (!skip_bias) backward(bias, bias_gradient);
-  }
-
-  Variable weight, bias;
-};
-
-/// One parameter element and its state, in float64, stepped by the formula of its paper.
-struct Element {
-  double x = 0, first = 0, second = 0;
-  int steps = 0;
-};
-
-struct Step {
-  double gradient, learning_rate, decay;
-};
-
-void adamw_by_paper(Element& e, const Step& s) {
-  constexpr double kBeta1 = 0.9, kBeta2 = 0.98, kEpsilon = 1e-6;
-  ++e.steps;
-  e.first = kBeta1 * e.first + (1 - kBeta1) * s.gradient;
-  e.second = kBeta2 * e.second + (1 - kBeta2) * s.gradient * s.gradient;
-  const double first = e.first / (1 - std::pow(kBeta1, e.steps));
-  const double second = e.second / (1 - std::pow(kBeta2, e.steps));
-  e.x -= s.learning_rate * (first / (std::sqrt(second) + kEpsilon) + s.decay * e.x);
-}
-
-void adagrad_by_paper(Element& e, const Step& s) {
-  if (e.steps++ == 0) e.second = 0.5;
-  e.second += s.gradient * s.gradient;
-  e.x -= s.learning_rate * (s.gradient / (std::sqrt(e.second) + 1e-6) + s.decay * e.x);
-}
-
-void sgd_by_paper(Element& e, const Step& s) {
-  e.first = 0.8 * e.first + s.gradient;
-  e.x -= s.learning_rate * (e.first + s.decay * e.x);
-}
-
-void plain_sgd_by_paper(Element& e, const Step& s) {
-  e.x -= s.learning_rate * (s.gradient + s.decay * e.x);
-}
-
-struct Kind {
-  const char* name;
-  std::unique_ptr<Optimizer> (*make)(Module&);
-  void (*by_paper)(Element&, const Step&);
-};
-
-constexpr double kWeightDecay = 0.1;
-
-const Kind kKinds[] = {
-    {"adamw",
-     [](Module& module) -> std::unique_ptr<Optimizer> {
-       return std::make_unique<AdamW>(
-           module.parameters(),
-           AdamWHyperparameters{.beta1 = 0.9, .beta2 = 0.98, .epsilon = 1e-6, .weight_decay = kWeightDecay});
-     },
-     adamw_by_paper},
-    {"adagrad",
-     [](Module& module) -> std::unique_ptr<Optimizer> {
-       return std::make_unique<Adagrad>(
-           module.parameters(),
-           AdagradHyperparameters{.epsilon = 1e-6, .initial_sum = 0.5, .weight_decay = kWeightDecay});
-     },
-     adagrad_by_paper},
-    {"sgd",
-     [](Module& module) -> std::unique_ptr<Optimizer> {
-       return std::make_unique<Sgd>(module.parameters(),
-                                    SgdHyperparameters{.momentum = 0.8, .weight_decay = kWeightDecay});
-     },
-     sgd_by_paper},
-    {"sgd without momentum",
-     [](Module& module) -> std::unique_ptr<Optimizer> {
-       return std::make_unique<Sgd>(module.parameters(), SgdHyperparameters{.weight_decay = kWeightDecay});
-     },
-     plain_sgd_by_paper},
-};
-
-std::vector<Element> elements_of(const Pair& pair) {
-  std::vector<Element> elements;
-  for (const auto* variable : {&pair.weight, &pair.bias}) {
-    for (const double x : variable->value().to_vector<double>()) elements.push_back({.x = x});
-  }
-  return elements;
-}
-
-std::string all_bytes(const NamedTensors& tensors) {
-  std::string bytes;
-  for (const auto& [name, tensor] : tensors) {
-    bytes.append(name).append(static_cast<const char*>(tensor.raw()),
-                              static_cast<size_t>(tensor.elements()) * size_of(tensor.dtype()));
-  }
-  return bytes;
-}
 
 }  // namespace
 
@@ -145,7 +33,7 @@ TEST_CASE("optimizers follow the formulas of their papers, and only matrices dec
       CAPTURE(kind.name);
       CAPTURE(name(dtype));
       Pair pair(dtype);
-      const auto optimizer = kind.make(pair);
+      const auto optimizer = kind.make(pair.parameters());
       std::vector<Element> expected = elements_of(pair);
       std::mt19937 random(2);
       for (int step = 1; step <= 8; ++step) {
@@ -174,7 +62,7 @@ TEST_CASE("optimizers leave a parameter without a gradient and its state alone")
   for (const Kind& kind : kKinds) {
     CAPTURE(kind.name);
     Pair pair;
-    const auto optimizer = kind.make(pair);
+    const auto optimizer = kind.make(pair.parameters());
     std::mt19937 random(3);
     pair.draw_gradients(random);
     optimizer->step(0.1);
@@ -196,7 +84,7 @@ TEST_CASE("optimizers go on from a state in a file with the same bits as without
     CAPTURE(kind.name);
     const TemporaryFolder folder;
     Pair straight;
-    const auto straight_optimizer = kind.make(straight);
+    const auto straight_optimizer = kind.make(straight.parameters());
     std::mt19937 random(4);
     for (int step = 1; step <= 10; ++step) {
       straight.draw_gradients(random, step == 2);
@@ -208,7 +96,7 @@ TEST_CASE("optimizers go on from a state in a file with the same bits as without
     }
     Pair resumed;
     load_parameters(resumed, folder / "model");
-    const auto resumed_optimizer = kind.make(resumed);
+    const auto resumed_optimizer = kind.make(resumed.parameters());
     resumed_optimizer->load_state(read_safetensors(folder / "optimizer").tensors);
     std::mt19937 same_random(4);
     for (int step = 1; step <= 10; ++step) {
@@ -262,6 +150,44 @@ TEST_CASE("clip_scale brings the norm of all gradients together down to the larg
   CHECK(clip_scale(pair.parameters(), 100) == 1);
   CHECK(clip_scale(pair.parameters(), 0) == 1);
   CHECK_THROWS_AS(clip_scale(pair.parameters(), -1), Error);
+}
+
+TEST_CASE("clip_scale clips the mean of gradients that several backward passes have added up") {
+  Pair pair;
+  for (int pass = 0; pass < 4; ++pass) backward(pair.weight, full({4, 3}, 2));
+  double norm = 0;
+  CHECK(clip_scale(pair.parameters(), 0, &norm, 0.25) == 0.25);
+  CHECK(norm == doctest::Approx(std::sqrt(12 * 4)).epsilon(1e-12));
+  const double scale = clip_scale(pair.parameters(), 3, nullptr, 0.25);
+  CHECK(scale * std::sqrt(12 * 64) == doctest::Approx(3).epsilon(1e-6));
+  CHECK_THROWS_WITH_AS(clip_scale(pair.parameters(), 1, nullptr, -1),
+                       "the gradients' scale must be finite and not negative, got -1", Error);
+}
+
+TEST_CASE("two backward passes and one step with scale 1/2 are the step of the mean of their losses") {
+  std::mt19937 random(5);
+  const Tensor first = Pair::numbers(random, {5, 3}, Dtype::float64);
+  const Tensor second = Pair::numbers(random, {5, 3}, Dtype::float64);
+  const auto loss = [](const Pair& pair, const Tensor& x) {
+    return mean(square(linear(Variable(x), pair.weight) + sum(square(pair.bias))));
+  };
+  for (const Kind& kind : kKinds) {
+    CAPTURE(kind.name);
+    Pair accumulated(Dtype::float64), at_once(Dtype::float64);
+    const auto one = kind.make(accumulated.parameters()), other = kind.make(at_once.parameters());
+    for (int step = 1; step <= 3; ++step) {
+      accumulated.clear_gradients();
+      backward(loss(accumulated, first));
+      backward(loss(accumulated, second));
+      one->step(0.05, 0.5);
+      at_once.clear_gradients();
+      backward(loss(at_once, concat(std::vector<Tensor>{first, second}, 0)));
+      other->step(0.05);
+    }
+    const std::vector<Element> a = elements_of(accumulated), b = elements_of(at_once);
+    for (size_t i = 0; i < a.size(); ++i) CHECK(std::abs(a[i].x - b[i].x) < 1e-14);
+    CHECK(std::abs(a[0].x - elements_of(Pair(Dtype::float64))[0].x) > 1e-3);
+  }
 }
 
 TEST_CASE("clip_scale names the parameter whose gradient is not finite") {

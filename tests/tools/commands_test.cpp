@@ -29,7 +29,7 @@ const std::filesystem::path& trained_run() {
   static const std::filesystem::path run = [] {
     std::vector<std::string> assignments = tiny_assignments();
     // Enough sentences to have all words of those that are evaluated.
-    assignments.insert(assignments.end(), {"train.steps=30", "model.dropout=0", "data.corpus_size=4000"});
+    assignments.insert(assignments.end(), {"train.steps=30", "transformer.dropout=0", "data.corpus_size=4000"});
     const ProgramResult result = run_program(train_arguments(folder / "run", assignments));
     INFO(result.error);
     REQUIRE(result.status == 0);
@@ -136,7 +136,7 @@ TEST_CASE("the printed configuration reads back as the same one") {
   const std::vector<std::string> print = {"train", "--print-config"};
   std::vector<std::string> changed = print;
   changed.insert(changed.end(),
-                 {"--set", "model.layers=7", "--set", "diffusion.time=discrete", "--seed", "12"});
+                 {"--set", "transformer.layers=7", "--set", "model=d3pm", "--seed", "12"});
   const ProgramResult first = run_program(changed);
   CHECK(first.status == 0);
   CHECK(first.output.find("layers = 7") != std::string::npos);
@@ -147,7 +147,7 @@ TEST_CASE("the printed configuration reads back as the same one") {
   // What is "auto" stays so, and suits what is changed afterwards.
   write_text(folder / "defaults.toml", run_program(print).output);
   CHECK(run_program({"train", "--config", (folder / "defaults.toml").string(), "--set",
-                     "diffusion.time=discrete", "--print-config"})
+                     "model=d3pm", "--print-config"})
             .status == 0);
   // One line of explanation for every setting.
   for (const std::string& line : lines_of(run_program(print).output)) {
@@ -158,16 +158,16 @@ TEST_CASE("the printed configuration reads back as the same one") {
 
 TEST_CASE("wrong settings get the nearest right one, from a file with its line") {
   const TemporaryFolder folder;
-  check_failure({"train", "--set", "model.layres=3"}, 2, "did you mean 'model.layers'?");
-  check_failure({"train", "--set", "model.layers=many"}, 2, "'model.layers' takes an integer");
-  check_failure({"train", "--set", "model.heads=7"}, 1,
-                "model.hidden 256 is not a multiple of model.heads 7");
+  check_failure({"train", "--set", "model.layres=3"}, 2, "did you mean 'transformer.layers'?");
+  check_failure({"train", "--set", "transformer.layers=many"}, 2, "'transformer.layers' takes an integer");
+  check_failure({"train", "--set", "transformer.heads=7"}, 1,
+                "transformer.hidden 256 is not a multiple of transformer.heads 7");
   write_text(folder / "run.toml", "[model]\nlayers = 3\nhiden = 64\n");
   const std::string file = (folder / "run.toml").string();
   check_failure({"train", "--config", file}, 1, file + ":3: there is no setting 'model.hiden'; did you mean");
   check_failure({"train", "--config", "nowhere.toml"}, 1, "nowhere.toml");
   for (const std::vector<std::string>& more :
-       {std::vector<std::string>{"--set", "model.layers=3"}, {"--seed", "3"}, {"--config", file}}) {
+       {std::vector<std::string>{"--set", "transformer.layers=3"}, {"--seed", "3"}, {"--config", file}}) {
     std::vector<std::string> arguments = {"train", "--resume", "--out", file};
     arguments.insert(arguments.end(), more.begin(), more.end());
     check_failure(arguments, 2, "--resume goes on with");

@@ -1,4 +1,4 @@
-#include "haze/tools/run/length_distribution.h"
+#include "haze/tools/text/length_distribution.h"
 
 #include <cmath>
 #include <functional>

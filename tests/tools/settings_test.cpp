@@ -9,19 +9,33 @@
 
 #include "haze/engine/error.h"
 #include "haze/engine/machine.h"
+#include "haze/tools/run/configuration.h"
+#include "haze/tools/run/models.h"
 #include "haze/tools/run/training_settings.h"
 
 #include "error_of.h"
 #include "temporary_folder.h"
 
 using haze::Settings;
-using haze::training_settings;
 using haze::testing::error_of;
 
 namespace {
 
+/// Every setting of the default model.
+const haze::SettingsTable& training_settings() {
+  static const haze::SettingsTable table = haze::settings_table(haze::model_row("mdlm").info);
+  return table;
+}
+
+void read_text(Settings& settings, const std::string& toml, const std::string& source) {
+  haze::apply_configuration(haze::parse_configuration(toml, source), settings);
+}
+
 std::string error_in_file(const std::string& toml) {
-  return error_of([&] { Settings(training_settings()).read_text(toml, "run.toml"); });
+  return error_of([&] {
+    Settings settings(training_settings());
+    read_text(settings, toml, "run.toml");
+  });
 }
 
 std::string error_of_override(const std::string& assignment) {
@@ -32,9 +46,9 @@ std::string error_of_override(const std::string& assignment) {
 
 TEST_CASE("settings start with the defaults of their table") {
   const Settings settings(training_settings());
-  CHECK(settings.integer("model.layers") == 4);
+  CHECK(settings.integer("transformer.layers") == 4);
   CHECK(settings.real("optimizer.learning_rate") == 1e-3);
-  CHECK(settings.boolean("diffusion.antithetic"));
+  CHECK(settings.boolean("mdlm.antithetic"));
   CHECK(settings.text("data.format") == "e2e");
   CHECK(settings.text("data.train").empty());
 }
@@ -42,38 +56,38 @@ TEST_CASE("settings start with the defaults of their table") {
 TEST_CASE("a file overrides the defaults and --set overrides the file") {
   haze::testing::TemporaryFolder folder;
   haze::testing::write_text(folder / "run.toml",
-                            "[model]\nlayers = 6\nhidden = 128 # wide\n[optimizer]\nlearning_rate = 1\n"
-                            "[diffusion]\nantithetic = false\ntime = 'discrete'\n");
+                            "[transformer]\nlayers = 6\nhidden = 128 # wide\n[optimizer]\nlearning_rate = 1\n"
+                            "[mdlm]\nantithetic = false\ntime = 'discrete'\n");
   Settings settings(training_settings());
-  settings.read_file(folder / "run.toml");
-  CHECK(settings.integer("model.hidden") == 128);
+  haze::apply_configuration(haze::parse_configuration_file(folder / "run.toml"), settings);
+  CHECK(settings.integer("transformer.hidden") == 128);
   CHECK(settings.real("optimizer.learning_rate") == 1.0);
-  CHECK_FALSE(settings.boolean("diffusion.antithetic"));
-  settings.override_with("model.layers=2");
+  CHECK_FALSE(settings.boolean("mdlm.antithetic"));
+  settings.override_with("transformer.layers=2");
   settings.override_with("optimizer.learning_rate = 3e-4");
   settings.override_with("data.train=some/file=name.txt");
   settings.override_with("diffusion.time=\"continuous\"");
-  CHECK(settings.integer("model.layers") == 2);
+  CHECK(settings.integer("transformer.layers") == 2);
   CHECK(settings.real("optimizer.learning_rate") == 3e-4);
   CHECK(settings.text("data.train") == "some/file=name.txt");
   CHECK(settings.text("diffusion.time") == "continuous");
-  CHECK(settings.integer("model.heads") == 8);
+  CHECK(settings.integer("transformer.heads") == 8);
 }
 
 TEST_CASE("an unknown key is named with file and line, and the nearest right one is suggested") {
-  CHECK(error_in_file("[model]\nlayers = 2\nhiden = 3\n") ==
-        "run.toml:3: there is no setting 'model.hiden'; did you mean 'model.hidden'?");
+  CHECK(error_in_file("[transformer]\nlayers = 2\nhiden = 3\n") ==
+        "run.toml:3: there is no setting 'model.hiden'; did you mean 'transformer.hidden'?");
   CHECK(error_in_file("[train]\n\nlearning_rate = 0.1\n") ==
         "run.toml:3: there is no setting 'train.learning_rate'; did you mean 'optimizer.learning_rate'?");
-  CHECK(error_in_file("[model]\nsteps = 3\n") ==
+  CHECK(error_in_file("[transformer]\nsteps = 3\n") ==
         "run.toml:2: there is no setting 'model.steps'; did you mean 'diffusion.steps', 'train.steps' or "
         "'sample.steps'?");
   CHECK(error_in_file("layers = 2\n") ==
-        "run.toml:1: there is no setting 'layers'; did you mean 'model.layers'?");
+        "run.toml:1: there is no setting 'layers'; did you mean 'transformer.layers'?");
   CHECK(error_in_file("model.layres = 2\n") ==
-        "run.toml:1: there is no setting 'model.layres'; did you mean 'model.layers'?");
+        "run.toml:1: there is no setting 'model.layres'; did you mean 'transformer.layers'?");
   CHECK(error_of_override("modle.layers=2") ==
-        "--set modle.layers=2: there is no setting 'modle.layers'; did you mean 'model.layers'?");
+        "--set modle.layers=2: there is no setting 'modle.layers'; did you mean 'transformer.layers'?");
 }
 
 TEST_CASE("an unknown key that is near no other is answered with those of its section") {
@@ -96,22 +110,22 @@ TEST_CASE("an unknown section is named with file and line") {
 }
 
 TEST_CASE("a value that a setting does not take is answered with what it takes") {
-  CHECK(error_in_file("[model]\nlayers = 'four'\n") ==
-        "run.toml:2: 'model.layers' takes an integer from 1 to 1000, not 'four'");
-  CHECK(error_in_file("[model]\nlayers = 2.5\n") ==
-        "run.toml:2: 'model.layers' takes an integer from 1 to 1000, not 2.5");
-  CHECK(error_in_file("[model]\nlayers = 0\n") ==
-        "run.toml:2: 'model.layers' takes an integer from 1 to 1000, not 0");
-  CHECK(error_in_file("[model]\ndropout = 1.0\n") ==
-        "run.toml:2: 'model.dropout' takes a number from 0 up to but not including 1, not 1.0");
+  CHECK(error_in_file("[transformer]\nlayers = 'four'\n") ==
+        "run.toml:2: 'transformer.layers' takes an integer from 1 to 1000, not 'four'");
+  CHECK(error_in_file("[transformer]\nlayers = 2.5\n") ==
+        "run.toml:2: 'transformer.layers' takes an integer from 1 to 1000, not 2.5");
+  CHECK(error_in_file("[transformer]\nlayers = 0\n") ==
+        "run.toml:2: 'transformer.layers' takes an integer from 1 to 1000, not 0");
+  CHECK(error_in_file("[transformer]\ndropout = 1.0\n") ==
+        "run.toml:2: 'transformer.dropout' takes a number from 0 up to but not including 1, not 1.0");
   CHECK(error_in_file("[optimizer]\nlearning_rate = nan\n") ==
         "run.toml:2: 'optimizer.learning_rate' takes a number above 0, not nan");
   CHECK(error_in_file("[optimizer]\nlearning_rate = inf\n") ==
         "run.toml:2: 'optimizer.learning_rate' takes a number above 0, not inf");
   CHECK(error_in_file("[data]\nformat = 'csv'\n") ==
         "run.toml:2: 'data.format' takes 'e2e', 'lines' or 'jsonl', not 'csv'");
-  CHECK(error_in_file("[diffusion]\nantithetic = 1\n") ==
-        "run.toml:2: 'diffusion.antithetic' takes true or false, not 1");
+  CHECK(error_in_file("[mdlm]\nantithetic = 1\n") ==
+        "run.toml:2: 'mdlm.antithetic' takes true or false, not 1");
   CHECK(error_in_file("[data]\ntrain = ['a', 'b']\n") ==
         "run.toml:2: 'data.train' takes a text in UTF-8, not a list");
   CHECK(error_in_file("[data.train]\na = 1\n") ==
@@ -132,20 +146,20 @@ TEST_CASE("a value that a setting does not take is answered with what it takes")
 }
 
 TEST_CASE("what is no assignment, no TOML or no file is an error in one sentence") {
-  CHECK(error_of_override("model.layers") ==
-        "--set model.layers: a setting is given as key=value, for example data.train=\"\"");
-  CHECK(error_in_file("[model]\nlayers = \n").rfind("run.toml:2: this is not TOML: ", 0) == 0);
-  CHECK(error_in_file("[model]\nlayers = 1\nlayers = 2\n").rfind("run.toml:3: this is not TOML: ", 0) == 0);
+  CHECK(error_of_override("transformer.layers") ==
+        "--set transformer.layers: a setting is given as key=value, for example data.train=\"\"");
+  CHECK(error_in_file("[transformer]\nlayers = \n").rfind("run.toml:2: this is not TOML: ", 0) == 0);
+  CHECK(error_in_file("[transformer]\nlayers = 1\nlayers = 2\n").rfind("run.toml:3: this is not TOML: ", 0) == 0);
   Settings settings(training_settings());
-  CHECK(error_of([&] { settings.read_file("no/such.toml"); }) ==
+  CHECK(error_of([&] { haze::parse_configuration_file("no/such.toml"); }) ==
         "cannot read the configuration no/such.toml: No such file or directory");
-  CHECK(error_of([&] { settings.read_file("/"); }) == "/ is a folder, not a configuration file");
+  CHECK(error_of([&] { haze::parse_configuration_file("/"); }) == "/ is a folder, not a configuration file");
 }
 
 TEST_CASE("a file with an error changes no setting") {
   Settings settings(training_settings());
-  CHECK_THROWS_AS(settings.read_text("[model]\nlayers = 9\nheads = 'x'\n", "run.toml"), haze::Error);
-  CHECK(settings.integer("model.layers") == 4);
+  CHECK_THROWS_AS(read_text(settings, "[transformer]\nlayers = 9\nheads = 'x'\n", "run.toml"), haze::Error);
+  CHECK(settings.integer("transformer.layers") == 4);
 }
 
 TEST_CASE("the printed configuration reads back as the same configuration") {
@@ -156,10 +170,10 @@ TEST_CASE("the printed configuration reads back as the same configuration") {
   settings.override_with("train.seed=9007199254740993");
   settings.override_with("data.tokenizer=character");
   settings.set("data.train", std::string("a \"quoted\" \\ path\n# with \x7f\x01 and \xED\x95\x9C.txt"));
-  const std::string printed = settings.print();
+  const std::string printed = haze::print_configuration(settings);
   Settings again(training_settings());
-  again.read_text(printed, "printed");
-  CHECK(again.print() == printed);
+  read_text(again, printed, "printed");
+  CHECK(haze::print_configuration(again) == printed);
   for (const haze::Setting& setting : training_settings()) {
     INFO(setting.key);
     switch (setting.type) {
@@ -182,8 +196,8 @@ TEST_CASE("the printed configuration reads back as the same configuration") {
 
 TEST_CASE("the printed configuration explains every setting on its line") {
   Settings settings(training_settings());
-  settings.override_with("model.layers=6");
-  const std::string printed = settings.print();
+  settings.override_with("transformer.layers=6");
+  const std::string printed = haze::print_configuration(settings);
   for (const haze::Setting& setting : training_settings()) {
     INFO(setting.key);
     CHECK_FALSE(setting.explanation.empty());
@@ -206,9 +220,9 @@ TEST_CASE("a text that is not UTF-8 is refused, as TOML could not hold it") {
 TEST_CASE("asking for a setting by a wrong name or type is an error") {
   const Settings settings(training_settings());
   CHECK(error_of([&] { settings.integer("model.layer"); }) ==
-        "the program: there is no setting 'model.layer'; did you mean 'model.layers'?");
-  CHECK(error_of([&] { settings.real("model.layers"); }) ==
-        "the setting 'model.layers' takes an integer from 1 to 1000 and was asked for as a number");
+        "the program: there is no setting 'model.layer'; did you mean 'transformer.layers'?");
+  CHECK(error_of([&] { settings.real("transformer.layers"); }) ==
+        "the setting 'transformer.layers' takes an integer from 1 to 1000 and was asked for as a number");
 }
 
 TEST_CASE("a table whose default is not accepted, or that has a key twice, is refused") {
@@ -263,14 +277,14 @@ TEST_CASE(
     Settings settings(training_settings());
     for (const char* assignment : assignments) settings.override_with(assignment);
     haze::resolve_training_settings(settings);
-    return settings.text("diffusion.masks");
+    return settings.text("mdlm.draw");
   };
   CHECK(masks_with({}) == "exact-count");
-  CHECK(masks_with({"model.norm=adaptive"}) == "independent");
-  CHECK(masks_with({"diffusion.time=discrete"}) == "independent");
-  CHECK(masks_with({"diffusion.masks=independent"}) == "independent");
-  CHECK(masks_with({"diffusion.masks=independent", "model.norm=adaptive"}) == "independent");
-  CHECK(masks_with({"diffusion.masks=exact-count", "model.norm=post"}) == "exact-count");
+  CHECK(masks_with({"transformer.time=adaptive"}) == "independent");
+  CHECK(masks_with({"model=d3pm"}) == "independent");
+  CHECK(masks_with({"mdlm.draw=independent"}) == "independent");
+  CHECK(masks_with({"mdlm.draw=independent", "transformer.time=adaptive"}) == "independent");
+  CHECK(masks_with({"mdlm.draw=exact-count", "transformer.norm=post"}) == "exact-count");
 }
 
 TEST_CASE("the precision 'auto' is bfloat16 where the processor multiplies it, and float32 else") {
@@ -286,7 +300,7 @@ TEST_CASE("the schedule 'auto' stands for that of the time, and one of the other
   CHECK(continuous.text("diffusion.schedule") == "log-linear");
 
   Settings discrete(training_settings());
-  discrete.override_with("diffusion.time=discrete");
+  discrete.override_with("model=d3pm");
   haze::resolve_training_settings(discrete);
   CHECK(discrete.text("diffusion.schedule") == "reciprocal");
 
@@ -302,25 +316,25 @@ TEST_CASE("settings that contradict one another are refused") {
     for (const char* assignment : assignments) settings.override_with(assignment);
     return error_of([&] { haze::resolve_training_settings(settings); });
   };
-  CHECK(error_with({"model.hidden=100"}) == "model.hidden 100 is not a multiple of model.heads 8");
-  CHECK(error_with({"model.hidden=24", "model.positions=rotary"}) ==
-        "rotary positions need an even width of each head, and model.hidden 24 / model.heads 8 is 3");
-  CHECK(error_with({"model.hidden=3", "model.heads=1", "model.positions=sinusoidal"}) ==
-        "sinusoidal positions need an even model.hidden, not 3");
+  CHECK(error_with({"transformer.hidden=100"}) == "transformer.hidden 100 is not a multiple of transformer.heads 8");
+  CHECK(error_with({"transformer.hidden=24", "transformer.positions=rotary"}) ==
+        "rotary positions need an even width of each head, and transformer.hidden 24 / transformer.heads 8 is 3");
+  CHECK(error_with({"transformer.hidden=3", "transformer.heads=1", "transformer.positions=sinusoidal"}) ==
+        "sinusoidal positions need an even transformer.hidden, not 3");
   CHECK(error_with({"data.train=a.txt"}) ==
         "data.train and data.valid go together: give both files, or neither for the built-in corpus");
-  CHECK(error_with({"data.train=a.txt", "data.valid=b.txt", "model.positions=rotary"}) == "no error");
+  CHECK(error_with({"data.train=a.txt", "data.valid=b.txt", "transformer.positions=rotary"}) == "no error");
   CHECK(error_with({"data.format=lines"}) ==
         "data.format lines is for files of one's own; the built-in corpus is e2e");
   CHECK(error_with({"data.format=lines", "data.train=a.txt", "data.valid=b.txt"}) == "no error");
-  for (const char* timed : {"model.norm=adaptive", "diffusion.time=discrete"}) {
-    CHECK(error_with({"diffusion.masks=exact-count", timed}) ==
-          "diffusion.masks exact-count goes with neither discrete time nor model.norm adaptive, which need "
+  for (const char* timed : {"transformer.time=adaptive", "model=d3pm"}) {
+    CHECK(error_with({"mdlm.draw=exact-count", timed}) ==
+          "mdlm.draw exact-count goes with neither discrete time nor transformer.norm adaptive, which need "
           "times");
   }
-  CHECK(error_with({"diffusion.time=discrete", "sample.sampler=first-hitting"}) ==
+  CHECK(error_with({"model=d3pm", "sample.sampler=first-hitting"}) ==
         "sample.sampler first-hitting is for continuous time; diffusion.time is discrete");
   CHECK(error_with({"diffusion.auxiliary_weight=0.1"}) ==
         "diffusion.auxiliary_weight is for discrete time, but diffusion.time is continuous");
-  CHECK(error_with({"diffusion.auxiliary_weight=0.1", "diffusion.time=discrete"}) == "no error");
+  CHECK(error_with({"diffusion.auxiliary_weight=0.1", "model=d3pm"}) == "no error");
 }

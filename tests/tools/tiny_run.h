@@ -22,10 +22,10 @@ namespace haze::testing {
 /// Settings of a run that takes a second, as --set gives them: a small network on a small built-in corpus,
 /// with dropout and averaged weights, so that all there is to lose in a checkpoint is in use.
 inline std::vector<std::string> tiny_assignments() {
-  return {"model.layers=2",
-          "model.hidden=32",
-          "model.heads=4",
-          "model.dropout=0.1",
+  return {"transformer.layers=2",
+          "transformer.hidden=32",
+          "transformer.heads=4",
+          "transformer.dropout=0.1",
           "optimizer.ema=0.9",
           "optimizer.warmup_steps=10",
           "train.steps=40",
@@ -38,9 +38,9 @@ inline std::vector<std::string> tiny_assignments() {
 }
 
 inline Settings tiny_settings(const std::vector<std::string>& more = {}) {
-  Settings settings(training_settings());
-  for (const std::string& assignment : tiny_assignments()) settings.override_with(assignment);
-  for (const std::string& assignment : more) settings.override_with(assignment);
+  std::vector<std::string> assignments = tiny_assignments();
+  assignments.insert(assignments.end(), more.begin(), more.end());
+  Settings settings = settings_from({}, assignments);
   resolve_training_settings(settings);
   return settings;
 }

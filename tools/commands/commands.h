@@ -11,6 +11,7 @@ void add_sample_command(CLI::App& app, int& status);
 void add_infill_command(CLI::App& app, int& status);
 void add_eval_command(CLI::App& app, int& status);
 void add_data_command(CLI::App& app, int& status);
+void add_models_command(CLI::App& app, int& status);
 void add_bench_command(CLI::App& app, int& status);
 
 /// Adds --threads, which takes effect at once.

@@ -1,20 +1,13 @@
-#include <algorithm>
-#include <cmath>
-#include <iterator>
 #include <memory>
-#include <numbers>
-#include <sstream>
-
-#include <nlohmann/json.hpp>
+#include <optional>
 
 #include "haze/nn/file_io.h"
 #include "haze/tools/commands/commands.h"
 #include "haze/tools/commands/options.h"
-#include "haze/tools/corpus/corpus.h"
-#include "haze/tools/run/data_files.h"
+#include "haze/tools/run/evaluation.h"
 #include "haze/tools/run/plot.h"
+#include "haze/tools/run/saved_model.h"
 #include "haze/tools/run/work_observer.h"
-#include "haze/tools/run/writing.h"
 
 namespace haze {
 namespace {
@@ -28,77 +21,6 @@ struct Arguments {
   bool exact = false, json = false;
 };
 
-/// What is known of a model: its bound on texts, what their lengths cost, and, for the built-in corpus, the
-/// truth.
-struct Evaluation {
-  std::string file;
-  BoundEstimate bound;     // given the lengths
-  double length_nats = 0;  // -log p(length), all texts
-  double unknown = 0;      // share of tokens that are the unknown word
-  struct Floor {
-    double nats_per_token = 0;                          // -log p of these very texts, lengths included
-    std::optional<double> given_length_nats_per_token;  // the same given their lengths in words
-  };
-  struct Truth {
-    std::optional<Floor> floor;  // none where words are unknown: a model does not pay for all of such a text
-    double grammatical = 0;      // share of samples that the grammar makes
-    int64_t samples = 0;
-  };
-  std::optional<Truth> truth;
-
-  double total_nats() const { return bound.nats + length_nats; }
-};
-
-std::vector<std::string> words_of(const std::string& text) {
-  std::istringstream stream(text);
-  return {std::istream_iterator<std::string>(stream), {}};
-}
-
-/// What the grammar itself gives the texts that were evaluated.
-Evaluation::Floor floor_of(const TextModel& model, const std::filesystem::path& file,
-                           const BoundEstimate& bound, const InterruptGuard& interrupt) {
-  const std::vector<double> length_distribution = corpus_statistics().length_distribution;
-  const TextFile texts(file, text_file_options(model.settings()));
-  WorkObserver work("asking the grammar", interrupt);
-  double nats = 0, length_nats = 0;
-  for (int64_t i = 0; i < bound.examples; ++i) {
-    const int64_t record = i * texts.size() / bound.examples;
-    const std::vector<std::string> words = words_of(texts.record(record).target);
-    const auto probability = corpus_log_probability(words);
-    if (!probability) fail("{}: the text is not one of the built-in corpus", texts.location(record));
-    nats -= *probability;
-    length_nats -= std::log(length_distribution[words.size()]);
-    work.update(i + 1, bound.examples);
-  }
-  const auto tokens = static_cast<double>(bound.units);
-  Evaluation::Floor floor{nats / tokens, {}};
-  // Other tokens than words have another length, which says more or less of the text than the words' number.
-  if (model.tokenizer().kind() == "word") floor.given_length_nats_per_token = (nats - length_nats) / tokens;
-  return floor;
-}
-
-/// The share of samples that the grammar makes.
-double grammatical_share(const TextModel& model, const Arguments& arguments,
-                         const InterruptGuard& interrupt) {
-  Generator generator(arguments.seed, 1);
-  WorkObserver work("sampling", interrupt);
-  const Samples samples = model.sample(open_canvases(model, arguments.samples, 0, generator), generator,
-                                       [&](const SamplerStep& step) { work.update(step.step, step.steps); });
-  double grammatical = 0;
-  for (const auto& tokens : samples.texts)
-    grammatical += corpus_log_probability(words_of(written(model, tokens))).has_value();
-  return grammatical / static_cast<double>(arguments.samples);
-}
-
-double share_of_unknown(std::span<const std::span<const int32_t>> texts) {
-  int64_t unknown = 0, tokens = 0;
-  for (const auto& text : texts) {
-    unknown += std::count(text.begin(), text.end(), Tokenizer::kUnknown);
-    tokens += std::ssize(text);
-  }
-  return static_cast<double>(unknown) / static_cast<double>(tokens);
-}
-
 /// The folder of the run that `folder` is, or is a checkpoint of: the one that holds `name`.
 std::filesystem::path folder_with(const std::filesystem::path& folder, const char* name) {
   if (std::filesystem::exists(folder / name) || !std::filesystem::exists(folder)) return folder;
@@ -106,98 +28,46 @@ std::filesystem::path folder_with(const std::filesystem::path& folder, const cha
   return std::filesystem::exists(run / name) ? run : folder;
 }
 
-/// The model's settings with those of `--set`, which say how a file is to be read.
-Settings reading_settings(const TextModel& model, const Arguments& arguments) {
-  if (!assigns_only({"data.format", "data.too_long", "data.max_line_bytes"}, arguments.assignments)) {
-    throw WrongUsage(
-        "a trained model is what it is: of its settings, --set can change data.format, data.too_long and "
-        "data.max_line_bytes here");
-  }
-  Settings settings = model.settings();
-  apply_assignments(arguments.assignments, settings);
-  return settings;
-}
-
-Evaluation evaluate(const TextModel& model, const Arguments& arguments) {
-  if (arguments.exact && model.settings().text("diffusion.time") != "discrete")
-    throw WrongUsage("--exact sums over the steps of discrete time, and this model's time is continuous");
-  const bool built_in = arguments.data.empty() && model.settings().text("data.train").empty();
-  Evaluation evaluation;
-  std::filesystem::path file = arguments.data;
-  if (file.empty()) {
-    file = built_in ? folder_with(arguments.run, "data") / "data" / "test.txt"
-                    : std::filesystem::path(model.settings().text("data.valid"));
-  }
-  evaluation.file = file.string();
-  const InterruptGuard interrupt;
-  const DataSet data = load_data_set(file, reading_settings(model, arguments), model.tokenizer());
-  const auto texts = some_sequences(data, arguments.examples > 0 ? arguments.examples : data.size());
-  Generator generator(arguments.seed);
-  WorkObserver work("evaluating", interrupt);
-  const auto observer = [&](int64_t done, int64_t calls) { work.update(done, calls); };
-  evaluation.bound = model.bound(
-      texts, {.passes = arguments.passes, .every_step = arguments.exact, .observer = observer}, generator);
-  evaluation.length_nats = model.length_nats(texts);
-  evaluation.unknown = share_of_unknown(texts);
-  // The floor is that of whole texts: rows that hold several, or a part of one, have another.
-  const bool whole_texts = model.settings().text("data.layout") == "padded" && data.truncated_count() == 0 &&
-                           data.skipped_count() == 0;
-  if (built_in && whole_texts) {
-    Evaluation::Truth& truth = evaluation.truth.emplace();
-    if (evaluation.unknown == 0) truth.floor = floor_of(model, file, evaluation.bound, interrupt);
-    truth.samples = arguments.samples;
-    truth.grammatical = grammatical_share(model, arguments, interrupt);
-  }
-  return evaluation;
-}
-
-void print_json(const Evaluation& e) {
-  const auto tokens = static_cast<double>(e.bound.units);
-  nlohmann::ordered_json json{{"file", e.file},
-                              {"texts", e.bound.examples},
-                              {"tokens", e.bound.units},
-                              {"unknown_share", e.unknown},
-                              {"nats_per_token", e.bound.nats_per_unit()},
-                              {"standard_error", e.bound.standard_error / tokens},
-                              {"bits_per_token", e.bound.bits_per_unit()},
-                              {"perplexity", e.bound.perplexity()},
-                              {"nats_per_text", e.bound.nats_per_example()},
-                              {"length_nats_per_token", e.length_nats / tokens},
-                              {"nats_per_token_with_length", e.total_nats() / tokens}};
-  if (e.truth) {
-    if (const auto& floor = e.truth->floor) {
-      if (floor->given_length_nats_per_token)
-        json["floor_nats_per_token"] = *floor->given_length_nats_per_token;
-      json["floor_nats_per_token_with_length"] = floor->nats_per_token;
+/// Takes over `--set`, which says how to sample, and how the file of --data is to be read.
+void apply_settings(const Arguments& arguments, Settings& settings) {
+  for (const std::string& assignment : arguments.assignments) {
+    const bool samples = assignment.starts_with("sample.");
+    const bool reads = assigns_only({"data.format", "data.too_long", "data.max_line_bytes"}, {assignment});
+    if (!samples && !reads) {
+      throw WrongUsage(
+          "a trained model is what it is: --set can change the settings of [sample] here, and, of the file "
+          "of "
+          "--data, data.format, data.too_long and data.max_line_bytes");
     }
-    json["grammatical_share"] = e.truth->grammatical;
-    json["samples"] = e.truth->samples;
+    if (reads && arguments.data.empty())
+      throw WrongUsage(
+          fmt::format("--set {} says how to read the file of --data, and there is none", assignment));
   }
-  fmt::print("{}\n", json.dump());
+  apply_assignments(arguments.assignments, settings);
 }
 
-void print_table(const Evaluation& e) {
-  const auto tokens = static_cast<double>(e.bound.units);
-  const auto line = [&](const char* what, double nats_per_token) {
-    fmt::print("{:<44}{:>9.4f}{:>9.4f}{:>12.2f}\n", what, nats_per_token, nats_per_token / std::numbers::ln2,
-               std::exp(nats_per_token));
+Report evaluate(const Arguments& arguments) {
+  SavedModel saved = load_model(arguments.run);
+  apply_settings(arguments, saved.settings);
+  const Likelihood* likelihood = saved.model->likelihood();
+  if (arguments.exact && (!likelihood || likelihood->terms() == 0))
+    throw WrongUsage("--exact adds up the terms of a bound, and this model's bound is no sum of terms");
+  const InterruptGuard interrupt;
+  std::optional<WorkObserver> work;
+  std::string label;
+  const WorkProgress progress = [&](const std::string& what, int64_t done, int64_t all) {
+    if (what != label) work.emplace(label = what, interrupt);
+    work->update(done, all);
   };
-  fmt::print("{}: {} texts, {} tokens with one end token a text, {:.2f}% unknown words\n", e.file,
-             e.bound.examples, e.bound.units, 100 * e.unknown);
-  fmt::print("{:<44}{:>9}{:>9}{:>12}\n", "per token", "nats", "bits", "perplexity");
-  line("variational bound, given the length", e.bound.nats_per_unit());
-  fmt::print("{:<44}{:>9.4f}{:>9.4f}\n", "  its standard error (Monte Carlo)",
-             e.bound.standard_error / tokens, e.bound.standard_error / tokens / std::numbers::ln2);
-  const auto floor = e.truth ? e.truth->floor : std::nullopt;
-  if (floor && floor->given_length_nats_per_token)
-    line("  the grammar's own, the floor", *floor->given_length_nats_per_token);
-  line("variational bound with the length", e.total_nats() / tokens);
-  if (floor) line("  the grammar's own, the floor", floor->nats_per_token);
-  if (e.truth) {
-    if (!floor) fmt::print("no floor: the model does not pay for what the unknown words are\n");
-    fmt::print("samples that the grammar makes: {:.1f}% of {}\n", 100 * e.truth->grammatical,
-               e.truth->samples);
-  }
+  RunEvaluationOptions options;
+  options.bound.passes = arguments.passes;
+  options.bound.every_term = arguments.exact;
+  options.bound.seed = arguments.seed;
+  options.bound.progress = progress;
+  options.file = arguments.data;
+  options.examples = arguments.examples;
+  options.samples = arguments.samples;
+  return evaluate_run(saved, options);
 }
 
 void plot(const Arguments& arguments) {
@@ -211,28 +81,28 @@ void plot(const Arguments& arguments) {
 
 void add_eval_command(CLI::App& app, int&) {
   auto arguments = std::make_shared<Arguments>();
-  CLI::App* command =
-      app.add_subcommand("eval", "Measure a model: its variational bound on texts, and a plot of its run");
+  CLI::App* command = app.add_subcommand(
+      "eval", "Measure a model: its bound on -log p of data, its samples, and a plot of its run");
   command->add_option("run", arguments->run, "folder of a run or of a checkpoint")->required();
   command->add_option("--data", arguments->data,
-                      "file to evaluate on (default: test of the corpus, or data.valid)");
+                      "file to evaluate on (default: the run's test part, or data.valid where it has none)");
   command
       ->add_option("--set", arguments->assignments,
-                   "how to read that file: data.format=..., data.too_long=... or data.max_line_bytes=...")
+                   "how to sample (sample.sampler=... and the like), or how to read the file of --data: "
+                   "data.format=..., data.too_long=... or data.max_line_bytes=...")
       ->allow_extra_args(false)
-      ->type_name("KEY=VALUE")
-      ->needs("--data");
+      ->type_name("KEY=VALUE");
   command->add_option("--passes", arguments->passes, "independent estimates, for the standard error")
       ->capture_default_str()
       ->check(whole_number(2, 100000));
   command->add_flag("--exact", arguments->exact,
-                    "sum over all T steps of discrete time: T times the work, and less noise");
-  command->add_option("--examples", arguments->examples, "texts, evenly spread over the file; 0: all")
+                    "take all terms of the bound, where it is a sum: T times the work, and less noise");
+  command->add_option("--examples", arguments->examples, "examples, evenly spread over all; 0: all")
       ->capture_default_str()
       ->check(whole_number(0));
-  command->add_option("--samples", arguments->samples, "samples to hold against the built-in grammar")
+  command->add_option("--samples", arguments->samples, "samples to draw and measure; 0: none")
       ->capture_default_str()
-      ->check(whole_number(1));
+      ->check(whole_number(0));
   command->add_option("--seed", arguments->seed, "of the random numbers")
       ->capture_default_str()
       ->check(whole_number(0));
@@ -242,9 +112,8 @@ void add_eval_command(CLI::App& app, int&) {
   add_threads_option(*command);
   command->callback([arguments] {
     if (!arguments->plot.empty()) return plot(*arguments);
-    const auto model = TextModel::load(arguments->run);
-    const Evaluation evaluation = evaluate(*model, *arguments);
-    arguments->json ? print_json(evaluation) : print_table(evaluation);
+    const Report report = evaluate(*arguments);
+    fmt::print("{}", arguments->json ? report_json(report) + "\n" : report_table(report));
   });
 }
 

@@ -43,6 +43,7 @@ int run(int argc, char** argv) {
   add_infill_command(app, status);
   add_eval_command(app, status);
   add_data_command(app, status);
+  add_models_command(app, status);
   add_bench_command(app, status);
   // Commands that are added later would take it over.
   app.footer(

@@ -7,6 +7,7 @@
 #include <fmt/format.h>
 
 #include "haze/engine/error.h"
+#include "haze/tools/run/models.h"
 #include "haze/tools/text/text_format.h"
 
 namespace haze {
@@ -149,20 +150,99 @@ CLI::Validator whole_number(int64_t minimum, int64_t maximum) {
   return CLI::Validator(check, "");
 }
 
+namespace {
+
+/// The rows of a key in the tables of all models that have it.
+std::vector<Setting> rows_of(const std::string& key) {
+  std::vector<Setting> rows;
+  for (const ModelRow& model : model_table()) {
+    for (const Setting& setting : settings_table(model.info)) {
+      if (setting.key == key) rows.push_back(setting);
+    }
+  }
+  return rows;
+}
+
+bool takes_text(const Setting& row, const std::string& text) {
+  try {
+    Setting alone = row;
+    Settings settings({alone});
+    settings.override_with(row.key + "=" + text);
+    return row.type != SettingType::integer || !reads_as_octal(text);
+  } catch (const Error&) {
+    return false;
+  }
+}
+
+/// Accepts what the setting of this key accepts in some model.
 CLI::Validator as_setting(const std::string& key) {
   const auto check = [key](const std::string& text) -> std::string {
-    Settings settings(training_settings());
-    const auto row = std::find_if(settings.table().begin(), settings.table().end(),
-                                  [&](const Setting& setting) { return setting.key == key; });
-    try {
-      settings.override_with(key + "=" + text);
-      if (row->type != SettingType::integer || !reads_as_octal(text)) return {};
-    } catch (const Error&) {
-      // What it takes is said below.
+    const std::vector<Setting> rows = rows_of(key);
+    for (const Setting& row : rows) {
+      if (takes_text(row, text)) return {};
     }
-    return fmt::format("takes {}, not '{}'", row->accepts(), text);
+    return fmt::format("takes {}, not '{}'", rows.front().accepts(), text);
   };
   return CLI::Validator(check, "");
+}
+
+/// What of all models' choices there is.
+std::string explanation_of(const std::vector<Setting>& rows) {
+  std::vector<std::string> choices;
+  for (const Setting& row : rows) {
+    for (const std::string& choice : row.choices) {
+      if (std::find(choices.begin(), choices.end(), choice) == choices.end()) choices.push_back(choice);
+    }
+  }
+  std::string explanation = rows.front().explanation;
+  if (!choices.empty()) explanation += fmt::format(": {}", fmt::join(choices, " | "));
+  return explanation + " (default: the run's)";
+}
+
+std::string option_name(const Setting& row) {
+  std::string name(row.name());
+  std::replace(name.begin(), name.end(), '_', '-');
+  return "--" + name;
+}
+
+}  // namespace
+
+void SampleSettingOptions::add_to(CLI::App& command, std::initializer_list<std::string_view> without) {
+  for (const ModelRow& model : model_table()) {
+    for (const Setting& row : settings_table(model.info)) {
+      const auto is_known = [&](const Option& option) { return option.key == row.key; };
+      if (row.section() != "sample" || std::any_of(options_.begin(), options_.end(), is_known)) continue;
+      if (std::find(without.begin(), without.end(), row.name()) != without.end()) continue;
+      Option& option = options_.emplace_back(Option{option_name(row), row.key, {}});
+      const std::string explanation = explanation_of(rows_of(row.key));
+      if (row.type == SettingType::boolean) {
+        command.add_flag_callback(
+            option.name, [&option] { option.value = "true"; }, row.explanation);
+      } else {
+        command.add_option(option.name, option.value, explanation)->check(as_setting(row.key));
+      }
+    }
+  }
+}
+
+void SampleSettingOptions::apply_to(Settings& settings) const {
+  for (const Option& option : options_) {
+    if (!option.value) continue;
+    if (!settings.has(option.key))
+      throw WrongUsage(fmt::format("{} is not for the model {}", option.name, settings.text("model")));
+    apply_assignments({option.key + "=" + *option.value}, settings);
+  }
+  for (const Option& option : options_) {
+    if (option.value) check_matters(settings, option.key, option.name);
+  }
+}
+
+void check_matters(const Settings& settings, std::string_view key, const std::string& option) {
+  const Setting& row = settings.row(key, "the program");
+  if (row.with_key.empty() || settings.text(row.with_key) == row.with_value) return;
+  throw WrongUsage(fmt::format("{} is for {} {}, and it is {}", option,
+                               row.with_key.substr(row.with_key.find('.') + 1), row.with_value,
+                               settings.text(row.with_key)));
 }
 
 std::string describe_parse_error(const CLI::App& app, const CLI::ParseError& error) {

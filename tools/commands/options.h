@@ -1,7 +1,7 @@
 #pragma once
 
-#include <algorithm>
 #include <cstdint>
+#include <deque>
 #include <initializer_list>
 #include <limits>
 #include <optional>
@@ -32,20 +32,26 @@ bool assigns_only(std::initializer_list<std::string_view> keys, const std::vecto
 /// Accepts the whole numbers in [minimum, maximum]; the sentence for any other text says so.
 CLI::Validator whole_number(int64_t minimum, int64_t maximum = std::numeric_limits<int64_t>::max());
 
-/// Accepts what the setting of this key accepts.
-CLI::Validator as_setting(const std::string& key);
+/// Options for the settings of section [sample], of all models together: --top-p for sample.top_p. What a
+/// model does not have is refused once it is known which one it is.
+class SampleSettingOptions {
+ public:
+  /// Adds them to a command, except those of the settings `without`, such as "count".
+  void add_to(CLI::App& command, std::initializer_list<std::string_view> without = {});
+  /// Takes over what was given. Throws WrongUsage where the model has no such setting, or its sampler no use
+  /// for it.
+  void apply_to(Settings& settings) const;
 
-/// Adds an option that stands for a setting of the run: what it takes and its explanation are the setting's.
-template <typename Value>
-void add_setting_option(CLI::App& command, const std::string& name, const std::string& key,
-                        std::optional<Value>& value) {
-  const SettingsTable& table = training_settings();
-  const auto row =
-      std::find_if(table.begin(), table.end(), [&](const Setting& setting) { return setting.key == key; });
-  std::string explanation = row->explanation;
-  if (!row->choices.empty()) explanation += fmt::format(": {}", fmt::join(row->choices, " | "));
-  command.add_option(name, value, explanation + " (default: the run's)")->check(as_setting(key));
-}
+ private:
+  struct Option {
+    std::string name, key;
+    std::optional<std::string> value;
+  };
+  std::deque<Option> options_;  // CLI11 keeps their addresses
+};
+
+/// Throws WrongUsage where a setting that was given matters only with another value of a second one.
+void check_matters(const Settings& settings, std::string_view key, const std::string& option);
 
 /// What is wrong with a command line, in one sentence that begins with the command, with the nearest right
 /// word for a wrong one.

@@ -1,85 +1,71 @@
 #include <memory>
 #include <optional>
 
-#include <nlohmann/json.hpp>
 #include <unistd.h>
 
 #include "haze/nn/file_io.h"
 #include "haze/tools/commands/commands.h"
 #include "haze/tools/commands/options.h"
+#include "haze/tools/run/sampling.h"
+#include "haze/tools/run/saved_model.h"
 #include "haze/tools/run/work_observer.h"
-#include "haze/tools/run/writing.h"
 
 namespace haze {
 namespace {
 
 // What `haze sample` and `haze infill` have in common.
 struct Arguments {
-  std::string run, text, svg;
-  std::optional<std::string> sampler, precision;
-  std::optional<int64_t> count, steps, top_k;
-  std::optional<double> temperature, top_p;
+  std::string run, svg;
+  std::optional<std::string> gapped, prompt, source;
+  std::optional<int64_t> count;
+  SampleSettingOptions settings;
   int64_t length = 0;
   uint64_t seed = 1;
-  bool special_tokens = false, trace = false, json = false;
+  bool trace = false, json = false;
 };
 
-void apply(const Arguments& arguments, TextModel& model) {
-  if (arguments.sampler) model.set("sample.sampler", *arguments.sampler);
-  const std::string& sampler = model.settings().text("sample.sampler");
-  if (arguments.steps && sampler != "ancestral")
-    throw WrongUsage(
-        fmt::format("--steps is for the ancestral sampler; {} takes a step for each token", sampler));
-  if (arguments.steps) model.set("sample.steps", *arguments.steps);
-  if (arguments.top_k) model.set("sample.top_k", *arguments.top_k);
-  if (arguments.temperature) model.set("sample.temperature", *arguments.temperature);
-  if (arguments.top_p) model.set("sample.top_p", *arguments.top_p);
-  if (arguments.precision) model.set("sample.precision", *arguments.precision);
-  if (arguments.special_tokens) model.set("sample.special_tokens", true);
-  if (arguments.count) model.set("sample.count", *arguments.count);
-}
-
-void print_samples(const Arguments& arguments, const TextModel& model, const Samples& samples) {
-  for (const auto& tokens : samples.texts) {
-    const std::string text = written(model, tokens);
-    if (arguments.json) {
-      fmt::print("{}\n", nlohmann::ordered_json{{"text", text}, {"tokens", tokens}}.dump());
-    } else {
-      fmt::print("{}\n", text);
-    }
-  }
-}
-
-// Writes texts from canvases, showing how the first one appears where that is asked for.
-void write_texts(const Arguments& arguments, const TextModel& model, const std::vector<Canvas>& canvases,
-                 Generator& generator) {
-  TraceKeeper keeper(model, canvases[0]);
-  const bool traced = arguments.trace || !arguments.svg.empty();
+// Writes samples, showing how the first one appears where that is asked for.
+void write_samples(const Arguments& arguments, const SavedModel& saved, const SampleRequest& request) {
+  const Task& task = *saved.task;
+  const Uses uses = sampler_of(*saved.model, saved.settings).uses();
+  const std::vector<Request> requests = task.requests(saved.settings, uses, request);
+  std::optional<TraceKeeper> keeper;
+  if (arguments.trace || !arguments.svg.empty()) keeper.emplace(task, requests.front());
   const InterruptGuard interrupt;
   WorkObserver work("sampling", interrupt);
-  const Samples samples = model.sample(canvases, generator, [&](const SamplerStep& step) {
-    work.update(step.step, step.steps);
-    if (traced) keeper.observer()(step);
-  });
+  const auto observer = [&](const Snapshot& snapshot) {
+    work.update(snapshot.step, snapshot.steps);
+    if (keeper) keeper->observe(snapshot);
+  };
+  const Samples samples = draw_samples(*saved.model, task, saved.settings, requests, request.seed, observer);
   constexpr size_t kStepsInFigure = 9;
   if (arguments.trace)
-    fmt::print("{}\n", render_trace(keeper.trace(), TraceStyle::for_stream(STDOUT_FILENO)));
+    fmt::print("{}\n", render_trace(keeper->trace(), TraceStyle::for_stream(STDOUT_FILENO)));
   if (!arguments.svg.empty()) {
     write_file_atomically(arguments.svg,
-                          trace_svg(choose_steps(keeper.trace(), kStepsInFigure), "haze: a text appears"));
+                          trace_svg(choose_steps(keeper->trace(), kStepsInFigure), "haze: a text appears"));
   }
-  print_samples(arguments, model, samples);
+  for (int64_t i = 0; i < request.count; ++i)
+    fmt::print("{}\n", arguments.json ? task.json(samples, i) : task.written(samples, i));
+}
+
+void sample(const Arguments& arguments, std::optional<int64_t> default_count) {
+  SavedModel saved = load_model(arguments.run);
+  arguments.settings.apply_to(saved.settings);
+  SampleRequest request;
+  request.count = arguments.count.value_or(default_count.value_or(saved.settings.integer("sample.count")));
+  request.length = arguments.length;
+  request.gapped = arguments.gapped;
+  request.prompt = arguments.prompt;
+  request.source = arguments.source;
+  request.seed = arguments.seed;
+  write_samples(arguments, saved, request);
 }
 
 void add_common_options(CLI::App& command, Arguments& arguments) {
   command.add_option("run", arguments.run, "folder of a run or of a checkpoint")->required();
-  add_setting_option(command, "--sampler", "sample.sampler", arguments.sampler);
-  add_setting_option(command, "--steps", "sample.steps", arguments.steps);
-  add_setting_option(command, "--temperature", "sample.temperature", arguments.temperature);
-  add_setting_option(command, "--top-p", "sample.top_p", arguments.top_p);
-  add_setting_option(command, "--top-k", "sample.top_k", arguments.top_k);
-  add_setting_option(command, "--precision", "sample.precision", arguments.precision);
-  command.add_flag("--special-tokens", arguments.special_tokens, "let texts hold <pad> and <unk>");
+  arguments.settings.add_to(command, {"count"});
+  command.add_option("--source", arguments.source, "what the text answers to, in pairs");
   command.add_option("--seed", arguments.seed, "of the random numbers")
       ->capture_default_str()
       ->check(whole_number(0));
@@ -94,20 +80,15 @@ void add_common_options(CLI::App& command, Arguments& arguments) {
 
 void add_sample_command(CLI::App& app, int&) {
   auto arguments = std::make_shared<Arguments>();
-  CLI::App* command = app.add_subcommand("sample", "Write texts with a trained model");
+  CLI::App* command = app.add_subcommand("sample", "Write texts, or other samples, with a trained model");
   add_common_options(*command, *arguments);
-  add_setting_option(*command, "--count", "sample.count", arguments->count);
+  command->add_option("--count", arguments->count, "samples to draw (default: the run's)")
+      ->check(whole_number(1));
+  command->add_option("--prompt", arguments->prompt, "the beginning of each text");
   command->add_option("--length", arguments->length, "tokens of each text with its end; 0: as in training")
       ->capture_default_str()
       ->check(whole_number(0));
-  command->callback([arguments] {
-    const auto model = TextModel::load(arguments->run);
-    apply(*arguments, *model);
-    Generator generator(arguments->seed);
-    const auto canvases =
-        open_canvases(*model, model->settings().integer("sample.count"), arguments->length, generator);
-    write_texts(*arguments, *model, canvases, generator);
-  });
+  command->callback([arguments] { sample(*arguments, {}); });
 }
 
 void add_infill_command(CLI::App& app, int&) {
@@ -116,15 +97,8 @@ void add_infill_command(CLI::App& app, int&) {
       app.add_subcommand("infill", "Fill the gaps of a text; write _ for each token to be filled in");
   add_common_options(*command, *arguments);
   command->add_option("--count", arguments->count, "ways to fill it (default: 1)")->check(whole_number(1));
-  command->add_option("text", arguments->text, "the text, such as \"The _ is a _ pub .\"")->required();
-  command->callback([arguments] {
-    const auto model = TextModel::load(arguments->run);
-    apply(*arguments, *model);
-    Generator generator(arguments->seed);
-    const std::vector<Canvas> canvases(static_cast<size_t>(arguments->count.value_or(1)),
-                                       canvas_of(*model, arguments->text));
-    write_texts(*arguments, *model, canvases, generator);
-  });
+  command->add_option("text", arguments->gapped, "the text, such as \"The _ is a _ pub .\"")->required();
+  command->callback([arguments] { sample(*arguments, 1); });
 }
 
 }  // namespace haze

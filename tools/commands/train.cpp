@@ -6,7 +6,9 @@
 #include "haze/engine/parallel.h"
 #include "haze/tools/commands/commands.h"
 #include "haze/tools/commands/options.h"
+#include "haze/tools/run/configuration.h"
 #include "haze/tools/run/interrupt.h"
+#include "haze/tools/run/models.h"
 #include "haze/tools/run/trainer.h"
 #include "haze/tools/run/training_settings.h"
 
@@ -14,19 +16,28 @@ namespace haze {
 namespace {
 
 struct Arguments {
-  std::string config, out = "runs/train";
+  std::string config, out = "runs/train", init;
   std::vector<std::string> assignments;
   std::optional<int64_t> seed;
   int64_t stop_at = 0, record = 0, profile = 0;
   bool resume = false, print_config = false, json = false;
 };
 
-Settings settings_from(const Arguments& arguments) {
-  Settings settings(training_settings());
-  if (!arguments.config.empty()) settings.read_file(arguments.config);
-  apply_assignments(arguments.assignments, settings);
-  if (arguments.seed) settings.set("train.seed", *arguments.seed);
-  return settings;
+std::optional<std::filesystem::path> configuration_of(const Arguments& arguments) {
+  if (arguments.config.empty()) return {};
+  return arguments.config;
+}
+
+Settings settings_of(const Arguments& arguments) {
+  const auto configuration = configuration_of(arguments);
+  settings_from(configuration, {});  // for what is wrong in the file, which is no wrong command line
+  try {
+    Settings settings = settings_from(configuration, arguments.assignments);
+    if (arguments.seed) settings.set("train.seed", *arguments.seed);
+    return settings;
+  } catch (const Error& error) {
+    throw WrongUsage(error.what());
+  }
 }
 
 Settings resolved(Settings settings) {
@@ -34,20 +45,37 @@ Settings resolved(Settings settings) {
   return settings;
 }
 
-/// The options of a run that goes on: its settings are what they were, but its files may have moved.
-TrainOptions with_moved_files(TrainOptions options, const Arguments& arguments) {
-  Settings moved(training_settings());
-  apply_assignments(arguments.assignments, moved);
-  const std::string train_file = moved.text("data.train"), valid_file = moved.text("data.valid");
-  if (train_file.empty() != valid_file.empty())
-    throw WrongUsage("data.train and data.valid go together: say where both files are now");
-  if (!train_file.empty()) options.moved_files = {train_file, valid_file};
-  const bool only_files = assigns_only({"data.train", "data.valid"}, arguments.assignments);
-  if (!only_files || !arguments.config.empty() || arguments.seed || arguments.record) {
+/// The value of an assignment of this key; nothing where there is none.
+std::optional<std::string> assigned(const Arguments& arguments, std::string_view key) {
+  std::optional<std::string> value;
+  for (const std::string& assignment : arguments.assignments) {
+    const size_t equals = assignment.find('=');
+    if (assigns_only({key}, {assignment}) && equals != std::string::npos)
+      value = assignment.substr(equals + 1);
+  }
+  return value;
+}
+
+/// The options of a run that goes on: its settings are what they were, but its files may have moved, and it
+/// may go on for longer.
+TrainOptions resuming(TrainOptions options, const Arguments& arguments) {
+  const bool allowed = assigns_only({"data.train", "data.valid", "train.steps"}, arguments.assignments);
+  if (!allowed || !arguments.config.empty() || arguments.seed || arguments.record ||
+      !arguments.init.empty()) {
     throw WrongUsage(
-        "--resume goes on with the settings of the run, and only data.train and data.valid can be set anew, "
-        "where "
-        "the files have moved; --config, --seed, --record and other settings belong to a new run");
+        "--resume goes on with the settings of the run: train.steps can be set anew, and data.train and "
+        "data.valid, where the files have moved; --config, --seed, --record, --init and other settings "
+        "belong "
+        "to a new run");
+  }
+  const auto train_file = assigned(arguments, "data.train"), valid_file = assigned(arguments, "data.valid");
+  if (train_file.has_value() != valid_file.has_value())
+    throw WrongUsage("data.train and data.valid go together: say where both files are now");
+  if (train_file) options.moved_files = {*train_file, *valid_file};
+  if (const auto steps = assigned(arguments, "train.steps")) {
+    Settings settings(settings_table(model_table().front().info));
+    apply_assignments({"train.steps=" + *steps}, settings);
+    options.steps = settings.integer("train.steps");
   }
   return options;
 }
@@ -58,9 +86,10 @@ void report(const Arguments& arguments, const TrainResult& result) {
                                 {"step", result.step},
                                 {"last_step", result.last_step},
                                 {"interrupted", result.interrupted_by != 0}};
-    if (result.bound) {
-      json["validation_nats_per_token"] = result.bound->nats_per_unit();
-      json["validation_error"] = result.bound->standard_error / static_cast<double>(result.bound->units);
+    if (result.evaluation) {
+      const Measure& first = result.evaluation->measures.front();
+      json["validation_" + first.name] = first.value;
+      if (first.error) json["validation_error"] = *first.error;
     }
     if (result.profile) json["profile"] = profile_json(*result.profile);
     fmt::print("{}\n", json.dump());
@@ -81,9 +110,9 @@ void report(const Arguments& arguments, const TrainResult& result) {
 
 int train(const Arguments& arguments) {
   if (arguments.print_config) {
-    const Settings settings = settings_from(arguments);
+    const Settings settings = settings_of(arguments);
     resolved(settings);  // for its refusals: what is printed says "auto" where that is what was said
-    fmt::print("{}", settings.print());
+    fmt::print("{}", print_configuration(settings));
     return 0;
   }
   TrainOptions options;
@@ -93,9 +122,10 @@ int train(const Arguments& arguments) {
   options.profile_steps = arguments.profile;
   std::unique_ptr<Trainer> trainer;
   if (arguments.resume) {
-    trainer = Trainer::resume(with_moved_files(options, arguments));
+    trainer = Trainer::resume(resuming(options, arguments));
   } else {
-    trainer = Trainer::start(resolved(settings_from(arguments)), options);
+    if (!arguments.init.empty()) options.initial_run = arguments.init;
+    trainer = Trainer::start(resolved(settings_of(arguments)), options);
   }
   const TrainResult result = trainer->run();
   // Nobody is left to read it where the terminal was closed.
@@ -114,6 +144,8 @@ void add_train_command(CLI::App& app, int& status) {
       ->type_name("KEY=VALUE");
   command->add_option("--out", arguments->out, "folder of the run")->capture_default_str();
   command->add_option("--seed", arguments->seed, "the same as --set train.seed=N")->check(whole_number(0));
+  command->add_option("--init", arguments->init,
+                      "run whose weights a new run starts from, where names and shapes match");
   command->add_flag("--resume", arguments->resume, "go on from the latest checkpoint of the run");
   command->add_option("--stop-at", arguments->stop_at, "checkpoint and leave after this step; 0: the last")
       ->check(whole_number(0));

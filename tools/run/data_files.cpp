@@ -1,6 +1,5 @@
 #include "haze/tools/run/data_files.h"
 
-#include <algorithm>
 #include <fstream>
 
 #include <fmt/format.h>
@@ -37,30 +36,29 @@ DataFiles data_files(const Settings& settings, const std::filesystem::path& fold
   return {folder / "train.txt", folder / "valid.txt"};
 }
 
+std::filesystem::path data_file(const Settings& settings, const std::filesystem::path& folder, Part part) {
+  const bool built_in = settings.text("data.train").empty();
+  switch (part) {
+    case Part::train:
+      return built_in ? folder / "train.txt" : std::filesystem::path(settings.text("data.train"));
+    case Part::valid:
+      return built_in ? folder / "valid.txt" : std::filesystem::path(settings.text("data.valid"));
+    case Part::test:
+      break;
+  }
+  if (built_in) return folder / "test.txt";
+  const std::string& test = settings.text("data.test");
+  return test.empty() ? settings.text("data.valid") : test;
+}
+
 TextFileOptions text_file_options(const Settings& settings) {
   return {.format = text_format(settings.text("data.format")),
           .max_line_bytes = settings.integer("data.max_line_bytes")};
 }
 
-DataSet load_data_set(const std::filesystem::path& path, const Settings& settings,
-                      const Tokenizer& tokenizer) {
-  const TextFile file(path, text_file_options(settings));
-  return DataSet(file, tokenizer,
-                 {.max_length = static_cast<int32_t>(settings.integer("data.max_length")),
-                  .layout = data_layout(settings.text("data.layout")),
-                  .too_long = long_record(settings.text("data.too_long"))});
-}
-
 std::string fingerprint_of(const std::filesystem::path& path) {
   const FileReader file(path);
   return fmt::format("{} bytes, CRC-32 {:08x}", file.bytes(), file.checksum());
-}
-
-std::vector<std::span<const int32_t>> some_sequences(const DataSet& data, int64_t count) {
-  std::vector<std::span<const int32_t>> result;
-  const int64_t taken = std::min(count, data.size());
-  for (int64_t i = 0; i < taken; ++i) result.push_back(data.sequence(i * data.size() / taken));
-  return result;
 }
 
 }  // namespace haze

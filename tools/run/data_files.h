@@ -1,12 +1,11 @@
 #pragma once
 
 #include <filesystem>
-#include <span>
 #include <string>
-#include <vector>
 
 #include "haze/nn/settings.h"
-#include "haze/tools/text/data_set.h"
+#include "haze/tools/tasks/task.h"
+#include "haze/tools/text/text_file.h"
 
 namespace haze {
 
@@ -19,17 +18,14 @@ struct DataFiles {
 /// it is not there.
 DataFiles data_files(const Settings& settings, const std::filesystem::path& folder);
 
+/// The file of one part: of the built-in corpus one in `folder`, of which nothing is written; of files,
+/// data.test where it is given, otherwise data.valid, is the test part.
+std::filesystem::path data_file(const Settings& settings, const std::filesystem::path& folder, Part part);
+
 /// How the settings want text files to be read.
 TextFileOptions text_file_options(const Settings& settings);
 
-/// The sequences of a file as the settings want them.
-DataSet load_data_set(const std::filesystem::path& path, const Settings& settings,
-                      const Tokenizer& tokenizer);
-
 /// What tells a file from a changed one: "1234 bytes, CRC-32 89abcdef". Throws Error where it cannot be read.
 std::string fingerprint_of(const std::filesystem::path& path);
-
-/// At most `count` sequences of a data set, evenly spread over it.
-std::vector<std::span<const int32_t>> some_sequences(const DataSet& data, int64_t count);
 
 }  // namespace haze

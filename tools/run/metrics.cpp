@@ -75,10 +75,12 @@ MetricsLog MetricsLog::start(const std::filesystem::path& path) {
   return MetricsLog(path, "w");
 }
 
-MetricsLog MetricsLog::resume(const std::filesystem::path& path, std::int64_t step) {
+MetricsLog MetricsLog::resume(const std::filesystem::path& path, std::int64_t step,
+                              std::optional<std::int64_t> rows) {
   if (!std::filesystem::exists(path)) return start(path);
   std::uintmax_t kept_bytes = 0;
   std::int64_t malformed = 0;
+  std::int64_t kept_rows = 0;
   std::int64_t last_step = 0;
   visit_rows(path, [&](const std::optional<MetricsRow>& row, std::uintmax_t bytes, std::int64_t number) {
     // Only a line that is followed by another was not torn by the crash.
@@ -87,7 +89,8 @@ MetricsLog MetricsLog::resume(const std::filesystem::path& path, std::int64_t st
       malformed = number;
       return true;
     }
-    if (row->step > step) return false;
+    if (row->step > step || (rows && kept_rows == *rows)) return false;
+    ++kept_rows;
     kept_bytes = bytes;
     last_step = row->step;
     return true;
@@ -97,6 +100,7 @@ MetricsLog MetricsLog::resume(const std::filesystem::path& path, std::int64_t st
   if (error) fail("cannot write the metrics {}: {}", path.string(), error.message());
   MetricsLog log(path, "a");
   log.last_step_ = last_step;
+  log.rows_ = kept_rows;
   return log;
 }
 
@@ -110,6 +114,7 @@ void MetricsLog::append(const MetricsRow& row) {
     fail("cannot write the metrics {}: {}", path_.string(), std::strerror(errno));
   }
   last_step_ = row.step;
+  ++rows_;
 }
 
 std::vector<MetricsRow> read_metrics(const std::filesystem::path& path) {

@@ -59,6 +59,33 @@ Series series_of(const std::vector<MetricsRow>& rows, std::string_view name,
   return series;
 }
 
+/// The names in the rows that begin with `prefix` and are no errors, in the order of their first occurrence.
+std::vector<std::string> names_with(const std::vector<MetricsRow>& rows, std::string_view prefix) {
+  std::vector<std::string> names;
+  for (const MetricsRow& row : rows) {
+    for (const auto& [name, value] : row.values) {
+      if (!name.starts_with(prefix) || name.ends_with(kError)) continue;
+      if (std::find(names.begin(), names.end(), name) == names.end()) names.push_back(name);
+    }
+  }
+  return names;
+}
+
+// Runs of settings version 1 have "validation_bound", in nats per token, and "validation_error".
+constexpr std::string_view kBoundOfVersion1 = "validation_bound";
+
+std::string error_name(const std::string& measure) {
+  return measure == kBoundOfVersion1 ? "validation_error" : measure + std::string(kError);
+}
+
+/// What the axis says of "validation_nats_per_token": "nats per token".
+std::string unit_of(const std::string& measure) {
+  if (measure == kBoundOfVersion1) return "nats per token";
+  std::string unit = measure.substr(kValidation.size());
+  std::replace(unit.begin(), unit.end(), '_', ' ');
+  return unit;
+}
+
 /// The smallest and the greatest value of each of kMostPoints / 2 equal runs: what a line through all points
 /// would cover.
 Series thin(const Series& all) {
@@ -148,7 +175,7 @@ std::string format_step(double value) {
   return digits;
 }
 
-std::string draw_axes(const Axes& axes) {
+std::string draw_axes(const Axes& axes, std::string_view unit) {
   std::string svg;
   const std::vector<double> ticks = nice_ticks(axes.y.low, axes.y.high, 6);
   const double spacing = ticks.size() > 1 ? ticks[1] - ticks[0] : 1.0;
@@ -169,7 +196,7 @@ std::string draw_axes(const Axes& axes) {
   svg +=
       fmt::format("<text x=\"20\" y=\"{0:.1f}\" text-anchor=\"middle\" transform=\"rotate(-90 20 {0:.1f})\">",
                   (kTop + kBottom) / 2);
-  return svg + "nats per token</text>\n";
+  return svg + escape_xml(unit) + "</text>\n";
 }
 
 std::string polyline(std::string_view css_class, const Axes& axes, const std::vector<double>& x,
@@ -223,11 +250,14 @@ std::string draw_key(bool has_loss, bool has_bound, bool has_error) {
 }  // namespace
 
 std::string plot_run_svg(const std::vector<MetricsRow>& rows, std::string_view title) {
-  const Series loss = series_of(rows, kTrainingLoss);
-  const Series bound = series_of(rows, kValidationBound, kValidationError);
+  const std::vector<std::string> losses = names_with(rows, kTrainingLoss);
+  const std::vector<std::string> evaluations = names_with(rows, kValidation);
+  const Series loss = losses.empty() ? Series{} : series_of(rows, losses.front());
+  const Series bound =
+      evaluations.empty() ? Series{} : series_of(rows, evaluations.front(), error_name(evaluations.front()));
   if (loss.x.empty() && bound.x.empty()) {
-    fail("there is nothing to plot: no row of the metrics has a number for \"{}\" or \"{}\"", kTrainingLoss,
-         kValidationBound);
+    fail("there is nothing to plot: no row of the metrics has a number for \"{}\" or \"{}...\"",
+         kTrainingLoss, kValidation);
   }
   double last_step = 1;
   for (const Series* series : {&loss, &bound}) {
@@ -241,7 +271,7 @@ std::string plot_run_svg(const std::vector<MetricsRow>& rows, std::string_view t
   const bool has_error =
       std::any_of(bound.error.begin(), bound.error.end(), [](double error) { return error > 0; });
   svg += draw_key(!loss.x.empty(), !bound.x.empty(), has_error);
-  svg += draw_axes(axes);
+  svg += draw_axes(axes, evaluations.empty() ? "loss" : unit_of(evaluations.front()));
   if (!loss.x.empty()) {
     svg += fmt::format(
         "<clipPath id=\"inside\"><rect x=\"{}\" y=\"{}\" width=\"{}\" height=\"{}\"/></clipPath>\n", kLeft,

@@ -8,9 +8,9 @@
 
 namespace haze {
 
-/// An SVG figure of a run: the training loss, raw and smoothed, and the validation bound with two standard
-/// errors, over steps, in nats per token. Light or dark as the viewer is. Throws where no row has a number to
-/// show.
+/// An SVG figure of a run: the training loss, raw and smoothed, and the first measure of its evaluations with
+/// two standard errors, over steps, in the measure's unit. Of several objectives the first one's loss. Light
+/// or dark as the viewer is. Throws where no row has a number to show.
 std::string plot_run_svg(const std::vector<MetricsRow>& rows, std::string_view title);
 
 /// Round numbers (1, 2 or 5 times a power of ten apart) from the first at or above `low` to the last at or

@@ -3,21 +3,22 @@
 #include <algorithm>
 #include <cmath>
 
-#include <toml++/toml.h>
-
 #include "haze/nn/file_io.h"
+#include "haze/nn/parameter_groups.h"
+#include "haze/tools/run/configuration.h"
+#include "haze/tools/run/evaluation.h"
+#include "haze/tools/run/models.h"
 #include "haze/tools/run/plot.h"
 #include "haze/tools/run/training_settings.h"
-#include "haze/tools/run/version.h"
 #include "haze/tools/run/work_observer.h"
 
 namespace haze {
 namespace {
 
-// Streams of the run's seed: each use of random numbers has its own.
-enum Stream : uint64_t { kInitialWeights = 1, kTraining = 2, kEvaluation = 3 };
+namespace fs = std::filesystem;
 
-constexpr int kEvaluationPasses = 2;
+// Streams of the run's seed: each use of random numbers has its own.
+enum Stream : uint64_t { kInitialWeights = 1, kTraining = 2 };
 
 LearningRateOptions learning_rate_options(const Settings& settings) {
   LearningRateOptions options;
@@ -32,83 +33,43 @@ LearningRateOptions learning_rate_options(const Settings& settings) {
   return options;
 }
 
-std::unique_ptr<Optimizer> optimizer_of(const Settings& settings, std::vector<NamedParameter> parameters) {
+std::unique_ptr<Optimizer> optimizer_of(const Settings& settings, const std::vector<ParameterGroup>& groups) {
   const std::string& kind = settings.text("optimizer.kind");
   const double decay = settings.real("optimizer.weight_decay"), epsilon = settings.real("optimizer.epsilon");
-  if (kind == "adagrad") {
-    return std::make_unique<Adagrad>(std::move(parameters),
+  if (kind == "adagrad")
+    return std::make_unique<Adagrad>(groups,
                                      AdagradHyperparameters{.epsilon = epsilon, .weight_decay = decay});
-  }
   if (kind == "sgd") {
     const SgdHyperparameters sgd{.momentum = settings.real("optimizer.momentum"), .weight_decay = decay};
-    return std::make_unique<Sgd>(std::move(parameters), sgd);
+    return std::make_unique<Sgd>(groups, sgd);
   }
   const AdamWHyperparameters adamw{.beta1 = settings.real("optimizer.beta1"),
                                    .beta2 = settings.real("optimizer.beta2"),
                                    .epsilon = epsilon,
                                    .weight_decay = decay};
-  return std::make_unique<AdamW>(std::move(parameters), adamw);
+  return std::make_unique<AdamW>(groups, adamw);
 }
 
-LengthDistribution lengths_of(const DataSet& data, int64_t longest) {
-  std::vector<int64_t> counts(static_cast<size_t>(longest) + 1);
-  for (int64_t i = 0; i < data.size(); ++i) ++counts[data.sequence(i).size()];
-  return LengthDistribution(std::move(counts));
-}
-
-/// What state.toml holds.
-struct RunState {
-  Generator::State generator;
-  BatchStream::State data;
-  double loss_sum = 0;  // of the steps since the last line of metrics, so that the next line has them too
-  int64_t loss_count = 0;
-  bool evaluation_due = false;  // that of this step was broken off
-  DataFingerprints files;
-};
-
-// TOML's integers are signed: the 64 bits of a seed or counter are kept, whatever they are as a number.
-std::string print_state(const RunState& state) {
-  const auto as_signed = [](uint64_t bits) { return static_cast<int64_t>(bits); };
-  return fmt::format(
-      "[generator]\nseed = {}\nstream = {}\ncounter = {}\n\n[data]\nepoch = {}\nposition = {}\n\n"
-      "[metrics]\nloss_sum = {}\nloss_count = {}\nevaluation_due = {}\n\n"
-      "[files]\ntrain = \"{}\"\nvalid = \"{}\"\n",
-      as_signed(state.generator.seed), as_signed(state.generator.stream), as_signed(state.generator.counter),
-      state.data.epoch, state.data.position, state.loss_sum, state.loss_count, state.evaluation_due,
-      state.files.train, state.files.valid);
-}
-
-RunState parse_state(const std::string& text) {
-  toml::table table;
-  try {
-    table = toml::parse(std::string_view(text));
-  } catch (const toml::parse_error& error) {
-    fail("state.toml of the checkpoint: {}", error.description());
+// The part of each group that belongs to an objective.
+std::vector<ParameterGroup> groups_of(const std::vector<ParameterGroup>& groups, const Objective& objective) {
+  std::vector<ParameterGroup> result;
+  for (const ParameterGroup& group : groups) {
+    ParameterGroup part{{}, group.rate, group.weight_decay};
+    for (const NamedParameter& parameter : group.parameters) {
+      const auto is_it = [&](const NamedParameter& other) { return other.variable == parameter.variable; };
+      if (std::any_of(objective.parameters.begin(), objective.parameters.end(), is_it))
+        part.parameters.push_back(parameter);
+    }
+    if (!part.parameters.empty()) result.push_back(std::move(part));
   }
-  const auto value = [&]<typename Value>(Value, const char* section, const char* key) {
-    const auto found = table[section][key].value<Value>();
-    if (!found) fail("state.toml of the checkpoint: {}.{} is missing", section, key);
-    return *found;
-  };
-  const auto integer = [&](const char* section, const char* key) { return value(int64_t{}, section, key); };
-  const auto bits = [&](const char* key) { return static_cast<uint64_t>(integer("generator", key)); };
-  return {{bits("seed"), bits("stream"), bits("counter")},
-          {integer("data", "epoch"), integer("data", "position")},
-          value(double{}, "metrics", "loss_sum"),
-          integer("metrics", "loss_count"),
-          value(bool{}, "metrics", "evaluation_due"),
-          {value(std::string(), "files", "train"), value(std::string(), "files", "valid")}};
+  if (result.empty()) fail("the objective {} has no parameters", objective.name);
+  return result;
 }
 
-void check_unchanged(const std::filesystem::path& path, const std::string& then, const std::string& now) {
+void check_unchanged(const std::string& origin, const std::string& then, const std::string& now) {
   if (now == then) return;
   fail("{} has changed since the run began, from {} to {}: the run can only go on with the same texts",
-       path.string(), then, now);
-}
-
-/// config.toml: the settings, and what wrote them.
-std::string print_configuration(const Settings& settings) {
-  return fmt::format("# haze {}\n{}", program_version(), settings.print());
+       origin, then, now);
 }
 
 /// The step after which a run that has done `done` of `last` leaves.
@@ -122,27 +83,77 @@ int64_t stop_step(const TrainOptions& options, int64_t done, int64_t last) {
   return std::min(stop, done + kProfileWarmUp + options.profile_steps);
 }
 
-}  // namespace
-
-void Trainer::load_data(const Settings& settings, const Tokenizer& tokenizer) {
-  const DataFiles files = data_files(settings, options_.run_folder / "data");
-  const DataFingerprints now{fingerprint_of(files.train), fingerprint_of(files.valid)};
-  if (fingerprints_) {
-    check_unchanged(files.train, fingerprints_->train, now.train);
-    check_unchanged(files.valid, fingerprints_->valid, now.valid);
-  }
-  fingerprints_ = now;
-  train_.emplace(load_data_set(files.train, settings, tokenizer));
-  valid_.emplace(load_data_set(files.valid, settings, tokenizer));
-  stream_.emplace(*train_, settings.integer("train.batch_size"),
-                  static_cast<uint64_t>(settings.integer("train.seed")));
+/// ", and step-000400 is the checkpoint to go back to", where there is one.
+std::string way_back(const fs::path& run_folder) {
+  const auto latest = find_latest_checkpoint(run_folder);
+  if (!latest) return "";
+  return fmt::format("; {} is the checkpoint to go back to", latest->filename().string());
 }
 
-void Trainer::make_optimizer() {
-  optimizer_ = optimizer_of(settings(), model_->denoiser().parameters());
+Settings resumed_settings(const Checkpoint& checkpoint, const TrainOptions& options) {
+  Settings settings = read_run_configuration(checkpoint.text("config.toml"), "config.toml of the checkpoint");
+  if (options.moved_files) {
+    settings.set("data.train", options.moved_files->train.string());
+    settings.set("data.valid", options.moved_files->valid.string());
+  }
+  if (options.steps) {
+    if (*options.steps < checkpoint.step)
+      fail("train.steps {} is less than the {} steps that the run has done", *options.steps, checkpoint.step);
+    settings.set("train.steps", *options.steps);
+  }
+  return settings;
+}
+
+}  // namespace
+
+void Trainer::open_data(const RunState* state) {
+  for (const auto& [name, part] : {std::pair{"train", Part::train}, {"valid", Part::valid}}) {
+    std::unique_ptr<Examples>& examples = part == Part::train ? train_ : valid_;
+    examples = saved_.task->examples(settings(), part);
+    origins_.emplace_back(name, saved_.task->fingerprint(settings(), part));
+  }
+  for (const std::string& key : model_row(settings().text("model")).info.frozen) {
+    const fs::path weights = checkpoint_in(settings().text(key)) / "model.safetensors";
+    origins_.emplace_back(key, fingerprint_of(weights));
+  }
+  for (const auto& [name, then] : state ? state->origins : origins_) {
+    const auto now = std::find_if(origins_.begin(), origins_.end(),
+                                  [&](const auto& origin) { return origin.first == name; });
+    if (now == origins_.end()) fail("state.toml of the checkpoint: the run stands on no '{}'", name);
+    const std::string origin = name == "train"   ? saved_.task->origin(settings(), Part::train)
+                               : name == "valid" ? saved_.task->origin(settings(), Part::valid)
+                                                 : settings().text(name);
+    check_unchanged(origin, then, now->second);
+  }
+  stream_.emplace(train_->size(), settings().integer("train.batch_size"),
+                  static_cast<uint64_t>(settings().integer("train.seed")));
+}
+
+void Trainer::make_optimizers() {
+  const std::vector<ParameterGroup> groups =
+      parameter_groups(model().parameters(), settings().text("optimizer.groups"));
+  for (Objective& objective : model().objectives()) {
+    std::vector<ParameterGroup> own = groups_of(groups, objective);
+    std::unique_ptr<Optimizer> optimizer = optimizer_of(settings(), own);
+    minimisations_.push_back({std::move(objective), std::move(own), std::move(optimizer)});
+  }
   schedule_.emplace(learning_rate_options(settings()));
   if (settings().real("optimizer.ema") > 0)
-    ema_.emplace(model_->denoiser().parameters(), settings().real("optimizer.ema"));
+    ema_.emplace(model().parameters(), settings().real("optimizer.ema"));
+}
+
+void Trainer::start_from(const fs::path& run) {
+  const SavedModel initial = load_model(run);
+  const NameMatch match = copy_matching(parameter_tensors(model()), parameter_tensors(*initial.model));
+  const auto say = [&](const std::string& line) { options_.progress.write(line + "\n"); };
+  say(fmt::format("{}: {} of {} tensors have the same name and shape and are taken", run.string(),
+                  match.taken.size(), model().parameters().size()));
+  if (!match.missing.empty()) say(fmt::format("not there, drawn anew: {}", fmt::join(match.missing, ", ")));
+  if (!match.other_shape.empty())
+    say(fmt::format("of another shape, drawn anew: {}", fmt::join(match.other_shape, ", ")));
+  if (match.taken.empty()) fail("{}: the run has no weights that this model could start from", run.string());
+  if (initial.task->side_files() != saved_.task->side_files())
+    say("the run's tokens or lengths are not those of this one: the same id may stand for another token");
 }
 
 std::unique_ptr<Trainer> Trainer::start(const Settings& settings, const TrainOptions& options) {
@@ -150,125 +161,205 @@ std::unique_ptr<Trainer> Trainer::start(const Settings& settings, const TrainOpt
     fail("{} steps cannot be recorded of a run of {}", options.record_steps, settings.integer("train.steps"));
   }
   stop_step(options, 0, settings.integer("train.steps"));  // for its refusal, before there is a folder
-  std::unique_ptr<Trainer> trainer(new Trainer(RunFolder::start(options.run_folder), options));
-  const DataFiles files = data_files(settings, options.run_folder / "data");
-  const TextFile text(files.train, text_file_options(settings));
-  Tokenizer tokenizer = build_tokenizer(tokenizer_kind(settings.text("data.tokenizer")), text,
-                                        settings.integer("data.min_count"));
-  trainer->load_data(settings, tokenizer);
+  RunFolder folder = RunFolder::start(options.run_folder);
+  std::unique_ptr<Task> task = start_task(settings, options.run_folder);
   const auto seed = static_cast<uint64_t>(settings.integer("train.seed"));
   Generator initial(seed, kInitialWeights);
-  trainer->model_ =
-      std::make_unique<TextModel>(settings, std::move(tokenizer),
-                                  lengths_of(*trainer->train_, settings.integer("data.max_length")), initial);
+  std::unique_ptr<Model> model = make_model(settings, task->facts(), initial);
+  std::unique_ptr<Trainer> trainer(
+      new Trainer(std::move(folder), options, {settings, std::move(task), std::move(model)}));
+  trainer->open_data(nullptr);
+  if (options.initial_run) trainer->start_from(*options.initial_run);
   trainer->generator_ = Generator(seed, kTraining);
-  trainer->make_optimizer();
+  trainer->make_optimizers();
   trainer->metrics_.emplace(MetricsLog::start(options.run_folder / "metrics.jsonl"));
-  write_file_atomically(options.run_folder / "config.toml", print_configuration(settings));
+  write_file_atomically(options.run_folder / "config.toml", print_run_configuration(settings));
   if (options.record_steps > 0) {
-    trainer->recorder_.emplace(trainer->model_->denoiser(), options.run_folder / "recorded",
-                               options.record_steps, settings.print());
+    if (trainer->minimisations_.size() > 1 || settings.integer("train.accumulate") > 1)
+      fail("steps are recorded of runs with one objective and train.accumulate 1");
+    trainer->recorder_.emplace(trainer->model(), options.run_folder / "recorded", options.record_steps,
+                               print_configuration(settings));
   }
   trainer->folder_.keep();
   return trainer;
 }
 
 std::unique_ptr<Trainer> Trainer::resume(const TrainOptions& options) {
-  std::unique_ptr<Trainer> trainer(new Trainer(RunFolder::resume(options.run_folder), options));
-  const Checkpoint checkpoint = read_checkpoint(latest_checkpoint_of(options.run_folder));
+  RunFolder folder = RunFolder::resume(options.run_folder);
+  Checkpoint checkpoint = read_checkpoint(latest_checkpoint_of(options.run_folder));
   const RunState state = parse_state(checkpoint.text("state.toml"));
-  trainer->fingerprints_ = state.files;
-  trainer->model_ = TextModel::from_checkpoint(checkpoint);
-  if (options.moved_files) {
-    trainer->model_->set("data.train", options.moved_files->train.string());
-    trainer->model_->set("data.valid", options.moved_files->valid.string());
+  const std::string configuration = print_run_configuration(resumed_settings(checkpoint, options));
+  for (auto& [name, contents] : checkpoint.texts) {
+    if (name == "config.toml") contents = configuration;
   }
-  trainer->load_data(trainer->settings(), trainer->model_->tokenizer());
-  if (options.moved_files)
-    write_file_atomically(options.run_folder / "config.toml", print_configuration(trainer->settings()));
-  trainer->make_optimizer();
-  trainer->optimizer_->load_state(checkpoint.optimizer, "optimizer.safetensors of the checkpoint");
-  if (trainer->ema_) trainer->ema_->load_state(checkpoint.ema, "ema.safetensors of the checkpoint");
-  trainer->generator_.set_state(state.generator);
-  trainer->stream_->restore(state.data);
-  trainer->loss_sum_ = state.loss_sum;
-  trainer->loss_count_ = state.loss_count;
-  trainer->evaluation_due_ = state.evaluation_due;
-  trainer->step_ = checkpoint.step;
+  std::unique_ptr<Trainer> trainer(
+      new Trainer(std::move(folder), options, model_of(checkpoint, options.run_folder)));
+  trainer->open_data(&state);
+  if (options.moved_files || options.steps)
+    write_file_atomically(options.run_folder / "config.toml", configuration);
+  trainer->make_optimizers();
+  trainer->restore(checkpoint, state);
   remove_unfinished(options.run_folder);
-  trainer->metrics_.emplace(MetricsLog::resume(options.run_folder / "metrics.jsonl", checkpoint.step));
+  trainer->metrics_.emplace(
+      MetricsLog::resume(options.run_folder / "metrics.jsonl", checkpoint.step, state.metrics_rows));
   return trainer;
+}
+
+void Trainer::restore(const Checkpoint& checkpoint, const RunState& state) {
+  constexpr const char* kOptimizer = "optimizer.safetensors of the checkpoint";
+  copy_by_name(optimizer_state(), checkpoint.optimizer, true, kOptimizer);
+  if (ema_) ema_->load_state(checkpoint.ema, "ema.safetensors of the checkpoint");
+  generator_.set_state(state.generator);
+  stream_->restore(state.data);
+  for (const LogSum& sum : state.sums)
+    sums_.push_back({sum.name, full({}, sum.sum, Dtype::float64), sum.count});
+  evaluation_due_ = state.evaluation_due;
+  // Without its checkpoint, the next evaluation is the best again.
+  if (find_best_checkpoint(options_.run_folder)) best_ = state.best;
+  step_ = checkpoint.step;
+}
+
+NamedTensors Trainer::optimizer_state() const {
+  NamedTensors state;
+  for (const Minimisation& minimisation : minimisations_) {
+    // Objectives may share parameters: then the names of their states would be the same.
+    const std::string prefix = minimisations_.size() > 1 ? minimisation.objective.name + "." : "";
+    for (const NamedTensor& tensor : minimisation.optimizer->state())
+      state.push_back({prefix + tensor.name, tensor.tensor});
+  }
+  return state;
+}
+
+void Trainer::log(const std::string& name, const Tensor& value) {
+  const Tensor number = cast(value, Dtype::float64);
+  const auto found =
+      std::find_if(sums_.begin(), sums_.end(), [&](const RunningSum& sum) { return sum.name == name; });
+  if (found == sums_.end()) {
+    sums_.push_back({name, clone(number), 1});
+  } else {
+    add_into(found->sum, number);
+    ++found->count;
+  }
+}
+
+double Trainer::minimise(size_t index, const std::vector<Batch>& batches, double learning_rate,
+                         ProfilePhase& phase) {
+  Minimisation& minimisation = minimisations_[index];
+  double units = 0, mean = 0;
+  for (const Batch& batch : batches) units += static_cast<double>(batch.units());
+  model().clear_gradients();
+  for (const Batch& batch : batches) {
+    phase.next("batch");
+    const Batch prepared = model().prepare(batch, index, generator_);
+    phase.next("forward");
+    const Loss loss = model().loss(prepared, index, {true, &generator_});
+    // A mean over all batches is one over all units: batches count by how many they have.
+    const double share = static_cast<double>(batch.units()) / units;
+    mean += share * loss.total.value().item();
+    if (!std::isfinite(mean)) {
+      fail("step {}: the loss is {}; train.detect_nonfinite finds where it comes from{}", step_, mean,
+           way_back(options_.run_folder));
+    }
+    for (const NamedTensor& logged : loss.log) log(logged.name, logged.tensor);
+    phase.next("backward");
+    if (loss.total.requires_gradient()) backward(batches.size() == 1 ? loss.total : loss.total * share);
+    if (recorder_ && !recorder_->done()) recorder_->add_step(loss.inputs, learning_rate, mean);
+  }
+  phase.next("optimizer");
+  double norm = 0;
+  const double scale = clip_scale(minimisation.groups, settings().real("optimizer.clip_norm"), &norm);
+  minimisation.optimizer->step(learning_rate, scale);
+  const std::string suffix = minimisations_.size() > 1 ? "_" + minimisation.objective.name : "";
+  log(std::string(kTrainingLoss) + suffix, full({}, mean, Dtype::float64));
+  log("gradient_norm" + suffix, full({}, norm, Dtype::float64));
+  return mean;
 }
 
 void Trainer::train_step(ProgressBar& progress) {
   const DetectNonFinite detect(settings().boolean("train.detect_nonfinite"));
   const PrecisionScope precision(precision_called(settings().text("train.precision")));
   ProfilePhase phase("batch");
-  const TextBatch batch = TextBatch::of(stream_->next());
-  const bool recording = recorder_ && !recorder_->done();
-  const Denoiser& denoiser = recording ? static_cast<const Denoiser&>(*recorder_) : model_->denoiser();
-  phase.next("forward");
-  const DiffusionLoss loss = model_->loss(denoiser, batch, generator_, {true, &generator_});
-  const double value = loss.total.value().item();
-  if (!std::isfinite(value))
-    fail("step {}: the loss is {}; train.detect_nonfinite finds where it comes from", step_ + 1, value);
-  phase.next("backward");
-  model_->denoiser().clear_gradients();
-  if (loss.total.requires_gradient()) backward(loss.total);
-  phase.next("optimizer");
-  double norm = 0;
-  const double scale =
-      clip_scale(model_->denoiser().parameters(), settings().real("optimizer.clip_norm"), &norm);
+  std::vector<Batch> batches;
+  int64_t units = 0;
+  for (int64_t i = 0; i < settings().integer("train.accumulate"); ++i) {
+    batches.push_back(train_->batch(stream_->next()));
+    units += batches.back().units();
+  }
   const double learning_rate = schedule_->at(++step_);
-  optimizer_->step(learning_rate, scale);
+  std::optional<double> loss;
+  for (size_t i = 0; i < minimisations_.size(); ++i) {
+    if (step_ % minimisations_[i].objective.every != 0) continue;
+    const double value = minimise(i, batches, learning_rate, phase);
+    if (!loss) loss = value;
+  }
   if (ema_) ema_->update();
   phase.next("report");
-  if (recording) recorder_->end_step(learning_rate, value);
-  loss_sum_ += value;
-  ++loss_count_;
-  progress.update(step_, batch.sequences.rows, value);
-  if (step_ % settings().integer("train.log_every") != 0) return;
-  metrics_->append({step_,
-                    {{std::string(kTrainingLoss), loss_sum_ / static_cast<double>(loss_count_)},
-                     {"learning_rate", learning_rate},
-                     {"gradient_norm", norm}}});
-  loss_sum_ = 0;
-  loss_count_ = 0;
+  progress.update(step_, units, loss);
+  if (step_ % settings().integer("train.log_every") == 0) write_metrics();
+}
+
+void Trainer::write_metrics() {
+  MetricsRow row{step_, {}};
+  for (const RunningSum& sum : sums_)
+    row.values.emplace_back(sum.name, sum.sum.item() / static_cast<double>(sum.count));
+  row.values.emplace_back("learning_rate", schedule_->at(step_));
+  metrics_->append(row);
+  sums_.clear();
 }
 
 void Trainer::evaluate(ProgressBar& progress, const InterruptGuard& interrupt) {
   std::optional<EmaScope> averaged;
   if (ema_) averaged.emplace(*ema_);
-  Generator generator(static_cast<uint64_t>(settings().integer("train.seed")), kEvaluation);
-  const auto texts = some_sequences(*valid_, settings().integer("train.evaluate_examples"));
+  const std::vector<int64_t> indices =
+      spread_indices(valid_->size(), settings().integer("train.evaluate_examples"));
   WorkObserver work("evaluating", interrupt, options_.progress);
-  const auto observer = [&](int64_t done, int64_t calls) { work.update(done, calls); };
+  EvaluationOptions options;
+  options.passes = static_cast<int>(settings().integer("train.evaluate_passes"));
+  options.seed = static_cast<uint64_t>(settings().integer("train.seed"));
+  options.progress = [&](const std::string&, int64_t done, int64_t all) { work.update(done, all); };
   try {
-    bound_ = model_->bound(texts, {.passes = kEvaluationPasses, .observer = observer}, generator);
+    evaluation_ = evaluate_bound(model(), *saved_.task, *valid_, indices, options);
   } catch (const Interrupted&) {
     return;
   }
   evaluation_due_ = false;
-  const double tokens = static_cast<double>(bound_->units);
-  metrics_->append({step_,
-                    {{std::string(kValidationBound), bound_->nats_per_unit()},
-                     {std::string(kValidationError), bound_->standard_error / tokens}}});
-  progress.print_line(fmt::format("step {}: validation bound {:.4f} +- {:.4f} nats per token", step_,
-                                  bound_->nats_per_unit(), bound_->standard_error / tokens));
+  MetricsRow row{step_, {}};
+  const Measure& first = evaluation_->measures.front();
+  row.values.emplace_back(std::string(kValidation) + first.name, first.value);
+  if (first.error)
+    row.values.emplace_back(std::string(kValidation) + first.name + std::string(kError), *first.error);
+  metrics_->append(row);
+  if (!best_ || first.value < best_->value) {
+    best_ = {first.value, step_};
+    best_unsaved_ = true;
+  }
+  progress.print_line(fmt::format("step {}: validation {} {:.4f} +- {:.4f} {}", step_, first.label,
+                                  first.value, first.error.value_or(0), first.unit));
+}
+
+RunState Trainer::state() const {
+  RunState state;
+  state.generator = generator_.state();
+  state.data = stream_->state();
+  for (const RunningSum& sum : sums_) state.sums.push_back({sum.name, sum.sum.item(), sum.count});
+  state.metrics_rows = metrics_->rows();
+  state.evaluation_due = evaluation_due_;
+  state.best = best_;
+  state.origins = origins_;
+  return state;
 }
 
 void Trainer::save() {
   Checkpoint checkpoint;
   checkpoint.step = step_;
-  checkpoint.model = parameter_tensors(model_->denoiser());
-  checkpoint.optimizer = optimizer_->state();
+  checkpoint.model = parameter_tensors(model());
+  checkpoint.optimizer = optimizer_state();
   if (ema_) checkpoint.ema = ema_->state();
-  checkpoint.texts = {{"config.toml", print_configuration(settings())},
-                      {"tokenizer.json", model_->tokenizer().to_json()},
-                      {"lengths.json", model_->lengths().to_json()},
-                      {"state.toml", print_state({generator_.state(), stream_->state(), loss_sum_,
-                                                  loss_count_, evaluation_due_, *fingerprints_})}};
-  save_checkpoint(options_.run_folder, checkpoint);
+  checkpoint.texts = {{"config.toml", print_run_configuration(settings())},
+                      {"state.toml", print_state(state())}};
+  for (auto& file : saved_.task->side_files()) checkpoint.texts.push_back(std::move(file));
+  save_checkpoint(options_.run_folder, checkpoint, {.best = best_unsaved_});
+  best_unsaved_ = false;
 }
 
 TrainResult Trainer::run() {
@@ -278,7 +369,7 @@ TrainResult Trainer::run() {
   const InterruptGuard interrupt(
       "\nhaze: stopping after this step, with a checkpoint; a second Ctrl-C ends at once, without one\n");
   ProgressBar progress("training", last, step_, options_.progress);
-  bool saved = step_ > 0 && !options_.moved_files;
+  bool saved = step_ > 0 && !options_.moved_files && !options_.steps;
   const MachineLimits limits = options_.profile_steps > 0 ? measure_machine_limits() : MachineLimits{};
   Profile profile;
   while ((step_ < stop || evaluation_due_) && !interrupt.requested()) {
@@ -290,7 +381,8 @@ TrainResult Trainer::run() {
       evaluation_due_ = step_ % settings().integer("train.evaluate_every") == 0 || step_ == last;
     }
     if (evaluation_due_) evaluate(progress, interrupt);
-    if (!evaluation_due_ && step_ % settings().integer("train.checkpoint_every") == 0) {
+    const bool due = step_ % settings().integer("train.checkpoint_every") == 0 || best_unsaved_;
+    if (!evaluation_due_ && due) {
       save();
       saved = true;
     }
@@ -299,12 +391,11 @@ TrainResult Trainer::run() {
   progress.finish();
   const std::vector<MetricsRow> rows = read_metrics(options_.run_folder / "metrics.jsonl");
   if (!rows.empty()) {
-    write_file_atomically(
-        options_.run_folder / "plot.svg",
-        plot_run_svg(rows, std::filesystem::canonical(options_.run_folder).filename().string()));
+    write_file_atomically(options_.run_folder / "plot.svg",
+                          plot_run_svg(rows, fs::canonical(options_.run_folder).filename().string()));
   }
   const bool broken_off = step_ < last || evaluation_due_;
-  TrainResult result{broken_off ? interrupt.signal() : 0, step_, last, bound_, {}};
+  TrainResult result{broken_off ? interrupt.signal() : 0, step_, last, evaluation_, {}};
   if (!profile.steps.empty()) {
     write_file_atomically(options_.run_folder / "profile.json", chrome_trace(profile));
     result.profile = report_of(profile, limits);

@@ -13,9 +13,9 @@
 #include "haze/tools/run/profile_report.h"
 #include "haze/tools/run/progress.h"
 #include "haze/tools/run/run_folder.h"
+#include "haze/tools/run/run_state.h"
+#include "haze/tools/run/saved_model.h"
 #include "haze/tools/run/step_recorder.h"
-#include "haze/tools/run/text_model.h"
-#include "haze/tools/text/batch_stream.h"
 
 namespace haze {
 
@@ -29,7 +29,10 @@ struct TrainOptions {
   int64_t record_steps = 0;  // keep the batches and losses of the first steps for bench/peers/replay.py
   /// Steps to profile after kProfileWarmUp others; then the run stops as at stop_at. 0: no profile.
   int64_t profile_steps = 0;
+  /// Of a new run: another run whose weights it starts from, where names and shapes match.
+  std::optional<std::filesystem::path> initial_run;
   std::optional<DataFiles> moved_files;  // where the texts of a resumed run are now, if not where they were
+  std::optional<int64_t> steps;          // of a resumed run: a new train.steps
   ProgressOutput progress = ProgressOutput::standard_error();
 };
 
@@ -37,59 +40,80 @@ struct TrainOptions {
 struct TrainResult {
   int interrupted_by = 0;  // the signal, SIGINT at Ctrl-C; 0: none
   int64_t step = 0;
-  int64_t last_step = 0;               // where the settings end the run
-  std::optional<BoundEstimate> bound;  // of the last evaluation, of the validation texts given their lengths
+  int64_t last_step = 0;                 // where the settings end the run
+  std::optional<Report> evaluation;      // the last one, on the validation examples
   std::optional<ProfileReport> profile;  // where one was asked for
 };
 
-/// What the data files of a run were, as fingerprint_of() says it.
-struct DataFingerprints {
-  std::string train, valid;
-};
-
-/// A training run: settings and data in, a folder of checkpoints, metrics.jsonl and plot.svg out, and
-/// profile.json where a profile is asked for, which changes no bits. A run that was stopped at any moment and
-/// resumed ends with the same bits as one that was not.
+/// A training run of any model on any task: settings and data in, a folder of checkpoints, metrics.jsonl and
+/// plot.svg out, and profile.json where a profile is asked for, which changes no bits. A run that was stopped
+/// at any moment and resumed ends with the same bits as one that was not.
 class Trainer {
  public:
   /// A new run. Throws Error where the folder cannot be a new run's (RunFolder::start).
   static std::unique_ptr<Trainer> start(const Settings& settings, const TrainOptions& options);
   /// The run whose latest checkpoint is in the folder, with its settings. Throws Error where there is none,
-  /// where another process trains it, and where a data file is not what it was.
+  /// where another process trains it, and where what it stands on, such as a data file, is not what it was.
   static std::unique_ptr<Trainer> resume(const TrainOptions& options);
 
   /// Trains to the last step, or until Ctrl-C, options.stop_at or the end of the profile; leaves a checkpoint
-  /// of the last step done. An evaluation that Ctrl-C breaks off is made up for on resuming. Throws Error
-  /// where no step is left to profile, which start() says before it makes a folder.
+  /// of the last step done, and one of the best evaluation. An evaluation that Ctrl-C breaks off is made up
+  /// for on resuming. Throws Error where no step is left to profile, which start() says before it makes a
+  /// folder.
   TrainResult run();
 
  private:
-  Trainer(RunFolder folder, const TrainOptions& options) : folder_(std::move(folder)), options_(options) {}
-  void load_data(const Settings& settings, const Tokenizer& tokenizer);
-  void make_optimizer();
+  /// An objective of the model and what minimises it.
+  struct Minimisation {
+    Objective objective;
+    std::vector<ParameterGroup> groups;
+    std::unique_ptr<Optimizer> optimizer;
+  };
+
+  /// The sum of what was logged under a name since the last line of metrics.
+  struct RunningSum {
+    std::string name;
+    Tensor sum;  // float64 []
+    int64_t count = 0;
+  };
+
+  Trainer(RunFolder folder, const TrainOptions& options, SavedModel saved)
+      : folder_(std::move(folder)), options_(options), saved_(std::move(saved)) {}
+  void open_data(const RunState* state);
+  void make_optimizers();
+  void start_from(const std::filesystem::path& run);
+  void restore(const Checkpoint& checkpoint, const RunState& state);
   void train_step(ProgressBar& progress);
+  /// One update of one objective; the mean loss.
+  double minimise(size_t index, const std::vector<Batch>& batches, double learning_rate, ProfilePhase& phase);
+  void log(const std::string& name, const Tensor& value);
+  void write_metrics();
   void evaluate(ProgressBar& progress, const InterruptGuard& interrupt);
   void save();
+  RunState state() const;
+  NamedTensors optimizer_state() const;
 
-  const Settings& settings() const { return model_->settings(); }
+  const Settings& settings() const { return saved_.settings; }
+  Model& model() { return *saved_.model; }
 
   RunFolder folder_;
   TrainOptions options_;
-  std::unique_ptr<TextModel> model_;
-  std::optional<DataFingerprints> fingerprints_;
-  std::optional<DataSet> train_, valid_;
+  SavedModel saved_;
+  std::vector<std::pair<std::string, std::string>> origins_;
+  std::unique_ptr<Examples> train_, valid_;
   std::optional<BatchStream> stream_;
-  std::unique_ptr<Optimizer> optimizer_;
+  std::vector<Minimisation> minimisations_;
   std::optional<LearningRateSchedule> schedule_;
   std::optional<Ema> ema_;
   std::optional<StepRecorder> recorder_;
   std::optional<MetricsLog> metrics_;
-  std::optional<BoundEstimate> bound_;
+  std::optional<Report> evaluation_;
+  std::optional<BestEvaluation> best_;
+  bool best_unsaved_ = false;  // the checkpoint that is due is the best so far
   Generator generator_{0};
   int64_t step_ = 0;
   bool evaluation_due_ = false;
-  double loss_sum_ = 0;  // since the last line of metrics
-  int64_t loss_count_ = 0;
+  std::vector<RunningSum> sums_;
 };
 
 }  // namespace haze

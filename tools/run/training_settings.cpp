@@ -1,25 +1,42 @@
 #include "haze/tools/run/training_settings.h"
 
 #include <algorithm>
-#include <array>
 
+// V1
 #include "haze/engine/error.h"
 #include "haze/engine/machine.h"
+#include "haze/tools/run/configuration.h"
+#include "haze/tools/run/models.h"
+#include "haze/tools/run/version.h"
+#include "haze/tools/tasks/point_sets.h"
 
 namespace haze {
 namespace {
 
-constexpr std::array<std::string_view, 3> kContinuousSchedules = {"log-linear", "cosine", "polynomial"};
-constexpr std::array<std::string_view, 3> kDiscreteSchedules = {"reciprocal", "cosine", "linear"};
+constexpr const char* kDefaultModel = "mdlm";
 
 // The most of what is counted in 32 bits somewhere below, steps of a process or tokens and rows of a batch:
 // far more than anybody needs, and far from where counting goes wrong.
 constexpr double kMost = 1 << 20;
 
-SettingsTable data_settings() {
+bool learns(const ModelInfo& model, std::string_view task) {
+  return std::find(model.tasks.begin(), model.tasks.end(), task) != model.tasks.end();
+}
+
+SettingsTable model_choice(const ModelInfo& model) {
+  std::vector<std::string> names;
+  for (const ModelRow& row : model_table()) names.push_back(row.info.name);
+  return {choice_setting("model", model.name, names, "what is trained; haze models tells more"),
+          integer_setting("settings_version", kSettingsVersion, between(kSettingsVersion, kSettingsVersion),
+                          "of the names and meanings below")};
+}
+
+SettingsTable text_settings(const ModelInfo& model) {
   return {
+      choice_setting("data.task", model.tasks.front(), model.tasks, "what is learnt from the files"),
       text_setting("data.train", "", "file to train on; empty: the built-in corpus"),
       text_setting("data.valid", "", "file to evaluate on; empty: held-out sentences of the built-in corpus"),
+      text_setting("data.test", "", "file that haze eval takes; empty: data.valid, or the corpus's own"),
       choice_setting("data.format", "e2e", {"e2e", "lines", "jsonl"}, "what the files hold"),
       choice_setting("data.layout", "padded", {"padded", "packed"},
                      "one text a row, or texts end to end in full rows"),
@@ -27,6 +44,8 @@ SettingsTable data_settings() {
       integer_setting("data.min_count", 0, at_least(0),
                       "rarer words become the unknown word; 0: 1 for the built-in corpus, 10 for files"),
       integer_setting("data.max_length", 64, between(2, kMost), "tokens in a row, the end token counted"),
+      integer_setting("data.max_source_length", 64, between(1, kMost), "tokens of a source, in pairs"),
+      text_setting("data.label", "", "field of an E2E line that is the label, such as food, in labelled"),
       choice_setting("data.too_long", "error", {"error", "truncate", "skip"},
                      "what to do with a longer text"),
       integer_setting("data.max_line_bytes", 1 << 20, between(1, 2147483646), "longer lines are refused"),
@@ -34,34 +53,13 @@ SettingsTable data_settings() {
   };
 }
 
-SettingsTable model_settings() {
+SettingsTable tensor_settings() {
   return {
-      integer_setting("model.layers", 4, between(1, 1000), "transformer blocks"),
-      integer_setting("model.hidden", 256, between(1, 65536), "width of a token's vector"),
-      integer_setting("model.heads", 8, between(1, 1024), "attention heads; they divide hidden"),
-      integer_setting("model.mlp_ratio", 4, between(1, 64), "width of the MLP, in multiples of hidden"),
-      choice_setting("model.norm", "pre", {"pre", "post", "adaptive"},
-                     "layer norms before a block's parts (GPT), after them (BERT), or steered by time (DiT)"),
-      choice_setting("model.positions", "learned", {"learned", "rotary", "sinusoidal"}, "position encoding"),
-      real_setting("model.dropout", 0.0, from_to_below(0, 1),
-                   "probability of dropping an activation in training"),
-  };
-}
-
-SettingsTable diffusion_settings() {
-  return {
-      choice_setting("diffusion.time", "continuous", {"continuous", "discrete"}, "MDLM's time or D3PM's"),
-      integer_setting("diffusion.steps", 1000, between(1, kMost), "steps T of discrete time"),
-      choice_setting("diffusion.schedule", "auto",
-                     {"auto", "log-linear", "cosine", "polynomial", "reciprocal", "linear"},
-                     "how fast tokens are masked; auto: log-linear, or reciprocal in discrete time"),
-      real_setting("diffusion.polynomial_power", 2.0, above(0), "exponent of the polynomial schedule"),
-      real_setting("diffusion.auxiliary_weight", 0.0, at_least(0),
-                   "lambda, the weight of the auxiliary cross-entropy of discrete time"),
-      choice_setting("diffusion.masks", "auto", {"auto", "exact-count", "independent"},
-                     "n of a text's tokens, n drawn evenly, or each by itself at a time t; auto: exact-count "
-                     "where time plays no part"),
-      boolean_setting("diffusion.antithetic", true, "spread the times of a batch evenly over [0, 1]"),
+      choice_setting("data.task", "tensors", {"tensors"}, "what is learnt"),
+      choice_setting("data.set", "eight-gaussians", point_set_names(), "points of the plane"),
+      integer_setting("data.train_size", 20000, between(1, 1e9), "points to train on"),
+      integer_setting("data.valid_size", 2000, between(1, 1e9),
+                      "points to evaluate on, as many as to test on"),
   };
 }
 
@@ -82,6 +80,9 @@ SettingsTable optimizer_settings() {
                      "learning rate after warm-up"),
       real_setting("optimizer.final_fraction", 0.0, between(0, 1),
                    "learning rate at the end, as a fraction of the highest"),
+      text_setting(
+          "optimizer.groups", "",
+          "parameters with a rate or decay of their own: \"head: rate 0.1, decay 0; blocks.0: frozen\""),
       real_setting("optimizer.ema", 0.0, from_to_below(0, 1), "decay of the averaged weights; 0: no average"),
   };
 }
@@ -89,11 +90,14 @@ SettingsTable optimizer_settings() {
 SettingsTable train_settings() {
   return {
       integer_setting("train.steps", 2000, at_least(1), "updates of the weights"),
-      integer_setting("train.batch_size", 64, between(1, kMost), "rows in a batch"),
+      integer_setting("train.batch_size", 64, between(1, kMost), "examples in a batch"),
+      integer_setting("train.accumulate", 1, between(1, kMost), "batches whose gradients make one update"),
       integer_setting("train.seed", 1, at_least(0), "of every random number of the run"),
       integer_setting("train.checkpoint_every", 500, at_least(1), "steps between checkpoints"),
       integer_setting("train.evaluate_every", 500, at_least(1), "steps between evaluations"),
-      integer_setting("train.evaluate_examples", 1000, at_least(1), "rows that an evaluation takes"),
+      integer_setting("train.evaluate_examples", 1000, at_least(1), "examples that an evaluation takes"),
+      integer_setting("train.evaluate_passes", 5, between(2, kMost),
+                      "independent estimates of the bound in an evaluation, for its error"),
       integer_setting("train.log_every", 10, at_least(1), "steps between lines of metrics.jsonl"),
       choice_setting("train.precision", "float32", {"float32", "bfloat16", "auto"},
                      "of matrix products in training, the rest stays in float32; auto: bfloat16 where the "
@@ -105,51 +109,23 @@ SettingsTable train_settings() {
   };
 }
 
-SettingsTable sample_settings() {
-  return {
-      choice_setting("sample.sampler", "ancestral", {"ancestral", "first-hitting", "top-margin"},
-                     "how tokens are revealed"),
-      integer_setting("sample.steps", 64, between(1, kMost), "denoising steps of the ancestral sampler"),
-      real_setting("sample.temperature", 1.0, at_least(0),
-                   "of the token probabilities; 0: the most probable"),
-      real_setting("sample.top_p", 1.0, above_to(0, 1),
-                   "smallest set of tokens with this probability; 1: all"),
-      integer_setting("sample.top_k", 0, at_least(0), "the most probable tokens only; 0: all"),
-      choice_setting("sample.precision", "float32", {"float32", "bfloat16"},
-                     "of matrix products in sampling"),
-      boolean_setting("sample.special_tokens", false, "let texts hold <pad> and <unk>"),
-      integer_setting("sample.count", 8, at_least(1), "samples to draw"),
-  };
+SettingsTable sample_settings(const ModelInfo& model) {
+  SettingsTable table;
+  for (const Setting& setting : model.settings) {
+    if (setting.section() == "sample") table.push_back(setting);
+  }
+  table.push_back(choice_setting("sample.precision", "float32", {"float32", "bfloat16"},
+                                 "of matrix products in sampling"));
+  if (!learns(model, "tensors"))
+    table.push_back(boolean_setting("sample.special_tokens", false, "let texts hold <pad> and <unk>"));
+  table.push_back(integer_setting("sample.count", 8, at_least(1), "samples to draw"));
+  return table;
 }
 
-void resolve_schedule(Settings& settings) {
-  const std::string time = settings.text("diffusion.time");
-  const bool continuous = time == "continuous";
-  if (settings.text("diffusion.schedule") == "auto") {
-    settings.set("diffusion.schedule", std::string(continuous ? "log-linear" : "reciprocal"));
+void append(SettingsTable& table, const SettingsTable& rows, std::string_view without = "") {
+  for (const Setting& row : rows) {
+    if (without.empty() || row.section() != without) table.push_back(row);
   }
-  const auto& schedules = continuous ? kContinuousSchedules : kDiscreteSchedules;
-  const std::string& schedule = settings.text("diffusion.schedule");
-  if (std::find(schedules.begin(), schedules.end(), schedule) == schedules.end()) {
-    fail("diffusion.schedule '{}' does not go with {} time, whose schedules are {}", schedule, time,
-         fmt::join(schedules, ", "));
-  }
-}
-
-// Whether the loss depends on the time t beyond the number of masks, which is all that an exact count knows.
-bool depends_on_time(const Settings& settings) {
-  return settings.text("diffusion.time") == "discrete" || settings.text("model.norm") == "adaptive";
-}
-
-void resolve_masks(Settings& settings) {
-  const std::string& masks = settings.text("diffusion.masks");
-  if (masks == "exact-count" && depends_on_time(settings)) {
-    fail(
-        "diffusion.masks exact-count goes with neither discrete time nor model.norm adaptive, which need "
-        "times");
-  }
-  if (masks == "auto")
-    settings.set("diffusion.masks", std::string(depends_on_time(settings) ? "independent" : "exact-count"));
 }
 
 void resolve_min_count(Settings& settings) {
@@ -158,57 +134,148 @@ void resolve_min_count(Settings& settings) {
   settings.set("data.min_count", int64_t{settings.text("data.train").empty() ? 1 : 10});
 }
 
-void resolve_precision(Settings& settings) {
-  if (settings.text("train.precision") != "auto") return;
-  settings.set("train.precision", std::string(multiplies_bfloat16() ? "bfloat16" : "float32"));
+void check_text_data(const Settings& settings) {
+  const bool built_in = settings.text("data.train").empty();
+  const std::string& task = settings.text("data.task");
+  if (built_in != settings.text("data.valid").empty())
+    fail("data.train and data.valid go together: give both files, or neither for the built-in corpus");
+  if (built_in && settings.text("data.format") != "e2e") {
+    fail("data.format {} is for files of one's own; the built-in corpus is e2e",
+         settings.text("data.format"));
+  }
+  if (built_in && !settings.text("data.test").empty())
+    fail("data.test is for files of one's own; the built-in corpus has its own test part");
+  if (task == "pairs" && settings.text("data.format") == "lines")
+    fail("data.task pairs needs sources, which data.format lines does not have; e2e and jsonl do");
+  if (task != "texts" && settings.text("data.layout") == "packed")
+    fail("data.layout packed is for data.task texts, not {}", task);
+  if ((task == "labelled") == settings.text("data.label").empty())
+    fail(
+        "data.task labelled and data.label go together: the one says that labels are learnt, the other "
+        "which");
 }
 
-void check_time(const Settings& settings) {
-  const bool discrete = settings.text("diffusion.time") == "discrete";
-  const std::string sampler = settings.text("sample.sampler");
-  if (discrete && sampler != "ancestral")
-    fail("sample.sampler {} is for continuous time; diffusion.time is discrete", sampler);
-  if (!discrete && settings.real("diffusion.auxiliary_weight") != 0)
-    fail("diffusion.auxiliary_weight is for discrete time, but diffusion.time is continuous");
+// The model that a configuration and assignments name.
+std::string chosen_model(const std::vector<ConfigurationEntry>& entries,
+                         const std::vector<std::string>& assignments) {
+  std::string name = kDefaultModel;
+  for (const ConfigurationEntry& entry : entries) {
+    if (entry.key != "model" || entry.is_section) continue;
+    const auto* text = entry.value ? std::get_if<std::string>(&*entry.value) : nullptr;
+    if (!text) fail("{}: 'model' takes a model's name, not {}", entry.where, entry.shown);
+    name = *text;
+    model_row(name, entry.where + ": ");
+  }
+  for (const std::string& assignment : assignments) {
+    const size_t equals = assignment.find('=');
+    if (equals == std::string::npos || assignment.substr(0, equals) != "model") continue;
+    name = assignment.substr(equals + 1);
+    model_row(name, "--set " + assignment + ": ");
+  }
+  return name;
+}
+
+using KeyValues = std::vector<std::pair<std::string, SettingValue>>;
+
+// What version 1 did where it had no setting.
+KeyValues added_since_version_1() {
+  return {{"settings_version", kSettingsVersion}, {"data.task", std::string("texts")},
+          {"data.test", std::string()},           {"data.max_source_length", int64_t{64}},
+          {"data.label", std::string()},          {"optimizer.groups", std::string()},
+          {"train.accumulate", int64_t{1}},       {"train.evaluate_passes", int64_t{2}}};
+}
+
+KeyValues values_of(const std::vector<ConfigurationEntry>& entries) {
+  KeyValues values;
+  for (const ConfigurationEntry& entry : entries) {
+    if (entry.is_section) continue;
+    if (!entry.value) fail("{}: '{}' is {}, which no setting is", entry.where, entry.key, entry.shown);
+    values.emplace_back(entry.key, *entry.value);
+  }
+  return values;
+}
+
+std::vector<ConfigurationEntry> migrated(const std::vector<ConfigurationEntry>& entries,
+                                         const std::string& source) {
+  KeyValues values = settings_from_version_1(values_of(entries));
+  for (auto& [key, value] : added_since_version_1()) values.emplace_back(key, value);
+  std::vector<ConfigurationEntry> result;
+  for (auto& [key, value] : values)
+    result.push_back({key, value, print_value(value), source + ", settings of version 1"});
+  return result;
+}
+
+const ConfigurationEntry* find_entry(const std::vector<ConfigurationEntry>& entries, std::string_view key) {
+  const auto found =
+      std::find_if(entries.begin(), entries.end(), [&](const auto& entry) { return entry.key == key; });
+  return found == entries.end() ? nullptr : &*found;
+}
+
+// The version that wrote the entries; the first one did not say it.
+int64_t version_of(const std::vector<ConfigurationEntry>& entries, const std::string& source) {
+  const ConfigurationEntry* entry = find_entry(entries, "settings_version");
+  if (!entry) return 1;
+  const auto* version = entry->value ? std::get_if<int64_t>(&*entry->value) : nullptr;
+  if (!version || *version < 1 || *version > kSettingsVersion) {
+    fail("{}: settings of version {} are not known here, where the version is {}", source, entry->shown,
+         kSettingsVersion);
+  }
+  return *version;
+}
+
+void require_every_setting(const std::vector<ConfigurationEntry>& entries, const SettingsTable& table,
+                           const std::string& source) {
+  for (const Setting& setting : table) {
+    if (!find_entry(entries, setting.key))
+      fail("{}: the setting '{}' is missing, and today's default may not be what the run had", source,
+           setting.key);
+  }
 }
 
 }  // namespace
 
-const SettingsTable& training_settings() {
-  static const SettingsTable table = [] {
-    SettingsTable all;
-    for (const SettingsTable& section : {data_settings(), model_settings(), diffusion_settings(),
-                                         optimizer_settings(), train_settings(), sample_settings()}) {
-      all.insert(all.end(), section.begin(), section.end());
-    }
-    return all;
-  }();
+SettingsTable settings_table(const ModelInfo& model) {
+  SettingsTable table = model_choice(model);
+  append(table, learns(model, "tensors") ? tensor_settings() : text_settings(model));
+  append(table, model.settings, "sample");
+  append(table, optimizer_settings());
+  append(table, train_settings());
+  append(table, sample_settings(model));
   return table;
 }
 
+Settings settings_from(const std::optional<std::filesystem::path>& configuration,
+                       const std::vector<std::string>& assignments) {
+  std::vector<ConfigurationEntry> entries;
+  if (configuration) entries = parse_configuration_file(*configuration);
+  Settings settings(settings_table(model_row(chosen_model(entries, assignments)).info));
+  apply_configuration(entries, settings);
+  for (const std::string& assignment : assignments) settings.override_with(assignment);
+  return settings;
+}
+
 void resolve_training_settings(Settings& settings) {
-  resolve_schedule(settings);
-  resolve_masks(settings);
-  resolve_min_count(settings);
-  resolve_precision(settings);
-  check_time(settings);
-  const std::int64_t hidden = settings.integer("model.hidden");
-  const std::int64_t heads = settings.integer("model.heads");
-  if (hidden % heads != 0) fail("model.hidden {} is not a multiple of model.heads {}", hidden, heads);
-  const std::string& positions = settings.text("model.positions");
-  if (positions == "rotary" && hidden / heads % 2 != 0) {
-    fail("rotary positions need an even width of each head, and model.hidden {} / model.heads {} is {}",
-         hidden, heads, hidden / heads);
+  const ModelInfo& model = model_row(settings.text("model")).info;
+  if (model.resolve) model.resolve(settings);
+  if (!learns(model, "tensors")) {
+    resolve_min_count(settings);
+    check_text_data(settings);
   }
-  if (positions == "sinusoidal" && hidden % 2 != 0) {
-    fail("sinusoidal positions need an even model.hidden, not {}", hidden);
-  }
-  if (settings.text("data.train").empty() != settings.text("data.valid").empty()) {
-    fail("data.train and data.valid go together: give both files, or neither for the built-in corpus");
-  }
-  if (settings.text("data.train").empty() && settings.text("data.format") != "e2e")
-    fail("data.format {} is for files of one's own; the built-in corpus is e2e",
-         settings.text("data.format"));
+  if (settings.text("train.precision") == "auto")
+    settings.set("train.precision", std::string(multiplies_bfloat16() ? "bfloat16" : "float32"));
+}
+
+std::string print_run_configuration(const Settings& settings) {
+  return fmt::format("# haze {}\n{}", program_version(), print_configuration(settings));
+}
+
+Settings read_run_configuration(const std::string& toml, const std::string& source) {
+  std::vector<ConfigurationEntry> entries = parse_configuration(toml, source);
+  if (version_of(entries, source) == 1) entries = migrated(entries, source);
+  Settings settings(settings_table(model_row(chosen_model(entries, {})).info));
+  require_every_setting(entries, settings.table(), source);
+  apply_configuration(entries, settings);
+  return settings;
 }
 
 Precision precision_called(const std::string& name) {

@@ -1,5 +1,6 @@
 #include "haze/tools/text/batch_stream.h"
 
+#include <algorithm>
 #include <numeric>
 #include <utility>
 
@@ -14,21 +15,19 @@ constexpr uint64_t kFirstShuffleStream = uint64_t{1} << 63;
 
 }  // namespace
 
-BatchStream::BatchStream(const DataSet& data_set, int64_t batch_size, uint64_t seed)
-    : data_set_(&data_set),
-      batch_size_(batch_size),
-      seed_(seed),
-      order_(static_cast<size_t>(data_set.size())) {
+BatchStream::BatchStream(int64_t size, int64_t batch_size, uint64_t seed)
+    : batch_size_(batch_size), seed_(seed), order_(static_cast<size_t>(std::max<int64_t>(size, 0))) {
+  if (size < 1) fail("there is no example to make batches of");
   if (batch_size < 1) fail("batch_size must be at least 1, but is {}", batch_size);
   shuffle();
 }
 
-std::vector<std::span<const int32_t>> BatchStream::next() {
-  std::vector<std::span<const int32_t>> batch;
+std::vector<int64_t> BatchStream::next() {
+  std::vector<int64_t> batch;
   batch.reserve(static_cast<size_t>(batch_size_));
   for (int64_t i = 0; i < batch_size_; ++i) {
-    batch.push_back(data_set_->sequence(order_[static_cast<size_t>(state_.position)]));
-    if (++state_.position == data_set_->size()) {
+    batch.push_back(order_[static_cast<size_t>(state_.position)]);
+    if (++state_.position == std::ssize(order_)) {
       state_ = {state_.epoch + 1, 0};
       shuffle();
     }
@@ -38,9 +37,9 @@ std::vector<std::span<const int32_t>> BatchStream::next() {
 
 void BatchStream::restore(const State& state) {
   if (state.epoch < 0) fail("the data's epoch must be at least 0, but is {}", state.epoch);
-  if (state.position < 0 || state.position >= data_set_->size()) {
-    fail("the data's position is {}, but must be at least 0 and below {}, the number of sequences",
-         state.position, data_set_->size());
+  if (state.position < 0 || state.position >= std::ssize(order_)) {
+    fail("the data's position is {}, but must be at least 0 and below {}, the number of examples",
+         state.position, order_.size());
   }
   state_ = state;
   shuffle();

@@ -1,44 +1,39 @@
 #pragma once
 
 #include <cstdint>
-#include <span>
 #include <vector>
-
-#include "haze/tools/text/data_set.h"
 
 namespace haze {
 
-/// An endless stream of batches over a data set, in an order shuffled anew for each epoch.
+/// An endless stream of the numbers of a data set's examples in batches, in an order shuffled anew for each epoch.
 ///
-/// The order of an epoch depends on (seed, epoch) and the number of sequences only, so it is the same on
-/// every machine. Every sequence comes exactly once an epoch; a batch may hold the end of one epoch and the
-/// beginning of the next, so every batch is full. Holds 8 bytes a sequence.
+/// The order of an epoch depends on (seed, epoch) and the number of examples only, so it is the same on
+/// every machine. Every example comes exactly once an epoch; a batch may hold the end of one epoch and the
+/// beginning of the next, so every batch is full. Holds 8 bytes an example.
 class BatchStream {
  public:
   /// Where the stream stands; part of a checkpoint.
   struct State {
     int64_t epoch = 0;
-    int64_t position = 0;  ///< sequences of this epoch already given out, in [0, size of the data set)
+    int64_t position = 0;  ///< examples of this epoch already given out, in [0, size of the data set)
     friend bool operator==(const State&, const State&) = default;
   };
 
-  /// The data set must outlive the stream. Throws Error where `batch_size` is below 1.
-  BatchStream(const DataSet& data_set, int64_t batch_size, uint64_t seed);
-  BatchStream(DataSet&&, int64_t, uint64_t) = delete;
+  /// Of a data set of `size` examples. Throws Error where `size` or `batch_size` is below 1.
+  BatchStream(int64_t size, int64_t batch_size, uint64_t seed);
 
-  /// The next `batch_size` sequences; the spans point into the data set.
-  std::vector<std::span<const int32_t>> next();
+  /// The numbers of the next `batch_size` examples.
+  std::vector<int64_t> next();
 
   const State& state() const { return state_; }
 
-  /// Goes to where a stream with the same data set and seed stood. Throws Error, and stays where it is, where
+  /// Goes to where a stream with the same size and seed stood. Throws Error, and stays where it is, where
   /// the epoch is negative or the position outside [0, size of the data set).
   void restore(const State& state);
 
  private:
   void shuffle();
 
-  const DataSet* data_set_;
   int64_t batch_size_;
   uint64_t seed_;
   State state_;

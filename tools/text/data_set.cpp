@@ -67,6 +67,7 @@ void DataSet::add_padded(std::vector<int32_t> ids, const TextFile& file, int64_t
   }
   ids_.insert(ids_.end(), ids.begin(), ids.end());
   offsets_.push_back(std::ssize(ids_));
+  records_.push_back(record);
 }
 
 void DataSet::cut_into_blocks(const TextFile& file) {

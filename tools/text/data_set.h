@@ -50,6 +50,9 @@ class DataSet {
   /// Error out of range.
   std::span<const int32_t> sequence(int64_t index) const;
 
+  /// The record of the file that sequence `index` was made of (padded layout).
+  int64_t record(int64_t index) const { return records_.at(static_cast<size_t>(index)); }
+
   const DataSetOptions& options() const { return options_; }
 
   /// Tokens in all sequences, end tokens counted.
@@ -67,6 +70,7 @@ class DataSet {
   DataSetOptions options_;
   std::vector<int32_t> ids_;
   std::vector<int64_t> offsets_;  // sequence i is ids_[offsets_[i], offsets_[i + 1])
+  std::vector<int64_t> records_;  // of each sequence in padded layout
   int64_t truncated_count_ = 0, skipped_count_ = 0;
 };
 

@@ -149,9 +149,13 @@ std::string TextFile::location_of_line(int64_t number) const {
   return fmt::format("{}:{}", path_.string(), number);
 }
 
-Tokenizer build_tokenizer(TokenizerKind kind, const TextFile& file, int64_t min_count) {
+Tokenizer build_tokenizer(TokenizerKind kind, const TextFile& file, int64_t min_count, bool with_sources) {
   TokenCounter counter(kind);
-  for (int64_t i = 0; i < file.size(); ++i) counter.add(file.record(i).target);
+  for (int64_t i = 0; i < file.size(); ++i) {
+    const Record record = file.record(i);
+    counter.add(record.target);
+    if (with_sources) counter.add(record.source);
+  }
   return counter.build(min_count);
 }
 

@@ -61,8 +61,9 @@ class TextFile {
   std::vector<Line> lines_;
 };
 
-/// A tokeniser of the tokens that occur at least `min_count` times in the file's targets
-/// (TokenCounter::build).
-Tokenizer build_tokenizer(TokenizerKind kind, const TextFile& file, int64_t min_count);
+/// A tokeniser of the tokens that occur at least `min_count` times in the file's targets, and in its sources
+/// where these are `with_sources` (TokenCounter::build).
+Tokenizer build_tokenizer(TokenizerKind kind, const TextFile& file, int64_t min_count,
+                          bool with_sources = false);
 
 }  // namespace haze

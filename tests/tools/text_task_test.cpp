@@ -1,0 +1,122 @@
+#include "haze/tools/tasks/text_task.h"
+
+#include <algorithm>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include <doctest/doctest.h>
+
+#include "haze/diffusion/bound.h"
+#include "haze/engine/error.h"
+#include "haze/tools/run/sampling.h"
+#include "haze/tools/run/saved_model.h"
+
+#include "tiny_run.h"
+
+using namespace haze;
+using namespace haze::testing;
+
+namespace {
+
+const std::string kText = "Ondine is a small pub near the river .";
+
+Tokenizer words() {
+  TokenCounter counter(TokenizerKind::word);
+  counter.add(kText);
+  return counter.build(1);
+}
+
+Settings settings_with(std::vector<std::string> assignments) {
+  assignments.push_back("data.max_length=12");
+  return tiny_settings(assignments);
+}
+
+/// A model, not trained, of the words of kText.
+struct UntrainedModel {
+  explicit UntrainedModel(const std::vector<std::string>& assignments = {})
+      : settings(settings_with(assignments)) {}
+
+  Settings settings;
+  TextTask task{settings, "", words(), LengthDistribution({0, 0, 0, 1, 0, 3})};
+  Generator generator{1};
+  std::unique_ptr<Model> model = make_model(settings, task.facts(), generator);
+
+  std::vector<std::vector<int32_t>> sample(const SampleRequest& request) const {
+    return draw_samples(*model, task, settings, request).texts;
+  }
+  BoundEstimate bound(const std::vector<std::vector<int32_t>>& texts, const EstimateOptions& options,
+                      uint64_t seed) const {
+    Batch batch;
+    batch.target = TextBatch::of(texts);
+    Generator own(seed);
+    return estimate_bound(*model->likelihood(), std::vector{batch}, options, own);
+  }
+  /// Makes some tokens far more likely than all others, everywhere.
+  void prefer(const std::vector<int32_t>& tokens) {
+    for (const NamedParameter& parameter : model->parameters()) {
+      if (parameter.name != "head.bias") continue;
+      std::vector<float> bias(static_cast<size_t>(task.tokenizer().vocabulary_size()), 0.f);
+      for (int32_t token : tokens) bias[static_cast<size_t>(token)] = 100.f;
+      copy_into(parameter.variable->value(), Tensor::from(bias, {std::ssize(bias)}));
+    }
+  }
+};
+
+}  // namespace
+
+TEST_CASE("texts hold <pad> and <unk> only where that is asked for, and end where they end") {
+  for (const char* sampler : {"ancestral", "first-hitting", "top-margin"}) {
+    UntrainedModel untrained({std::string("sample.sampler=") + sampler});
+    untrained.prefer({Tokenizer::kPad, Tokenizer::kUnknown, Tokenizer::kEnd});
+    const auto sample = [&] {
+      std::vector<int32_t> tokens;
+      for (const auto& text : untrained.sample({.count = 50, .seed = 2})) {
+        CHECK(text.back() == Tokenizer::kEnd);
+        tokens.insert(tokens.end(), text.begin(), text.end() - 1);
+      }
+      return tokens;
+    };
+    const auto is_special = [](int32_t token) {
+      return token == Tokenizer::kPad || token == Tokenizer::kUnknown;
+    };
+    const std::vector<int32_t> without = sample();
+    CHECK(std::none_of(without.begin(), without.end(), is_special));
+    CHECK(std::count(without.begin(), without.end(), Tokenizer::kEnd) == 0);
+    untrained.settings.set("sample.special_tokens", true);
+    const std::vector<int32_t> with = sample();
+    CHECK(std::all_of(with.begin(), with.end(), is_special));
+  }
+}
+
+TEST_CASE("where examples are cut from a stream of texts, the end token is one like the others") {
+  UntrainedModel untrained({"data.layout=packed"});
+  untrained.prefer({Tokenizer::kEnd});
+  for (const auto& text : untrained.sample({.count = 5, .length = 6, .seed = 2}))
+    CHECK(std::count(text.begin(), text.end(), Tokenizer::kEnd) == 6);
+}
+
+TEST_CASE("infilling writes no <unk> either, and the likelihood still knows it") {
+  UntrainedModel untrained;
+  untrained.prefer({Tokenizer::kUnknown});
+  for (const auto& text : untrained.sample({.gapped = "Ondine is _ _ pub .", .seed = 3}))
+    CHECK(std::count(text.begin(), text.end(), Tokenizer::kUnknown) == 0);
+  CHECK(untrained.bound({std::vector<int32_t>(5, Tokenizer::kUnknown)}, {}, 3).nats_per_unit() < 0.01);
+}
+
+TEST_CASE("in discrete time one t a text has the sum over every t as its mean (4 standard errors)") {
+  const UntrainedModel untrained({"model=d3pm", "d3pm.steps=8"});
+  std::vector<int32_t> tokens = words().encode(kText);
+  tokens.push_back(Tokenizer::kEnd);
+  const std::vector<std::vector<int32_t>> texts(30, tokens);
+  const BoundEstimate drawn = untrained.bound(texts, {.passes = 200}, 4),
+                      every = untrained.bound(texts, {.passes = 40, .every_term = true}, 5);
+  CHECK(std::abs(drawn.nats - every.nats) < 4 * std::hypot(drawn.standard_error, every.standard_error));
+  CHECK(drawn.standard_error < 0.02 * drawn.nats);
+}
+
+TEST_CASE("in continuous time there is no sum over every t") {
+  const UntrainedModel untrained;
+  CHECK_THROWS_WITH_AS(untrained.bound({words().encode(kText)}, {.every_term = true}, 5),
+                       "bound: this model's bound is no sum of terms", Error);
+}

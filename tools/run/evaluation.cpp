@@ -1,0 +1,97 @@
+#include "haze/tools/run/evaluation.h"
+
+#include <cmath>
+
+namespace haze {
+namespace {
+
+constexpr const char* kWork = "evaluating";
+
+void report_bound(const BoundEstimate& bound, const Model& model, const Task& task, Report& report) {
+  const std::string unit = task.unit(), nats = "nats per " + unit, bits = "bits per " + unit;
+  const bool exact = model.likelihood()->is_exact();
+  const std::string label = exact ? "-log likelihood" : "variational bound";
+  const bool given_length = model.sampler() && model.sampler()->uses().length;
+  const auto error = [&](double scale) -> std::optional<double> {
+    return exact ? std::nullopt : std::optional(scale * bound.error_per_unit());
+  };
+  report.measures.push_back({"nats_per_" + unit, label + (given_length ? ", given the length" : ""),
+                             bound.nats_per_unit(), error(1), nats});
+  report.measures.push_back({"bits_per_" + unit, "", bound.bits_per_unit(), error(1 / std::log(2.0)), bits});
+  report.measures.push_back(
+      {"perplexity", "", bound.perplexity(), error(bound.perplexity()), "perplexity", 2});
+}
+
+// Mean and standard error over passes of the mean loss.
+void report_loss(const Model& model, std::span<const Batch> batches, const EvaluationOptions& options,
+                 Generator& generator, Report& report) {
+  const NoGradient no_gradient;
+  std::vector<double> means;
+  for (int pass = 0; pass < options.passes; ++pass) {
+    double sum = 0, units = 0;
+    for (const Batch& batch : batches) {
+      const auto weight = static_cast<double>(batch.units());
+      const Loss loss = model.loss(model.prepare(batch, 0, generator), 0, {.generator = &generator});
+      sum += weight * loss.total.value().item();
+      units += weight;
+    }
+    means.push_back(sum / units);
+    if (options.progress) options.progress(kWork, pass + 1, options.passes);
+  }
+  double mean = 0, squares = 0;
+  for (const double value : means) mean += value / options.passes;
+  for (const double value : means) squares += (value - mean) * (value - mean);
+  report.measures.push_back(
+      {"loss", "loss", mean, std::sqrt(squares / (options.passes - 1) / options.passes)});
+}
+
+}  // namespace
+
+Report evaluate_bound(const Model& model, const Task& task, const Examples& examples,
+                      std::span<const int64_t> indices, const EvaluationOptions& options) {
+  Report report;
+  Generator generator(options.seed);
+  const std::vector<Batch> batches = batches_of(examples, indices);
+  if (const Likelihood* likelihood = model.likelihood()) {
+    EstimateOptions estimate{.passes = options.passes, .every_term = options.every_term};
+    if (options.progress)
+      estimate.observer = [&](int64_t done, int64_t calls) { options.progress(kWork, done, calls); };
+    report_bound(estimate_bound(*likelihood, batches, estimate, generator), model, task, report);
+  } else {
+    report_loss(model, batches, options, generator, report);
+  }
+  int64_t units = 0;
+  for (const Batch& batch : batches) units += batch.units();
+  report.measures.push_back({task.unit() + "s", task.unit() + "s", static_cast<double>(units), {}, "", 0});
+  report.measures.push_back(
+      {task.example() + "s", task.example() + "s", static_cast<double>(indices.size()), {}, "", 0});
+  for (const Measure& measure : report.measures) {
+    if (!std::isfinite(measure.value))
+      fail("{} is {}: the weights or the data are not what they should be", measure.name, measure.value);
+  }
+  return report;
+}
+
+Report evaluate_run(const SavedModel& saved, const RunEvaluationOptions& options) {
+  const Task& task = *saved.task;
+  const bool own_data = options.file.empty();
+  const std::unique_ptr<Examples> examples =
+      own_data ? task.examples(saved.settings, Part::test) : task.examples_of(saved.settings, options.file);
+  const std::vector<int64_t> indices = spread_indices(examples->size(), options.examples);
+  Report report = evaluate_bound(*saved.model, task, *examples, indices, options.bound);
+  report.subject = own_data ? task.origin(saved.settings, Part::test) : options.file.string();
+  const WorkProgress ignore = [](const std::string&, int64_t, int64_t) {};
+  task.measure({.model = *saved.model,
+                .settings = saved.settings,
+                .examples = *examples,
+                .indices = indices,
+                .file = report.subject,
+                .own_data = own_data,
+                .samples = options.samples,
+                .seed = options.bound.seed,
+                .observer = options.bound.progress ? options.bound.progress : ignore},
+               report);
+  return report;
+}
+
+}  // namespace haze

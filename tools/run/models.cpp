@@ -1,0 +1,79 @@
+#include "haze/tools/run/models.h"
+
+#include <algorithm>
+
+#include <fmt/format.h>
+
+#include "haze/diffusion/baselines/autoregressive.h"
+#include "haze/diffusion/discrete/d3pm.h"
+#include "haze/diffusion/discrete/mdlm.h"
+#include "haze/diffusion/gaussian/ddpm.h"
+#include "haze/tools/run/training_settings.h"
+
+namespace haze {
+namespace {
+
+std::vector<ModelRow>& table() {
+  static std::vector<ModelRow> rows = {
+      {mdlm_model(), "configs/quickstart.toml"},
+      {d3pm_model(), "configs/d3pm.toml"},
+      {autoregressive_model(), "configs/autoregressive.toml"},
+      {ddpm_model(), "configs/ddpm.toml"},
+  };
+  return rows;
+}
+
+}  // namespace
+
+const std::vector<ModelRow>& model_table() {
+  return table();
+}
+
+void add_model(ModelRow row) {
+  for (const ModelRow& known : table()) {
+    if (known.info.name == row.info.name) fail("there is a model '{}' already", row.info.name);
+  }
+  table().push_back(std::move(row));
+}
+
+const ModelRow& model_row(const std::string& name, const std::string& where) {
+  const std::vector<ModelRow>& rows = model_table();
+  const auto found =
+      std::find_if(rows.begin(), rows.end(), [&](const ModelRow& row) { return row.info.name == name; });
+  if (found != rows.end()) return *found;
+  std::vector<std::string> names;
+  for (const ModelRow& row : rows) names.push_back(row.info.name);
+  const auto nearest = std::min_element(names.begin(), names.end(), [&](const auto& a, const auto& b) {
+    return edit_distance(name, a) < edit_distance(name, b);
+  });
+  if (edit_distance(name, *nearest) <= name.size() / 3 + 1)
+    fail("{}there is no model '{}'; did you mean '{}'?", where, name, *nearest);
+  fail("{}there is no model '{}'; the models are {}", where, name, fmt::join(names, ", "));
+}
+
+std::vector<std::string> abilities_of(const ModelRow& row) {
+  if (!row.info.frozen.empty()) return {"stands on other runs"};
+  Settings settings(settings_table(row.info));
+  if (row.info.resolve) row.info.resolve(settings);
+  Generator generator(0);
+  const DataFacts facts{.vocabulary = 8,
+                        .mask_id = 8,
+                        .end_id = 1,
+                        .max_length = 8,
+                        .max_source_length = 8,
+                        .labels = 2,
+                        .value_shape = {2}};
+  const std::unique_ptr<Model> model = row.info.make(settings, facts, {}, generator);
+  std::vector<std::string> abilities;
+  if (const Likelihood* likelihood = model->likelihood())
+    abilities.push_back(likelihood->is_exact() ? "likelihood" : "bound");
+  if (const Sampler* sampler = model->sampler()) {
+    abilities.push_back("samples");
+    const Uses uses = sampler->uses();
+    if (uses.prompt) abilities.push_back("prompts");
+    if (uses.gaps) abilities.push_back("infilling");
+  }
+  return abilities;
+}
+
+}  // namespace haze

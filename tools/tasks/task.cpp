@@ -1,0 +1,48 @@
+#include "haze/tools/tasks/task.h"
+
+#include <algorithm>
+#include <numeric>
+
+#include "haze/tools/tasks/tensor_task.h"
+#include "haze/tools/tasks/text_task.h"
+
+namespace haze {
+
+std::vector<Batch> batches_of(const Examples& examples, std::span<const int64_t> indices,
+                              int64_t rows_per_call) {
+  std::vector<Batch> batches;
+  std::vector<int64_t> call;
+  int64_t rows = 0;
+  for (const int64_t index : indices) {
+    const int64_t more = examples.rows(index);
+    if (!call.empty() && rows + more > rows_per_call) {
+      batches.push_back(examples.batch(call));
+      call.clear();
+      rows = 0;
+    }
+    call.push_back(index);
+    rows += more;
+  }
+  if (!call.empty()) batches.push_back(examples.batch(call));
+  return batches;
+}
+
+std::vector<int64_t> spread_indices(int64_t size, int64_t count) {
+  const int64_t taken = count > 0 ? std::min(count, size) : size;
+  std::vector<int64_t> indices;
+  for (int64_t i = 0; i < taken; ++i) indices.push_back(i * size / taken);
+  return indices;
+}
+
+std::unique_ptr<Task> start_task(const Settings& settings, const std::filesystem::path& folder) {
+  if (settings.text("data.task") == "tensors") return std::make_unique<TensorTask>();
+  return TextTask::start(settings, folder);
+}
+
+std::unique_ptr<Task> restore_task(const Settings& settings, const std::filesystem::path& folder,
+                                   const SideFiles& side_files) {
+  if (settings.text("data.task") == "tensors") return std::make_unique<TensorTask>();
+  return TextTask::restore(settings, folder, side_files);
+}
+
+}  // namespace haze

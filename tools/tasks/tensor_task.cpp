@@ -1,0 +1,94 @@
+#include "haze/tools/tasks/tensor_task.h"
+
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+#include "haze/engine/ops.h"
+#include "haze/tools/tasks/point_sets.h"
+
+namespace haze {
+namespace {
+
+// Streams of the run's seed for the parts, far from those of training.
+constexpr uint64_t kFirstPartStream = uint64_t{1} << 61;
+
+int64_t size_of_part(const Settings& settings, Part part) {
+  return settings.integer(part == Part::train ? "data.train_size" : "data.valid_size");
+}
+
+class TensorExamples : public Examples {
+ public:
+  explicit TensorExamples(Tensor values) : values_(std::move(values)) {}
+
+  int64_t size() const override { return values_.size(0); }
+  int64_t rows(int64_t) const override { return 1; }
+  Batch batch(std::span<const int64_t> indices) const override {
+    std::vector<int32_t> rows(indices.begin(), indices.end());
+    Batch batch;
+    batch.values = index_select(values_, 0, Tensor::from(rows, {std::ssize(rows)}));
+    return batch;
+  }
+
+ private:
+  Tensor values_;  // float32 [examples, 2]
+};
+
+std::vector<float> numbers_of(const Samples& samples, int64_t index) {
+  return contiguous(slice(samples.values, 0, index, index + 1)).to_vector<float>();
+}
+
+}  // namespace
+
+DataFacts TensorTask::facts() const {
+  DataFacts facts;
+  facts.value_shape = {2};
+  return facts;
+}
+
+std::unique_ptr<Examples> TensorTask::examples(const Settings& settings, Part part) const {
+  Generator generator(static_cast<uint64_t>(settings.integer("train.seed")),
+                      kFirstPartStream + static_cast<uint64_t>(part));
+  return std::make_unique<TensorExamples>(
+      draw_points(settings.text("data.set"), size_of_part(settings, part), generator));
+}
+
+std::unique_ptr<Examples> TensorTask::examples_of(const Settings& settings,
+                                                  const std::filesystem::path& file) const {
+  fail("{}: the model {} is evaluated on points that are drawn, not on a file", file.string(),
+       settings.text("model"));
+}
+
+std::string TensorTask::origin(const Settings& settings, Part part) const {
+  return fmt::format("{}, {} points", settings.text("data.set"), size_of_part(settings, part));
+}
+
+std::string TensorTask::fingerprint(const Settings& settings, Part part) const {
+  return fmt::format("{}, seed {}", origin(settings, part), settings.integer("train.seed"));
+}
+
+std::vector<Request> TensorTask::requests(const Settings& settings, const Uses&,
+                                          const SampleRequest& request) const {
+  const std::string& model = settings.text("model");
+  if (request.gapped) fail("the model {} cannot infill texts", model);
+  if (request.prompt || request.source || request.length > 0)
+    fail("the model {} makes no texts: it takes no prompt, source or length", model);
+  return std::vector<Request>(static_cast<size_t>(request.count));
+}
+
+std::string TensorTask::written(const Samples& samples, int64_t index) const {
+  return fmt::format("{:.5f}", fmt::join(numbers_of(samples, index), " "));
+}
+
+std::string TensorTask::json(const Samples& samples, int64_t index) const {
+  return nlohmann::json{{"values", numbers_of(samples, index)}}.dump();
+}
+
+Trace TensorTask::new_trace(const Request&) const {
+  fail("a trace shows how a text appears, and this model makes none");
+}
+
+TraceStep TensorTask::trace_step(const Snapshot&, size_t) const {
+  fail("a trace shows how a text appears, and this model makes none");
+}
+
+}  // namespace haze

@@ -1,0 +1,137 @@
+#include "haze/tools/tasks/text_examples.h"
+
+#include <algorithm>
+#include <numeric>
+
+#include <nlohmann/json.hpp>
+
+#include "haze/engine/error.h"
+
+namespace haze {
+namespace {
+
+// The value of a field of a record; null where it has none.
+const std::string* value_of(const Record& record, const std::string& field) {
+  const auto found = std::find_if(record.fields.begin(), record.fields.end(),
+                                  [&](const Field& candidate) { return candidate.name == field; });
+  return found == record.fields.end() ? nullptr : &found->value;
+}
+
+}  // namespace
+
+Labels Labels::of(const TextFile& file, const std::string& field) {
+  Labels labels;
+  for (int64_t i = 0; i < file.size(); ++i) {
+    const Record record = file.record(i);
+    const std::string* value = value_of(record, field);
+    if (!value) continue;
+    if (std::find(labels.names_.begin(), labels.names_.end(), *value) == labels.names_.end())
+      labels.names_.push_back(*value);
+  }
+  if (labels.count() == 1)
+    fail("{}: no line has a field '{}', which data.label names", file.path().string(), field);
+  return labels;
+}
+
+int32_t Labels::of_record(const Record& record, const std::string& field, const std::string& where) const {
+  const std::string* value = value_of(record, field);
+  if (!value) return 0;
+  const auto found = std::find(names_.begin() + 1, names_.end(), *value);
+  if (found == names_.end())
+    fail("{}: the {} '{}' does not occur in the training data", where, field, *value);
+  return static_cast<int32_t>(found - names_.begin());
+}
+
+std::string Labels::to_json() const {
+  return nlohmann::json{{"labels", names_}}.dump() + '\n';
+}
+
+Labels Labels::from_json(const std::string& text, const std::string& source) {
+  const nlohmann::json json = nlohmann::json::parse(text, nullptr, /*allow_exceptions=*/false);
+  const nlohmann::json names = json.is_object() ? json.value("labels", nlohmann::json()) : nlohmann::json();
+  const auto is_text = [](const nlohmann::json& name) { return name.is_string(); };
+  if (!names.is_array() || names.empty() || !std::all_of(names.begin(), names.end(), is_text))
+    fail("{}: not the labels of a haze model: \"labels\" must be a list of names", source);
+  Labels labels;
+  labels.names_ = names.get<std::vector<std::string>>();
+  return labels;
+}
+
+TextExamples::TextExamples(const TextFile& file, const Tokenizer& tokenizer, const Labels& labels,
+                           const TextExampleOptions& options)
+    : texts_(file, tokenizer, options.texts) {
+  if (options.sources) source_offsets_.push_back(0);
+  for (int64_t sequence = 0; sequence < texts_.size(); ++sequence) {
+    if (options.sources) {
+      add_source(file, tokenizer, sequence, options);
+    } else {
+      kept_.push_back(sequence);
+    }
+    if (options.label_field.empty()) continue;
+    const int64_t number = texts_.record(sequence);
+    labels_.push_back(labels.of_record(file.record(number), options.label_field, file.location(number)));
+  }
+  if (kept_.empty()) {
+    fail("{}: every source has more than data.max_source_length = {} tokens; raise data.max_source_length",
+         file.path().string(), options.max_source_length);
+  }
+}
+
+void TextExamples::add_source(const TextFile& file, const Tokenizer& tokenizer, int64_t sequence,
+                              const TextExampleOptions& options) {
+  const int64_t number = texts_.record(sequence);
+  std::vector<int32_t> ids = tokenizer.encode(file.record(number).source);
+  if (ids.empty()) fail("{}: the source is empty", file.location(number));
+  if (std::ssize(ids) > options.max_source_length) {
+    if (options.texts.too_long == LongRecord::error) {
+      fail(
+          "{}: the source has {} tokens, more than data.max_source_length = {}; raise "
+          "data.max_source_length, "
+          "or set data.too_long to \"truncate\" or \"skip\"",
+          file.location(number), ids.size(), options.max_source_length);
+    }
+    cut_sources_ = true;
+    if (options.texts.too_long == LongRecord::skip) return;
+    ids.resize(static_cast<size_t>(options.max_source_length));
+  }
+  kept_.push_back(sequence);
+  source_ids_.insert(source_ids_.end(), ids.begin(), ids.end());
+  source_offsets_.push_back(std::ssize(source_ids_));
+}
+
+std::span<const int32_t> TextExamples::text(int64_t index) const {
+  return texts_.sequence(kept_.at(static_cast<size_t>(index)));
+}
+
+std::span<const int32_t> TextExamples::source(int64_t index) const {
+  const auto begin = static_cast<size_t>(source_offsets_.at(static_cast<size_t>(index)));
+  const auto end = static_cast<size_t>(source_offsets_.at(static_cast<size_t>(index) + 1));
+  return std::span(source_ids_).subspan(begin, end - begin);
+}
+
+int64_t TextExamples::rows(int64_t index) const {
+  const auto length = std::ssize(text(index));
+  return source_offsets_.empty() ? length : length + std::ssize(source(index));
+}
+
+Batch TextExamples::batch(std::span<const int64_t> indices) const {
+  std::vector<std::span<const int32_t>> targets, sources;
+  std::vector<int32_t> labels;
+  for (const int64_t index : indices) {
+    targets.push_back(text(index));
+    if (!source_offsets_.empty()) sources.push_back(source(index));
+    if (!labels_.empty()) labels.push_back(labels_[static_cast<size_t>(index)]);
+  }
+  Batch batch;
+  batch.target = TextBatch::of(targets);
+  if (!sources.empty()) batch.source = TextBatch::of(sources);
+  if (!labels.empty()) batch.labels = Tensor::from(labels, {std::ssize(labels)});
+  return batch;
+}
+
+bool TextExamples::holds_whole_records() const {
+  return texts_.options().layout == Layout::padded && texts_.truncated_count() == 0 &&
+         texts_.skipped_count() == 0 && !cut_sources_;
+}
+
+}  // namespace haze

@@ -1,0 +1,70 @@
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "haze/tools/tasks/task.h"
+#include "haze/tools/text/data_set.h"
+
+namespace haze {
+
+/// The classes of labelled texts: the values of one field of E2E lines. Texts without the field have the
+/// class 0, "none".
+class Labels {
+ public:
+  Labels() : names_{"none"} {}
+  /// Every value that the field has in a file, in the order of its first occurrence.
+  static Labels of(const TextFile& file, const std::string& field);
+
+  int64_t count() const { return static_cast<int64_t>(names_.size()); }
+  const std::string& name(int64_t label) const { return names_.at(static_cast<size_t>(label)); }
+  /// The class of a record. Throws Error, naming `where`, where its value is none of the classes.
+  int32_t of_record(const Record& record, const std::string& field, const std::string& where) const;
+
+  std::string to_json() const;
+  /// Throws Error naming `source`.
+  static Labels from_json(const std::string& text, const std::string& source);
+
+ private:
+  std::vector<std::string> names_;
+};
+
+/// What an example of a text file holds beside its text.
+struct TextExampleOptions {
+  DataSetOptions texts;
+  bool sources = false;
+  int64_t max_source_length = 64;  // a longer source is treated as texts.too_long says
+  std::string label_field;         // empty: no labels
+};
+
+/// The examples of a text file: texts, with their sources in pairs, or with labels.
+class TextExamples : public Examples {
+ public:
+  /// Throws Error where the file is wrong, and where a source is empty or too long.
+  TextExamples(const TextFile& file, const Tokenizer& tokenizer, const Labels& labels,
+               const TextExampleOptions& options);
+
+  int64_t size() const override { return static_cast<int64_t>(kept_.size()); }
+  int64_t rows(int64_t index) const override;
+  Batch batch(std::span<const int64_t> indices) const override;
+
+  std::span<const int32_t> text(int64_t index) const;
+  /// The record of the file that an example was made of (padded layout).
+  int64_t record(int64_t index) const { return texts_.record(kept_.at(static_cast<size_t>(index))); }
+  /// Whether every record of the file is here, and whole.
+  bool holds_whole_records() const;
+
+ private:
+  void add_source(const TextFile& file, const Tokenizer& tokenizer, int64_t sequence,
+                  const TextExampleOptions& options);
+  std::span<const int32_t> source(int64_t index) const;
+
+  DataSet texts_;
+  std::vector<int64_t> kept_;  // sequences of texts_
+  std::vector<int32_t> source_ids_;
+  std::vector<int64_t> source_offsets_;  // of example i: [i], [i + 1]; empty: no sources
+  std::vector<int32_t> labels_;
+  bool cut_sources_ = false;
+};
+
+}  // namespace haze

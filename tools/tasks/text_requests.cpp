@@ -1,0 +1,147 @@
+#include "haze/tools/tasks/text_requests.h"
+
+#include <algorithm>
+#include <cctype>
+#include <sstream>
+
+#include "haze/tools/text/utf8.h"
+
+namespace haze {
+namespace {
+
+// Pieces of a text between "_"s; the gaps are between the pieces.
+std::vector<std::string> split_at_gaps(const std::string& text) {
+  std::vector<std::string> pieces(1);
+  for (char c : text) {
+    if (c == '_') {
+      pieces.emplace_back();
+    } else {
+      pieces.back() += c;
+    }
+  }
+  return pieces;
+}
+
+bool knows_all(const Tokenizer& tokenizer, const std::string& text) {
+  const std::vector<int32_t> tokens = tokenizer.encode(text);
+  return std::find(tokens.begin(), tokens.end(), Tokenizer::kUnknown) == tokens.end();
+}
+
+// "; did you mean 'pub .'?" for the word 'pub.': what the model knows of a word that it does not, with
+// another first letter or with its punctuation set apart; nothing where that does not help.
+std::string suggestion_for(const Tokenizer& tokenizer, const std::string& word) {
+  const size_t bare = word.find_last_not_of(".,;:!?") + 1;
+  std::string punctuation;
+  for (const char mark : word.substr(bare)) punctuation += {' ', mark};
+  std::string small = word.substr(0, bare), capital = small;
+  if (!small.empty()) {
+    small[0] = static_cast<char>(std::tolower(static_cast<unsigned char>(small[0])));
+    capital[0] = static_cast<char>(std::toupper(static_cast<unsigned char>(capital[0])));
+  }
+  for (const std::string& letters : {word.substr(0, bare), small, capital}) {
+    if (!letters.empty() && letters + punctuation != word && knows_all(tokenizer, letters + punctuation))
+      return fmt::format("; did you mean '{}'?", letters + punctuation);
+  }
+  return "";
+}
+
+// The first word, or character, of a text that the tokeniser does not know.
+std::string first_unknown(const Tokenizer& tokenizer, const std::string& text) {
+  const bool words = tokenizer.kind() == "word";
+  std::istringstream stream(text);
+  for (std::string rest = text, part; words ? bool(stream >> part) : !rest.empty();) {
+    if (!words) {
+      part = rest.substr(0, utf8_code_point_bytes(rest));
+      rest.erase(0, part.size());
+    }
+    if (!knows_all(tokenizer, part)) return part;
+  }
+  return text;
+}
+
+// Appends the tokens of a text, all given. Throws Error, beginning with `what`, at one that is not known.
+void append_known(const Tokenizer& tokenizer, const std::string& text, const char* what, Request& request) {
+  for (int32_t token : tokenizer.encode(text)) {
+    if (token == Tokenizer::kUnknown) {
+      const std::string unknown = first_unknown(tokenizer, text);
+      fail("{}: the model does not know the {} '{}'{}", what, tokenizer.kind(), unknown,
+           suggestion_for(tokenizer, unknown));
+    }
+    request.start.push_back(token);
+    request.fixed.push_back(1);
+  }
+}
+
+void append_open(Request& request) {
+  request.start.push_back(Tokenizer::kPad);
+  request.fixed.push_back(0);
+}
+
+void append_end(Request& request) {
+  request.start.push_back(Tokenizer::kEnd);
+  request.fixed.push_back(1);
+}
+
+}  // namespace
+
+Request open_request(int64_t length, bool ends_are_fixed) {
+  Request request;
+  for (int64_t i = 0; i + ends_are_fixed < length; ++i) append_open(request);
+  if (ends_are_fixed) append_end(request);
+  return request;
+}
+
+Request gapped_request(const Tokenizer& tokenizer, const std::string& text, int64_t max_length,
+                       bool ends_are_fixed) {
+  const std::vector<std::string> pieces = split_at_gaps(text);
+  if (pieces.size() == 1) fail("infill: the text has no gap; write _ for every token to be filled in");
+  Request request;
+  for (size_t i = 0; i < pieces.size(); ++i) {
+    if (i > 0) append_open(request);
+    append_known(tokenizer, pieces[i], "infill", request);
+  }
+  if (ends_are_fixed) append_end(request);
+  if (std::ssize(request.start) > max_length) {
+    fail("infill: the text has {} tokens with its end, the model takes {}", request.start.size(), max_length);
+  }
+  return request;
+}
+
+Request prompted_request(const Tokenizer& tokenizer, const std::string& prompt, int64_t max_length) {
+  Request request;
+  append_known(tokenizer, prompt, "prompt", request);
+  if (std::ssize(request.start) + 1 > max_length) {
+    fail("prompt: it has {} tokens, and the model takes {} with the end token", request.start.size(),
+         max_length);
+  }
+  return request;
+}
+
+std::vector<int32_t> source_tokens(const Tokenizer& tokenizer, const std::string& source,
+                                   int64_t max_source_length) {
+  Request request;
+  append_known(tokenizer, source, "source", request);
+  if (request.start.empty()) fail("source: the text is empty");
+  if (std::ssize(request.start) > max_source_length)
+    fail("source: the text has {} tokens, the model takes {}", request.start.size(), max_source_length);
+  return request.start;
+}
+
+std::string written_text(const Tokenizer& tokenizer, std::span<const int32_t> tokens) {
+  if (!tokens.empty() && tokens.back() == Tokenizer::kEnd) tokens = tokens.first(tokens.size() - 1);
+  return tokenizer.decode(tokens);
+}
+
+std::string written_stream(const Tokenizer& tokenizer, std::span<const int32_t> tokens) {
+  std::string stream;
+  auto first = tokens.begin();
+  while (first != tokens.end()) {
+    const auto end = std::find(first, tokens.end(), Tokenizer::kEnd);
+    if (first != tokens.begin()) stream += '\n';
+    stream += tokenizer.decode({first, end});
+    first = end == tokens.end() ? end : end + 1;
+  }
+  return stream;
+}
+
+}  // namespace haze

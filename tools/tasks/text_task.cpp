@@ -1,0 +1,220 @@
+#include "haze/tools/tasks/text_task.h"
+
+#include <algorithm>
+
+#include <nlohmann/json.hpp>
+
+#include "haze/tools/run/data_files.h"
+#include "haze/tools/tasks/corpus_floor.h"
+#include "haze/tools/tasks/text_requests.h"
+
+namespace haze {
+namespace {
+
+// The length of text i is drawn from a stream of its own, far from the samplers'.
+constexpr uint64_t kFirstLengthStream = uint64_t{1} << 62;
+
+constexpr const char* kTokenizerFile = "tokenizer.json";
+constexpr const char* kLengthsFile = "lengths.json";
+constexpr const char* kLabelsFile = "labels.json";
+
+bool learns_pairs(const Settings& settings) {
+  return settings.text("data.task") == "pairs";
+}
+
+TextExampleOptions example_options(const Settings& settings) {
+  return {.texts = {.max_length = static_cast<int32_t>(settings.integer("data.max_length")),
+                    .layout = data_layout(settings.text("data.layout")),
+                    .too_long = long_record(settings.text("data.too_long"))},
+          .sources = learns_pairs(settings),
+          .max_source_length = settings.integer("data.max_source_length"),
+          .label_field = settings.text("data.label")};
+}
+
+LengthDistribution lengths_of(const TextExamples& examples, int64_t longest) {
+  std::vector<int64_t> counts(static_cast<size_t>(longest) + 1);
+  for (int64_t i = 0; i < examples.size(); ++i) ++counts[examples.text(i).size()];
+  return LengthDistribution(std::move(counts));
+}
+
+const std::string& side_file(const SideFiles& files, std::string_view name) {
+  for (const auto& [file, contents] : files) {
+    if (file == name) return contents;
+  }
+  fail("the checkpoint has no {}", name);
+}
+
+}  // namespace
+
+TextTask::TextTask(const Settings& settings, std::filesystem::path folder, Tokenizer tokenizer,
+                   LengthDistribution lengths, Labels labels)
+    : folder_(std::move(folder)),
+      max_length_(settings.integer("data.max_length")),
+      max_source_length_(learns_pairs(settings) ? settings.integer("data.max_source_length") : 0),
+      ends_are_fixed_(settings.text("data.layout") == "padded"),
+      pairs_(learns_pairs(settings)),
+      label_field_(settings.text("data.label")),
+      tokenizer_(std::move(tokenizer)),
+      lengths_(std::move(lengths)),
+      labels_(std::move(labels)) {}
+
+std::unique_ptr<TextTask> TextTask::start(const Settings& settings, const std::filesystem::path& folder) {
+  const DataFiles files = data_files(settings, folder / "data");
+  const TextFile file(files.train, text_file_options(settings));
+  Tokenizer tokenizer = build_tokenizer(tokenizer_kind(settings.text("data.tokenizer")), file,
+                                        settings.integer("data.min_count"), learns_pairs(settings));
+  const std::string& field = settings.text("data.label");
+  Labels labels = field.empty() ? Labels() : Labels::of(file, field);
+  const TextExamples examples(file, tokenizer, labels, example_options(settings));
+  return std::make_unique<TextTask>(settings, folder, std::move(tokenizer),
+                                    lengths_of(examples, settings.integer("data.max_length")),
+                                    std::move(labels));
+}
+
+std::unique_ptr<TextTask> TextTask::restore(const Settings& settings, const std::filesystem::path& folder,
+                                            const SideFiles& files) {
+  const auto name = [](const char* file) { return std::string(file) + " of the checkpoint"; };
+  Labels labels;
+  if (!settings.text("data.label").empty())
+    labels = Labels::from_json(side_file(files, kLabelsFile), name(kLabelsFile));
+  return std::make_unique<TextTask>(
+      settings, folder, Tokenizer::from_json(side_file(files, kTokenizerFile), name(kTokenizerFile)),
+      LengthDistribution::from_json(side_file(files, kLengthsFile), name(kLengthsFile)), std::move(labels));
+}
+
+DataFacts TextTask::facts() const {
+  return {.vocabulary = tokenizer_.vocabulary_size(),
+          .mask_id = tokenizer_.vocabulary_size(),
+          .end_id = Tokenizer::kEnd,
+          .max_length = max_length_,
+          .max_source_length = max_source_length_,
+          .labels = label_field_.empty() ? 0 : labels_.count()};
+}
+
+SideFiles TextTask::side_files() const {
+  SideFiles files{{kTokenizerFile, tokenizer_.to_json()}, {kLengthsFile, lengths_.to_json()}};
+  if (!label_field_.empty()) files.emplace_back(kLabelsFile, labels_.to_json());
+  return files;
+}
+
+std::string TextTask::origin(const Settings& settings, Part part) const {
+  return data_file(settings, folder_ / "data", part).string();
+}
+
+std::string TextTask::fingerprint(const Settings& settings, Part part) const {
+  return fingerprint_of(origin(settings, part));
+}
+
+std::unique_ptr<Examples> TextTask::examples(const Settings& settings, Part part) const {
+  // A corpus that is missing is the same when it is written again.
+  if (part != Part::test) data_files(settings, folder_ / "data");
+  return examples_of(settings, origin(settings, part));
+}
+
+std::unique_ptr<Examples> TextTask::examples_of(const Settings& settings,
+                                                const std::filesystem::path& file) const {
+  return std::make_unique<TextExamples>(TextFile(file, text_file_options(settings)), tokenizer_, labels_,
+                                        example_options(settings));
+}
+
+Request TextTask::request_of(const Uses& uses, const SampleRequest& request, int64_t index) const {
+  if (request.gapped) return gapped_request(tokenizer_, *request.gapped, max_length_, ends_are_fixed_);
+  Request prompt;
+  if (request.prompt) prompt = prompted_request(tokenizer_, *request.prompt, max_length_);
+  if (!uses.length) return prompt;
+  Generator generator(request.seed, kFirstLengthStream + static_cast<uint64_t>(index));
+  int64_t length = request.length > 0 ? request.length : lengths_.draw(generator);
+  length = std::max(length, std::ssize(prompt.start) + 1);
+  Request open = open_request(length, ends_are_fixed_);
+  std::copy(prompt.start.begin(), prompt.start.end(), open.start.begin());
+  std::copy(prompt.fixed.begin(), prompt.fixed.end(), open.fixed.begin());
+  return open;
+}
+
+std::vector<Request> TextTask::requests(const Settings& settings, const Uses& uses,
+                                        const SampleRequest& request) const {
+  const std::string& model = settings.text("model");
+  if (request.gapped && !uses.gaps) fail("the model {} cannot infill texts", model);
+  if (request.prompt && !uses.prompt && !uses.gaps) fail("the model {} takes no prompt", model);
+  if (request.length > 0 && !uses.length)
+    fail("the model {} decides by itself where a text ends; it takes no length", model);
+  if (request.length < 0 || request.length > max_length_)
+    fail("a text of {} tokens is outside 1..{}, what this model writes", request.length, max_length_);
+  if (request.source && !pairs_) fail("the model {} was not trained on pairs; it takes no source", model);
+  if (pairs_ && !request.source)
+    fail("the model {} was trained on pairs: it needs a source to answer to (--source)", model);
+  std::vector<int32_t> source;
+  if (request.source) source = source_tokens(tokenizer_, *request.source, max_source_length_);
+  std::vector<Request> requests;
+  for (int64_t i = 0; i < request.count; ++i) {
+    requests.push_back(request_of(uses, request, i));
+    requests.back().source = source;
+  }
+  return requests;
+}
+
+std::vector<int32_t> TextTask::forbidden_tokens(const Settings& settings, const Uses& uses) const {
+  std::vector<int32_t> forbidden;
+  if (!settings.boolean("sample.special_tokens")) forbidden = {Tokenizer::kPad, Tokenizer::kUnknown};
+  if (uses.length && ends_are_fixed_) forbidden.push_back(Tokenizer::kEnd);
+  return forbidden;
+}
+
+std::string TextTask::written(const Samples& samples, int64_t index) const {
+  const std::vector<int32_t>& text = samples.texts.at(static_cast<size_t>(index));
+  return ends_are_fixed_ ? written_text(tokenizer_, text) : written_stream(tokenizer_, text);
+}
+
+std::string TextTask::json(const Samples& samples, int64_t index) const {
+  return nlohmann::ordered_json{{"text", written(samples, index)},
+                                {"tokens", samples.texts.at(static_cast<size_t>(index))}}
+      .dump();
+}
+
+Trace TextTask::new_trace(const Request& request) const {
+  Trace trace;
+  trace.fixed.assign(request.fixed.begin(), request.fixed.end());
+  trace.separator = std::string(tokenizer_.kind() == "word" ? 1 : 0, ' ');
+  return trace;
+}
+
+TraceStep TextTask::trace_step(const Snapshot& snapshot, size_t index) const {
+  TraceStep step;
+  const std::vector<int32_t>& text = (*snapshot.texts)[index];
+  for (const int32_t token : text) {
+    if (token == tokenizer_.vocabulary_size()) {
+      step.tokens.emplace_back();
+    } else if (token == Tokenizer::kEnd || token == Tokenizer::kPad) {
+      step.tokens.emplace_back("");
+    } else {
+      step.tokens.emplace_back(std::string(tokenizer_.token(token)));
+    }
+  }
+  step.label = snapshot.time.empty() ? fmt::format("step {}", snapshot.step)
+                                     : fmt::format("t = {:.2f}", snapshot.time[index]);
+  return step;
+}
+
+void TextTask::measure(const TaskEvaluation& evaluation, Report& report) const {
+  const auto& examples = dynamic_cast<const TextExamples&>(evaluation.examples);
+  int64_t unknown = 0;
+  double length_nats = 0;
+  for (const int64_t index : evaluation.indices) {
+    const auto text = examples.text(index);
+    unknown += std::count(text.begin(), text.end(), Tokenizer::kUnknown);
+    length_nats -= lengths_.log_probability(std::ssize(text));
+  }
+  const double units = report.at("tokens").value;
+  report.measures.push_back(
+      {"unknown_share", "tokens that are the unknown word", static_cast<double>(unknown) / units});
+  const Sampler* sampler = evaluation.model.sampler();
+  if (const Measure* bound = report.find("nats_per_token"); bound && sampler && sampler->uses().length) {
+    report.measures.push_back(
+        {"length_nats_per_token", "lengths", length_nats / units, {}, "nats per token"});
+    report.measures.push_back({"nats_per_token_with_length", "variational bound with the length",
+                               bound->value + length_nats / units, bound->error, "nats per token"});
+  }
+  measure_against_corpus(*this, evaluation, unknown, report);
+}
+
+}  // namespace haze

@@ -1,0 +1,59 @@
+#pragma once
+
+#include "haze/tools/tasks/task.h"
+#include "haze/tools/tasks/text_examples.h"
+#include "haze/tools/text/length_distribution.h"
+
+namespace haze {
+
+/// Texts; pairs of a source text and a target text; texts with a label. Its side files are the tokeniser, the
+/// lengths of the training texts, and the labels.
+class TextTask : public Task {
+ public:
+  /// Of a new run: makes tokeniser, lengths and labels from the training file. `folder` is the run's.
+  static std::unique_ptr<TextTask> start(const Settings& settings, const std::filesystem::path& folder);
+  /// Of a run that there is. Throws Error where a side file is missing or damaged.
+  static std::unique_ptr<TextTask> restore(const Settings& settings, const std::filesystem::path& folder,
+                                           const SideFiles& side_files);
+
+  /// `settings` are resolved ones, whose sections [data] and [sample] are read.
+  TextTask(const Settings& settings, std::filesystem::path folder, Tokenizer tokenizer,
+           LengthDistribution lengths, Labels labels = {});
+
+  DataFacts facts() const override;
+  SideFiles side_files() const override;
+  std::string unit() const override { return "token"; }
+  std::string example() const override { return "text"; }
+  std::unique_ptr<Examples> examples(const Settings& settings, Part part) const override;
+  std::unique_ptr<Examples> examples_of(const Settings& settings,
+                                        const std::filesystem::path& file) const override;
+  std::string origin(const Settings& settings, Part part) const override;
+  std::string fingerprint(const Settings& settings, Part part) const override;
+  std::vector<Request> requests(const Settings& settings, const Uses& uses,
+                                const SampleRequest& request) const override;
+  std::vector<int32_t> forbidden_tokens(const Settings& settings, const Uses& uses) const override;
+  std::string written(const Samples& samples, int64_t index) const override;
+  std::string json(const Samples& samples, int64_t index) const override;
+  Trace new_trace(const Request& request) const override;
+  TraceStep trace_step(const Snapshot& snapshot, size_t index) const override;
+  void measure(const TaskEvaluation& evaluation, Report& report) const override;
+
+  const Tokenizer& tokenizer() const { return tokenizer_; }
+  const LengthDistribution& lengths() const { return lengths_; }
+  /// Whether a text's last token is its end token and no other is: so it is where every example is one text.
+  /// Where examples are cut from a stream of texts, the end token is one like the others.
+  bool ends_are_fixed() const { return ends_are_fixed_; }
+
+ private:
+  Request request_of(const Uses& uses, const SampleRequest& request, int64_t index) const;
+
+  std::filesystem::path folder_;
+  int64_t max_length_, max_source_length_;
+  bool ends_are_fixed_, pairs_;
+  std::string label_field_;
+  Tokenizer tokenizer_;
+  LengthDistribution lengths_;
+  Labels labels_;
+};
+
+}  // namespace haze
