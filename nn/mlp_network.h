@@ -13,8 +13,8 @@ struct MlpNetworkConfig {
   int64_t layers = 3;    // hidden layers after the first
 };
 
-/// Vectors and a time to vectors: h = x W + b, then for each hidden layer h = SiLU(h W + b + time), where
-/// time is the embedding of t, then h W + b.
+/// Vectors and a time to vectors: input(x), then h = SiLU(layer(h) + time) for each hidden layer, then
+/// output(h). `time` is the TimeEmbedding of t, the same for all layers.
 class MlpNetwork : public Module {
  public:
   /// Throws Error where an extent is not positive.

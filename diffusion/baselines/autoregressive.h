@@ -4,10 +4,11 @@
 #include "haze/diffusion/model.h"
 
 /// The baseline of every model of texts: a language model from left to right (Radford et al. 2019, "Language
-/// models are unsupervised multitask learners"), -log p(w_1..w_n) = sum_i -log p(w_i | w_1..w_{i-1}).
+/// models are unsupervised multitask learners").
+///   -log p(w_1..w_n) = sum_i -log p(w_i | w_1..w_{i-1})
 namespace haze {
 
-/// Texts, and how the network reads them: one row a target, which it predicts from the rows before.
+/// Texts as the network reads them. A row predicts the token that follows it.
 ///   a text   [end, w_1 .. w_{n-1}]            -> w_1 .. w_n     the end token is the start symbol too
 ///   a pair   [source, end, w_1 .. w_{n-1}]    -> w_1 .. w_n
 struct ShiftedTexts : Prepared {

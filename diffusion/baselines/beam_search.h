@@ -18,8 +18,8 @@ struct BeamSearchOptions {
 double length_penalty_of(int64_t length, double alpha);
 
 /// The text Y of the largest log p(Y | context, prompt) / lp(Y) that beam search finds; Y counts the tokens
-/// after the prompt. At each step the beam_size most probable continuations by one token are kept; those that
-/// end, or are cut at end.max_length, are candidates for the result and leave the beam. The search stops when
+/// after the prompt. At each step the beam_size most probable continuations by one token are kept. Those that
+/// end, or are cut at end.max_length, leave the beam as candidates for the result. The search stops when
 /// no continuation can beat the best candidate. With beam_size 1 it is greedy decoding. Throws Error where
 /// check_continuations() does, where an option is outside its range, and where every token is forbidden.
 Samples beam_search(const LanguageModel& model, std::span<const Continuation> continuations,

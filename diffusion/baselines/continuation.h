@@ -6,7 +6,7 @@
 
 #include "haze/engine/tensor.h"
 
-/// What the ways of decoding share.
+/// Prompts, contexts and ends of texts: shared by the ways of decoding.
 namespace haze {
 
 /// A text to be continued.
@@ -17,7 +17,7 @@ struct Continuation {
   int64_t length() const { return std::ssize(context) + std::ssize(prompt); }
 };
 
-/// Where a text ends.
+/// The two ends that a text can have.
 struct TextEnd {
   int32_t end_id = 0;      // the last token of a text
   int64_t max_length = 1;  // tokens of a text, its prompt and end token among them: it is cut there

@@ -37,8 +37,8 @@ class CausalTransformer : public Module, public LanguageModel {
   /// Keeps the keys and values of what it has read: each call computes the new rows alone.
   std::unique_ptr<Decoder> decoder() const override;
 
-  /// sum_i row_weights_i (-log p(targets_i)), where row `rows[i]` of `ids` is the token before target i, and
-  /// each of the losses in nats. rows and targets int32 [n], row_weights [n].
+  /// sum_i row_weights_i (-log p(targets_i)), and each of the losses in nats. Row rows[i] of `ids` is the
+  /// token before target i. rows and targets int32 [n], row_weights [n].
   CrossEntropy cross_entropy(const Tensor& ids, const Sequences& sequences, const Tensor& rows,
                              const Tensor& targets, const Tensor& row_weights,
                              const ForwardContext& context) const;

@@ -27,8 +27,8 @@ struct NoisyValues : Prepared {
 NoisyValues add_noise(const NoiseSchedule& schedule, const Tensor& x_0, const Tensor& t,
                       Generator& generator);
 
-/// A step t for each of `count` examples, int32 [count]: each by itself uniform in 1..T, and all of them
-/// evenly spaced on a circle from one random start, which lowers the variance of their mean.
+/// A step t for each of `count` examples, int32 [count]. Each by itself is uniform in 1..T. Together they are
+/// evenly spaced on a circle from one random start, which lowers the variance of a mean over them.
 Tensor draw_steps(int64_t count, int steps, Generator& generator);
 
 /// L_simple = mean of (epsilon - epsilon_theta(x_t, t))^2 over all numbers (equation 14; Algorithm 1).
@@ -37,7 +37,7 @@ Variable ddpm_loss(const NoisePredictor& predict, const NoisyValues& noisy);
 /// KL(q(x_T | x_0) || N(0, I)) of each example, exactly, in nats: L_T of equation 5.
 std::vector<double> ddpm_prior_nats(const NoiseSchedule& schedule, const Tensor& x_0);
 
-/// For each example one draw of term t[i], the others of equation 5, in nats:
+/// For each example one draw of a term of equation 5, that of t[i], in nats:
 ///   t > 1: KL(q(x_{t-1} | x_t, x_0) || p_theta(x_{t-1} | x_t)), L_{t-1} in the paper;
 ///   t = 1: -log N(x_0; mu_theta(x_1, 1), sigma_1^2), L_0, as a density: the data are real numbers.
 /// Both need the network's error alone, mu_tilde - mu_theta = beta_t / sqrt(alpha_t (1 - alpha_bar_t))

@@ -108,7 +108,7 @@ ModelInfo ddpm_model() {
   info.settings = {
       integer_setting("ddpm.steps", 200, between(2, 100000),
                       "T, steps from data to noise; the linear schedule of the paper's 1000, scaled"),
-      choice_setting("ddpm.variance", "small", {"small", "large"},
+      choice_setting("ddpm.variance", "large", {"small", "large"},
                      "of a reverse step: that of the posterior, or beta_t"),
       integer_setting("mlp.layers", 3, between(1, 1000), "hidden layers"),
       integer_setting("mlp.hidden", 128, between(1, 65536), "width of a hidden layer"),
