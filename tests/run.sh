@@ -12,7 +12,7 @@ source tools/dependencies.sh
 source tests/counting.sh
 shopt -s nullglob extglob
 
-readonly time_limit=900  # seconds for one test program; all of them together take a fraction of it
+readonly time_limit=1800  # seconds for one test program, many times what it takes: other jobs may share the cores
 
 presets=()
 while [ $# -gt 0 ]; do
