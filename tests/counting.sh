@@ -38,7 +38,7 @@ run_logged() {
 # line. A program that crashed counts one failure at least, and so does one that ran no test.
 run_program() {
   local program=$1 log=$1.log summary status pattern='([0-9]+) passed \| +([0-9]+) failed'
-  (cd "$(dirname "$program")" && run_logged "$log" "${@:2}" --no-colors=true)
+  run_logged "$log" env --chdir="$(dirname "$program")" "${@:2}" --no-colors=true
   status=$?
   local program_passed=0 program_failed=0
   summary=$(grep -a '^\[doctest\] test cases:' "$log" | tail -n 1)
