@@ -86,7 +86,7 @@ TEST_CASE("the processor multiplies bfloat16 itself where the kernels take pairs
   CHECK(has_products == (gemm_kernels<float, float>(Precision::bfloat16).depth_step > 1));
 }
 
-TEST_CASE("the limits of two threads are measured on both of them") {
+TEST_CASE("measuring the limits of two threads gives work to a second one") {
   // The second thread fills its half of 256 MiB, and copies from one half of that to the other at least once.
   // Another job on the machine can only lengthen that.
   constexpr double kFewestSeconds = 256.0 * 1024 * 1024 / (kMostGbytes * 1e9);
