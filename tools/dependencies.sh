@@ -12,8 +12,9 @@ haze_packages=(
   doctest-dev
 )
 
-# What the preset bench needs besides: the timer, and the peers that haze is measured against.
-haze_bench_packages=(libbenchmark-dev libdnnl-dev libblis-pthread-dev)
+# What the preset bench needs besides: the timer, and the peers that haze is measured against. oneDNN's CMake package
+# looks for OpenCL, which its Debian package only recommends.
+haze_bench_packages=(libbenchmark-dev libdnnl-dev ocl-icd-opencl-dev libblis-pthread-dev)
 
 # What tests/aarch64/run.sh needs besides: a compiler for AArch64 and an emulator, and the libraries for AArch64, which it
 # unpacks but does not install.
