@@ -11,6 +11,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "haze/engine/parallel.h"
 #include "haze/nn/file_io.h"
 #include "haze/nn/safetensors.h"
 
@@ -79,13 +80,15 @@ void flip_byte(const fs::path& path, size_t at) {
   write_bytes(path, bytes);
 }
 
-/// Runs `action` in a child process and returns its process number. The child must not start threads.
+/// Runs `action` in a child process and returns its process number. The threads of OpenMP that earlier tests
+/// have started are not there in the child, which would wait for them for ever: it computes with one.
 template <typename Action>
 pid_t in_child(Action action) {
   const pid_t child = fork();
   if (child != 0) return child;
   int status = 1;
   try {
+    set_threads(1);
     status = action();
   } catch (...) {
   }
