@@ -121,7 +121,6 @@ TEST_CASE("a state that lacks a value or has an impossible one is refused in one
       {"value = ", "value = nan", "best.value is damaged"},
       {"value = ", "value = -inf", "best.value is damaged"},
       {"step = ", "step = -4", "best.step is damaged"},
-      {"[best]", "best = 3", "best.value is missing"},
       {"\"train\" = ", "", "files.train is missing"},
       {"\"valid\" = ", "valid = 3", "files.valid is damaged"},
       {"\"toy.run\" = ", "\"toy.run\" = [1]", "files.toy.run is damaged"},
@@ -135,13 +134,17 @@ TEST_CASE("a state that lacks a value or has an impossible one is refused in one
   }
 }
 
-TEST_CASE("a state that is not TOML is refused in one sentence") {
+TEST_CASE("a state that is not TOML, or no table of sections, is refused in one sentence") {
   for (const char* text : {"[generator", "seed = = 1", "\"", "[a]\nb = 1\nb = 2\n", "\xff\xfe"}) {
     CAPTURE(text);
     const std::string sentence = error_of([&] { parse_state(text); });
     CHECK(sentence.starts_with("state.toml of the checkpoint: "));
     CHECK(sentence.find('\n') == std::string::npos);
   }
+  RunState state = full_state();
+  state.best.reset();
+  CHECK(error_of([&] { parse_state("best = 3\n" + print_state(state)); }) ==
+        "state.toml of the checkpoint: best.value is missing");
   CHECK(error_of([] { parse_state(""); }) == "state.toml of the checkpoint: generator.seed is missing");
 }
 

@@ -195,7 +195,7 @@ Settings settings_for(const std::string& model, const std::vector<std::string>& 
 }
 
 Settings labelled_settings(const std::string& model, const std::vector<std::string>& more = {}) {
-  std::vector<std::string> assignments = {"data.label=food",
+  std::vector<std::string> assignments = {"data.label=Type",
                                           "data.corpus_size=200",
                                           "data.min_count=1",
                                           "train.steps=40",

@@ -33,6 +33,7 @@ class RunOfVersion1 {
 /// The bound of 20 texts of the test part, as `haze eval --examples 20` takes them.
 Measure bound_of(const RunOfVersion1& run, const EvaluationOptions& options) {
   const SavedModel saved = load_model(run.path());
+  saved.task->fingerprint(saved.settings, Part::train);  // writes the corpus again
   const auto examples = saved.task->examples(saved.settings, Part::test);
   const std::vector<int64_t> indices = spread_indices(examples->size(), 20);
   const Report report = evaluate_bound(*saved.model, *saved.task, *examples, indices, options);
