@@ -29,8 +29,9 @@ struct DataFacts {
 
 /// A loss and what it is made of.
 struct Loss {
-  Variable total;       // scalar to minimise, a mean over Batch::units()
-  NamedTensors log;     // scalars for the metrics; tensors, so that a step reads nothing on the host
+  Variable total;  // scalar to minimise, a mean over Model::units()
+  NamedTensors
+      log;  // scalars for the metrics, means like it; tensors, so that a step reads nothing on the host
   NamedTensors inputs;  // what the network was asked, for programs that repeat the step
 };
 
@@ -110,6 +111,8 @@ class Model : public Module {
   virtual std::vector<Objective> objectives();
   /// What the host does ahead of a step: the batch with `prepared` filled in.
   virtual Batch prepare(Batch batch, size_t objective, Generator& generator) const;
+  /// What a loss of this batch is the mean over: by default Batch::units(), but the labels of a classifier.
+  virtual int64_t units(const Batch& batch) const { return batch.units(); }
   /// The loss of a prepared batch. Throws Error where the batch lacks a part that the model needs.
   virtual Loss loss(const Batch& batch, size_t objective, const ForwardContext& context) const = 0;
   /// Null where the model cannot sample; so for the likelihood.

@@ -5,6 +5,7 @@
 #include <string>
 #include <string_view>
 #include <unordered_map>
+#include <utility>
 #include <variant>
 #include <vector>
 
@@ -37,6 +38,9 @@ enum class SettingType { integer, real, boolean, text, choice };
 
 /// A setting's value; a choice is held as its text.
 using SettingValue = std::variant<std::int64_t, double, bool, std::string>;
+
+/// Values under the names of their settings.
+using NamedValues = std::vector<std::pair<std::string, SettingValue>>;
 
 /// One row of a table of settings: what it is called, what it takes, and what it means.
 struct Setting {

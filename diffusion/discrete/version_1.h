@@ -1,14 +1,8 @@
 #pragma once
 
-#include <string>
-#include <utility>
-#include <vector>
-
 #include "haze/nn/settings.h"
 
 namespace haze {
-
-using NamedValues = std::vector<std::pair<std::string, SettingValue>>;
 
 /// The settings of a run that version 1 of the settings saved, under the names of version 2. `model` says
 /// mdlm or d3pm; [model] has become [transformer], and [diffusion] the section of the model. A setting that

@@ -34,7 +34,7 @@ void report_loss(const Model& model, std::span<const Batch> batches, const Evalu
   for (int pass = 0; pass < options.passes; ++pass) {
     double sum = 0, units = 0;
     for (const Batch& batch : batches) {
-      const auto weight = static_cast<double>(batch.units());
+      const auto weight = static_cast<double>(model.units(batch));
       const Loss loss = model.loss(model.prepare(batch, 0, generator), 0, {.generator = &generator});
       sum += weight * loss.total.value().item();
       units += weight;

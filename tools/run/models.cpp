@@ -7,6 +7,7 @@
 #include "haze/diffusion/baselines/autoregressive.h"
 #include "haze/diffusion/discrete/d3pm.h"
 #include "haze/diffusion/discrete/mdlm.h"
+#include "haze/diffusion/discrete/version_1.h"
 #include "haze/diffusion/gaussian/ddpm.h"
 #include "haze/tools/run/training_settings.h"
 
@@ -49,6 +50,10 @@ const ModelRow& model_row(const std::string& name, const std::string& where) {
   if (edit_distance(name, *nearest) <= name.size() / 3 + 1)
     fail("{}there is no model '{}'; did you mean '{}'?", where, name, *nearest);
   fail("{}there is no model '{}'; the models are {}", where, name, fmt::join(names, ", "));
+}
+
+NamedValues settings_of_version_1(NamedValues values) {
+  return settings_from_version_1(std::move(values));
 }
 
 std::vector<std::string> abilities_of(const ModelRow& row) {

@@ -13,7 +13,8 @@ struct ModelRow {
   std::string configuration;  // a file of the repository that trains it
 };
 
-/// Every model there is: those of this repository, then those that a program added.
+/// Every model there is: those of this repository, then those that a program added. The first is the one that
+/// is trained where nothing names another.
 const std::vector<ModelRow>& model_table();
 
 /// Adds a row for this process: a model of one's own trains, samples and is evaluated like those that are
@@ -22,6 +23,10 @@ void add_model(ModelRow row);
 
 /// Throws Error, beginning with `where`, with the nearest name, where there is no such model.
 const ModelRow& model_row(const std::string& name, const std::string& where = "");
+
+/// The settings of a run that version 1 of them saved, under today's names; `model` says whose they are. As
+/// settings_from_version_1() in diffusion/.
+NamedValues settings_of_version_1(NamedValues values);
 
 /// What the model of a row can do: samples, infills, needs a source. From an untrained model on invented
 /// facts, so that no table has to repeat what the code knows.

@@ -39,7 +39,7 @@ struct RunState {
 
 std::string print_state(const RunState& state);
 
-/// Throws Error where something is missing.
+/// Throws Error where something is missing or damaged.
 RunState parse_state(const std::string& toml);
 
 }  // namespace haze

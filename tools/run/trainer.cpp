@@ -66,10 +66,16 @@ std::vector<ParameterGroup> groups_of(const std::vector<ParameterGroup>& groups,
   return result;
 }
 
-void check_unchanged(const std::string& origin, const std::string& then, const std::string& now) {
-  if (now == then) return;
-  fail("{} has changed since the run began, from {} to {}: the run can only go on with the same texts",
-       origin, then, now);
+/// Adds a part of a mean under its name.
+void add_share(NamedTensors& means, const NamedTensor& part, double share) {
+  const Tensor number = scale_shift(cast(part.tensor, Dtype::float64), share, 0);
+  const auto found =
+      std::find_if(means.begin(), means.end(), [&](const auto& mean) { return mean.name == part.name; });
+  if (found == means.end()) {
+    means.push_back({part.name, number});
+  } else {
+    add_into(found->tensor, number);
+  }
 }
 
 /// The step after which a run that has done `done` of `last` leaves.
@@ -109,17 +115,21 @@ Settings resumed_settings(const Checkpoint& checkpoint, const TrainOptions& opti
 void Trainer::check_origins(const RunState* state) {
   const Task& task = *saved_.task;
   struct Origin {
-    std::string name, shown, fingerprint;
+    std::string name, shown, fingerprint, kind;
   };
   std::vector<Origin> origins;
   for (const auto& [name, part] : {std::pair{"train", Part::train}, {"valid", Part::valid}})
-    origins.push_back({name, task.origin(settings(), part), task.fingerprint(settings(), part)});
+    origins.push_back(
+        {name, task.origin(settings(), part), task.fingerprint(settings(), part), task.example() + "s"});
   for (const std::string& key : model_row(settings().text("model")).info.frozen) {
     const fs::path weights = checkpoint_in(settings().text(key)) / "model.safetensors";
-    origins.push_back({key, weights.string(), fingerprint_of(weights)});
+    origins.push_back({key, weights.string(), fingerprint_of(weights), "weights"});
   }
   for (const Origin& origin : origins) {
-    if (state) check_unchanged(origin.shown, state->fingerprint(origin.name), origin.fingerprint);
+    if (state && state->fingerprint(origin.name) != origin.fingerprint) {
+      fail("{} has changed since the run began, from {} to {}: the run can only go on with the same {}",
+           origin.shown, state->fingerprint(origin.name), origin.fingerprint, origin.kind);
+    }
     origins_.emplace_back(origin.name, origin.fingerprint);
   }
 }
@@ -199,11 +209,11 @@ std::unique_ptr<Trainer> Trainer::resume(const TrainOptions& options) {
       new Trainer(std::move(folder), options, model_of(checkpoint, options.run_folder)));
   trainer->check_origins(&state);
   trainer->open_data();
-  if (options.moved_files || options.steps)
-    write_file_atomically(options.run_folder / "config.toml", configuration);
   trainer->make_optimizers();
   trainer->restore(checkpoint, state);
   remove_unfinished(options.run_folder);
+  // Its settings may have been brought up to date, or changed by the options.
+  write_file_atomically(options.run_folder / "config.toml", configuration);
   trainer->metrics_.emplace(
       MetricsLog::resume(options.run_folder / "metrics.jsonl", checkpoint.step, state.metrics_rows));
   return trainer;
@@ -235,13 +245,12 @@ NamedTensors Trainer::optimizer_state() const {
 }
 
 void Trainer::log(const std::string& name, const Tensor& value) {
-  const Tensor number = cast(value, Dtype::float64);
   const auto found =
       std::find_if(sums_.begin(), sums_.end(), [&](const RunningSum& sum) { return sum.name == name; });
   if (found == sums_.end()) {
-    sums_.push_back({name, clone(number), 1});
+    sums_.push_back({name, value, 1});
   } else {
-    add_into(found->sum, number);
+    add_into(found->sum, value);
     ++found->count;
   }
 }
@@ -250,7 +259,8 @@ double Trainer::minimise(size_t index, const std::vector<Batch>& batches, double
                          ProfilePhase& phase) {
   Minimisation& minimisation = minimisations_[index];
   double units = 0, mean = 0;
-  for (const Batch& batch : batches) units += static_cast<double>(batch.units());
+  for (const Batch& batch : batches) units += static_cast<double>(model().units(batch));
+  NamedTensors logged;
   model().clear_gradients();
   for (const Batch& batch : batches) {
     phase.next("batch");
@@ -258,13 +268,13 @@ double Trainer::minimise(size_t index, const std::vector<Batch>& batches, double
     phase.next("forward");
     const Loss loss = model().loss(prepared, index, {true, &generator_});
     // A mean over all batches is one over all units: batches count by how many they have.
-    const double share = static_cast<double>(batch.units()) / units;
+    const double share = static_cast<double>(model().units(batch)) / units;
     mean += share * loss.total.value().item();
     if (!std::isfinite(mean)) {
       fail("step {}: the loss is {}; train.detect_nonfinite finds where it comes from{}", step_, mean,
            way_back(options_.run_folder));
     }
-    for (const NamedTensor& logged : loss.log) log(logged.name, logged.tensor);
+    for (const NamedTensor& part : loss.log) add_share(logged, part, share);
     phase.next("backward");
     if (loss.total.requires_gradient()) backward(batches.size() == 1 ? loss.total : loss.total * share);
     if (recorder_ && !recorder_->done()) recorder_->add_step(loss.inputs, learning_rate, mean);
@@ -273,6 +283,7 @@ double Trainer::minimise(size_t index, const std::vector<Batch>& batches, double
   double norm = 0;
   const double scale = clip_scale(minimisation.groups, settings().real("optimizer.clip_norm"), &norm);
   minimisation.optimizer->step(learning_rate, scale);
+  for (const NamedTensor& part : logged) log(part.name, part.tensor);
   const std::string suffix = minimisations_.size() > 1 ? "_" + minimisation.objective.name : "";
   log(std::string(kTrainingLoss) + suffix, full({}, mean, Dtype::float64));
   log("gradient_norm" + suffix, full({}, norm, Dtype::float64));

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 
-#include "haze/diffusion/discrete/version_1.h"
 #include "haze/engine/error.h"
 #include "haze/engine/machine.h"
 #include "haze/tools/run/configuration.h"
@@ -12,8 +11,6 @@
 
 namespace haze {
 namespace {
-
-constexpr const char* kDefaultModel = "mdlm";
 
 // The most of what is counted in 32 bits somewhere below, steps of a process or tokens and rows of a batch:
 // far more than anybody needs, and far from where counting goes wrong.
@@ -158,7 +155,7 @@ void check_text_data(const Settings& settings) {
 // The model that a configuration and assignments name.
 std::string chosen_model(const std::vector<ConfigurationEntry>& entries,
                          const std::vector<std::string>& assignments) {
-  std::string name = kDefaultModel;
+  std::string name = model_table().front().info.name;
   for (const ConfigurationEntry& entry : entries) {
     if (entry.key != "model" || entry.is_section) continue;
     const auto* text = entry.value ? std::get_if<std::string>(&*entry.value) : nullptr;
@@ -195,7 +192,7 @@ NamedValues values_of(const std::vector<ConfigurationEntry>& entries) {
 
 std::vector<ConfigurationEntry> migrated(const std::vector<ConfigurationEntry>& entries,
                                          const std::string& source) {
-  NamedValues values = settings_from_version_1(values_of(entries));
+  NamedValues values = settings_of_version_1(values_of(entries));
   for (auto& [key, value] : added_since_version_1()) values.emplace_back(key, value);
   std::vector<ConfigurationEntry> result;
   for (auto& [key, value] : values)
