@@ -1,8 +1,10 @@
 #pragma once
 
+#include <chrono>
 #include <csignal>
 #include <cstdlib>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include <doctest/doctest.h>
@@ -48,6 +50,16 @@ class RunningProgram {
   RunningProgram& operator=(const RunningProgram&) = delete;
 
   void send(int signal) const { kill(process_, signal); }
+  bool has_ended() const {
+    siginfo_t info{};
+    return waitid(P_PID, static_cast<id_t>(process_), &info, WEXITED | WNOHANG | WNOWAIT) == 0 &&
+           info.si_pid != 0;
+  }
+  /// Returns when a condition holds or the program has ended, whichever comes first.
+  template <typename Condition>
+  void wait_until(Condition condition) const {
+    while (!condition() && !has_ended()) std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  }
   /// The exit status, or minus the number of the signal that ended it.
   int wait() {
     int status = 0;
