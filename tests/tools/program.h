@@ -3,6 +3,8 @@
 #include <chrono>
 #include <csignal>
 #include <cstdlib>
+#include <iterator>
+#include <sstream>
 #include <string>
 #include <thread>
 #include <vector>
@@ -95,6 +97,33 @@ inline std::vector<std::string> train_arguments(const std::filesystem::path& run
     arguments.push_back(assignment);
   }
   return arguments;
+}
+
+inline std::vector<std::string> lines_of(const std::string& text) {
+  std::vector<std::string> lines;
+  std::istringstream stream(text);
+  for (std::string line; std::getline(stream, line);) lines.push_back(line);
+  return lines;
+}
+
+inline std::vector<std::string> words_of(const std::string& text) {
+  std::istringstream stream(text);
+  return {std::istream_iterator<std::string>(stream), {}};
+}
+
+/// Checks that a command ends with `status`, writes nothing on standard output, and on standard error one
+/// sentence with `part` in it.
+inline void check_failure(const std::vector<std::string>& arguments, int status, const std::string& part) {
+  std::string command = "haze";
+  for (const std::string& argument : arguments) command += " " + argument;
+  CAPTURE(command);
+  const ProgramResult result = run_program(arguments);
+  CAPTURE(result.error);
+  CHECK(result.status == status);
+  CHECK(result.output.empty());
+  CHECK(result.error.starts_with(status == 2 ? "haze" : "haze: "));
+  CHECK(lines_of(result.error).size() == 1);
+  CHECK(result.error.find(part) != std::string::npos);
 }
 
 }  // namespace haze::testing
