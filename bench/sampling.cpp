@@ -6,56 +6,73 @@
 #include <fmt/format.h>
 
 #include "haze/bench/peer_process.h"
+#include "haze/diffusion/discrete/ancestral_sampler.h"
+#include "haze/diffusion/discrete/first_hitting_sampler.h"
+#include "haze/diffusion/discrete/masked_model.h"
 #include "haze/engine/parallel.h"
 #include "haze/nn/safetensors.h"
-#include "haze/tools/run/text_model.h"
+#include "haze/tools/run/saved_model.h"
 #include "haze/tools/run/training_settings.h"
 
 namespace haze {
 namespace {
 
-struct Sampler {
+struct BenchSampler {
   const char* name;
   bool first_hitting;
 };
-constexpr Sampler kSamplers[] = {{"ancestral", false}, {"first-hitting", true}};
+constexpr BenchSampler kSamplers[] = {{"ancestral", false}, {"first-hitting", true}};
+
+const Denoiser& denoiser_of(const SavedModel& saved) {
+  const auto* model = dynamic_cast<const MaskedModel*>(saved.model.get());
+  if (!model)
+    fail("bench sampling is for masked diffusion, not for the model {}", saved.settings.text("model"));
+  return model->denoiser();
+}
 
 /// The weights that sampling uses, averaged where the run averages, in a file of their own for the peer.
-std::filesystem::path write_weights(TextModel& model) {
+std::filesystem::path write_weights(Model& model) {
   const std::filesystem::path path =
       std::filesystem::temp_directory_path() / "haze_bench_sampling.safetensors";
-  write_safetensors(path, parameter_tensors(model.denoiser()));
+  write_safetensors(path, parameter_tensors(model));
   return path;
 }
 
-double sentences_a_second(TextModel& model, const Sampler& sampler, const SamplingBenchOptions& options) {
-  const std::vector<Canvas> start(static_cast<size_t>(options.count), Canvas::open(options.length));
+double sentences_a_second(const Denoiser& denoiser, const BenchSampler& sampler,
+                          const SamplingBenchOptions& options) {
+  const std::vector<Request> requests(static_cast<size_t>(options.count), open_request(options.length));
   const MaskingSchedule schedule;
   Generator generator(1);
   const auto begin = std::chrono::steady_clock::now();
   if (sampler.first_hitting) {
-    first_hitting_sample(model.denoiser(), start, schedule, generator);
+    first_hitting_sample(denoiser, requests, schedule, {}, generator);
   } else {
-    const SamplingGrid grid = sampling_grid(schedule, static_cast<int>(options.steps));
-    ancestral_sample(model.denoiser(), start, grid, generator);
+    ancestral_sample(denoiser, requests, SamplingGrid(schedule, static_cast<int>(options.steps)), {},
+                     generator);
   }
   const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - begin;
   return static_cast<double>(options.count) / seconds.count();
 }
 
-std::vector<std::string> peer_arguments(const TextModel& model, const Sampler& sampler, int64_t batch,
+// How the peer calls norms that are steered by time.
+std::string norm_of(const Settings& settings) {
+  const bool adaptive = settings.text("transformer.time") == "adaptive";
+  return adaptive ? "adaptive" : settings.text("transformer.norm");
+}
+
+std::vector<std::string> peer_arguments(const SavedModel& saved, const BenchSampler& sampler, int64_t batch,
                                         const std::filesystem::path& weights,
                                         const SamplingBenchOptions& options) {
-  const Settings& settings = model.settings();
+  const Settings& settings = saved.settings;
   const auto number = [](const char* option, int64_t value) { return fmt::format("--{}={}", option, value); };
   return {"--weights=" + weights.string(),
-          number("vocabulary", model.tokenizer().vocabulary_size()),
-          number("layers", settings.integer("model.layers")),
-          number("hidden", settings.integer("model.hidden")),
-          number("heads", settings.integer("model.heads")),
+          number("vocabulary", saved.task->facts().vocabulary),
+          number("layers", settings.integer("transformer.layers")),
+          number("hidden", settings.integer("transformer.hidden")),
+          number("heads", settings.integer("transformer.heads")),
           number("max-length", settings.integer("data.max_length")),
-          "--norm=" + settings.text("model.norm"),
-          "--positions=" + settings.text("model.positions"),
+          "--norm=" + norm_of(settings),
+          "--positions=" + settings.text("transformer.positions"),
           "--precision=" + options.precision,
           "--sampler=" + std::string(sampler.name),
           number("count", options.count),
@@ -65,12 +82,12 @@ std::vector<std::string> peer_arguments(const TextModel& model, const Sampler& s
           number("threads", threads())};
 }
 
-Comparison compare(TextModel& model, const Sampler& sampler, const std::filesystem::path& weights,
+Comparison compare(const SavedModel& saved, const BenchSampler& sampler, const std::filesystem::path& weights,
                    const SamplingBenchOptions& options,
                    const std::function<void(const std::string&)>& progress) {
   Comparison row{.name = sampler.name, .unit = "sentences/s"};
   const auto measure_ours = [&] {
-    row.ours = std::max(row.ours, sentences_a_second(model, sampler, options));
+    row.ours = std::max(row.ours, sentences_a_second(denoiser_of(saved), sampler, options));
   };
   progress(sampler.name);
   if (options.python.empty()) {
@@ -79,7 +96,7 @@ Comparison compare(TextModel& model, const Sampler& sampler, const std::filesyst
   }
   for (const int64_t batch : options.batches) {
     progress(fmt::format("{}: PyTorch, {} sentences at a time", sampler.name, batch));
-    PeerProcess peer(options.python, "sampling.py", peer_arguments(model, sampler, batch, weights, options));
+    PeerProcess peer(options.python, "sampling.py", peer_arguments(saved, sampler, batch, weights, options));
     for (int i = 0; i < options.repetitions; ++i) {
       measure_ours();
       const double theirs = peer.measure().at("sentences_per_second");
@@ -95,18 +112,19 @@ Comparison compare(TextModel& model, const Sampler& sampler, const std::filesyst
 
 std::vector<ComparisonGroup> compare_sampling(const SamplingBenchOptions& options,
                                               const std::function<void(const std::string&)>& progress) {
-  const std::unique_ptr<TextModel> model = TextModel::load(options.run);
+  const SavedModel saved = load_model(options.run);
+  denoiser_of(saved);  // for its refusal
   const PrecisionScope precision(precision_called(options.precision));
-  if (options.length > model->settings().integer("data.max_length")) {
+  if (options.length > saved.settings.integer("data.max_length")) {
     fail("{}: the model takes {} tokens at most, not {}", options.run,
-         model->settings().integer("data.max_length"), options.length);
+         saved.settings.integer("data.max_length"), options.length);
   }
-  const std::filesystem::path weights = write_weights(*model);
+  const std::filesystem::path weights = write_weights(*saved.model);
   ComparisonGroup group{
       fmt::format("sampling, length {}, {}", options.length, options.precision), "PyTorch", {}};
-  for (const Sampler& sampler : kSamplers) {
+  for (const BenchSampler& sampler : kSamplers) {
     if (std::regex_search(sampler.name, std::regex(options.filter))) {
-      group.rows.push_back(compare(*model, sampler, weights, options, progress));
+      group.rows.push_back(compare(saved, sampler, weights, options, progress));
     }
   }
   std::filesystem::remove(weights);

@@ -44,12 +44,13 @@ const std::vector<StepModel>& step_models() {
 StepProgram::StepProgram(const StepModel& model)
     : generator_(1),
       x_0_(random_texts(model, generator_)),
-      denoiser_(model.vocabulary, config_of(model), generator_),
+      denoiser_(model.vocabulary, config_of(model), static_cast<int32_t>(model.vocabulary), generator_),
       optimizer_(denoiser_.parameters(), {.weight_decay = 0.01}) {}
 
 void StepProgram::train() {
-  const DiffusionLoss loss =
-      mdlm_loss(denoiser_, x_0_, MaskingSchedule(), {}, generator_, {true, &generator_});
+  const Corruption corruption = mdlm_corruption(x_0_, MaskingSchedule(), {.draw = MaskDraw::independent},
+                                                denoiser_.mask_id(), generator_);
+  const Loss loss = masked_loss(denoiser_, corruption, {true, &generator_});
   denoiser_.clear_gradients();
   backward(loss.total);
   optimizer_.step(1e-4, clip_scale(denoiser_.parameters(), 1.0));
@@ -57,7 +58,7 @@ void StepProgram::train() {
 
 void StepProgram::forward() {
   const NoGradient no_gradient;
-  denoiser_.logits(x_0_.ids, x_0_.sequences, {}, arange(x_0_.sequences.rows), {});
+  denoiser_.logits({x_0_.ids, x_0_.sequences, {}, arange(x_0_.sequences.rows)}, {});
 }
 
 }  // namespace haze

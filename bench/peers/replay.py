@@ -57,8 +57,13 @@ def read_step(tensors: dict, number: int, adaptive: bool) -> Step:
 def check_settings(settings: dict) -> None:
     if settings["optimizer"]["kind"] != "adamw":
         raise ValueError(f"optimizer.kind is {settings['optimizer']['kind']}; only adamw can be repeated")
-    if settings["model"]["dropout"] != 0:
-        raise ValueError("model.dropout is not 0; what haze dropped is not recorded")
+    network = settings.get("transformer")
+    if network is None or settings["model"] not in ("mdlm", "d3pm"):
+        raise ValueError(f"model is {settings['model']}; only masked diffusion can be repeated")
+    if network["dropout"] != 0:
+        raise ValueError("transformer.dropout is not 0; what haze dropped is not recorded")
+    if network["time"] not in ("none", "adaptive"):
+        raise ValueError(f"transformer.time is {network['time']}; none and adaptive can be repeated")
 
 
 def read_recording(folder: Path) -> Recording:
@@ -66,7 +71,7 @@ def read_recording(folder: Path) -> Recording:
     check_settings(settings)
     tensors = load_file(folder / "batches.safetensors")
     numbers = sorted({int(name.split(".")[0]) for name in tensors})
-    adaptive = settings["model"]["norm"] == "adaptive"
+    adaptive = settings["transformer"]["time"] == "adaptive"
     steps = [read_step(tensors, number, adaptive) for number in numbers]
     if not steps:
         raise ValueError(f"{folder / 'batches.safetensors'} holds no steps")
@@ -74,11 +79,13 @@ def read_recording(folder: Path) -> Recording:
 
 
 def make_model(recording: Recording) -> Denoiser:
-    model = recording.settings["model"]
-    config = DenoiserConfig(vocabulary=recording.weights["head.weight"].shape[0], layers=model["layers"],
-                            hidden=model["hidden"], heads=model["heads"], mlp_ratio=model["mlp_ratio"],
-                            max_length=recording.settings["data"]["max_length"], norm=model["norm"],
-                            positions=model["positions"])
+    network = recording.settings["transformer"]
+    adaptive = network["time"] == "adaptive"
+    config = DenoiserConfig(vocabulary=recording.weights["head.weight"].shape[0], layers=network["layers"],
+                            hidden=network["hidden"], heads=network["heads"], mlp_ratio=network["mlp_ratio"],
+                            max_length=recording.settings["data"]["max_length"],
+                            norm="adaptive" if adaptive else network["norm"],
+                            positions=network["positions"])
     denoiser = Denoiser(config)
     denoiser.load_state_dict(recording.weights)
     return denoiser

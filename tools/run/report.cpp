@@ -39,7 +39,11 @@ std::string report_table(const Report& report) {
 std::string report_json(const Report& report) {
   nlohmann::ordered_json json{{"data", report.subject}};
   for (const Measure& measure : report.measures) {
-    json[measure.name] = measure.value;
+    if (measure.decimals == 0) {
+      json[measure.name] = static_cast<int64_t>(measure.value);
+    } else {
+      json[measure.name] = measure.value;
+    }
     if (measure.error) json[measure.name + "_error"] = *measure.error;
   }
   if (!report.measures.empty() && report.measures.front().error)
