@@ -48,13 +48,12 @@ SettingsTable settings_table() {
   };
   const SettingsTable sampling = {
       choice_setting("sample.sampler", "ancestral", {"ancestral", "beam"},
-                     "draw each token, or search for the most probable text"),
+                     "how a text is drawn, or searched for"),
       drawing(real_setting("sample.temperature", 1.0, at_least(0),
-                           "logits are divided by it; 0: the most probable token (ancestral)")),
-      drawing(integer_setting("sample.top_k", 0, at_least(0),
-                              "the most probable tokens only; 0: all (ancestral)")),
+                           "the logits are divided by it; 0: the most probable token")),
+      drawing(integer_setting("sample.top_k", 0, at_least(0), "the most probable tokens only; 0: all")),
       drawing(real_setting("sample.top_p", 1.0, above_to(0, 1),
-                           "the fewest most probable tokens that reach this probability (ancestral)")),
+                           "the fewest most probable tokens that reach this probability; 1: all")),
       searching(integer_setting("sample.beam_size", 4, between(1, 1000),
                                 "hypotheses that are kept at each step (beam)")),
       searching(real_setting("sample.length_penalty", 0.6, between(0, 10),

@@ -17,7 +17,6 @@ readonly time_limit=3600  # seconds for one test program
 readonly left_out=(
   '*for every float*'           # 61 times the sample of all floats, which takes half a minute and runs
   'categorical gets a tail*'    # minutes, most of them in the C library's logarithm
-  'two threads together have*'  # measures time, and the emulator's says nothing of a processor
 )
 
 layers=("$@")

@@ -30,7 +30,7 @@ require "the consumer did not find haze" \
   cmake -S tests/install/consumer -B "$scratch/consumer" -G Ninja -DCMAKE_BUILD_TYPE=Release \
         -DCMAKE_PREFIX_PATH="$scratch/prefix"
 require "the consumer did not build against the installed library" cmake --build "$scratch/consumer" -j 1
-require "the consumer's program did not run" timeout 120 "$scratch/consumer/consumer"
+require "the consumer's program did not run" timeout 1200 "$scratch/consumer/consumer"
 echo "passed: a separate CMake project finds, builds and runs with the installed library"
 
 # Headers that include one which is not installed would not be noticed by a consumer that happens not to use them.

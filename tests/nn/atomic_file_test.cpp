@@ -92,14 +92,23 @@ TEST_CASE("a process killed while it writes leaves a whole file") {
   const std::string first(300'000, 'a'), second(300'000, 'b');
   write_file_atomically(folder / "f", first);
   for (int round = 0; round < 10; ++round) {
+    int written[2];
+    REQUIRE(pipe(written) == 0);
     const pid_t child = fork();
     REQUIRE(child >= 0);
     if (child == 0) {
+      write_file_atomically(folder / "f", second);
+      if (write(written[1], "1", 1) != 1) _exit(1);
       for (;;) {
-        write_file_atomically(folder / "f", second);
         write_file_atomically(folder / "f", first);
+        write_file_atomically(folder / "f", second);
       }
     }
+    // The child is under way, however long it took to start.
+    close(written[1]);
+    char byte;
+    REQUIRE(read(written[0], &byte, 1) == 1);
+    close(written[0]);
     usleep(static_cast<useconds_t>(2000 + 1777 * round));
     kill(child, SIGKILL);
     waitpid(child, nullptr, 0);

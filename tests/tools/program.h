@@ -1,8 +1,12 @@
 #pragma once
 
+#include <chrono>
 #include <csignal>
 #include <cstdlib>
+#include <iterator>
+#include <sstream>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include <doctest/doctest.h>
@@ -48,6 +52,16 @@ class RunningProgram {
   RunningProgram& operator=(const RunningProgram&) = delete;
 
   void send(int signal) const { kill(process_, signal); }
+  bool has_ended() const {
+    siginfo_t info{};
+    return waitid(P_PID, static_cast<id_t>(process_), &info, WEXITED | WNOHANG | WNOWAIT) == 0 &&
+           info.si_pid != 0;
+  }
+  /// Returns when a condition holds or the program has ended, whichever comes first.
+  template <typename Condition>
+  void wait_until(Condition condition) const {
+    while (!condition() && !has_ended()) std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  }
   /// The exit status, or minus the number of the signal that ended it.
   int wait() {
     int status = 0;
@@ -83,6 +97,33 @@ inline std::vector<std::string> train_arguments(const std::filesystem::path& run
     arguments.push_back(assignment);
   }
   return arguments;
+}
+
+inline std::vector<std::string> lines_of(const std::string& text) {
+  std::vector<std::string> lines;
+  std::istringstream stream(text);
+  for (std::string line; std::getline(stream, line);) lines.push_back(line);
+  return lines;
+}
+
+inline std::vector<std::string> words_of(const std::string& text) {
+  std::istringstream stream(text);
+  return {std::istream_iterator<std::string>(stream), {}};
+}
+
+/// Checks that a command ends with `status`, writes nothing on standard output, and on standard error one
+/// sentence with `part` in it.
+inline void check_failure(const std::vector<std::string>& arguments, int status, const std::string& part) {
+  std::string command = "haze";
+  for (const std::string& argument : arguments) command += " " + argument;
+  CAPTURE(command);
+  const ProgramResult result = run_program(arguments);
+  CAPTURE(result.error);
+  CHECK(result.status == status);
+  CHECK(result.output.empty());
+  CHECK(result.error.starts_with(status == 2 ? "haze" : "haze: "));
+  CHECK(lines_of(result.error).size() == 1);
+  CHECK(result.error.find(part) != std::string::npos);
 }
 
 }  // namespace haze::testing

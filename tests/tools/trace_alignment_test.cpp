@@ -127,6 +127,7 @@ std::vector<std::vector<DrawnText>> drawn_texts(const std::string& svg) {
 /// Shows texts of words; token 0 is a mask and token 1 padding.
 class WordTask : public haze::TensorTask {
  public:
+  WordTask() : TensorTask("words") {}
   Trace new_trace(const haze::Request& request) const override {
     return {.steps = {}, .fixed = {request.fixed.begin(), request.fixed.end()}};
   }

@@ -8,6 +8,7 @@
 #include "haze/tools/run/plot.h"
 #include "haze/tools/run/saved_model.h"
 #include "haze/tools/run/work_observer.h"
+#include "haze/tools/text/text_format.h"
 
 namespace haze {
 namespace {
@@ -28,12 +29,16 @@ std::filesystem::path folder_with(const std::filesystem::path& folder, const cha
   return std::filesystem::exists(run / name) ? run : folder;
 }
 
-/// Takes over `--set`.
+/// Takes over `--set`. Throws WrongUsage where one is wrong, or the sampler has no use for it.
 void apply_settings(const Arguments& arguments, Settings& settings) {
   try {
     set_for_evaluation(arguments.assignments, !arguments.data.empty(), settings);
   } catch (const Error& error) {
     throw WrongUsage(error.what());
+  }
+  for (const std::string& assignment : arguments.assignments) {
+    const std::string key(trim(std::string_view(assignment).substr(0, assignment.find('='))));
+    check_matters(settings, key, "--set " + key);
   }
 }
 

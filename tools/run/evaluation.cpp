@@ -22,6 +22,8 @@ void report_bound(const BoundEstimate& bound, const Model& model, const Task& ta
   report.measures.push_back({"nats_per_" + unit, label + (given_length ? ", given the length" : ""),
                              bound.nats_per_unit(), error(1), nats});
   report.measures.push_back({"bits_per_" + unit, "", bound.bits_per_unit(), error(1 / std::log(2.0)), bits});
+  // A density has no perplexity: it is a number of choices.
+  if (task.facts().vocabulary == 0) return;
   report.measures.push_back(
       {"perplexity", "", bound.perplexity(), error(bound.perplexity()), "perplexity", 2});
 }

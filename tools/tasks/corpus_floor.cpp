@@ -65,7 +65,9 @@ void add_grammatical_share(const TextTask& task, const TaskEvaluation& evaluatio
 
 void measure_against_corpus(const TextTask& task, const TaskEvaluation& evaluation, int64_t unknown,
                             Report& report) {
-  const bool built_in = evaluation.own_data && evaluation.settings.text("data.train").empty();
+  // A source or a label tells of its text: given them, a model may fall below the grammar's own.
+  const bool texts_alone = evaluation.settings.text("data.task") == "texts";
+  const bool built_in = texts_alone && evaluation.own_data && evaluation.settings.text("data.train").empty();
   // The floor is that of whole texts: examples that hold several, or a part of one, have another.
   const auto& examples = dynamic_cast<const TextExamples&>(evaluation.examples);
   if (!built_in || !examples.holds_whole_records()) return;
@@ -75,8 +77,7 @@ void measure_against_corpus(const TextTask& task, const TaskEvaluation& evaluati
     report.notes.push_back("no floor: the model does not pay for what the unknown words are");
   }
   const Sampler* sampler = evaluation.model.sampler();
-  if (sampler && !sampler->uses().source && evaluation.samples > 0)
-    add_grammatical_share(task, evaluation, report);
+  if (sampler && evaluation.samples > 0) add_grammatical_share(task, evaluation, report);
 }
 
 }  // namespace haze

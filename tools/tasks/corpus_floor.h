@@ -4,10 +4,10 @@
 
 namespace haze {
 
-/// For the built-in corpus, whose grammar is known: what the grammar itself gives the texts that were
-/// evaluated, the floor that no model can beat, and the share of samples that the grammar makes. Adds nothing
-/// for other texts. There is no floor where `unknown` tokens are the unknown word: a model does not pay for
-/// all of such a text.
+/// Adds to a report what the grammar of the built-in corpus says. The floor is what the grammar itself gives
+/// the texts that were evaluated: no model can beat it. The share of samples that the grammar makes comes
+/// beside it. Adds nothing for other texts, nor for those that come with a source or a label. There is no
+/// floor where `unknown` tokens are the unknown word: a model does not pay for all of such a text.
 void measure_against_corpus(const TextTask& task, const TaskEvaluation& evaluation, int64_t unknown,
                             Report& report);
 

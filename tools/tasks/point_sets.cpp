@@ -4,7 +4,7 @@
 #include <cmath>
 #include <numbers>
 
-#include "haze/engine/ops.h"
+#include "haze/engine/error.h"
 
 namespace haze {
 namespace {
@@ -12,6 +12,13 @@ namespace {
 struct Point {
   double x = 0, y = 0;
 };
+
+// Two independent standard normal numbers (Box and Muller 1958).
+Point draw_normal(Generator& generator) {
+  const double radius = std::sqrt(-2 * std::log(1 - generator.uniform()));
+  const double angle = 2 * std::numbers::pi * generator.uniform();
+  return {radius * std::cos(angle), radius * std::sin(angle)};
+}
 
 Point draw_eight_gaussians(Generator& generator) {
   constexpr double kRadius = 2;
@@ -47,13 +54,14 @@ std::vector<std::string> point_set_names() {
 Tensor draw_points(const std::string& name, int64_t count, Generator& generator) {
   for (const PointSet& set : kSets) {
     if (set.name != name) continue;
-    std::vector<float> centres;
+    Tensor points({count, 2}, Dtype::float32);
+    float* out = points.data<float>();
     for (int64_t i = 0; i < count; ++i) {
-      const Point point = set.draw(generator);
-      centres.push_back(static_cast<float>(point.x));
-      centres.push_back(static_cast<float>(point.y));
+      const Point centre = set.draw(generator), noise = draw_normal(generator);
+      *out++ = static_cast<float>(centre.x + set.noise * noise.x);
+      *out++ = static_cast<float>(centre.y + set.noise * noise.y);
     }
-    return add(Tensor::from(centres, {count, 2}), normal({count, 2}, generator, 0, set.noise));
+    return points;
   }
   fail("there is no set of points '{}'", name);
 }

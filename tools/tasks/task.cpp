@@ -35,13 +35,13 @@ std::vector<int64_t> spread_indices(int64_t size, int64_t count) {
 }
 
 std::unique_ptr<Task> start_task(const Settings& settings, const std::filesystem::path& folder) {
-  if (settings.text("data.task") == "tensors") return std::make_unique<TensorTask>();
+  if (settings.text("data.task") == "tensors") return std::make_unique<TensorTask>(settings.text("model"));
   return TextTask::start(settings, folder);
 }
 
 std::unique_ptr<Task> restore_task(const Settings& settings, const std::filesystem::path& folder,
                                    const SideFiles& side_files) {
-  if (settings.text("data.task") == "tensors") return std::make_unique<TensorTask>();
+  if (settings.text("data.task") == "tensors") return std::make_unique<TensorTask>(settings.text("model"));
   return TextTask::restore(settings, folder, side_files);
 }
 

@@ -52,10 +52,8 @@ std::unique_ptr<Examples> TensorTask::examples(const Settings& settings, Part pa
       draw_points(settings.text("data.set"), size_of_part(settings, part), generator));
 }
 
-std::unique_ptr<Examples> TensorTask::examples_of(const Settings& settings,
-                                                  const std::filesystem::path& file) const {
-  fail("{}: the model {} is evaluated on points that are drawn, not on a file", file.string(),
-       settings.text("model"));
+std::unique_ptr<Examples> TensorTask::examples_of(const Settings&, const std::filesystem::path& file) const {
+  fail("{}: the model {} is evaluated on points that are drawn, not on a file", file.string(), model_);
 }
 
 std::string TensorTask::origin(const Settings& settings, Part part) const {
@@ -66,12 +64,10 @@ std::string TensorTask::fingerprint(const Settings& settings, Part part) const {
   return fmt::format("{}, seed {}", origin(settings, part), settings.integer("train.seed"));
 }
 
-std::vector<Request> TensorTask::requests(const Settings& settings, const Uses&,
-                                          const SampleRequest& request) const {
-  const std::string& model = settings.text("model");
-  if (request.gapped) fail("the model {} cannot infill texts", model);
+std::vector<Request> TensorTask::requests(const Settings&, const Uses&, const SampleRequest& request) const {
+  if (request.gapped) fail("the model {} cannot infill texts", model_);
   if (request.prompt || request.source || request.length > 0)
-    fail("the model {} makes no texts: it takes no prompt, source or length", model);
+    fail("the model {} makes no texts: it takes no prompt, source or length", model_);
   return std::vector<Request>(static_cast<size_t>(request.count));
 }
 
@@ -84,11 +80,11 @@ std::string TensorTask::json(const Samples& samples, int64_t index) const {
 }
 
 Trace TensorTask::new_trace(const Request&) const {
-  fail("a trace shows how a text appears, and this model makes none");
+  fail("a trace shows how a text appears, and the model {} makes none", model_);
 }
 
 TraceStep TensorTask::trace_step(const Snapshot&, size_t) const {
-  fail("a trace shows how a text appears, and this model makes none");
+  fail("a trace shows how a text appears, and the model {} makes none", model_);
 }
 
 }  // namespace haze

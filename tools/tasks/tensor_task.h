@@ -7,6 +7,9 @@ namespace haze {
 /// Points of the plane, drawn by draw_points(): the three parts from three streams of the run's seed.
 class TensorTask : public Task {
  public:
+  /// `model` is its name, for messages.
+  explicit TensorTask(std::string model) : model_(std::move(model)) {}
+
   DataFacts facts() const override;
   std::string unit() const override { return "number"; }
   std::string example() const override { return "point"; }
@@ -23,6 +26,9 @@ class TensorTask : public Task {
   Trace new_trace(const Request& request) const override;
   TraceStep trace_step(const Snapshot& snapshot, size_t index) const override;
   void measure(const TaskEvaluation&, Report&) const override {}
+
+ private:
+  std::string model_;
 };
 
 }  // namespace haze

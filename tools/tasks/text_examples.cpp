@@ -36,7 +36,7 @@ Labels Labels::of(const TextFile& file, const std::string& field) {
 int32_t Labels::of_record(const Record& record, const std::string& field, const std::string& where) const {
   const std::string* value = value_of(record, field);
   if (!value) return 0;
-  const auto found = std::find(names_.begin() + 1, names_.end(), *value);
+  const auto found = std::find(names_.begin(), names_.end(), *value);
   if (found == names_.end())
     fail("{}: the {} '{}' does not occur in the training data", where, field, *value);
   return static_cast<int32_t>(found - names_.begin());
@@ -53,7 +53,12 @@ Labels Labels::from_json(const std::string& text, const std::string& source) {
   if (!names.is_array() || names.empty() || !std::all_of(names.begin(), names.end(), is_text))
     fail("{}: not the labels of a haze model: \"labels\" must be a list of names", source);
   Labels labels;
-  labels.names_ = names.get<std::vector<std::string>>();
+  for (size_t i = 0; i < names.size(); ++i) {
+    const auto name = names[i].get<std::string>();
+    const bool is_known = std::find(labels.names_.begin(), labels.names_.end(), name) != labels.names_.end();
+    if (is_known != (i == 0)) fail("{}: label {} cannot be \"{}\"", source, i, name);
+    if (i > 0) labels.names_.push_back(name);
+  }
   return labels;
 }
 
@@ -62,11 +67,8 @@ TextExamples::TextExamples(const TextFile& file, const Tokenizer& tokenizer, con
     : texts_(file, tokenizer, options.texts) {
   if (options.sources) source_offsets_.push_back(0);
   for (int64_t sequence = 0; sequence < texts_.size(); ++sequence) {
-    if (options.sources) {
-      add_source(file, tokenizer, sequence, options);
-    } else {
-      kept_.push_back(sequence);
-    }
+    if (options.sources && !add_source(file, tokenizer, sequence, options)) continue;
+    kept_.push_back(sequence);
     if (options.label_field.empty()) continue;
     const int64_t number = texts_.record(sequence);
     labels_.push_back(labels.of_record(file.record(number), options.label_field, file.location(number)));
@@ -77,7 +79,7 @@ TextExamples::TextExamples(const TextFile& file, const Tokenizer& tokenizer, con
   }
 }
 
-void TextExamples::add_source(const TextFile& file, const Tokenizer& tokenizer, int64_t sequence,
+bool TextExamples::add_source(const TextFile& file, const Tokenizer& tokenizer, int64_t sequence,
                               const TextExampleOptions& options) {
   const int64_t number = texts_.record(sequence);
   std::vector<int32_t> ids = tokenizer.encode(file.record(number).source);
@@ -86,17 +88,16 @@ void TextExamples::add_source(const TextFile& file, const Tokenizer& tokenizer, 
     if (options.texts.too_long == LongRecord::error) {
       fail(
           "{}: the source has {} tokens, more than data.max_source_length = {}; raise "
-          "data.max_source_length, "
-          "or set data.too_long to \"truncate\" or \"skip\"",
+          "data.max_source_length, or set data.too_long to \"truncate\" or \"skip\"",
           file.location(number), ids.size(), options.max_source_length);
     }
     cut_sources_ = true;
-    if (options.texts.too_long == LongRecord::skip) return;
+    if (options.texts.too_long == LongRecord::skip) return false;
     ids.resize(static_cast<size_t>(options.max_source_length));
   }
-  kept_.push_back(sequence);
   source_ids_.insert(source_ids_.end(), ids.begin(), ids.end());
   source_offsets_.push_back(std::ssize(source_ids_));
+  return true;
 }
 
 std::span<const int32_t> TextExamples::text(int64_t index) const {

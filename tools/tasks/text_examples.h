@@ -8,8 +8,8 @@
 
 namespace haze {
 
-/// The classes of labelled texts: the values of one field of E2E lines. Texts without the field have the
-/// class 0, "none".
+/// The classes of labelled texts: the values of one field of E2E lines. Texts without the field, or with this
+/// value, have the class 0, "none".
 class Labels {
  public:
   Labels() : names_{"none"} {}
@@ -55,7 +55,8 @@ class TextExamples : public Examples {
   bool holds_whole_records() const;
 
  private:
-  void add_source(const TextFile& file, const Tokenizer& tokenizer, int64_t sequence,
+  /// Whether the example is kept.
+  bool add_source(const TextFile& file, const Tokenizer& tokenizer, int64_t sequence,
                   const TextExampleOptions& options);
   std::span<const int32_t> source(int64_t index) const;
 

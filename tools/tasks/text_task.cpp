@@ -212,7 +212,8 @@ void TextTask::measure(const TaskEvaluation& evaluation, Report& report) const {
   report.measures.push_back(
       {"unknown_share", "tokens that are the unknown word", static_cast<double>(unknown) / units});
   const Sampler* sampler = evaluation.model.sampler();
-  if (const Measure* bound = report.find("nats_per_token"); bound && sampler && sampler->uses().length) {
+  if (const Measure* bound = report.find("nats_per_token");
+      bound && ends_are_fixed_ && sampler && sampler->uses().length) {
     report.measures.push_back(
         {"length_nats_per_token", "lengths", length_nats / units, {}, "nats per token"});
     report.measures.push_back({"nats_per_token_with_length", "variational bound with the length",

@@ -23,7 +23,7 @@ class TextTask : public Task {
   DataFacts facts() const override;
   SideFiles side_files() const override;
   std::string unit() const override { return "token"; }
-  std::string example() const override { return "text"; }
+  std::string example() const override { return ends_are_fixed_ ? "text" : "block"; }
   std::unique_ptr<Examples> examples(const Settings& settings, Part part) const override;
   std::unique_ptr<Examples> examples_of(const Settings& settings,
                                         const std::filesystem::path& file) const override;
