@@ -119,9 +119,9 @@ RunState parse_state(const std::string& text) {
     state.origins.emplace_back(name, value_at<std::string>(table, "files", name));
   for (const auto& [name, fingerprint] : *table["files"].as_table()) {
     if (name.str() == "train" || name.str() == "valid") continue;
-    const auto text = fingerprint.value_exact<std::string>();
-    if (!text) fail_damaged("files", name.str());
-    state.origins.emplace_back(name.str(), *text);
+    const auto value = fingerprint.value_exact<std::string>();
+    if (!value) fail_damaged("files", name.str());
+    state.origins.emplace_back(name.str(), *value);
   }
   return state;
 }
