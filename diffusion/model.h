@@ -120,9 +120,14 @@ class Model : public Module {
   virtual const Likelihood* likelihood() const { return nullptr; }
 };
 
-/// Models of other runs that a model stands on, with their weights as they are: in the order of
-/// ModelInfo::frozen.
-using FrozenModels = std::vector<std::shared_ptr<Model>>;
+/// A model of another run that a model stands on: its weights are constants.
+struct FrozenModel {
+  std::shared_ptr<Model> model;  // null where the setting that names the run is empty
+  DataFacts facts;
+  Settings settings;
+};
+/// In the order of ModelInfo::frozen.
+using FrozenModels = std::vector<FrozenModel>;
 
 /// What there is to know of a kind of model before there is one.
 struct ModelInfo {
@@ -130,7 +135,7 @@ struct ModelInfo {
   std::string paper;               // "Ho et al. 2020, Denoising diffusion probabilistic models"
   std::vector<std::string> tasks;  // that it can learn: texts, pairs, labelled, tensors; the first by default
   SettingsTable settings;          // its own, its network's, and those of its sampler (section [sample])
-  std::vector<std::string> frozen = {};  // keys of settings that name the runs it stands on
+  std::vector<std::string> frozen = {};  // keys of settings that name the runs it may stand on
   /// Replaces "auto" by what it stands for. Throws Error where settings that are each right contradict one
   /// another.
   std::function<void(Settings&)> resolve;

@@ -307,6 +307,13 @@ void Settings::set(std::string_view key, SettingValue value, const std::string& 
   values_[index] = std::move(value);
 }
 
+void require_matters(const Settings& settings, std::string_view key, const std::string& shown) {
+  const Setting& row = settings.row(key, "the program");
+  if (row.with_key.empty() || settings.text(row.with_key) == row.with_value) return;
+  fail("{} is for {} {}, and it is {}", shown, name_of(row.with_key), row.with_value,
+       settings.text(row.with_key));
+}
+
 std::vector<std::string> nearest_keys(const SettingsTable& table, std::string_view key) {
   const std::size_t farthest = name_of(key).size() / 3 + 1;
   std::size_t best = farthest;

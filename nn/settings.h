@@ -76,6 +76,11 @@ Setting choice_setting(std::string key, std::string default_value, std::vector<s
 /// The same setting, which matters only where `key` has this value: steps of one sampler of several.
 Setting only_with(Setting setting, std::string key, std::string value);
 
+class Settings;
+
+/// Throws Error where a setting that was given, as `shown`, matters only with another value of a second one.
+void require_matters(const Settings& settings, std::string_view key, const std::string& shown);
+
 /// A value for every setting of one table. Files are read and written by tools/run/configuration.h.
 class Settings {
  public:

@@ -120,7 +120,7 @@ TEST_CASE(
   check_failure({"sample", "run", "--steps", "010"}, 2,
                 "--steps takes an integer from 1 to 1048576, not '010'");
   check_failure({"sample", "run", "--sampler", "fast"}, 2, "'ancestral', 'first-hitting' or 'top-margin'");
-  check_failure({"eval", "run", "--passes", "1"}, 2, "--passes takes a whole number from 2");
+  check_failure({"eval", "run", "--passes", "4"}, 2, "--passes takes a whole number from 5");
   check_failure({"train", "--print-config", "--resume"}, 2,
                 "haze train: --print-config and --resume do not go together");
   check_failure({"sample", "run", "--json", "--trace"}, 2,
@@ -355,7 +355,7 @@ TEST_CASE("eval reads a file in another format, and can set nothing that the mod
   for (int i = 0; i < 100; ++i) lines += "pub ";
   write_text(folder / "texts", lines + "\n");
   const std::string file = (folder / "texts").string();
-  const std::vector<std::string> eval = {"eval", run_of_tests(), "--data", file, "--passes", "2", "--json"};
+  const std::vector<std::string> eval = {"eval", run_of_tests(), "--data", file, "--passes", "5", "--json"};
   const auto with = [&](const std::vector<std::string>& assignments) {
     std::vector<std::string> arguments = eval;
     for (const std::string& assignment : assignments)
@@ -413,7 +413,7 @@ TEST_CASE("--profile prints a line an operation and leaves a trace; the run goes
 
 TEST_CASE("eval holds a model against the corpus's floor, the same in a table and in JSON") {
   const std::vector<std::string> eval = {"eval", run_of_tests(), "--examples", "40",        "--passes",
-                                         "2",    "--samples",    "10",         "--threads", "1"};
+                                         "5",    "--samples",    "10",         "--threads", "1"};
   const ProgramResult table = run_program(eval);
   INFO(table.error);
   CHECK(table.status == 0);
@@ -454,7 +454,7 @@ TEST_CASE("eval names no floor where words are unknown: the model does not pay f
   assignments.insert(assignments.end(), {"train.steps=2", "data.min_count=50"});
   REQUIRE(run_program(train_arguments(folder / "run", assignments)).status == 0);
   const std::vector<std::string> eval = {
-      "eval", (folder / "run").string(), "--examples", "20", "--passes", "2", "--samples", "2"};
+      "eval", (folder / "run").string(), "--examples", "20", "--passes", "5", "--samples", "2"};
   const ProgramResult table = run_program(eval);
   CHECK(table.status == 0);
   CHECK(table.output.find("the floor") == std::string::npos);
@@ -503,7 +503,7 @@ TEST_CASE("eval and sample show a bar on a terminal, and Ctrl-C ends them with s
 TEST_CASE("eval takes a checkpoint's folder as well as a run's, and draws the run's plot") {
   const TemporaryFolder folder;
   const std::string checkpoint = (trained_run() / "step-000030").string() + "/";
-  const std::vector<std::string> few = {"--examples", "5", "--passes", "2", "--samples", "1", "--json"};
+  const std::vector<std::string> few = {"--examples", "5", "--passes", "5", "--samples", "1", "--json"};
   std::vector<std::string> of_run = {"eval", run_of_tests()}, of_checkpoint = {"eval", checkpoint};
   of_run.insert(of_run.end(), few.begin(), few.end());
   of_checkpoint.insert(of_checkpoint.end(), few.begin(), few.end());

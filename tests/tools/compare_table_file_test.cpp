@@ -45,7 +45,7 @@ set = ["train.batch_size=4", "train.log_every=2"]
 columns = ["nats_per_token", {{ measure = "perplexity", heading = "PPL", decimals = 1 }}]
 [evaluation]
 examples = 5
-passes = 3
+passes = 6
 samples = 0
 seed = 9
 set = ["sample.count=3"]
@@ -63,7 +63,7 @@ eval_set = ["data.format=lines", "sample.count=2"]
   CHECK(table.title == "Two rows");
   CHECK(table.runs == "somewhere/else");
   CHECK(table.evaluation.examples == 5);
-  CHECK(table.evaluation.passes == 3);
+  CHECK(table.evaluation.passes == 6);
   CHECK(table.evaluation.samples == 0);
   CHECK(table.evaluation.seed == 9);
   REQUIRE(table.columns.size() == 2);
@@ -128,7 +128,7 @@ TEST_CASE("values of the wrong kind are refused with their line") {
   CHECK(refusal("columns = [\"x\",\n\"x\"]\n") == "table.toml:2: the column 'x' is there twice");
   CHECK(refusal("evaluation = 3\n") == "table.toml:1: 'evaluation' is a section: [evaluation]");
   CHECK(refusal("[evaluation]\npasses = 1\n") ==
-        "table.toml:2: 'passes' takes a whole number from 2 to 100000");
+        "table.toml:2: 'passes' takes a whole number from 5 to 100000");
   CHECK(refusal(with_row("set = [3]\n")) ==
         "table.toml:4: 'set' takes a list of assignments such as \"train.steps=300\"");
 }

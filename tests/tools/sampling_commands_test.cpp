@@ -64,7 +64,7 @@ std::vector<json> objects_of(const std::vector<std::string>& arguments) {
 }
 
 json eval(const std::string& run, const std::vector<std::string>& more) {
-  std::vector<std::string> arguments = {"eval", run, "--json", "--passes", "2", "--threads", "1"};
+  std::vector<std::string> arguments = {"eval", run, "--json", "--passes", "5", "--threads", "1"};
   arguments.insert(arguments.end(), more.begin(), more.end());
   return objects_of(arguments).at(0);
 }
@@ -277,7 +277,7 @@ TEST_CASE("the evaluation of a packed run counts blocks, and claims no floor and
                              "nats_per_token_with_length", "length_nats_per_token", "grammatical_share"})
       CHECK_MESSAGE(!report.contains(name), name);
     const std::string table =
-        run_program({"eval", packed_run(model), "--examples", "6", "--passes", "2"}).output;
+        run_program({"eval", packed_run(model), "--examples", "6", "--passes", "5"}).output;
     CHECK(table.find("end token") == std::string::npos);
     CHECK(table.find("texts") == std::string::npos);
   }

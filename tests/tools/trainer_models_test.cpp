@@ -172,7 +172,11 @@ ModelInfo student_model() {
   info.settings = {text_setting("toy.run", "", "run of the teacher")};
   info.frozen = {"toy.run"};
   info.make = [](const Settings&, const DataFacts& facts, const FrozenModels& frozen, Generator& generator) {
-    return std::make_unique<Student>(frozen.at(0), facts, generator);
+    const FrozenModel& teacher = frozen.at(0);
+    if (!teacher.model) fail("toy_student: toy.run has to name the teacher's run");
+    CHECK(teacher.facts.vocabulary == facts.vocabulary);
+    CHECK(teacher.settings.text("model") == "bag_of_words");
+    return std::make_unique<Student>(teacher.model, facts, generator);
   };
   return info;
 }
@@ -352,7 +356,9 @@ TEST_CASE("an adversarial model is evaluated by the loss of its first objective,
   const TemporaryFolder folder;
   const TrainResult result = Trainer::start(gan_settings(), quiet(folder / "run"))->run();
   REQUIRE(result.evaluation);
-  const Measure& loss = result.evaluation->at("loss");
+  CHECK(result.evaluation->find("loss_discriminator"));
+  const Measure& loss = result.evaluation->measures.front();
+  CHECK(loss.name == "loss_generator");
   CHECK(loss.value > 0);
   REQUIRE(loss.error);
   CHECK(*loss.error > 0);
@@ -417,7 +423,7 @@ TEST_CASE("a frozen run that is missing, or not named, stops a new run before th
   const auto start = [&](const std::vector<std::string>& more) {
     return error_of([&] { Trainer::start(labelled_settings("toy_student", more), quiet(folder / "run")); });
   };
-  CHECK(start({}) == "the model toy_student stands on another run, which toy.run has to name");
+  CHECK(start({}) == "toy_student: toy.run has to name the teacher's run");
   CHECK(start({"toy.run=" + (folder / "nowhere").string()}) ==
         (folder / "nowhere").string() + ": there is no such run");
   CHECK_FALSE(std::filesystem::exists(folder / "run"));

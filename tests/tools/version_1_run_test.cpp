@@ -96,7 +96,7 @@ TEST_CASE("the settings of a run of version 1 are read as what the run did") {
     CHECK(settings->text("optimizer.groups").empty());
     CHECK(settings->real("optimizer.ema") == 0.9);
     CHECK(settings->integer("train.accumulate") == 1);
-    CHECK(settings->integer("train.evaluate_passes") == 2);
+    CHECK(settings->integer("train.evaluate_passes") == 5);
     CHECK(settings->text("sample.sampler") == "ancestral");
   }
 }

@@ -36,10 +36,6 @@ void apply_settings(const Arguments& arguments, Settings& settings) {
   } catch (const Error& error) {
     throw WrongUsage(error.what());
   }
-  for (const std::string& assignment : arguments.assignments) {
-    const std::string key(trim(std::string_view(assignment).substr(0, assignment.find('='))));
-    check_matters(settings, key, "--set " + key);
-  }
 }
 
 Report evaluate(const Arguments& arguments) {
@@ -90,7 +86,7 @@ void add_eval_command(CLI::App& app, int&) {
       ->type_name("KEY=VALUE");
   command->add_option("--passes", arguments->passes, "independent estimates, for the standard error")
       ->capture_default_str()
-      ->check(whole_number(2, 100000));
+      ->check(whole_number(kFewestPasses, 100000));
   command->add_flag("--exact", arguments->exact,
                     "take all terms of the bound, where it is a sum: T times the work, and less noise");
   command->add_option("--examples", arguments->examples, "examples, evenly spread over all; 0: all")

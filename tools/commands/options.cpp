@@ -233,16 +233,13 @@ void SampleSettingOptions::apply_to(Settings& settings) const {
     apply_assignments({option.key + "=" + *option.value}, settings);
   }
   for (const Option& option : options_) {
-    if (option.value) check_matters(settings, option.key, option.name);
+    if (!option.value) continue;
+    try {
+      require_matters(settings, option.key, option.name);
+    } catch (const Error& error) {
+      throw WrongUsage(error.what());
+    }
   }
-}
-
-void check_matters(const Settings& settings, std::string_view key, const std::string& option) {
-  const Setting& row = settings.row(key, "the program");
-  if (row.with_key.empty() || settings.text(row.with_key) == row.with_value) return;
-  throw WrongUsage(fmt::format("{} is for {} {}, and it is {}", option,
-                               row.with_key.substr(row.with_key.find('.') + 1), row.with_value,
-                               settings.text(row.with_key)));
 }
 
 std::string describe_parse_error(const CLI::App& app, const CLI::ParseError& error) {

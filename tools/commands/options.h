@@ -50,9 +50,6 @@ class SampleSettingOptions {
   std::deque<Option> options_;  // CLI11 keeps their addresses
 };
 
-/// Throws WrongUsage where a setting that was given matters only with another value of a second one.
-void check_matters(const Settings& settings, std::string_view key, const std::string& option);
-
 /// What is wrong with a command line, in one sentence that begins with the command, with the nearest right
 /// word for a wrong one.
 std::string describe_parse_error(const CLI::App& app, const CLI::ParseError& error);

@@ -167,7 +167,7 @@ CompareEvaluation read_evaluation(const toml::table& document, Shared& shared) {
                         {"examples", "passes", "samples", "seed", "data", "set"});
   constexpr int64_t kMost = int64_t{1} << 40;
   evaluation.examples = section.integer("examples", evaluation.examples, 0, kMost);
-  evaluation.passes = static_cast<int>(section.integer("passes", evaluation.passes, 2, 100000));
+  evaluation.passes = static_cast<int>(section.integer("passes", evaluation.passes, kFewestPasses, 100000));
   evaluation.samples = section.integer("samples", evaluation.samples, 0, kMost);
   evaluation.seed = static_cast<uint64_t>(section.integer("seed", 1, 0, kMost));
   shared.data = section.text("data");

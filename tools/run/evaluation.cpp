@@ -24,20 +24,25 @@ void report_bound(const BoundEstimate& bound, const Model& model, const Task& ta
   report.measures.push_back({"bits_per_" + unit, "", bound.bits_per_unit(), error(1 / std::log(2.0)), bits});
   // A density has no perplexity: it is a number of choices.
   if (task.facts().vocabulary == 0) return;
-  report.measures.push_back(
-      {"perplexity", "", bound.perplexity(), error(bound.perplexity()), "perplexity", 2});
+  // It overflows long before the nats do.
+  if (std::isfinite(bound.perplexity())) {
+    report.measures.push_back(
+        {"perplexity", "", bound.perplexity(), error(bound.perplexity()), "perplexity", 2});
+  }
 }
 
-// Mean and standard error over passes of the mean loss.
-void report_loss(const Model& model, std::span<const Batch> batches, const EvaluationOptions& options,
-                 Generator& generator, Report& report) {
-  const NoGradient no_gradient;
+// Mean and standard error over passes of the mean loss of one objective. The tape is on: a loss may hold a
+// gradient, as a gradient penalty does.
+void report_loss(const Model& model, size_t objective, const std::string& name,
+                 std::span<const Batch> batches, const EvaluationOptions& options, Generator& generator,
+                 Report& report) {
   std::vector<double> means;
   for (int pass = 0; pass < options.passes; ++pass) {
     double sum = 0, units = 0;
     for (const Batch& batch : batches) {
       const auto weight = static_cast<double>(model.units(batch));
-      const Loss loss = model.loss(model.prepare(batch, 0, generator), 0, {.generator = &generator});
+      const Loss loss =
+          model.loss(model.prepare(batch, objective, generator), objective, {.generator = &generator});
       sum += weight * loss.total.value().item();
       units += weight;
     }
@@ -47,13 +52,12 @@ void report_loss(const Model& model, std::span<const Batch> batches, const Evalu
   double mean = 0, squares = 0;
   for (const double value : means) mean += value / options.passes;
   for (const double value : means) squares += (value - mean) * (value - mean);
-  report.measures.push_back(
-      {"loss", "loss", mean, std::sqrt(squares / (options.passes - 1) / options.passes)});
+  report.measures.push_back({name, name, mean, std::sqrt(squares / (options.passes - 1) / options.passes)});
 }
 
 }  // namespace
 
-Report evaluate_bound(const Model& model, const Task& task, const Examples& examples,
+Report evaluate_bound(Model& model, const Task& task, const Examples& examples,
                       std::span<const int64_t> indices, const EvaluationOptions& options) {
   Report report;
   Generator generator(options.seed);
@@ -64,17 +68,20 @@ Report evaluate_bound(const Model& model, const Task& task, const Examples& exam
       estimate.observer = [&](int64_t done, int64_t calls) { options.progress(kWork, done, calls); };
     report_bound(estimate_bound(*likelihood, batches, estimate, generator), model, task, report);
   } else {
-    report_loss(model, batches, options, generator, report);
+    const std::vector<Objective> objectives = model.objectives();
+    for (size_t i = 0; i < objectives.size(); ++i) {
+      const std::string name = objectives.size() == 1 ? "loss" : "loss_" + objectives[i].name;
+      report_loss(model, i, name, batches, options, generator, report);
+    }
   }
   int64_t units = 0;
   for (const Batch& batch : batches) units += batch.units();
   report.measures.push_back({task.unit() + "s", task.unit() + "s", static_cast<double>(units), {}, "", 0});
   report.measures.push_back(
       {task.example() + "s", task.example() + "s", static_cast<double>(indices.size()), {}, "", 0});
-  for (const Measure& measure : report.measures) {
-    if (!std::isfinite(measure.value))
-      fail("{} is {}: the weights or the data are not what they should be", measure.name, measure.value);
-  }
+  const Measure& first = report.measures.front();
+  if (!std::isfinite(first.value))
+    fail("{} is {}: the weights or the data are not what they should be", first.name, first.value);
   return report;
 }
 
@@ -95,6 +102,10 @@ void set_for_evaluation(const std::vector<std::string>& assignments, bool own_fi
     if (reads && !own_file)
       fail("--set {} says how to read the file of {}, and there is none", assignment, file_option);
     settings.override_with(assignment);
+  }
+  for (const std::string& assignment : assignments) {
+    const std::string key(trim(std::string_view(assignment).substr(0, assignment.find('='))));
+    require_matters(settings, key, "--set " + key);
   }
 }
 

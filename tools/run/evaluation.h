@@ -5,17 +5,22 @@
 
 namespace haze {
 
+/// The fewest passes that a user may ask for: two standard errors of two passes hold the truth in 70% of
+/// cases, those of five in 88%.
+inline constexpr int64_t kFewestPasses = 5;
+
 struct EvaluationOptions {
-  int passes = 8;           // independent estimates, at least 2
+  int passes = 8;           // independent estimates, at least 2; kFewestPasses from users
   bool every_term = false;  // all terms of the bound instead of draws
-  int64_t examples = 0;     // evenly spread over all; 0: all
   uint64_t seed = 1;
   WorkProgress progress;
 };
 
-/// What every model is measured by: its bound on -log p, or, of a model without one, its loss. In a report
-/// whose first measure is nats_per_<unit>, or loss.
-Report evaluate_bound(const Model& model, const Task& task, const Examples& examples,
+/// What every model is measured by: its bound on -log p, or, of a model without one, the losses of its
+/// objectives, the first of which runs are compared by. The report's first measure is nats_per_<unit>, loss,
+/// or loss_<objective>. Throws Error where the first measure is not finite. Gradients of the model's
+/// parameters may be left behind.
+Report evaluate_bound(Model& model, const Task& task, const Examples& examples,
                       std::span<const int64_t> indices, const EvaluationOptions& options);
 
 /// What a finished or stopped run is measured on.
@@ -27,8 +32,8 @@ struct RunEvaluationOptions {
 };
 
 /// Takes over "key=value" assignments of an evaluation: how to sample and, where the examples come from a
-/// file of their own, how it is read. Throws Error on any other, and where one is wrong; its sentence calls
-/// what sets by `setter` and what names the file by `file_option`.
+/// file of their own, how it is read. Throws Error on any other,, where one is wrong, and where the sampler
+/// has no use for it; its sentence calls what sets by `setter` and what names the file by `file_option`.
 void set_for_evaluation(const std::vector<std::string>& assignments, bool own_file, Settings& settings,
                         std::string_view setter = "--set", std::string_view file_option = "--data");
 

@@ -71,16 +71,20 @@ std::vector<std::string> names_with(const std::vector<MetricsRow>& rows, std::st
   return names;
 }
 
-// Runs of settings version 1 have "validation_bound", in nats per token, and "validation_error".
-constexpr std::string_view kBoundOfVersion1 = "validation_bound";
-
-std::string error_name(const std::string& measure) {
-  return measure == kBoundOfVersion1 ? "validation_error" : measure + std::string(kError);
+/// The rows with today's names: runs of settings version 1 called an evaluation's measure, in nats per token,
+/// and its error otherwise, and may have gone on since.
+std::vector<MetricsRow> with_names_of_today(std::vector<MetricsRow> rows) {
+  for (MetricsRow& row : rows) {
+    for (auto& [name, value] : row.values) {
+      if (name == "validation_bound") name = "validation_nats_per_token";
+      if (name == "validation_error") name = "validation_nats_per_token_error";
+    }
+  }
+  return rows;
 }
 
 /// What the axis says of "validation_nats_per_token": "nats per token".
 std::string unit_of(const std::string& measure) {
-  if (measure == kBoundOfVersion1) return "nats per token";
   std::string unit = measure.substr(kValidation.size());
   std::replace(unit.begin(), unit.end(), '_', ' ');
   return unit;
@@ -242,19 +246,21 @@ std::string draw_key(bool has_loss, bool has_bound, bool has_error) {
     if (has_error) sample += svg_line("bound", x + kSample / 2, kY - 9, x + kSample / 2, kY + 9);
     sample +=
         fmt::format("<circle class=\"point\" cx=\"{:.1f}\" cy=\"{:.1f}\" r=\"4\"/>\n", x + kSample / 2, kY);
-    entry(sample, has_error ? "validation bound, 2 standard errors" : "validation bound");
+    entry(sample, has_error ? "validation, 2 standard errors" : "validation");
   }
   return svg;
 }
 
 }  // namespace
 
-std::string plot_run_svg(const std::vector<MetricsRow>& rows, std::string_view title) {
+std::string plot_run_svg(const std::vector<MetricsRow>& saved_rows, std::string_view title) {
+  const std::vector<MetricsRow> rows = with_names_of_today(saved_rows);
   const std::vector<std::string> losses = names_with(rows, kTrainingLoss);
   const std::vector<std::string> evaluations = names_with(rows, kValidation);
   const Series loss = losses.empty() ? Series{} : series_of(rows, losses.front());
-  const Series bound =
-      evaluations.empty() ? Series{} : series_of(rows, evaluations.front(), error_name(evaluations.front()));
+  const Series bound = evaluations.empty()
+                           ? Series{}
+                           : series_of(rows, evaluations.front(), evaluations.front() + std::string(kError));
   if (loss.x.empty() && bound.x.empty()) {
     fail("there is nothing to plot: no row of the metrics has a number for \"{}\" or \"{}...\"",
          kTrainingLoss, kValidation);

@@ -2,7 +2,9 @@
 
 #include <cstdio>
 
+#include "haze/tools/run/data_files.h"
 #include "haze/tools/run/models.h"
+#include "haze/tools/run/run_state.h"
 #include "haze/tools/run/training_settings.h"
 
 namespace haze {
@@ -10,11 +12,21 @@ namespace {
 
 namespace fs = std::filesystem;
 
-std::shared_ptr<Model> load_frozen(const fs::path& folder) {
+FrozenModel load_frozen(const fs::path& folder) {
   SavedModel saved = load_model(folder);
   for (const NamedParameter& parameter : saved.model->parameters())
     *parameter.variable = Variable(parameter.variable->value());
-  return std::move(saved.model);
+  return {std::move(saved.model), saved.task->facts(), std::move(saved.settings)};
+}
+
+// Throws Error where a run that the model stands on has other weights than when the checkpoint was saved.
+void check_frozen(const Settings& settings, const RunState& state) {
+  for (const auto& [key, weights] : frozen_weights(settings)) {
+    const std::string now = fingerprint_of(weights);
+    if (now == state.fingerprint(key)) continue;
+    fail("{} has changed since the run began, from {} to {}: the run can only go on with the same weights",
+         weights.string(), state.fingerprint(key), now);
+  }
 }
 
 }  // namespace
@@ -24,14 +36,23 @@ std::unique_ptr<Model> make_model(const Settings& settings, const DataFacts& fac
   FrozenModels frozen;
   for (const std::string& key : info.frozen) {
     const std::string& run = settings.text(key);
-    if (run.empty()) fail("the model {} stands on another run, which {} has to name", info.name, key);
-    frozen.push_back(load_frozen(run));
+    frozen.push_back(run.empty() ? FrozenModel{nullptr, {}, settings} : load_frozen(run));
   }
   return info.make(settings, facts, frozen, generator);
 }
 
+std::vector<std::pair<std::string, fs::path>> frozen_weights(const Settings& settings) {
+  std::vector<std::pair<std::string, fs::path>> weights;
+  for (const std::string& key : model_row(settings.text("model")).info.frozen) {
+    const std::string& run = settings.text(key);
+    if (!run.empty()) weights.emplace_back(key, checkpoint_in(run) / "model.safetensors");
+  }
+  return weights;
+}
+
 SavedModel model_of(const Checkpoint& checkpoint, const fs::path& run_folder) {
   Settings settings = read_run_configuration(checkpoint.text("config.toml"), "config.toml of the checkpoint");
+  check_frozen(settings, parse_state(checkpoint.text("state.toml")));
   std::unique_ptr<Task> task = restore_task(settings, run_folder, checkpoint.texts);
   Generator unused(0);
   std::unique_ptr<Model> model = make_model(settings, task->facts(), unused);

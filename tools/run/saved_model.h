@@ -27,6 +27,9 @@ SavedModel model_of(const Checkpoint& checkpoint, const std::filesystem::path& r
 /// A model of these settings with weights drawn from `generator`. The runs that it stands on are read.
 std::unique_ptr<Model> make_model(const Settings& settings, const DataFacts& facts, Generator& generator);
 
+/// The weights of the runs that a model of these settings stands on: the setting's key and the file.
+std::vector<std::pair<std::string, std::filesystem::path>> frozen_weights(const Settings& settings);
+
 /// The checkpoint's folder that `folder` stands for, as load_model() takes it.
 std::filesystem::path checkpoint_in(const std::filesystem::path& folder);
 

@@ -105,6 +105,10 @@ Settings resumed_settings(const Checkpoint& checkpoint, const TrainOptions& opti
   if (options.steps) {
     if (*options.steps < checkpoint.step)
       fail("train.steps {} is less than the {} steps that the run has done", *options.steps, checkpoint.step);
+    // The warm-up was cut at the end of the run; it does not begin again.
+    const int64_t warmup =
+        std::min(settings.integer("optimizer.warmup_steps"), settings.integer("train.steps"));
+    settings.set("optimizer.warmup_steps", warmup);
     settings.set("train.steps", *options.steps);
   }
   return settings;
@@ -121,10 +125,8 @@ void Trainer::check_origins(const RunState* state) {
   for (const auto& [name, part] : {std::pair{"train", Part::train}, {"valid", Part::valid}})
     origins.push_back(
         {name, task.origin(settings(), part), task.fingerprint(settings(), part), task.example() + "s"});
-  for (const std::string& key : model_row(settings().text("model")).info.frozen) {
-    const fs::path weights = checkpoint_in(settings().text(key)) / "model.safetensors";
+  for (const auto& [key, weights] : frozen_weights(settings()))
     origins.push_back({key, weights.string(), fingerprint_of(weights), "weights"});
-  }
   for (const Origin& origin : origins) {
     if (state && state->fingerprint(origin.name) != origin.fingerprint) {
       fail("{} has changed since the run began, from {} to {}: the run can only go on with the same {}",
@@ -258,9 +260,10 @@ void Trainer::log(const std::string& name, const Tensor& value) {
 double Trainer::minimise(size_t index, const std::vector<Batch>& batches, double learning_rate,
                          ProfilePhase& phase) {
   Minimisation& minimisation = minimisations_[index];
-  double units = 0, mean = 0;
+  double units = 0;
   for (const Batch& batch : batches) units += static_cast<double>(model().units(batch));
-  NamedTensors logged;
+  const std::string suffix = minimisations_.size() > 1 ? "_" + minimisation.objective.name : "";
+  NamedTensors logged;  // the loss, then what else the model logs
   model().clear_gradients();
   for (const Batch& batch : batches) {
     phase.next("batch");
@@ -269,23 +272,23 @@ double Trainer::minimise(size_t index, const std::vector<Batch>& batches, double
     const Loss loss = model().loss(prepared, index, {true, &generator_});
     // A mean over all batches is one over all units: batches count by how many they have.
     const double share = static_cast<double>(model().units(batch)) / units;
-    mean += share * loss.total.value().item();
-    if (!std::isfinite(mean)) {
-      fail("step {}: the loss is {}; train.detect_nonfinite finds where it comes from{}", step_, mean,
-           way_back(options_.run_folder));
-    }
+    add_share(logged, {std::string(kTrainingLoss) + suffix, loss.total.value()}, share);
     for (const NamedTensor& part : loss.log) add_share(logged, part, share);
     phase.next("backward");
     if (loss.total.requires_gradient()) backward(batches.size() == 1 ? loss.total : loss.total * share);
-    if (recorder_ && !recorder_->done()) recorder_->add_step(loss.inputs, learning_rate, mean);
+    if (recorder_ && !recorder_->done())
+      recorder_->add_step(loss.inputs, learning_rate, logged.front().tensor.item());
   }
   phase.next("optimizer");
+  const double mean = logged.front().tensor.item();  // the one read of a step, once all of it is under way
+  if (!std::isfinite(mean)) {
+    fail("step {}: the loss is {}; train.detect_nonfinite finds where it comes from{}", step_, mean,
+         way_back(options_.run_folder));
+  }
   double norm = 0;
   const double scale = clip_scale(minimisation.groups, settings().real("optimizer.clip_norm"), &norm);
   minimisation.optimizer->step(learning_rate, scale);
   for (const NamedTensor& part : logged) log(part.name, part.tensor);
-  const std::string suffix = minimisations_.size() > 1 ? "_" + minimisation.objective.name : "";
-  log(std::string(kTrainingLoss) + suffix, full({}, mean, Dtype::float64));
   log("gradient_norm" + suffix, full({}, norm, Dtype::float64));
   return mean;
 }
@@ -336,6 +339,10 @@ void Trainer::evaluate(ProgressBar& progress, const InterruptGuard& interrupt) {
     evaluation_ = evaluate_bound(model(), *saved_.task, *valid_, indices, options);
   } catch (const Interrupted&) {
     return;
+  } catch (const Error& error) {
+    averaged.reset();
+    save();  // what has been learnt is not lost
+    fail("step {}: the evaluation failed: {}{}", step_, error.what(), way_back(options_.run_folder));
   }
   evaluation_due_ = false;
   MetricsRow row{step_, {}};
@@ -348,8 +355,9 @@ void Trainer::evaluate(ProgressBar& progress, const InterruptGuard& interrupt) {
     best_ = {first.value, step_};
     best_unsaved_ = true;
   }
-  progress.print_line(fmt::format("step {}: validation {} {:.4f} +- {:.4f} {}", step_, first.label,
-                                  first.value, first.error.value_or(0), first.unit));
+  const std::string error = first.error ? fmt::format(" +- {:.4f}", *first.error) : "";
+  progress.print_line(
+      fmt::format("step {}: validation {} {:.4f}{} {}", step_, first.label, first.value, error, first.unit));
 }
 
 RunState Trainer::state() const {
