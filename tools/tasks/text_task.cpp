@@ -126,9 +126,11 @@ Request TextTask::request_of(const Uses& uses, const SampleRequest& request, int
   Request prompt;
   if (request.prompt) prompt = prompted_request(tokenizer_, *request.prompt, max_length_);
   if (!uses.length) return prompt;
+  const int64_t given = std::ssize(prompt.start);
+  if (request.length > 0 && request.length <= given)
+    fail("a text of {} tokens has no room after the prompt's {}", request.length, given);
   Generator generator(request.seed, kFirstLengthStream + static_cast<uint64_t>(index));
-  int64_t length = request.length > 0 ? request.length : lengths_.draw(generator);
-  length = std::max(length, std::ssize(prompt.start) + 1);
+  const int64_t length = request.length > 0 ? request.length : lengths_.draw(generator, given);
   Request open = open_request(length, ends_are_fixed_);
   std::copy(prompt.start.begin(), prompt.start.end(), open.start.begin());
   std::copy(prompt.fixed.begin(), prompt.fixed.end(), open.fixed.begin());
