@@ -27,13 +27,6 @@ std::vector<int32_t> prompt_of(const Request& request, size_t index) {
   return {request.start.begin(), request.start.begin() + (first_open - request.fixed.begin())};
 }
 
-void refuse_filter_in_beam_search(const Settings& settings) {
-  if (settings.real("sample.temperature") == 1 && settings.integer("sample.top_k") == 0 &&
-      settings.real("sample.top_p") == 1)
-    return;
-  fail("beam search draws nothing: sample.temperature, top_k and top_p belong to the ancestral sampler");
-}
-
 SettingsTable settings_table() {
   SettingsTable table = {
       boolean_setting("autoregressive.tied_embeddings", false,
@@ -154,7 +147,6 @@ Samples Autoregressive::sample(std::span<const Request> requests, const SampleOp
   const TextEnd end{.end_id = facts_.end_id, .max_length = facts_.max_length};
   const Settings& settings = options.settings;
   if (settings.text("sample.sampler") == "beam") {
-    refuse_filter_in_beam_search(settings);
     return beam_search(network_, continuations, end,
                        {.beam_size = settings.integer("sample.beam_size"),
                         .length_penalty = settings.real("sample.length_penalty"),
