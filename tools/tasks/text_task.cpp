@@ -84,7 +84,7 @@ std::unique_ptr<TextTask> TextTask::restore(const Settings& settings, const std:
 
 DataFacts TextTask::facts() const {
   return {.vocabulary = tokenizer_.vocabulary_size(),
-          .mask_id = tokenizer_.vocabulary_size(),
+          .mask_id = tokenizer_.mask_id(),
           .end_id = Tokenizer::kEnd,
           .max_length = max_length_,
           .max_source_length = max_source_length_,
@@ -188,7 +188,7 @@ TraceStep TextTask::trace_step(const Snapshot& snapshot, size_t index) const {
   TraceStep step;
   const std::vector<int32_t>& text = (*snapshot.texts)[index];
   for (const int32_t token : text) {
-    if (token == tokenizer_.vocabulary_size()) {
+    if (token == tokenizer_.mask_id()) {
       step.tokens.emplace_back();
     } else if (token == Tokenizer::kEnd || token == Tokenizer::kPad) {
       step.tokens.emplace_back("");
