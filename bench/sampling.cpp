@@ -40,7 +40,7 @@ std::filesystem::path write_weights(Model& model) {
 
 double sentences_a_second(const Denoiser& denoiser, const BenchSampler& sampler,
                           const SamplingBenchOptions& options) {
-  const std::vector<Request> requests(static_cast<size_t>(options.count), open_request(options.length));
+  const std::vector<Request> requests(static_cast<size_t>(options.count), open_text(options.length));
   const MaskingSchedule schedule;
   Generator generator(1);
   const auto begin = std::chrono::steady_clock::now();

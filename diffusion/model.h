@@ -13,7 +13,7 @@
 #include "haze/nn/settings.h"
 
 /// What the models of all chapters have in common. Trainer, evaluation and sampling know nothing else of a
-/// model: adding one is one file in diffusion/, one configuration, and one row in tools/run/models.cpp.
+/// model: adding one is one file or folder in diffusion/, a configuration, and a row in tools/run/models.cpp.
 namespace haze {
 
 /// What a task tells a model of its data.
@@ -109,7 +109,7 @@ class Model : public Module {
  public:
   /// By default one, of all parameters.
   virtual std::vector<Objective> objectives();
-  /// What the host does ahead of a step: the batch with `prepared` filled in.
+  /// What the host does before the loss, and may do ahead of the step: the batch with `prepared` filled in.
   virtual Batch prepare(Batch batch, size_t objective, Generator& generator) const;
   /// What a loss of this batch is the mean over: by default Batch::units(), but the labels of a classifier.
   virtual int64_t units(const Batch& batch) const { return batch.units(); }

@@ -4,6 +4,7 @@
 
 #include "haze/diffusion/baselines/ancestral_sampling.h"
 #include "haze/diffusion/baselines/beam_search.h"
+#include "haze/diffusion/token_filter_settings.h"
 #include "haze/nn/transformer_settings.h"
 
 namespace haze {
@@ -27,39 +28,23 @@ std::vector<int32_t> prompt_of(const Request& request, size_t index) {
   return {request.start.begin(), request.start.begin() + (first_open - request.fixed.begin())};
 }
 
-void refuse_filter_in_beam_search(const Settings& settings) {
-  if (settings.real("sample.temperature") == 1 && settings.integer("sample.top_k") == 0 &&
-      settings.real("sample.top_p") == 1)
-    return;
-  fail("beam search draws nothing: sample.temperature, top_k and top_p belong to the ancestral sampler");
-}
-
 SettingsTable settings_table() {
   SettingsTable table = {
       boolean_setting("autoregressive.tied_embeddings", false,
                       "the head's weight is that of the token embedding"),
   };
   for (Setting& row : transformer_settings()) table.push_back(std::move(row));
-  const auto drawing = [](Setting setting) {
-    return only_with(std::move(setting), "sample.sampler", "ancestral");
-  };
-  const auto searching = [](Setting setting) {
-    return only_with(std::move(setting), "sample.sampler", "beam");
-  };
-  const SettingsTable sampling = {
-      choice_setting("sample.sampler", "ancestral", {"ancestral", "beam"},
-                     "how a text is drawn, or searched for"),
-      drawing(real_setting("sample.temperature", 1.0, at_least(0),
-                           "the logits are divided by it; 0: the most probable token")),
-      drawing(integer_setting("sample.top_k", 0, at_least(0), "the most probable tokens only; 0: all")),
-      drawing(real_setting("sample.top_p", 1.0, above_to(0, 1),
-                           "the fewest most probable tokens that reach this probability; 1: all")),
-      searching(integer_setting("sample.beam_size", 4, between(1, 1000),
-                                "hypotheses that are kept at each step (beam)")),
-      searching(real_setting("sample.length_penalty", 0.6, between(0, 10),
-                             "exponent alpha of ((5 + length) / 6)^alpha, by which log p is divided (beam)")),
-  };
-  table.insert(table.end(), sampling.begin(), sampling.end());
+  table.push_back(choice_setting("sample.sampler", "ancestral", {"ancestral", "beam"},
+                                 "how a text is drawn, or searched for"));
+  for (Setting& row : token_filter_settings())
+    table.push_back(only_with(std::move(row), "sample.sampler", "ancestral"));
+  table.push_back(only_with(integer_setting("sample.beam_size", 4, between(1, 1000),
+                                            "hypotheses that are kept at each step (beam)"),
+                            "sample.sampler", "beam"));
+  table.push_back(
+      only_with(real_setting("sample.length_penalty", 0.6, between(0, 10),
+                             "exponent alpha of ((5 + length) / 6)^alpha, by which log p is divided (beam)"),
+                "sample.sampler", "beam"));
   return table;
 }
 
@@ -154,19 +139,15 @@ Samples Autoregressive::sample(std::span<const Request> requests, const SampleOp
   const TextEnd end{.end_id = facts_.end_id, .max_length = facts_.max_length};
   const Settings& settings = options.settings;
   if (settings.text("sample.sampler") == "beam") {
-    refuse_filter_in_beam_search(settings);
     return beam_search(network_, continuations, end,
                        {.beam_size = settings.integer("sample.beam_size"),
                         .length_penalty = settings.real("sample.length_penalty"),
                         .forbidden_tokens = options.forbidden_tokens,
                         .observer = options.observer});
   }
-  const TokenFilter filter{.temperature = settings.real("sample.temperature"),
-                           .top_k = settings.integer("sample.top_k"),
-                           .top_p = settings.real("sample.top_p"),
-                           .forbidden = options.forbidden_tokens};
-  return sample_continuations(network_, continuations, end, {.filter = filter, .observer = options.observer},
-                              generator);
+  return sample_continuations(
+      network_, continuations, end,
+      {.filter = token_filter(settings, options.forbidden_tokens), .observer = options.observer}, generator);
 }
 
 ModelInfo autoregressive_model() {

@@ -30,7 +30,8 @@ class Autoregressive : public Model, private Sampler, private Likelihood {
   Batch prepare(Batch batch, size_t objective, Generator& generator) const override;
   /// Mean cross-entropy of target tokens, in nats.
   Loss loss(const Batch& batch, size_t objective, const ForwardContext& context) const override;
-  /// Continues prompts, by ancestral sampling or beam search. A text without an end token was cut at
+  /// Continues prompts, by ancestral sampling or beam search; the latter does not read sample.temperature,
+  /// top_k and top_p. A text without an end token was cut at
   /// facts.max_length.
   const Sampler* sampler() const override { return this; }
   /// Exact. A text's end token is part of it.

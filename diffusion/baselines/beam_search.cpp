@@ -71,19 +71,28 @@ class Beam {
   }
 
  private:
+  // A heap of the best so far, the worst of them on top: few of a vocabulary's tokens ever enter it.
   std::vector<Extension> best_extensions(const double* log_p, int64_t vocabulary) const {
-    std::vector<Extension> all;
+    std::vector<Extension> best;
     for (size_t i = 0; i < alive_.size(); ++i) {
+      const double* row = log_p + static_cast<int64_t>(i) * vocabulary;
       for (int32_t token = 0; token < vocabulary; ++token) {
-        const double added = log_p[static_cast<int64_t>(i) * vocabulary + token];
-        if (std::isnan(added)) fail("beam search: the network's logits are no distribution: NaN or infinity");
-        if (added > kImpossible) all.push_back({i, token, alive_[i].log_probability + added});
+        if (std::isnan(row[token]))
+          fail("beam search: the network's logits are no distribution: NaN or infinity");
+        if (row[token] == kImpossible) continue;
+        const Extension extension{i, token, alive_[i].log_probability + row[token]};
+        const bool full = std::ssize(best) == options_.beam_size;
+        if (full && !(extension < best.front())) continue;
+        if (full) {
+          std::pop_heap(best.begin(), best.end());
+          best.pop_back();
+        }
+        best.push_back(extension);
+        std::push_heap(best.begin(), best.end());
       }
     }
-    const auto kept = std::min(std::ssize(all), options_.beam_size);
-    std::partial_sort(all.begin(), all.begin() + kept, all.end());
-    all.resize(static_cast<size_t>(kept));
-    return all;
+    std::sort_heap(best.begin(), best.end());
+    return best;
   }
 
   void finish(Hypothesis hypothesis) {

@@ -6,7 +6,7 @@
 
 namespace haze {
 
-Request open_request(int64_t length) {
+Request open_text(int64_t length) {
   if (length < 1) fail("sampling: length {} is not positive", length);
   const auto size = static_cast<size_t>(length);
   return {.start = std::vector<int32_t>(size), .fixed = std::vector<uint8_t>(size), .source = {}};

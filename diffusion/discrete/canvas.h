@@ -17,7 +17,7 @@ struct SamplerOptions {
 };
 
 /// A request for a text of `length` tokens, none of them given. Throws Error where length < 1.
-Request open_request(int64_t length);
+Request open_text(int64_t length);
 
 /// Positions of tokens in a text.
 using Positions = std::vector<int32_t>;

@@ -1,11 +1,11 @@
 #include "haze/diffusion/discrete/d3pm.h"
 
 #include <algorithm>
-#include <cmath>
 
 #include "haze/diffusion/discrete/ancestral_sampler.h"
 #include "haze/diffusion/discrete/masked_model.h"
 #include "haze/diffusion/discrete/sample_settings.h"
+#include "haze/diffusion/random_times.h"
 #include "haze/nn/transformer_settings.h"
 
 namespace haze {
@@ -16,16 +16,6 @@ double unmask_probability(const DiscreteNoise& noise, int t) {
 }
 
 namespace {
-
-// One t in 1..T for each sequence.
-std::vector<int> draw_steps(const TextBatch& x_0, const DiscreteNoise& noise, bool antithetic,
-                            Generator& generator) {
-  std::vector<int> t;
-  for (const double u : draw_uniforms(x_0.sequences.count, antithetic, generator)) {
-    t.push_back(static_cast<int>(std::ceil(u * noise.steps())));
-  }
-  return t;
-}
 
 // x_t ~ q(x_t | x_0) at t[i] for sequence i, with `scale` KL_t = scale u_t CE as the weighted term.
 Corruption corrupt_at(const TextBatch& x_0, const DiscreteNoise& noise, const std::vector<int>& t,
@@ -48,7 +38,7 @@ Corruption corrupt_at(const TextBatch& x_0, const DiscreteNoise& noise, const st
 
 Corruption d3pm_corruption(const TextBatch& x_0, const DiscreteNoise& noise, const D3pmOptions& options,
                            int32_t mask_id, Generator& generator) {
-  const std::vector<int> t = draw_steps(x_0, noise, options.antithetic, generator);
+  const std::vector<int> t = draw_steps(x_0.sequences.count, noise.steps(), options.antithetic, generator);
   return corrupt_at(x_0, noise, t, noise.steps(), options, mask_id, generator);
 }
 

@@ -1,7 +1,6 @@
 #include "haze/diffusion/discrete/masking.h"
 
 #include <algorithm>
-#include <cmath>
 #include <numeric>
 
 namespace haze {
@@ -13,16 +12,14 @@ MaskedBatch replace_chosen(const TextBatch& x_0, int32_t mask_id, Chosen&& chose
   const int32_t* ids = x_0.ids.data<int32_t>();
   const int32_t* index = x_0.sequences.index.data<int32_t>();
   std::vector<int32_t> x_t(ids, ids + x_0.sequences.rows), masked, targets;
-  MaskedBatch result;
-  result.masked_counts.resize(static_cast<size_t>(x_0.sequences.count));
   for (int64_t row = 0; row < x_0.sequences.rows; ++row) {
     if (!chosen(row, index[row])) continue;
     masked.push_back(static_cast<int32_t>(row));
     targets.push_back(ids[row]);
     x_t[row] = mask_id;
-    ++result.masked_counts[index[row]];
   }
   const auto count = static_cast<int64_t>(masked.size());
+  MaskedBatch result;
   result.x_t = Tensor::from(x_t, {x_0.sequences.rows});
   result.masked = Tensor::from(masked, {count});
   result.targets = Tensor::from(targets, {count});
@@ -83,19 +80,6 @@ MaskedAtProbability mask_exactly_at_probability(const TextBatch& x_0, std::span<
   result.batch = replace_chosen(x_0, mask_id, [&](int64_t row, int64_t sequence) {
     return uniforms[row] <= result.mask_probability[sequence];
   });
-  return result;
-}
-
-std::vector<double> draw_uniforms(int64_t count, bool antithetic, Generator& generator) {
-  std::vector<double> result(static_cast<size_t>(count));
-  // Going round the circle makes each of them uniform. Without it the first text of a set would always get an
-  // early time, the last a late one, and the bound of a set whose texts differ would be wrong.
-  const double start = antithetic ? generator.uniform() : 0;
-  for (int64_t i = 0; i < count; ++i) {
-    const double position = start + static_cast<double>(i) / static_cast<double>(count);
-    // 1 - u: 0 would be a time at which nothing is masked and the weight is infinite.
-    result[i] = 1 - (antithetic ? position - std::floor(position) : generator.uniform());
-  }
   return result;
 }
 

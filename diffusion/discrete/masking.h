@@ -10,10 +10,9 @@ namespace haze {
 
 /// A batch x_0 with some tokens replaced by the mask: x_t, and what was there.
 struct MaskedBatch {
-  Tensor x_t;                          // int32 [rows]
-  Tensor masked;                       // int32 [n]: the rows that are masked, rising
-  Tensor targets;                      // int32 [n]: x_0 at these rows
-  std::vector<int64_t> masked_counts;  // [sequences]: masked tokens of each
+  Tensor x_t;      // int32 [rows]
+  Tensor masked;   // int32 [n]: the rows that are masked, rising
+  Tensor targets;  // int32 [n]: x_0 at these rows
 };
 
 /// Masks each token of sequence i by itself with probability mask_probability[i]: a draw from q(x_t | x_0).
@@ -36,10 +35,5 @@ struct MaskedAtProbability {
 /// from the density 1/p. Throws Error where a count is not in 1..n.
 MaskedAtProbability mask_exactly_at_probability(const TextBatch& x_0, std::span<const int64_t> counts,
                                                 int32_t mask_id, Generator& generator);
-
-/// One number in (0, 1] for each of `count` sequences, each by itself uniform. They are independent, or
-/// evenly spaced on a circle from one random start (`antithetic`; Sahoo et al. 2024, section 3.5). The latter
-/// spreads the times of a batch and lowers the variance of its mean.
-std::vector<double> draw_uniforms(int64_t count, bool antithetic, Generator& generator);
 
 }  // namespace haze

@@ -7,6 +7,7 @@
 #include "haze/diffusion/discrete/masked_model.h"
 #include "haze/diffusion/discrete/sample_settings.h"
 #include "haze/diffusion/discrete/top_margin_sampler.h"
+#include "haze/diffusion/random_times.h"
 #include "haze/nn/transformer_settings.h"
 
 namespace haze {

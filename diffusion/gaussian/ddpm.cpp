@@ -5,6 +5,7 @@
 #include <numbers>
 
 #include "haze/diffusion/example_streams.h"
+#include "haze/diffusion/random_times.h"
 
 namespace haze {
 namespace {
@@ -81,15 +82,8 @@ NoisyValues add_noise(const NoiseSchedule& schedule, const Tensor& x_0, const Te
   return result;
 }
 
-Tensor draw_steps(int64_t count, int steps, Generator& generator) {
-  std::vector<int32_t> t;
-  const double start = generator.uniform();
-  for (int64_t i = 0; i < count; ++i) {
-    const double turns = start + static_cast<double>(i) / static_cast<double>(count);
-    const double place = turns - std::floor(turns);  // in [0, 1)
-    t.push_back(std::min(1 + static_cast<int32_t>(place * steps), steps));
-  }
-  return Tensor::from(t, {count});
+Tensor spread_steps(int64_t count, const NoiseSchedule& schedule, Generator& generator) {
+  return Tensor::from(draw_steps(count, schedule.steps(), /*antithetic=*/true, generator), {count});
 }
 
 Variable ddpm_loss(const NoisePredictor& predict, const NoisyValues& noisy) {
@@ -120,7 +114,7 @@ std::vector<double> ddpm_term_nats(const NoisePredictor& predict, const NoiseSch
 
 std::vector<double> ddpm_bound_nats(const NoisePredictor& predict, const NoiseSchedule& schedule,
                                     ReverseVariance variance, const Tensor& x_0, Generator& generator) {
-  const Tensor t = draw_steps(x_0.size(0), schedule.steps(), generator);
+  const Tensor t = spread_steps(x_0.size(0), schedule, generator);
   std::vector<double> nats = ddpm_prior_nats(schedule, x_0);
   const std::vector<double> terms = ddpm_term_nats(predict, schedule, variance, x_0, t, generator);
   for (size_t i = 0; i < nats.size(); ++i) nats[i] += schedule.steps() * terms[i];

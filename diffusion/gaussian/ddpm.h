@@ -27,9 +27,9 @@ struct NoisyValues : Prepared {
 NoisyValues add_noise(const NoiseSchedule& schedule, const Tensor& x_0, const Tensor& t,
                       Generator& generator);
 
-/// A step t for each of `count` examples, int32 [count]. Each by itself is uniform in 1..T. Together they are
-/// evenly spaced on a circle from one random start, which lowers the variance of a mean over them.
-Tensor draw_steps(int64_t count, int steps, Generator& generator);
+/// A step t in 1..T for each of `count` examples, int32 [count], by draw_steps() (random_times.h),
+/// antithetic.
+Tensor spread_steps(int64_t count, const NoiseSchedule& schedule, Generator& generator);
 
 /// L_simple = mean of (epsilon - epsilon_theta(x_t, t))^2 over all numbers (equation 14; Algorithm 1).
 Variable ddpm_loss(const NoisePredictor& predict, const NoisyValues& noisy);
@@ -47,7 +47,7 @@ std::vector<double> ddpm_term_nats(const NoisePredictor& predict, const NoiseSch
                                    Generator& generator);
 
 /// For each example an unbiased estimate of the bound on -log p_theta(x_0), in nats: its prior term and T
-/// times the term of one t, from draw_steps().
+/// times the term of one t, from spread_steps().
 std::vector<double> ddpm_bound_nats(const NoisePredictor& predict, const NoiseSchedule& schedule,
                                     ReverseVariance variance, const Tensor& x_0, Generator& generator);
 

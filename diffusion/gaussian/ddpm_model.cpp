@@ -32,7 +32,7 @@ class Ddpm : public Model, private Sampler, private Likelihood {
 
   Batch prepare(Batch batch, size_t, Generator& generator) const override {
     const Tensor& x_0 = values_of(batch);
-    const Tensor t = draw_steps(x_0.size(0), schedule_.steps(), generator);
+    const Tensor t = spread_steps(x_0.size(0), schedule_, generator);
     batch.prepared = std::make_shared<NoisyValues>(add_noise(schedule_, x_0, t, generator));
     return batch;
   }

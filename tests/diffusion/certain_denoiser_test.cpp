@@ -123,7 +123,7 @@ TEST_CASE("a target of probability 0 costs infinitely many nats, which is no NaN
 
 TEST_CASE("samplers write the one token that has a probability") {
   const SameLogits denoiser;
-  const std::vector<Request> start(3, open_request(5));
+  const std::vector<Request> start(3, open_text(5));
   for (double temperature : {0.0, 0.5, 1.0, 3.0}) {
     Generator generator(4);
     const Samples samples = ancestral_sample(denoiser, start, SamplingGrid(MaskingSchedule(), 4),

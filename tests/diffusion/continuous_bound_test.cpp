@@ -251,4 +251,23 @@ TEST_CASE("two standard errors of 5 passes cover the truth as often as Student's
   CHECK(of_times > 0.75);
 }
 
+TEST_CASE("two standard errors of 10 passes with weights of 1/t cover over 80 % for texts of one length") {
+  constexpr int kRepetitions = 500;
+  constexpr double kCovered = 0.9234;  // P(|t| < 2) with 9 degrees of freedom
+  const TabularDenoiser denoiser = TabularDenoiser::wrong();
+  const std::vector<Text> texts = {text(3), text(25), text(9), text(14), text(0), text(20)};
+  const Batch batch = batch_of(texts);
+  const double truth = sum_over(texts, [&](const Text& x) { return continuous_bound(denoiser, x); });
+  const DrawnLikelihood times(denoiser, MaskingSchedule(), {MaskDraw::independent});
+  Generator generator(80);
+  int covered = 0;
+  for (int i = 0; i < kRepetitions; ++i) {
+    const BoundEstimate bound = estimate_bound(times, {&batch, 1}, {.passes = 10}, generator);
+    covered += std::abs(bound.nats - truth) < 2 * bound.standard_error;
+  }
+  const double coverage = static_cast<double>(covered) / kRepetitions;
+  CHECK(coverage < kCovered + 4 * std::sqrt(kCovered * (1 - kCovered) / kRepetitions));
+  CHECK(coverage > 0.8);
+}
+
 }  // namespace haze

@@ -99,7 +99,7 @@ TEST_CASE("samplers write the same texts wherever the mask's id is, and never th
   const MiddleMask middle(toy);
   std::vector<Request> requests, wide;
   for (int i = 0; i < 60; ++i) {
-    requests.push_back(open_request(1 + i % 3));
+    requests.push_back(open_text(1 + i % 3));
     if (i % 3 == 2) {
       requests.back().start = {0, 2, 0};
       requests.back().fixed = {0, 1, 0};
@@ -144,7 +144,7 @@ TEST_CASE("samplers forbid a mask within the vocabulary to a network that gives 
       return expand(Tensor::from({0.f, 0.f, 50.f, 0.f}, {1, 4}), {input.rows.size(0), 4});
     }
   } denoiser;
-  const std::vector<Request> requests(20, open_request(4));
+  const std::vector<Request> requests(20, open_text(4));
   Generator generator(4);
   for (const Samples& samples :
        {ancestral_sample(denoiser, requests, SamplingGrid(MaskingSchedule(), 3), {}, generator),

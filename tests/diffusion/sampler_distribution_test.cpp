@@ -217,7 +217,7 @@ TEST_CASE("texts of one, two and three tokens side by side follow the chains of 
   const TabularDenoiser untimed = TabularDenoiser::wrong(), timed = TabularDenoiser::wrong(3);
   const MaskingSchedule schedule(ContinuousSchedule::cosine);
   std::vector<Request> requests;
-  for (int i = 0; i < 3 * kSamples; ++i) requests.push_back(open_request(1 + i % 3));
+  for (int i = 0; i < 3 * kSamples; ++i) requests.push_back(open_text(1 + i % 3));
   const auto check = [&](const Samples& samples, auto&& chain_of) {
     for (int length = 1; length <= kLength; ++length) {
       const Chain chain = chain_of(length);

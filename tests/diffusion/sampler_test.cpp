@@ -150,7 +150,7 @@ TEST_CASE("a text depends neither on its neighbours nor on how many go through t
       CHECK(sample({start.begin(), start.begin() + end}, 4096) == Tokens(all.begin(), all.begin() + end));
     }
     std::vector<Request> changed = start;
-    changed[1] = open_request(kLength);
+    changed[1] = open_text(kLength);
     const Tokens others = sample(changed, 4096);
     for (size_t i = 0; i < start.size(); ++i) {
       if (i != 1) CHECK(others[i] == all[i]);
@@ -161,7 +161,7 @@ TEST_CASE("a text depends neither on its neighbours nor on how many go through t
 TEST_CASE("a text depends on the seed and its number alone: three texts are the first of seven, ragged") {
   const TabularDenoiser denoiser = TabularDenoiser::wrong(2);
   std::vector<Request> requests;
-  for (int64_t length : {3, 1, 2, 3, 2, 1, 3}) requests.push_back(open_request(length));
+  for (int64_t length : {3, 1, 2, 3, 2, 1, 3}) requests.push_back(open_text(length));
   for (const SamplerRow& sampler : kSamplers) {
     CAPTURE(sampler.name);
     const auto sample = [&](size_t count) {
@@ -313,14 +313,14 @@ TEST_CASE("samplers say what is wrong") {
   const auto sample = [&](const Request& request, const SamplerOptions& options = {}) {
     return first_hitting_sample(denoiser, {&request, 1}, MaskingSchedule(), options, generator);
   };
-  CHECK_THROWS_WITH_AS(open_request(0), "sampling: length 0 is not positive", Error);
+  CHECK_THROWS_WITH_AS(open_text(0), "sampling: length 0 is not positive", Error);
   CHECK_THROWS_WITH_AS(sample(given({0, 1, 2}, {0, 0})),
                        "sampling: request 0 has 3 tokens and 2 marks of which are fixed", Error);
   CHECK_THROWS_AS(sample(given({}, {})), Error);
   CHECK_THROWS_WITH_AS(sample(given({0, 4, 2}, {0, 1, 0})),
                        "sampling: token 4 of text 0 is outside the vocabulary of 3", Error);
   CHECK_THROWS_AS(sample(given({-1, 0, 2}, {1, 0, 0})), Error);
-  CHECK_THROWS_AS(sample(open_request(3), {.filter = {.top_p = 2}}), Error);
+  CHECK_THROWS_AS(sample(open_text(3), {.filter = {.top_p = 2}}), Error);
   CHECK_THROWS_WITH_AS(SamplingGrid(MaskingSchedule(), 0), "sampling grid: 0 steps", Error);
   CHECK_THROWS_WITH_AS(SamplingGrid(discrete_noise(DiscreteSchedule::cosine, 4), 5),
                        "sampling grid: 5 steps of a process of 4", Error);

@@ -40,7 +40,7 @@ class Listener : public Denoiser {
 // Texts of which no two are equally long, so that a length tells which one the network is asked about: two of
 // eight tokens masked, all of six, none of five, one of one.
 std::vector<Request> requests() {
-  std::vector<Request> result = {open_request(8), open_request(6), open_request(5), open_request(1)};
+  std::vector<Request> result = {open_text(8), open_text(6), open_text(5), open_text(1)};
   std::fill(result[0].fixed.begin(), result[0].fixed.begin() + 6, uint8_t{1});
   std::fill(result[2].fixed.begin(), result[2].fixed.end(), uint8_t{1});
   return result;

@@ -78,7 +78,7 @@ TEST_CASE("1000 steps over 50257 ids keep the entropy of Zipf's law, 7.566 nats 
   CHECK(entropy_of(raced) == doctest::Approx(5.642).epsilon(1e-3));
 
   const ConstantDenoiser denoiser(p);
-  const std::vector<Request> start(20, open_request(100));
+  const std::vector<Request> start(20, open_text(100));
   const SamplingGrid grid(discrete_noise(DiscreteSchedule::reciprocal, 1000), 1000);
   Generator generator(1);
   // The mean of -log p(id) is the entropy, without the bias of counting 2000 ids among 50257.

@@ -16,7 +16,7 @@ inline Request given(std::vector<int32_t> start, std::vector<uint8_t> fixed) {
 }
 
 inline std::vector<Request> open_requests(int count) {
-  return std::vector<Request>(static_cast<size_t>(count), open_request(kLength));
+  return std::vector<Request>(static_cast<size_t>(count), open_text(kLength));
 }
 
 }  // namespace haze::diffusion_test

@@ -175,7 +175,7 @@ TEST_CASE("texts written by a transformer do not depend on their neighbours") {
   for (const NormAndTime& kind : kKinds) {
     const auto denoiser = random_denoiser(tiny(kind), Dtype::float32);
     std::vector<Request> start;
-    for (int64_t length : {5, 1, 8, 3, 6}) start.push_back(open_request(length));
+    for (int64_t length : {5, 1, 8, 3, 6}) start.push_back(open_text(length));
     start[2].fixed[4] = 1;
     start[2].start[4] = 5;
     const auto sample = [&](size_t count, int64_t rows) {

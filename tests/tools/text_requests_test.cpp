@@ -154,6 +154,43 @@ TEST_CASE("a prompt is the beginning of a text, at least one token shorter than 
         "prompt: it has 8 tokens, and the model takes 8 with the end token");
 }
 
+TEST_CASE("a prompted text's length is one of the longer training texts' (chi-squared, 99.9% confidence)") {
+  const UntrainedModel untrained;
+  const std::vector<int64_t> counts = {0, 4, 2, 50, 10, 25, 0, 5, 0};
+  const TextTask task(untrained.settings, "", words(), LengthDistribution(counts));
+  constexpr int kDraws = 2000, kLonger = 40;  // texts of more than the prompt's three tokens
+  const std::vector<Request> requests = task.requests(untrained.settings, {.length = true, .gaps = true},
+                                                      {.count = kDraws, .prompt = "Ondine is a", .seed = 6});
+  std::vector<int> drawn(counts.size());
+  for (const Request& request : requests) ++drawn.at(request.start.size());
+  double statistic = 0;
+  for (size_t length = 0; length < counts.size(); ++length) {
+    if (length <= 3 || counts[length] == 0) {
+      CHECK(drawn[length] == 0);
+      continue;
+    }
+    const double expected = kDraws * static_cast<double>(counts[length]) / kLonger;
+    statistic += (drawn[length] - expected) * (drawn[length] - expected) / expected;
+  }
+  CHECK(statistic < 13.816);  // 99.9% of chi-squared with 2 degrees of freedom
+}
+
+TEST_CASE("a prompt longer than every training text gets the longest text; a length must exceed the prompt") {
+  const UntrainedModel untrained;  // its longest training text has 5 tokens, and it takes 8
+  const auto length_of = [&](const std::string& prompt, int64_t length) {
+    return untrained.task
+        .requests(untrained.settings, {.length = true, .gaps = true}, {.length = length, .prompt = prompt})
+        .front()
+        .start.size();
+  };
+  CHECK(length_of("a a a a", 0) == 5);
+  CHECK(length_of("a a a a a", 0) == 8);
+  CHECK(length_of("a a a a a a a", 0) == 8);
+  CHECK(length_of("a a a a", 5) == 5);
+  CHECK(error_of([&] { length_of("a a a a", 4); }) == "a text of 4 tokens has no room after the prompt's 4");
+  CHECK(error_of([&] { length_of("a a a a", 2); }) == "a text of 2 tokens has no room after the prompt's 4");
+}
+
 TEST_CASE("what a sampler cannot do is refused with the model's name") {
   const UntrainedModel untrained;
   const auto refusal = [&](const Uses& uses, const SampleRequest& request) {

@@ -1,6 +1,7 @@
 #include "haze/tools/tasks/text_task.h"
 
 #include <algorithm>
+#include <cmath>
 #include <memory>
 #include <string>
 #include <vector>
@@ -11,6 +12,7 @@
 #include "haze/engine/error.h"
 #include "haze/tools/run/sampling.h"
 #include "haze/tools/run/saved_model.h"
+#include "haze/tools/tasks/corpus_floor.h"
 
 #include "tiny_run.h"
 
@@ -119,4 +121,25 @@ TEST_CASE("in continuous time there is no sum over every t") {
   const UntrainedModel untrained;
   CHECK_THROWS_WITH_AS(untrained.bound({words().encode(kText)}, {.every_term = true}, 5),
                        "bound: this model's bound is no sum of terms", Error);
+}
+
+TEST_CASE("the error of a share is that of Agresti and Coull, and covers where none or all are counted") {
+  CHECK(share_error(0, 16) == doctest::Approx(std::sqrt(0.1 * 0.9 / 20)).epsilon(1e-12));
+  CHECK(share_error(16, 16) == doctest::Approx(std::sqrt(0.1 * 0.9 / 20)).epsilon(1e-12));
+  CHECK(share_error(48, 96) == doctest::Approx(0.05).epsilon(1e-12));
+  // Exactly, over the binomial distribution: the truth lies within two errors of the plain share
+  // more than 88 times in 100, for rare shares as for others. Of sqrt(share (1 - share) / all) it would be 33
+  // in 100 at 0.02.
+  constexpr int kAll = 20;
+  for (double truth : {0.02, 0.1, 0.5, 0.95, 0.99}) {
+    double covered = 0;
+    for (int k = 0; k <= kAll; ++k) {
+      const double log_choices = std::lgamma(kAll + 1.0) - std::lgamma(k + 1.0) - std::lgamma(kAll - k + 1.0);
+      const double probability =
+          std::exp(log_choices + k * std::log(truth) + (kAll - k) * std::log(1 - truth));
+      if (std::abs(static_cast<double>(k) / kAll - truth) < 2 * share_error(k, kAll)) covered += probability;
+    }
+    CAPTURE(truth);
+    CHECK(covered > 0.88);
+  }
 }

@@ -55,13 +55,17 @@ void add_grammatical_share(const TextTask& task, const TaskEvaluation& evaluatio
   for (int64_t i = 0; i < evaluation.samples; ++i)
     grammatical += corpus_log_probability(words_of(task.written(samples, i))).has_value();
   const auto count = static_cast<double>(evaluation.samples);
-  const double share = grammatical / count;
-  report.measures.push_back(
-      {"grammatical_share", "samples that the grammar makes", share, std::sqrt(share * (1 - share) / count)});
+  report.measures.push_back({"grammatical_share", "samples that the grammar makes", grammatical / count,
+                             share_error(grammatical, count)});
   report.measures.push_back({"samples", "samples", count, {}, "", 0});
 }
 
 }  // namespace
+
+double share_error(double counted, double all) {
+  const double moved = (counted + 2) / (all + 4);
+  return std::sqrt(moved * (1 - moved) / (all + 4));
+}
 
 void measure_against_corpus(const TextTask& task, const TaskEvaluation& evaluation, int64_t unknown,
                             Report& report) {

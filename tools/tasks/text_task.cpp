@@ -84,7 +84,7 @@ std::unique_ptr<TextTask> TextTask::restore(const Settings& settings, const std:
 
 DataFacts TextTask::facts() const {
   return {.vocabulary = tokenizer_.vocabulary_size(),
-          .mask_id = tokenizer_.vocabulary_size(),
+          .mask_id = tokenizer_.mask_id(),
           .end_id = Tokenizer::kEnd,
           .max_length = max_length_,
           .max_source_length = max_source_length_,
@@ -126,9 +126,11 @@ Request TextTask::request_of(const Uses& uses, const SampleRequest& request, int
   Request prompt;
   if (request.prompt) prompt = prompted_request(tokenizer_, *request.prompt, max_length_);
   if (!uses.length) return prompt;
+  const int64_t given = std::ssize(prompt.start);
+  if (request.length > 0 && request.length <= given)
+    fail("a text of {} tokens has no room after the prompt's {}", request.length, given);
   Generator generator(request.seed, kFirstLengthStream + static_cast<uint64_t>(index));
-  int64_t length = request.length > 0 ? request.length : lengths_.draw(generator);
-  length = std::max(length, std::ssize(prompt.start) + 1);
+  const int64_t length = request.length > 0 ? request.length : lengths_.draw(generator, given);
   Request open = open_request(length, ends_are_fixed_);
   std::copy(prompt.start.begin(), prompt.start.end(), open.start.begin());
   std::copy(prompt.fixed.begin(), prompt.fixed.end(), open.fixed.begin());
@@ -186,7 +188,7 @@ TraceStep TextTask::trace_step(const Snapshot& snapshot, size_t index) const {
   TraceStep step;
   const std::vector<int32_t>& text = (*snapshot.texts)[index];
   for (const int32_t token : text) {
-    if (token == tokenizer_.vocabulary_size()) {
+    if (token == tokenizer_.mask_id()) {
       step.tokens.emplace_back();
     } else if (token == Tokenizer::kEnd || token == Tokenizer::kPad) {
       step.tokens.emplace_back("");

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <numeric>
 
 #include <nlohmann/json.hpp>
 
@@ -24,9 +25,12 @@ double LengthDistribution::log_probability(int64_t length) const {
   return std::log(count / (static_cast<double>(total_) + 0.5 * static_cast<double>(longest())));
 }
 
-int64_t LengthDistribution::draw(Generator& generator) const {
-  auto rest = static_cast<int64_t>(generator.below(static_cast<uint64_t>(total_)));
-  int64_t length = 0;
+int64_t LengthDistribution::draw(Generator& generator, int64_t above) const {
+  if (above >= longest()) return above + 1;
+  const int64_t longer = std::accumulate(counts_.begin() + above + 1, counts_.end(), int64_t{0});
+  if (longer == 0) return longest();
+  auto rest = static_cast<int64_t>(generator.below(static_cast<uint64_t>(longer)));
+  int64_t length = above + 1;
   while (rest >= counts_[length]) rest -= counts_[length++];
   return length;
 }

@@ -20,8 +20,9 @@ class LengthDistribution {
   int64_t longest() const { return static_cast<int64_t>(counts_.size()) - 1; }
   /// In nats; -infinity for lengths outside 1..longest().
   double log_probability(int64_t length) const;
-  /// A length drawn as often as it was counted.
-  int64_t draw(Generator& generator) const;
+  /// A length drawn as often as it was counted, among those above `above`, which is at least 0. Where no text
+  /// is that long: longest(), but at least above + 1.
+  int64_t draw(Generator& generator, int64_t above = 0) const;
 
   std::string to_json() const;
   /// Throws Error naming `source`.

@@ -155,8 +155,8 @@ std::string Tokenizer::decode(std::span<const int32_t> ids) const {
 }
 
 std::string_view Tokenizer::token(int32_t id) const {
-  if (id == vocabulary_size()) return kMaskSign;
-  if (id < 0 || id > vocabulary_size()) {
+  if (id == mask_id()) return kMaskSign;
+  if (id < 0 || id > mask_id()) {
     fail("token id {} is outside the vocabulary of {} tokens and the mask", id, vocabulary_size());
   }
   return tokens_[static_cast<size_t>(id)];

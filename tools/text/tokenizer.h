@@ -28,7 +28,7 @@ using TokenMap = std::unordered_map<std::string, Value, TokenHash, std::equal_to
 /// Text <-> token ids in [0, vocabulary_size()).
 ///
 /// Ids 0 to 2 are always kPad, kEnd and kUnknown. The mask of absorbing-state diffusion is not a token of the
-/// vocabulary: it has the id vocabulary_size(), which encode never returns and decode shows as kMaskSign.
+/// vocabulary: it has the id mask_id(), which encode never returns and decode shows as kMaskSign.
 class Tokenizer {
  public:
   static constexpr int32_t kPad = 0, kEnd = 1, kUnknown = 2;
@@ -36,6 +36,9 @@ class Tokenizer {
 
   /// Number of tokens, the three special ones included and the mask left out.
   int32_t vocabulary_size() const { return static_cast<int32_t>(tokens_.size()); }
+
+  /// The mask's id, the first after the vocabulary.
+  int32_t mask_id() const { return vocabulary_size(); }
 
   /// "word" or "character".
   std::string kind() const;
@@ -47,10 +50,10 @@ class Tokenizer {
 
   /// The text of some ids: words joined by blanks, or characters one after the other. Special tokens and
   /// masks do not end the text but are shown as <pad>, <end>, <unk> and kMaskSign. Throws Error where an id
-  /// is outside [0, vocabulary_size()].
+  /// is outside [0, mask_id()].
   std::string decode(std::span<const int32_t> ids) const;
 
-  /// How decode shows one id. Throws Error where it is outside [0, vocabulary_size()].
+  /// How decode shows one id. Throws Error where it is outside [0, mask_id()].
   std::string_view token(int32_t id) const;
 
   /// The kind and the tokens in the order of their ids, as JSON.

@@ -264,6 +264,14 @@ TEST_CASE(
         sample(*model, requests, {"sample.temperature=0"}).texts);
 }
 
+TEST_CASE("beam search does not depend on the temperature, top-k and top-p of ancestral sampling") {
+  const auto model = tiny_model(facts(4), Dtype::float64);
+  const std::vector<Request> requests = {prompted({}), prompted({2}), prompted({0, 1})};
+  const std::vector<Tokens> texts = sample(*model, requests, {"sample.sampler=beam"}).texts;
+  for (const char* setting : {"sample.temperature=0.8", "sample.top_k=1", "sample.top_p=0.1"})
+    CHECK(sample(*model, requests, {"sample.sampler=beam", setting}).texts == texts);
+}
+
 TEST_CASE("forbidden tokens are in no text, ancestral or beam") {
   const auto model = tiny_model(facts(6), Dtype::float32);
   const std::vector<Request> requests(50, prompted({}));
@@ -296,10 +304,6 @@ TEST_CASE("an autoregressive model says what it lacks") {
   CHECK_THROWS_WITH_AS(sample(*of_texts, {prompted({1}, {1})}, {}),
                        "sampling: text 0 has a source text, and this model has learned texts without one",
                        Error);
-  CHECK_THROWS_WITH_AS(
-      sample(*of_texts, {prompted({})}, {"sample.sampler=beam", "sample.top_k=3"}),
-      "beam search draws nothing: sample.temperature, top_k and top_p belong to the ancestral sampler",
-      Error);
   Settings adaptive = tiny_settings({"transformer.time=adaptive"});
   CHECK_THROWS_WITH_AS(autoregressive_model().resolve(adaptive),
                        "an autoregressive model has no time t: transformer.time must be none, not adaptive",

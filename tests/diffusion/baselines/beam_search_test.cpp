@@ -46,6 +46,37 @@ Tokens best_of_all(const Continuation& start, double alpha, const Tokens& forbid
   return best;
 }
 
+// Beam search as it is defined: every continuation by one token is made and all of them are sorted. It goes
+// on until the beam is empty, which finds the same text as stopping early.
+Tokens defined_beam_search(const Continuation& start, size_t beam_size, double alpha) {
+  using Hypothesis = std::pair<double, Tokens>;  // log p, text
+  std::vector<Hypothesis> alive = {{0, start.prompt}};
+  Hypothesis best = {-1e300, {}};
+  while (!alive.empty()) {
+    std::vector<Hypothesis> all;
+    for (const auto& [log_p, text] : alive) {
+      Tokens history = start.context;
+      history.insert(history.end(), text.begin(), text.end());
+      const std::vector<double> p = probabilities(ToyLanguageModel::logits(history));
+      for (size_t v = 0; v < p.size(); ++v) {
+        all.emplace_back(log_p + std::log(p[v]), text);
+        all.back().second.push_back(static_cast<int32_t>(v));
+      }
+    }
+    std::sort(all.begin(), all.end(), [](const auto& a, const auto& b) { return a.first > b.first; });
+    all.resize(std::min(all.size(), beam_size));
+    alive.clear();
+    for (const auto& [log_p, text] : all) {
+      if (!kEndAt5.reached(text)) {
+        alive.emplace_back(log_p, text);
+      } else if (score(log_p, text, start, alpha) > best.first) {
+        best = {score(log_p, text, start, alpha), text};
+      }
+    }
+  }
+  return best.second;
+}
+
 double log_probability(const Tokens& text, const Continuation& start) {
   return enumerated(ToyLanguageModel::logits, start, kEndAt5).at(text);
 }
@@ -63,6 +94,19 @@ TEST_CASE("a beam as wide as there are texts finds the best of all, whatever the
       for (size_t i = 0; i < starts.size(); ++i) {
         CHECK(found.texts[i] == best_of_all(starts[i], alpha, forbidden));
       }
+    }
+  }
+}
+
+TEST_CASE("beams of every size up to 12 find what sorting all continuations finds") {
+  const ToyLanguageModel model;
+  const std::vector<Continuation> starts = toy_starts();
+  for (int64_t beam_size = 1; beam_size <= 12; ++beam_size) {
+    for (double alpha : {0.0, 0.6, 3.0}) {
+      const Samples found =
+          beam_search(model, starts, kEndAt5, {.beam_size = beam_size, .length_penalty = alpha});
+      for (size_t i = 0; i < starts.size(); ++i)
+        CHECK(found.texts[i] == defined_beam_search(starts[i], static_cast<size_t>(beam_size), alpha));
     }
   }
 }

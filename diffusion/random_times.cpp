@@ -1,0 +1,27 @@
+#include "haze/diffusion/random_times.h"
+
+#include <cmath>
+
+namespace haze {
+
+std::vector<double> draw_uniforms(int64_t count, bool antithetic, Generator& generator) {
+  std::vector<double> result(static_cast<size_t>(count));
+  // Going round the circle makes each of them uniform. Without it the first example of a set would always get
+  // an early time, the last a late one, and the bound of a set whose examples differ would be wrong.
+  const double start = antithetic ? generator.uniform() : 0;
+  for (int64_t i = 0; i < count; ++i) {
+    const double position = start + static_cast<double>(i) / static_cast<double>(count);
+    // 1 - u: 0 would be a time at which nothing is masked and the weight is infinite.
+    result[i] = 1 - (antithetic ? position - std::floor(position) : generator.uniform());
+  }
+  return result;
+}
+
+std::vector<int32_t> draw_steps(int64_t count, int steps, bool antithetic, Generator& generator) {
+  std::vector<int32_t> t;
+  for (const double u : draw_uniforms(count, antithetic, generator))
+    t.push_back(static_cast<int32_t>(std::ceil(u * steps)));
+  return t;
+}
+
+}  // namespace haze
