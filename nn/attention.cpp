@@ -1,7 +1,6 @@
 #include "haze/nn/attention.h"
 
 #include <algorithm>
-#include <limits>
 
 namespace haze {
 namespace {
@@ -22,59 +21,6 @@ Variable finish_branch(const Linear& output, const Variable& x, double dropout, 
   if (context.rate(dropout) == 0) return output.forward(x, Activation::none, residual);
   const Variable result = context.drop(output.forward(x), dropout);
   return residual.defined() ? result + residual : result;
-}
-
-// Where rows of ragged sequences lie in a padded batch [count, longest].
-struct Padding {
-  int64_t count = 0, longest = 0;
-  Tensor slots;  // int32 [rows]; undefined where the rows are the padded batch as they are
-
-  // `index` int32 [rows] says which of `count` sequences a row belongs to.
-  static Padding of(const Tensor& index, int64_t count);
-  // [rows, ...] -> [count, longest, ...], zero where there is no row.
-  Variable pad(const Variable& x) const;
-  // The inverse of pad().
-  Variable unpad(const Variable& x) const;
-};
-
-Padding Padding::of(const Tensor& index, int64_t count) {
-  const std::vector<int32_t> sequence_of = index.to_vector<int32_t>();
-  std::vector<int32_t> lengths(static_cast<size_t>(count)), slots;
-  slots.reserve(sequence_of.size());
-  for (const int32_t sequence : sequence_of) {
-    if (sequence < 0 || sequence >= count) fail("attention: a row of sequence {} of {}", sequence, count);
-    slots.push_back(lengths[static_cast<size_t>(sequence)]++);
-  }
-  Padding result;
-  result.count = count;
-  result.longest = lengths.empty() ? 0 : *std::max_element(lengths.begin(), lengths.end());
-  if (constexpr int64_t most = std::numeric_limits<int32_t>::max(); count * result.longest > most)
-    fail("attention: {} sequences padded to {} rows are more than {} rows", count, result.longest, most);
-  for (size_t i = 0; i < slots.size(); ++i) slots[i] += sequence_of[i] * static_cast<int32_t>(result.longest);
-  const bool dense = static_cast<int64_t>(slots.size()) == count * result.longest &&
-                     std::is_sorted(slots.begin(), slots.end());
-  if (!dense) result.slots = Tensor::from(slots, index.shape());
-  return result;
-}
-
-Variable Padding::pad(const Variable& x) const {
-  Shape flat = x.shape(), padded{count, longest};
-  flat[0] = count * longest;
-  for (int axis = 1; axis < x.rank(); ++axis) padded.append(x.size(axis));
-  return reshape(slots.defined() ? index_scatter(x, 0, slots, flat) : x, padded);
-}
-
-Variable Padding::unpad(const Variable& x) const {
-  Shape flat{count * longest};
-  for (int axis = 2; axis < x.rank(); ++axis) flat.append(x.size(axis));
-  const Variable rows = reshape(x, flat);
-  return slots.defined() ? index_select(rows, 0, slots) : rows;
-}
-
-// Lengths of the sequences, int32 [count].
-Tensor lengths_of(const Sequences& sequences) {
-  return subtract(slice(sequences.offsets, 0, 1, sequences.count + 1),
-                  slice(sequences.offsets, 0, 0, sequences.count));
 }
 
 }  // namespace
@@ -179,21 +125,21 @@ CrossAttention::CrossAttention(const TransformerConfig& config, Generator& gener
   add_module("output", output_);
 }
 
-MemoryKeys CrossAttention::keys_of(const Memory& memory) const {
-  const Sequences& sequences = memory.sequences;
-  const int64_t rows = sequences.rows, head_size = query_.weight().size(0) / heads_;
-  const Variable projected = reshape(key_value_.forward(memory.rows), {rows, 2, heads_, head_size});
-  const Padding padding = Padding::of(sequences.index, sequences.count);
+MemoryKeys CrossAttention::keys_of(const Variable& memory, const Padding& padding) const {
+  const int64_t rows = memory.size(0), head_size = query_.weight().size(0) / heads_;
+  const Variable projected = reshape(key_value_.forward(memory), {rows, 2, heads_, head_size});
   const auto part = [&](int64_t which) {
     return padding.pad(reshape(slice(projected, 1, which, which + 1), {rows, heads_, head_size}));
   };
-  return {part(0), part(1), padding.slots.defined() ? lengths_of(sequences) : Tensor()};
+  return {part(0), part(1), padding.lengths};
 }
 
-Variable CrossAttention::forward(const Variable& x, const Tensor& index, const MemoryKeys& memory,
+Variable CrossAttention::forward(const Variable& x, const Padding& padding, const MemoryKeys& memory,
                                  const ForwardContext& context, const Variable& residual) const {
+  if (padding.count != memory.key.size(0)) {
+    fail("attention: {} sequences cannot attend to a memory of {}", padding.count, memory.key.size(0));
+  }
   const int64_t rows = x.size(0), hidden = x.size(1);
-  const Padding padding = Padding::of(index, memory.key.size(0));
   const Variable query = padding.pad(reshape(query_.forward(x), {rows, heads_, hidden / heads_}));
   AttentionOptions options;
   options.key_lengths = memory.lengths;

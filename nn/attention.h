@@ -1,6 +1,6 @@
 #pragma once
 
-#include "haze/nn/sequences.h"
+#include "haze/nn/padding.h"
 #include "haze/nn/transformer_config.h"
 
 namespace haze {
@@ -76,11 +76,12 @@ class CrossAttention : public Module {
  public:
   CrossAttention(const TransformerConfig& config, Generator& generator, double output_gain);
 
-  /// Keys and values of a memory whose rows are [rows, hidden].
-  MemoryKeys keys_of(const Memory& memory) const;
-  /// x [n, hidden], row i in sequence index[i], int32 [n], in any order -> [n, hidden], plus `residual` [n,
-  /// hidden]. A row whose memory is empty attends to nothing: its attention is 0.
-  Variable forward(const Variable& x, const Tensor& index, const MemoryKeys& memory,
+  /// Keys and values of a memory's rows [rows, hidden]; `padding` says which sequence each belongs to.
+  MemoryKeys keys_of(const Variable& memory, const Padding& padding) const;
+  /// x [n, hidden], whose sequences `padding` says -> [n, hidden], plus `residual` [n, hidden]. A row whose
+  /// memory is empty attends to nothing: its attention is 0. Throws Error where the memory is of another
+  /// number of sequences.
+  Variable forward(const Variable& x, const Padding& padding, const MemoryKeys& memory,
                    const ForwardContext& context, const Variable& residual = {}) const;
 
  private:

@@ -3,6 +3,17 @@
 #include <unordered_set>
 
 namespace haze {
+namespace {
+
+// Without the entries whose `member` an earlier entry has.
+template <typename Named, typename Member>
+std::vector<Named> each_once(std::vector<Named> all, Member Named::*member) {
+  std::unordered_set<Member> listed;
+  std::erase_if(all, [&](const Named& entry) { return !listed.insert(entry.*member).second; });
+  return all;
+}
+
+}  // namespace
 
 void Module::add_parameter(std::string name, Variable& parameter, Tensor value) {
   parameter = Variable::leaf(std::move(value));
@@ -17,21 +28,33 @@ void Module::add_module(std::string name, Module& child) {
   children_.emplace_back(std::move(name), &child);
 }
 
-void Module::collect(const std::string& prefix, std::vector<NamedParameter>& result) {
-  for (auto& [name, variable] : parameters_) result.push_back({prefix + name, variable});
+void Module::add_buffer(std::string name, Tensor& buffer, Tensor value) {
+  if (!value.defined()) fail("module: buffer {} has no first value", name);
+  buffer = std::move(value);
+  buffers_.emplace_back(std::move(name), &buffer);
+}
+
+void Module::collect(const std::string& prefix, std::vector<NamedParameter>& parameters,
+                     std::vector<NamedBuffer>& buffers) {
+  for (auto& [name, variable] : parameters_) parameters.push_back({prefix + name, variable});
+  for (auto& [name, tensor] : buffers_) buffers.push_back({prefix + name, tensor});
   for (auto& [name, child] : children_) {
-    child->collect(name.empty() ? prefix : prefix + name + ".", result);
+    child->collect(name.empty() ? prefix : prefix + name + ".", parameters, buffers);
   }
 }
 
 std::vector<NamedParameter> Module::parameters() {
-  std::vector<NamedParameter> all, result;
-  collect("", all);
-  std::unordered_set<const Variable*> listed;
-  for (NamedParameter& parameter : all) {
-    if (listed.insert(parameter.variable).second) result.push_back(std::move(parameter));
-  }
-  return result;
+  std::vector<NamedParameter> parameters;
+  std::vector<NamedBuffer> buffers;
+  collect("", parameters, buffers);
+  return each_once(std::move(parameters), &NamedParameter::variable);
+}
+
+std::vector<NamedBuffer> Module::buffers() {
+  std::vector<NamedParameter> parameters;
+  std::vector<NamedBuffer> buffers;
+  collect("", parameters, buffers);
+  return each_once(std::move(buffers), &NamedBuffer::tensor);
 }
 
 int64_t Module::parameter_count() {
@@ -47,6 +70,9 @@ void Module::clear_gradients() {
 void Module::to(Dtype dtype) {
   for (const auto& parameter : parameters()) {
     *parameter.variable = Variable::leaf(cast(parameter.variable->value(), dtype));
+  }
+  for (const auto& buffer : buffers()) {
+    if (is_floating(buffer.tensor->dtype())) *buffer.tensor = cast(*buffer.tensor, dtype);
   }
 }
 

@@ -14,8 +14,15 @@ struct NamedParameter {
   Variable* variable;
 };
 
-/// A part of a network that owns parameters and other modules. A module stays where it was made: it is
-/// neither copied nor moved, since its parent knows it by address.
+/// A buffer and its full name.
+struct NamedBuffer {
+  std::string name;
+  Tensor* tensor;
+};
+
+/// A part of a network that owns parameters, buffers and other modules. A buffer is state that training does
+/// not step, decay or average, such as the statistics of past batches; it is saved with the parameters. A
+/// module stays where it was made: it is neither copied nor moved, since its parent knows it by address.
 class Module {
  public:
   Module() = default;
@@ -26,10 +33,12 @@ class Module {
   /// All parameters below this module, in the order of registration, depth first. One that is registered
   /// twice (tied weights) is listed once, under its first name.
   std::vector<NamedParameter> parameters();
+  /// All buffers below this module, in the same order.
+  std::vector<NamedBuffer> buffers();
   /// Number of elements of all parameters.
   int64_t parameter_count();
   void clear_gradients();
-  /// Converts every parameter (float64 for gradient checks). Forgets gradients.
+  /// Converts every parameter (float64 for gradient checks) and every floating buffer. Forgets gradients.
   void to(Dtype dtype);
 
  protected:
@@ -38,14 +47,19 @@ class Module {
   /// Registers a parameter that another module owns as well: the two are tied. The owner must outlive this
   /// module.
   void tie_parameter(std::string name, Variable& parameter);
-  /// Registers `child`, a member of the derived class. With an empty name, its parameters are named as if
-  /// they were this module's own.
+  /// Registers `buffer`, a member of the derived class, with its first value, of any dtype. Loading writes
+  /// into its storage, so its shape and dtype stay. Where the first value is undefined, throws Error.
+  void add_buffer(std::string name, Tensor& buffer, Tensor value);
+  /// Registers `child`, a member of the derived class. With an empty name, its parameters and buffers are
+  /// named as if they were this module's own.
   void add_module(std::string name, Module& child);
 
  private:
-  void collect(const std::string& prefix, std::vector<NamedParameter>& result);
+  void collect(const std::string& prefix, std::vector<NamedParameter>& parameters,
+               std::vector<NamedBuffer>& buffers);
 
   std::vector<std::pair<std::string, Variable*>> parameters_;
+  std::vector<std::pair<std::string, Tensor*>> buffers_;
   std::vector<std::pair<std::string, Module*>> children_;
 };
 

@@ -44,6 +44,12 @@ NamedTensors parameter_tensors(Module& module) {
   return tensors;
 }
 
+NamedTensors state_tensors(Module& module) {
+  NamedTensors tensors = parameter_tensors(module);
+  for (const auto& [name, tensor] : module.buffers()) tensors.push_back({name, *tensor});
+  return tensors;
+}
+
 NameDifference copy_by_name(const NamedTensors& targets, const NamedTensors& sources, bool strict,
                             std::string_view source_name) {
   const TensorsByName source_of = by_name(sources);

@@ -19,6 +19,9 @@ using NamedTensors = std::vector<NamedTensor>;
 /// The parameters' values in the module's order. They share the parameters' storage.
 NamedTensors parameter_tensors(Module& module);
 
+/// The parameters' values, then the buffers: all that a file of the module holds. They share its storage.
+NamedTensors state_tensors(Module& module);
+
 /// "a, b, c", cut after the first ten: for errors.
 std::string name_list(std::vector<std::string> names);
 

@@ -172,11 +172,11 @@ SafetensorsContents read_safetensors(const std::filesystem::path& path) {
 }
 
 void save_parameters(Module& module, const std::filesystem::path& path, const Metadata& metadata) {
-  write_safetensors(path, parameter_tensors(module), metadata);
+  write_safetensors(path, state_tensors(module), metadata);
 }
 
 NameDifference load_parameters(Module& module, const std::filesystem::path& path, bool strict) {
-  return copy_by_name(parameter_tensors(module), read_safetensors(path).tensors, strict, path.string());
+  return copy_by_name(state_tensors(module), read_safetensors(path).tensors, strict, path.string());
 }
 
 }  // namespace haze

@@ -40,12 +40,12 @@ void write_safetensors(const std::filesystem::path& path, const NamedTensors& te
 /// match the shape, overlap, leave bytes unused or end outside the file.
 SafetensorsContents read_safetensors(const std::filesystem::path& path);
 
-/// Writes the parameters of a module, under their names.
+/// Writes the parameters and then the buffers of a module, under their names.
 void save_parameters(Module& module, const std::filesystem::path& path, const Metadata& metadata = {});
 
-/// Reads parameters into the module's own storage. Throws one Error that lists all missing, unexpected and
-/// wrong-shaped names, and then has changed nothing; where not `strict`, missing and unexpected names are
-/// returned instead.
+/// Reads parameters and buffers into the module's own storage. Throws one Error that lists all missing,
+/// unexpected and wrong-shaped names, and then has changed nothing; where not `strict`, missing and
+/// unexpected names are returned instead.
 NameDifference load_parameters(Module& module, const std::filesystem::path& path, bool strict = true);
 
 }  // namespace haze

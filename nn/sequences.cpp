@@ -7,6 +7,7 @@ namespace haze {
 
 Sequences Sequences::of_lengths(std::span<const int64_t> lengths) {
   Sequences result;
+  result.lengths.assign(lengths.begin(), lengths.end());
   result.count = static_cast<int64_t>(lengths.size());
   for (int64_t length : lengths) {
     if (length < 0) fail("Sequences: length {} is negative", length);

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <span>
+#include <vector>
 
 #include "haze/engine/tensor.h"
 
@@ -9,9 +10,10 @@ namespace haze {
 /// Several sequences laid end to end: row r of a [rows, hidden] tensor is one token. Networks work on rows,
 /// so a batch of sentences of different lengths holds no padding and spends no time on it.
 struct Sequences {
-  Tensor offsets;    // int32 [count + 1]: where each sequence starts, and the number of rows
-  Tensor positions;  // int32 [rows]: place of a row within its sequence
-  Tensor index;      // int32 [rows]: which sequence a row belongs to
+  Tensor offsets;                // int32 [count + 1]: where each sequence starts, and the number of rows
+  Tensor positions;              // int32 [rows]: place of a row within its sequence
+  Tensor index;                  // int32 [rows]: which sequence a row belongs to
+  std::vector<int64_t> lengths;  // rows of each sequence, on the host: planning a pass reads no tensor
   int64_t count = 0;
   int64_t rows = 0;
   int64_t longest = 0;

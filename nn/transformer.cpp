@@ -1,5 +1,7 @@
 #include "haze/nn/transformer.h"
 
+#include <array>
+
 namespace haze {
 namespace {
 
@@ -28,29 +30,35 @@ struct PrefixedRows {
 
 PrefixedRows with_prefixes(const Variable& x, const Variable& prefixes, const Sequences& sequences,
                            const Tensor& positions, const Tensor& wanted) {
-  const std::vector<int32_t> offsets = sequences.offsets.to_vector<int32_t>();
-  const std::vector<int32_t> old_positions = positions.to_vector<int32_t>();
   const auto rows = static_cast<int32_t>(sequences.rows);
   std::vector<int64_t> lengths;
-  std::vector<int32_t> sources, new_positions, places;  // places: where each row of x has gone
-  for (int32_t i = 0; i < static_cast<int32_t>(sequences.count); ++i) {
-    const int32_t first = offsets[static_cast<size_t>(i)], last = offsets[static_cast<size_t>(i) + 1];
-    lengths.push_back(last - first + 1);
+  std::vector<int32_t> sources;  // of each new row, among those of x and then the prefixes
+  std::vector<int32_t> places;   // where each row of x has gone
+  for (int32_t i = 0, row = 0; i < static_cast<int32_t>(sequences.count); ++i) {
+    lengths.push_back(sequences.lengths[static_cast<size_t>(i)] + 1);
     sources.push_back(rows + i);
-    new_positions.push_back(0);
-    for (int32_t row = first; row < last; ++row) {
+    for (int64_t left = lengths.back() - 1; left > 0; --left, ++row) {
       places.push_back(static_cast<int32_t>(sources.size()));
       sources.push_back(row);
-      new_positions.push_back(old_positions[static_cast<size_t>(row)]);
     }
   }
   PrefixedRows result;
   result.sequences = Sequences::of_lengths(lengths);
-  result.sequences.positions = Tensor::from(new_positions, {result.sequences.rows});
-  result.x = index_select(concat({x, prefixes}, 0), 0, Tensor::from(sources, {result.sequences.rows}));
+  const Tensor source = Tensor::from(sources, {result.sequences.rows});
+  const std::array<Tensor, 2> old_positions{positions, zeros({sequences.count}, Dtype::int32)};
+  result.sequences.positions = index_select(concat(old_positions, 0), 0, source);
+  result.x = index_select(concat({x, prefixes}, 0), 0, source);
   result.wanted = Tensor::from(places, {sequences.rows});
   if (wanted.defined()) result.wanted = index_select(result.wanted, 0, wanted);
   return result;
+}
+
+// What cross-attention reads, in all layers.
+void add_memory(const Memory& memory, const Sequences& sequences, BlockInputs& inputs) {
+  inputs.padding = Padding::of(sequences);
+  if (!memory.rows.defined()) return;
+  inputs.memory = memory.rows;
+  inputs.memory_padding = Padding::of(memory.sequences);
 }
 
 }  // namespace
@@ -146,10 +154,10 @@ Variable Transformer::run_block(size_t layer, const Variable& x, const Sequences
                                                                            Generator* generator) {
     BlockInputs again = inputs;
     again.condition = given[1];
-    again.memory.rows = given[2];
+    again.memory = given[2];
     return block->forward(given[0], sequences, again, {.training = training, .generator = generator});
   };
-  return checkpoint(run, {x, inputs.condition, inputs.memory.rows}, context.generator);
+  return checkpoint(run, {x, inputs.condition, inputs.memory}, context.generator);
 }
 
 Variable Transformer::finish(const Variable& x, const Tensor& index, const Variable& condition) const {
@@ -172,21 +180,29 @@ Variable Transformer::forward(const Variable& input, const Sequences& sequences,
   if (config_.time == TimeConditioning::prefix)
     rows = with_prefixes(rows.x, time, sequences, positions, options.wanted);
 
-  BlockInputs inputs{.t = t, .memory = options.memory};
+  BlockInputs inputs{.t = t};
+  if (config_.cross_attention) add_memory(options.memory, rows.sequences, inputs);
   if (config_.adaptive()) inputs.condition = silu(time);
   if (config_.positions == PositionKind::rotary)
     inputs.rotary = rotary_table(rows.sequences.positions, config_.hidden / config_.heads, rows.x.dtype());
   if (options.cache && options.cache->length() == 0)
     options.cache->blocks = std::vector<BlockCache>(blocks_.size());
 
+  const Tensor index = sequence_index(rows.sequences, rows.wanted);
   Variable x = config_.norm == NormPlacement::post ? norm_.forward(rows.x) : rows.x;
   x = context.drop(x, config_.dropout);
   for (size_t layer = 0; layer < blocks_.size(); ++layer) {
-    if (layer + 1 == blocks_.size()) inputs.wanted = rows.wanted;
+    if (layer + 1 == blocks_.size()) {
+      inputs.wanted = rows.wanted;
+      if (config_.cross_attention) {
+        inputs.padding =
+            options.wanted.defined() ? Padding::of_rows(index, sequences.count) : Padding::of(sequences);
+      }
+    }
     if (options.cache) inputs.cache = &options.cache->blocks[layer];
     x = run_block(layer, x, rows.sequences, inputs, context);
   }
-  return finish(x, sequence_index(rows.sequences, rows.wanted), inputs.condition);
+  return finish(x, index, inputs.condition);
 }
 
 }  // namespace haze

@@ -77,7 +77,7 @@ Variable TransformerBlock::forward_plain(const Variable& x, const Sequences& seq
   if (time_embedding_) residual = residual + index_select(time_embedding_->forward(inputs.t), 0, index);
   Variable y = attend(pre ? norm1_.forward(x) : x, sequences, inputs, context, residual);
   if (!pre) y = norm1_.forward(y);
-  if (cross_attention_) y = attend_to_memory(y, index, inputs, context);
+  if (cross_attention_) y = attend_to_memory(y, inputs, context);
   return pre ? mlp_.forward(norm2_.forward(y), context, y) : norm2_.forward(mlp_.forward(y, context, y));
 }
 
@@ -89,18 +89,18 @@ Variable TransformerBlock::forward_adaptive(const Variable& x, const Sequences& 
   const Variable attended =
       attend(modulate(norm1_.forward(x), modulation, 0, sequences.index), sequences, inputs, context, {});
   Variable y = rows_of(x, inputs.wanted) + gate(2) * attended;
-  if (cross_attention_) y = attend_to_memory(y, index, inputs, context);
+  if (cross_attention_) y = attend_to_memory(y, inputs, context);
   return y + gate(5) * mlp_.forward(modulate(norm2_.forward(y), modulation, 3, index), context);
 }
 
-Variable TransformerBlock::attend_to_memory(const Variable& x, const Tensor& index, const BlockInputs& inputs,
+Variable TransformerBlock::attend_to_memory(const Variable& x, const BlockInputs& inputs,
                                             const ForwardContext& context) const {
   MemoryKeys uncached;
   MemoryKeys& keys = inputs.cache ? inputs.cache->memory : uncached;
-  if (!keys.key.defined()) keys = cross_attention_->keys_of(inputs.memory);
+  if (!keys.key.defined()) keys = cross_attention_->keys_of(inputs.memory, inputs.memory_padding);
   if (placement_ == NormPlacement::pre)
-    return cross_attention_->forward(cross_norm_->forward(x), index, keys, context, x);
-  return cross_norm_->forward(cross_attention_->forward(x, index, keys, context, x));
+    return cross_attention_->forward(cross_norm_->forward(x), inputs.padding, keys, context, x);
+  return cross_norm_->forward(cross_attention_->forward(x, inputs.padding, keys, context, x));
 }
 
 }  // namespace haze

@@ -17,7 +17,9 @@ struct BlockInputs {
   RotaryTable rotary;           // PositionKind::rotary
   Variable condition;           // TimeConditioning::adaptive: [sequences, hidden]
   Tensor t;                     // TimeConditioning::per_layer: [sequences] in [0, 1]
-  Memory memory;                // cross_attention
+  Variable memory;              // cross_attention: [memory's rows, hidden]; undefined where the cache has it
+  Padding memory_padding;       // of these rows
+  Padding padding;              // cross_attention: of the rows `wanted`
   Tensor wanted;                // int32 [n]: rows to compute, all where undefined
   BlockCache* cache = nullptr;  // the rows given are new, and follow those in the cache
 };
@@ -38,7 +40,7 @@ class TransformerBlock : public Module {
                             const ForwardContext& context) const;
   Variable attend(const Variable& x, const Sequences& sequences, const BlockInputs& inputs,
                   const ForwardContext& context, const Variable& residual) const;
-  Variable attend_to_memory(const Variable& x, const Tensor& index, const BlockInputs& inputs,
+  Variable attend_to_memory(const Variable& x, const BlockInputs& inputs,
                             const ForwardContext& context) const;
 
   NormPlacement placement_;

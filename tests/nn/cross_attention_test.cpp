@@ -78,6 +78,10 @@ const std::vector<Case> kCases{
     {"no rows", {}, {2, 3}},
 };
 
+MemoryKeys keys_of(const CrossAttention& attention, const Variable& memory, const Sequences& sequences) {
+  return attention.keys_of(memory, Padding::of(sequences));
+}
+
 int64_t sum_of(const std::vector<int64_t>& lengths) {
   int64_t total = 0;
   for (const int64_t length : lengths) total += length;
@@ -96,12 +100,12 @@ TEST_CASE("cross-attention: each row attends to the memory of its sequence, writ
     const auto rows = static_cast<int64_t>(c.index.size());
     const Tensor x = random({rows, 8}), residual = random({rows, 8}, 2);
     const Tensor memory = random({sum_of(c.memory_lengths), 8}, 3);
-    const MemoryKeys keys = attention.keys_of({memory, Sequences::of_lengths(c.memory_lengths)});
-    const Tensor index = Tensor::from(c.index, {rows});
+    const MemoryKeys keys = keys_of(attention, memory, Sequences::of_lengths(c.memory_lengths));
+    const Padding padding = Padding::of_rows(Tensor::from(c.index, {rows}), keys.key.size(0));
     const Matrix expected =
         reference(Parameters(attention), "", Matrix(x), c.index, Matrix(memory), c.memory_lengths);
-    CHECK(largest_difference(values(attention.forward(x, index, keys, {})), expected.elements) < 1e-12);
-    CHECK(largest_difference(values(attention.forward(x, index, keys, {}, residual)),
+    CHECK(largest_difference(values(attention.forward(x, padding, keys, {})), expected.elements) < 1e-12);
+    CHECK(largest_difference(values(attention.forward(x, padding, keys, {}, residual)),
                              (expected + Matrix(residual)).elements) < 1e-12);
   }
 }
@@ -132,8 +136,12 @@ TEST_CASE("cross-attention: in a block it stands between self-attention and MLP,
       return reference(parameters, "cross_attention.", y, index, Matrix(memory), memory_lengths);
     });
     expected = branch("norm2", expected, [&](const Matrix& y) { return plain.mlp("mlp.", y); });
-    const Variable y = block.forward(x, Sequences::of_lengths(lengths),
-                                     {.memory = {memory, Sequences::of_lengths(memory_lengths)}}, {});
+    const Sequences sequences = Sequences::of_lengths(lengths);
+    const Variable y = block.forward(x, sequences,
+                                     {.memory = memory,
+                                      .memory_padding = Padding::of(Sequences::of_lengths(memory_lengths)),
+                                      .padding = Padding::of(sequences)},
+                                     {});
     CHECK(largest_difference(values(y), expected.elements) < 1e-11);
   }
 }
@@ -148,12 +156,12 @@ TEST_CASE("cross-attention: gradients agree with central differences by rows, me
       attention.to(Dtype::float64);
       randomise(attention);
       const auto rows = static_cast<int64_t>(c.index.size());
-      const Tensor index = Tensor::from(c.index, {rows});
       const Sequences sequences = Sequences::of_lengths(c.memory_lengths);
+      const Padding padding = Padding::of_rows(Tensor::from(c.index, {rows}), sequences.count);
       check_gradients(c.name, attention, {random({rows, 8}), random({sequences.rows, 8}, 2)},
                       [&](const Inputs& in) {
                         Generator draws(9);
-                        return attention.forward(in[0], index, attention.keys_of({in[1], sequences}),
+                        return attention.forward(in[0], padding, keys_of(attention, in[1], sequences),
                                                  {.training = true, .generator = &draws}, in[0]);
                       });
     }
@@ -272,10 +280,13 @@ TEST_CASE("cross-attention: a memory that does not fit gives a sentence") {
   CHECK(error(without, {zeros({3, 8}), two}) ==
         "Transformer: without cross_attention, nothing reads the memory");
   CrossAttention attention(small(), generator, 1);
-  const MemoryKeys keys = attention.keys_of({zeros({3, 8}), two});
+  const MemoryKeys keys = keys_of(attention, zeros({3, 8}), two);
   CHECK(error_of([&] {
-          attention.forward(zeros({1, 8}), Tensor::from<int32_t>({2}, {1}), keys, {});
+          attention.forward(zeros({1, 8}), Padding::of_rows(Tensor::from<int32_t>({2}, {1}), 2), keys, {});
         }) == "attention: a row of sequence 2 of 2");
+  CHECK(error_of([&] {
+          attention.forward(zeros({1, 8}), Padding::of(sequences_of({1})), keys, {});
+        }) == "attention: 1 sequences cannot attend to a memory of 2");
 }
 
 }  // namespace haze

@@ -2,7 +2,12 @@
 
 #include <doctest/doctest.h>
 
+#include "haze/nn/ema.h"
 #include "haze/nn/layers.h"
+#include "haze/nn/safetensors.h"
+
+#include "nn/networks.h"
+#include "nn/temporary_folder.h"
 
 namespace haze {
 namespace {
@@ -36,6 +41,29 @@ class Shared : public Module {
     tie_parameter("again", pair.b);
   }
   Pair pair{1}, other{2};
+};
+
+/// State that is no parameter beside one that is.
+class Counted : public Module {
+ public:
+  Counted() {
+    add_parameter("weight", weight, full({2}, 1));
+    add_buffer("mean", mean, full({3}, 0.1));
+    add_buffer("count", count, Tensor::from<int32_t>({7}, {1}));
+  }
+  Variable weight;
+  Tensor mean, count;
+};
+
+class CountedTwice : public Module {
+ public:
+  CountedTwice() {
+    add_module("first", first);
+    add_module("again", first);
+    add_buffer("own", own, full({}, 5));
+  }
+  Counted first;
+  Tensor own;
 };
 
 class Nothing : public Module {};
@@ -108,6 +136,65 @@ TEST_CASE("module: to(float64) and back keeps every value, converts every parame
   CHECK(tree.own.value().item() == static_cast<double>(before));
   tree.to(Dtype::float32);
   CHECK(tree.own.value().data<float>()[0] == before);
+}
+
+TEST_CASE("module: buffers have full names, are listed once, and are no parameters") {
+  CountedTwice module;
+  const std::vector<NamedBuffer> buffers = module.buffers();
+  REQUIRE(buffers.size() == 3);
+  CHECK(buffers[0].name == "own");
+  CHECK(buffers[1].name == "first.mean");
+  CHECK(buffers[2].name == "first.count");
+  CHECK(buffers[2].tensor == &module.first.count);
+  CHECK(names(module) == std::vector<std::string>{"first.weight"});
+  CHECK(module.parameter_count() == 2);
+  CHECK(Ema(module.parameters(), 0.9).averages().size() == 1);
+}
+
+TEST_CASE("module: to() converts floating buffers and leaves the others as they are") {
+  Counted module;
+  module.to(Dtype::float64);
+  CHECK(module.mean.dtype() == Dtype::float64);
+  CHECK(module.mean.to_vector<double>() == std::vector<double>(3, static_cast<double>(0.1f)));
+  CHECK(module.count.dtype() == Dtype::int32);
+  CHECK(module.count.to_vector<int32_t>() == std::vector<int32_t>{7});
+}
+
+TEST_CASE("module: a buffer without a first value gives a sentence") {
+  struct Empty : Module {
+    Empty() { add_buffer("mean", mean, {}); }
+    Tensor mean;
+  };
+  CHECK(testing::error_of([] { Empty(); }) == "module: buffer mean has no first value");
+}
+
+TEST_CASE("module: state_tensors are the parameters' values and then the buffers, in shared storage") {
+  Counted module;
+  const NamedTensors state = state_tensors(module);
+  REQUIRE(state.size() == 3);
+  CHECK(state[0].name == "weight");
+  CHECK(state[1].name == "mean");
+  CHECK(state[2].name == "count");
+  fill(state[1].tensor, 4);
+  CHECK(module.mean.to_vector<float>() == std::vector<float>{4, 4, 4});
+  CHECK(parameter_tensors(module).size() == 1);
+}
+
+TEST_CASE("module: a file of parameters holds the buffers, and one without them does not fit") {
+  const nn_test::TemporaryFolder folder;
+  Counted source, target;
+  fill(source.mean, 2.5);
+  fill(source.count, 11);
+  save_parameters(source, folder / "state");
+  const Tensor storage = target.mean;
+  load_parameters(target, folder / "state");
+  CHECK(storage.to_vector<float>() == std::vector<float>{2.5f, 2.5f, 2.5f});
+  CHECK(target.count.to_vector<int32_t>() == std::vector<int32_t>{11});
+
+  write_safetensors(folder / "part", parameter_tensors(source));
+  const NameDifference difference = load_parameters(target, folder / "part", false);
+  CHECK(difference.missing == std::vector<std::string>{"mean", "count"});
+  CHECK_THROWS_AS(load_parameters(target, folder / "part"), Error);
 }
 
 TEST_CASE("module: a layer without a bias or without an affine part has no such parameter") {

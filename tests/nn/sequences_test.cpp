@@ -27,6 +27,7 @@ TEST_CASE("sequences: rows of ragged lengths know their start, place and sequenc
   CHECK(ints(s.offsets) == Ints{0, 3, 4, 6});
   CHECK(ints(s.positions) == Ints{0, 1, 2, 0, 0, 1});
   CHECK(ints(s.index) == Ints{0, 0, 0, 1, 2, 2});
+  CHECK(s.lengths == std::vector<int64_t>{3, 1, 2});
 }
 
 TEST_CASE("sequences: a sequence of no tokens takes no row and keeps its number") {
