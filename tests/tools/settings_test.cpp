@@ -303,13 +303,23 @@ TEST_CASE("the model that is named has its own settings, and those of another ar
         "'polynomial'");
   CHECK(error_of([] {
           haze::settings_from({}, {"model=ddpm", "transformer.layers=3"});
-        }).starts_with("--set transformer.layers=3: there is no setting 'transformer.layers'"));
+        }) ==
+        "--set transformer.layers=3: 'transformer.layers' is a setting of the model mdlm, and the model is "
+        "ddpm");
+  CHECK(error_of([] {
+          haze::settings_from({}, {"model=ddpm", "ddpm.step=3"});
+        }) == "--set ddpm.step=3: there is no setting 'ddpm.step'; did you mean 'ddpm.steps'?");
   CHECK(error_of([] { haze::settings_from({}, {"model=mdml"}); }) ==
         "--set model=mdml: there is no model 'mdml'; did you mean 'mdlm'?");
   haze::testing::TemporaryFolder folder;
   haze::testing::write_text(folder / "run.toml", "model = 'mdml'\n");
   CHECK(error_of([&] { haze::settings_from(folder / "run.toml", {}); }) ==
         (folder / "run.toml").string() + ":1: there is no model 'mdml'; did you mean 'mdlm'?");
+  haze::testing::write_text(folder / "run.toml", "[model]\nlayers = 2\n[diffusion]\nsteps = 3\n");
+  CHECK(error_of([&] { haze::settings_from(folder / "run.toml", {}); }) ==
+        (folder / "run.toml").string() +
+            ":3: [model] and [diffusion] are sections of an earlier version: the network's is [transformer] "
+            "now, and that of the process has the model's name");
   haze::testing::write_text(folder / "run.toml", "model = 'ddpm'\n[mlp]\nhidden = 9\n");
   CHECK(haze::settings_from(folder / "run.toml", {}).integer("mlp.hidden") == 9);
 }

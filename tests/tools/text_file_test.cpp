@@ -91,7 +91,7 @@ TEST_CASE("what is wrong with a file is said in one sentence with file and line 
 
   CHECK(open_error(e2e, "name : A||fine .\nname : A|fine .\n") ==
         "corpus.txt:2: there is no \"||\" between the field values and the text; data.format says to read "
-        "the line as \"e2e\"");
+        "the line as \"e2e\"; plain lines are data.format=lines");
   CHECK(open_error(e2e, "name : A|| \n") == "corpus.txt:1: there is no text after \"||\"");
   CHECK(open_error(e2e, "name : A | area||x\n") ==
         "corpus.txt:1: the field \"area\" has no ':' between name and value");

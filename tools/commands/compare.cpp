@@ -43,27 +43,32 @@ CLI::Validator known_format() {
   return CLI::Validator(check, "");
 }
 
-/// Says of a column that no row fills, which a misspelt name gives, what there would be.
-void report_empty_columns(const ResultTable& table, const std::vector<CompareRun>& runs) {
+/// Says of a column that no row fills, which a misspelt name gives, what there would be. Whether there is
+/// one.
+bool report_empty_columns(const ResultTable& table, const std::vector<CompareRun>& runs) {
   std::set<std::string> names;
   for (const CompareRun& run : runs) {
     for (const Measure& measure : run.report->measures) names.insert(measure.name);
     for (const Measure& measure : run.costs) names.insert(measure.name);
   }
+  bool found = false;
   for (const CompareColumn& column : table.columns) {
-    if (!names.contains(column.measure))
-      fmt::print(stderr, "haze: no row has the measure '{}'; there are {}\n", column.measure,
-                 fmt::join(names, ", "));
+    if (names.contains(column.measure)) continue;
+    found = true;
+    fmt::print(stderr, "haze: no row has the measure '{}'; there are {}\n", column.measure,
+               fmt::join(names, ", "));
   }
+  return found;
 }
 
-void compare(const Arguments& arguments) {
+/// The exit status.
+int compare(const Arguments& arguments) {
   check_output(arguments);
   const CompareTable table = read_compare_table(arguments.file);
   std::vector<CompareRun> runs = find_runs(table);
   if (arguments.dry_run) {
     fmt::print("{}", describe_plan(table, runs));
-    return;
+    return 0;
   }
   complete_runs(table, runs, ProgressOutput::standard_error());
   const ResultTable result = result_table(table, runs);
@@ -73,12 +78,12 @@ void compare(const Arguments& arguments) {
   } else {
     write_file_atomically(arguments.out, text);
   }
-  report_empty_columns(result, runs);
+  return report_empty_columns(result, runs) ? 1 : 0;
 }
 
 }  // namespace
 
-void add_compare_command(CLI::App& app, int&) {
+void add_compare_command(CLI::App& app, int& status) {
   auto arguments = std::make_shared<Arguments>();
   CLI::App* command = app.add_subcommand(
       "compare", "A table of models from one file: trains and evaluates what is missing, and prints it");
@@ -90,7 +95,7 @@ void add_compare_command(CLI::App& app, int&) {
   command->add_option("--out", arguments->out, "file to write the table to (default: standard output)");
   command->add_flag("--dry-run", arguments->dry_run, "say what would be trained and evaluated, and leave");
   add_threads_option(*command);
-  command->callback([arguments] { compare(*arguments); });
+  command->callback([arguments, &status] { status = compare(*arguments); });
 }
 
 }  // namespace haze

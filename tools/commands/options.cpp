@@ -174,6 +174,16 @@ bool takes_text(const Setting& row, const std::string& text) {
   }
 }
 
+/// What the rows accept, each once.
+std::vector<std::string> accepted_by(const std::vector<Setting>& rows) {
+  std::vector<std::string> accepted;
+  for (const Setting& row : rows) {
+    if (std::find(accepted.begin(), accepted.end(), row.accepts()) == accepted.end())
+      accepted.push_back(row.accepts());
+  }
+  return accepted;
+}
+
 /// Accepts what the setting of this key accepts in some model.
 CLI::Validator as_setting(const std::string& key) {
   const auto check = [key](const std::string& text) -> std::string {
@@ -181,7 +191,7 @@ CLI::Validator as_setting(const std::string& key) {
     for (const Setting& row : rows) {
       if (takes_text(row, text)) return {};
     }
-    return fmt::format("takes {}, not '{}'", rows.front().accepts(), text);
+    return fmt::format("takes {}, not '{}'", fmt::join(accepted_by(rows), ", or "), text);
   };
   return CLI::Validator(check, "");
 }

@@ -146,7 +146,8 @@ void add_train_command(CLI::App& app, int& status) {
   command->add_option("--seed", arguments->seed, "the same as --set train.seed=N")->check(whole_number(0));
   command->add_option("--init", arguments->init,
                       "run whose weights a new run starts from, where names and shapes match");
-  command->add_flag("--resume", arguments->resume, "go on from the latest checkpoint of the run");
+  command->add_flag("--resume", arguments->resume,
+                    "go on from the latest checkpoint of the run; --set train.steps=N for longer");
   command->add_option("--stop-at", arguments->stop_at, "checkpoint and leave after this step; 0: the last")
       ->check(whole_number(0));
   command

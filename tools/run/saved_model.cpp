@@ -56,7 +56,7 @@ SavedModel model_of(const Checkpoint& checkpoint, const fs::path& run_folder) {
   std::unique_ptr<Task> task = restore_task(settings, run_folder, checkpoint.texts);
   Generator unused(0);
   std::unique_ptr<Model> model = make_model(settings, task->facts(), unused);
-  copy_by_name(parameter_tensors(*model), checkpoint.model, true, "model.safetensors of the checkpoint");
+  copy_by_name(state_tensors(*model), checkpoint.model, true, "model.safetensors of the checkpoint");
   return {std::move(settings), std::move(task), std::move(model)};
 }
 

@@ -158,10 +158,10 @@ void Trainer::make_optimizers() {
 
 void Trainer::start_from(const fs::path& run) {
   const SavedModel initial = load_model(run);
-  const NameMatch match = copy_matching(parameter_tensors(model()), parameter_tensors(*initial.model));
+  const NameMatch match = copy_matching(state_tensors(model()), state_tensors(*initial.model));
   const auto say = [&](const std::string& line) { options_.progress.write(line + "\n"); };
   say(fmt::format("{}: {} of {} tensors have the same name and shape and are taken", run.string(),
-                  match.taken.size(), model().parameters().size()));
+                  match.taken.size(), state_tensors(model()).size()));
   if (!match.missing.empty()) say(fmt::format("not there, drawn anew: {}", fmt::join(match.missing, ", ")));
   if (!match.other_shape.empty())
     say(fmt::format("of another shape, drawn anew: {}", fmt::join(match.other_shape, ", ")));
@@ -375,7 +375,7 @@ RunState Trainer::state() const {
 void Trainer::save() {
   Checkpoint checkpoint;
   checkpoint.step = step_;
-  checkpoint.model = parameter_tensors(model());
+  checkpoint.model = state_tensors(model());
   checkpoint.optimizer = optimizer_state();
   if (ema_) checkpoint.ema = ema_->state();
   checkpoint.texts = {{"config.toml", print_run_configuration(settings())},

@@ -9,6 +9,7 @@
 #include "haze/tools/run/models.h"
 #include "haze/tools/run/version.h"
 #include "haze/tools/tasks/point_sets.h"
+#include "haze/tools/text/text_format.h"
 
 namespace haze {
 namespace {
@@ -244,11 +245,50 @@ SettingsTable settings_table(const ModelInfo& model) {
   return table;
 }
 
+namespace {
+
+bool has_key(const SettingsTable& table, std::string_view key) {
+  return std::any_of(table.begin(), table.end(), [&](const Setting& setting) { return setting.key == key; });
+}
+
+// Throws Error where a key is none of this model's but one of another's, which the nearest key would hide.
+void refuse_key_of_another_model(const SettingsTable& table, const std::string& key, const std::string& where,
+                                 const std::string& model) {
+  if (has_key(table, key)) return;
+  for (const ModelRow& row : model_table()) {
+    if (has_key(settings_table(row.info), key))
+      fail("{}: '{}' is a setting of the model {}, and the model is {}", where, key, row.info.name, model);
+  }
+}
+
+void refuse_keys_of_other_models(const std::vector<ConfigurationEntry>& entries,
+                                 const std::vector<std::string>& assignments, const SettingsTable& table,
+                                 const std::string& model) {
+  for (const ConfigurationEntry& entry : entries) {
+    if (entry.is_section && (entry.key == "model" || entry.key == "diffusion")) {
+      fail(
+          "{}: [model] and [diffusion] are sections of an earlier version: the network's is [transformer] "
+          "now, "
+          "and that of the process has the model's name",
+          entry.where);
+    }
+    if (!entry.is_section) refuse_key_of_another_model(table, entry.key, entry.where, model);
+  }
+  for (const std::string& assignment : assignments) {
+    const std::string key(trim(std::string_view(assignment).substr(0, assignment.find('='))));
+    refuse_key_of_another_model(table, key, "--set " + assignment, model);
+  }
+}
+
+}  // namespace
+
 Settings settings_from(const std::optional<std::filesystem::path>& configuration,
                        const std::vector<std::string>& assignments) {
   std::vector<ConfigurationEntry> entries;
   if (configuration) entries = parse_configuration_file(*configuration);
-  Settings settings(settings_table(model_row(chosen_model(entries, assignments)).info));
+  const std::string model = chosen_model(entries, assignments);
+  Settings settings(settings_table(model_row(model).info));
+  refuse_keys_of_other_models(entries, assignments, settings.table(), model);
   apply_configuration(entries, settings);
   for (const std::string& assignment : assignments) settings.override_with(assignment);
   return settings;

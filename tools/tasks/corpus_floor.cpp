@@ -33,7 +33,8 @@ void add_floor(const TextTask& task, const TaskEvaluation& evaluation, Report& r
   }
   const double units = report.at("tokens").value;
   // Other tokens than words have another length, which says more or less of the text than the words' number.
-  if (report.find("nats_per_token_with_length") && task.tokenizer().kind() == "word") {
+  const Sampler* sampler = evaluation.model.sampler();
+  if (sampler && sampler->uses().length && task.tokenizer().kind() == "word") {
     report.measures.push_back({"floor_nats_per_token",
                                "the grammar's own given the length, the floor",
                                (nats - length_nats) / units,

@@ -214,12 +214,12 @@ void TextTask::measure(const TaskEvaluation& evaluation, Report& report) const {
   report.measures.push_back(
       {"unknown_share", "tokens that are the unknown word", static_cast<double>(unknown) / units});
   const Sampler* sampler = evaluation.model.sampler();
-  if (const Measure* bound = report.find("nats_per_token");
-      bound && ends_are_fixed_ && sampler && sampler->uses().length) {
-    report.measures.push_back(
-        {"length_nats_per_token", "lengths", length_nats / units, {}, "nats per token"});
-    report.measures.push_back({"nats_per_token_with_length", "variational bound with the length",
-                               bound->value + length_nats / units, bound->error, "nats per token"});
+  if (const Measure* bound = report.find("nats_per_token"); bound && ends_are_fixed_ && sampler) {
+    // A model that ends its texts by itself has paid for their lengths: tables compare this measure.
+    const double lengths = sampler->uses().length ? length_nats / units : 0;
+    report.measures.push_back({"length_nats_per_token", "lengths", lengths, {}, "nats per token"});
+    report.measures.push_back({"nats_per_token_with_length", "both together", bound->value + lengths,
+                               bound->error, "nats per token"});
   }
   measure_against_corpus(*this, evaluation, unknown, report);
 }

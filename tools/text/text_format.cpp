@@ -66,7 +66,8 @@ Field parse_field(std::string_view text) {
 Record parse_e2e(std::string_view line) {
   const size_t bars = line.find("||");
   if (bars == std::string_view::npos)
-    fail("there is no \"||\" between the field values and the text; {}", said_to_be("e2e"));
+    fail("there is no \"||\" between the field values and the text; {}; plain lines are data.format=lines",
+         said_to_be("e2e"));
   const auto source = trim(line.substr(0, bars));
   const auto target = trim(line.substr(bars + 2));
   if (target.empty()) fail("there is no text after \"||\"");
