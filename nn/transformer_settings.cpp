@@ -65,6 +65,8 @@ SettingsTable transformer_settings() {
                    "added to the variance in layer norms; 0: 1e-5 where norms come before, 1e-12 after"),
       real_setting("transformer.dropout", 0.0, from_to_below(0, 1),
                    "probability of dropping an activation in training"),
+      boolean_setting("transformer.checkpoint_activations", false,
+                      "recompute blocks in backward: less memory, slower"),
   };
 }
 
@@ -82,8 +84,7 @@ TransformerConfig transformer_config(const Settings& settings, int64_t max_lengt
     config.norm_epsilon = epsilon;
   config.positions = position_kind(settings.text("transformer.positions"));
   config.dropout = settings.real("transformer.dropout");
-  constexpr const char* kCheckpoint = "train.checkpoint_activations";
-  config.checkpoint_activations = settings.has(kCheckpoint) && settings.boolean(kCheckpoint);
+  config.checkpoint_activations = settings.boolean("transformer.checkpoint_activations");
   return config;
 }
 

@@ -8,8 +8,7 @@ namespace haze {
 /// The rows of section [transformer], which every model with a transformer has.
 SettingsTable transformer_settings();
 
-/// What the section says, for sequences of up to `max_length` rows. train.checkpoint_activations, where the
-/// table has it, says whether blocks are computed again in the backward pass.
+/// What the section says, for sequences of up to `max_length` rows.
 TransformerConfig transformer_config(const Settings& settings, int64_t max_length);
 
 /// Throws Error where settings of the section that are each right contradict one another.

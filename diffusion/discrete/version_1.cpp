@@ -39,6 +39,7 @@ void add_transformer(Version1& old, NamedValues& result) {
   for (const char* name : {"layers", "hidden", "heads", "mlp_ratio", "positions", "dropout"}) {
     result.emplace_back(std::string("transformer.") + name, old.take(std::string("model.") + name));
   }
+  result.emplace_back("transformer.checkpoint_activations", old.take("train.checkpoint_activations"));
   const std::string norm = old.take_text("model.norm");
   const bool adaptive = norm == "adaptive";
   result.emplace_back("transformer.activation", std::string("auto"));  // means what version 1 did

@@ -35,7 +35,8 @@ NamedValues saved(const std::string& time, const std::string& schedule, const st
           {"sample.temperature", 1.0},
           {"sample.top_p", 0.9},
           {"sample.top_k", int64_t{0}},
-          {"sample.count", int64_t{8}}};
+          {"sample.count", int64_t{8}},
+          {"train.checkpoint_activations", true}};
 }
 
 std::map<std::string, std::string> printed(const NamedValues& values) {
@@ -60,6 +61,7 @@ TEST_CASE("a continuous run of version 1 becomes mdlm, with every setting under 
                                            {"transformer.dropout", "0.0"},
                                            {"transformer.activation", "\"auto\""},
                                            {"transformer.norm_epsilon", "0.0"},
+                                           {"transformer.checkpoint_activations", "true"},
                                            {"mdlm.schedule", "\"cosine\""},
                                            {"mdlm.polynomial_power", "3.0"},
                                            {"mdlm.draw", "\"independent\""},
@@ -86,6 +88,7 @@ TEST_CASE("a discrete run of version 1 becomes d3pm: lambda as printed, times dr
                                            {"transformer.dropout", "0.0"},
                                            {"transformer.activation", "\"auto\""},
                                            {"transformer.norm_epsilon", "0.0"},
+                                           {"transformer.checkpoint_activations", "true"},
                                            {"d3pm.steps", "50"},
                                            {"d3pm.schedule", "\"reciprocal\""},
                                            {"d3pm.auxiliary", "0.01"},

@@ -69,7 +69,7 @@ TEST_CASE("20 steps, a resume and 20 more end with the bits of 40 steps in one g
       {"model=d3pm", "d3pm.auxiliary=0.1", "optimizer.kind=adagrad"},
       {"transformer.time=adaptive", "transformer.positions=rotary"},
       {"optimizer.kind=sgd", "data.layout=packed", "data.max_length=30", "data.tokenizer=character"},
-      {"train.checkpoint_activations=true", "transformer.norm=post"},
+      {"transformer.checkpoint_activations=true", "transformer.norm=post"},
   };
 #ifdef __SANITIZE_ADDRESS__  // where all of them take a minute: padded, discrete and packed
   constexpr size_t kEvery = 2;

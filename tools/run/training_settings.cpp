@@ -104,8 +104,6 @@ SettingsTable train_settings() {
       choice_setting("train.precision", "float32", {"float32", "bfloat16", "auto"},
                      "of matrix products in training, the rest stays in float32; auto: bfloat16 where the "
                      "processor has it"),
-      boolean_setting("train.checkpoint_activations", false,
-                      "recompute blocks in backward: less memory, slower"),
       boolean_setting("train.detect_nonfinite", false,
                       "name the operation that first gives NaN or infinity; slower"),
   };
