@@ -111,7 +111,8 @@ class Model : public Module {
   virtual std::vector<Objective> objectives();
   /// What the host does before the loss, and may do ahead of the step: the batch with `prepared` filled in.
   virtual Batch prepare(Batch batch, size_t objective, Generator& generator) const;
-  /// What a loss of this batch is the mean over: by default Batch::units(), but the labels of a classifier.
+  /// The number of terms that loss() of this batch is the mean of: Batch::units(), or, of a classifier, its
+  /// examples.
   virtual int64_t units(const Batch& batch) const { return batch.units(); }
   /// The loss of a prepared batch. Throws Error where the batch lacks a part that the model needs.
   virtual Loss loss(const Batch& batch, size_t objective, const ForwardContext& context) const = 0;
