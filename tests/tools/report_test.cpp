@@ -38,7 +38,7 @@ TEST_CASE("a report is a table for people: a line a measure, with its error, uni
 TEST_CASE("a report is a JSON object for programs, on one line, with every digit") {
   CHECK(report_json(a_report()) ==
         "{\"data\":\"data/test.txt\",\"nats_per_token\":2.5,\"nats_per_token_error\":0.0625,"
-        "\"perplexity\":12.182494,\"perplexity_error\":0.761405875,\"tokens\":474.0,\"share\":0.123456789,"
+        "\"perplexity\":12.182494,\"perplexity_error\":0.761405875,\"tokens\":474,\"share\":0.123456789,"
         "\"standard_error\":0.0625}");
 }
 
@@ -47,7 +47,7 @@ TEST_CASE("a report whose first measure has no error has no standard_error") {
   report.measures[0].error.reset();
   CHECK(report_json(report) ==
         "{\"data\":\"data/test.txt\",\"nats_per_token\":2.5,\"perplexity\":12.182494,"
-        "\"perplexity_error\":0.761405875,\"tokens\":474.0,\"share\":0.123456789}");
+        "\"perplexity_error\":0.761405875,\"tokens\":474,\"share\":0.123456789}");
   CHECK(report_table(report).find("variational bound      2.5000 nats per token\n") != std::string::npos);
 }
 
