@@ -5,7 +5,8 @@
 
 namespace haze {
 
-/// An endless stream of the numbers of a data set's examples in batches, in an order shuffled anew for each epoch.
+/// An endless stream of the numbers of a data set's examples in batches, in an order shuffled anew for each
+/// epoch.
 ///
 /// The order of an epoch depends on (seed, epoch) and the number of examples only, so it is the same on
 /// every machine. Every example comes exactly once an epoch; a batch may hold the end of one epoch and the
