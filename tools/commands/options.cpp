@@ -152,21 +152,30 @@ CLI::Validator whole_number(int64_t minimum, int64_t maximum) {
 
 namespace {
 
-/// The rows of a key in the tables of all models that have it.
-std::vector<Setting> rows_of(const std::string& key) {
+/// The rows of one key in the tables of all models that have it.
+struct SharedSetting {
+  std::string key;
   std::vector<Setting> rows;
+};
+
+/// The settings of section [sample] of all models, in the order of their first occurrence.
+std::vector<SharedSetting> sample_settings_of_all_models() {
+  std::vector<SharedSetting> settings;
   for (const ModelRow& model : model_table()) {
-    for (const Setting& setting : settings_table(model.info)) {
-      if (setting.key == key) rows.push_back(setting);
+    for (const Setting& row : settings_table(model.info)) {
+      if (row.section() != "sample") continue;
+      const auto is_it = [&](const SharedSetting& setting) { return setting.key == row.key; };
+      auto found = std::find_if(settings.begin(), settings.end(), is_it);
+      if (found == settings.end()) found = settings.insert(found, {row.key, {}});
+      found->rows.push_back(row);
     }
   }
-  return rows;
+  return settings;
 }
 
 bool takes_text(const Setting& row, const std::string& text) {
   try {
-    Setting alone = row;
-    Settings settings({alone});
+    Settings settings({row});
     settings.override_with(row.key + "=" + text);
     return row.type != SettingType::integer || !reads_as_octal(text);
   } catch (const Error&) {
@@ -184,10 +193,9 @@ std::vector<std::string> accepted_by(const std::vector<Setting>& rows) {
   return accepted;
 }
 
-/// Accepts what the setting of this key accepts in some model.
-CLI::Validator as_setting(const std::string& key) {
-  const auto check = [key](const std::string& text) -> std::string {
-    const std::vector<Setting> rows = rows_of(key);
+/// Accepts what one of the rows accepts.
+CLI::Validator as_setting(const std::vector<Setting>& rows) {
+  const auto check = [rows](const std::string& text) -> std::string {
     for (const Setting& row : rows) {
       if (takes_text(row, text)) return {};
     }
@@ -218,19 +226,16 @@ std::string option_name(const Setting& row) {
 }  // namespace
 
 void SampleSettingOptions::add_to(CLI::App& command, std::initializer_list<std::string_view> without) {
-  for (const ModelRow& model : model_table()) {
-    for (const Setting& row : settings_table(model.info)) {
-      const auto is_known = [&](const Option& option) { return option.key == row.key; };
-      if (row.section() != "sample" || std::any_of(options_.begin(), options_.end(), is_known)) continue;
-      if (std::find(without.begin(), without.end(), row.name()) != without.end()) continue;
-      Option& option = options_.emplace_back(Option{option_name(row), row.key, {}});
-      const std::string explanation = explanation_of(rows_of(row.key));
-      if (row.type == SettingType::boolean) {
-        command.add_flag_callback(
-            option.name, [&option] { option.value = "true"; }, row.explanation);
-      } else {
-        command.add_option(option.name, option.value, explanation)->check(as_setting(row.key));
-      }
+  for (const SharedSetting& setting : sample_settings_of_all_models()) {
+    const Setting& row = setting.rows.front();
+    if (std::find(without.begin(), without.end(), row.name()) != without.end()) continue;
+    Option& option = options_.emplace_back(Option{option_name(row), row.key, {}});
+    if (row.type == SettingType::boolean) {
+      command.add_flag_callback(
+          option.name, [&option] { option.value = "true"; }, row.explanation);
+    } else {
+      command.add_option(option.name, option.value, explanation_of(setting.rows))
+          ->check(as_setting(setting.rows));
     }
   }
 }

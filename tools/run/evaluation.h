@@ -16,8 +16,8 @@ struct EvaluationOptions {
   WorkProgress progress;
 };
 
-/// What every model is measured by: its bound on -log p, or, of a model without one, the losses of its
-/// objectives, the first of which runs are compared by. The report's first measure is nats_per_<unit>, loss,
+/// Measures a model by its bound on -log p. A model without one is measured by the losses of its objectives,
+/// and the first of these compares runs. The report's first measure is nats_per_<unit>, loss,
 /// or loss_<objective>. Throws Error where the first measure is not finite. Gradients of the model's
 /// parameters may be left behind.
 Report evaluate_bound(Model& model, const Task& task, const Examples& examples,
