@@ -3,6 +3,7 @@
 #include <functional>
 #include <limits>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -25,6 +26,7 @@ struct DataFacts {
   int64_t max_source_length = 0;     // of a source text; 0: there are none
   int64_t labels = 0;                // classes of `Batch::labels`; 0: there are none
   std::vector<int64_t> value_shape;  // of one example of `Batch::values`
+  int64_t value_levels = 0;          // numbers of an image are one of so many, evenly from -1 to 1; 0: any
 };
 
 /// A loss and what it is made of.
@@ -48,6 +50,7 @@ struct Request {
   std::vector<int32_t> start;
   std::vector<uint8_t> fixed;  // as long as start
   std::vector<int32_t> source;
+  std::optional<int32_t> label;  // the class that is wanted
 };
 
 /// The parts of a request that a sampler can use; a task refuses a request with others in a sentence.
@@ -56,6 +59,7 @@ struct Uses {
   bool prompt = false;  // the first tokens may be given
   bool gaps = false;    // any tokens may be given: infilling
   bool source = false;  // needs a source text
+  bool label = false;   // can draw examples of one class
 };
 
 /// Texts, or a tensor, and what they cost.
