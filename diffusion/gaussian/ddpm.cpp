@@ -4,7 +4,6 @@
 #include <cmath>
 #include <numbers>
 
-#include "haze/diffusion/example_streams.h"
 #include "haze/diffusion/random_times.h"
 
 namespace haze {
@@ -49,18 +48,6 @@ TermWeights term_weights(const NoiseSchedule& schedule, ReverseVariance kind, in
   if (t == 1) return {0.5 * std::log(2 * std::numbers::pi * variance), error_weight};
   const double ratio = gaussian_posterior(schedule, t).variance / variance;
   return {0.5 * (ratio - 1 - std::log(ratio)), error_weight};
-}
-
-// Standard normal numbers [examples, shape...], each example's from its own stream.
-Tensor own_noise(std::vector<Generator>& streams, const Shape& shape) {
-  Tensor noise(shape);
-  const int64_t numbers = shape[0] == 0 ? 0 : noise.elements() / shape[0];
-  float* out = noise.data<float>();
-  for (Generator& stream : streams) {
-    const Tensor own = normal({numbers}, stream);
-    out = std::copy_n(own.data<float>(), numbers, out);
-  }
-  return noise;
 }
 
 }  // namespace
@@ -123,33 +110,26 @@ std::vector<double> ddpm_bound_nats(const NoisePredictor& predict, const NoiseSc
 
 Samples ddpm_sample(const NoisePredictor& predict, const NoiseSchedule& schedule, ReverseVariance variance,
                     int64_t count, const Shape& shape, const SampleObserver& observer, Generator& generator) {
-  const NoGradient scope;
   Shape batch{count};
   for (int axis = 0; axis < shape.rank(); ++axis) batch.append(shape[axis]);
   const int steps = schedule.steps();
-  std::vector<Generator> streams = example_streams(static_cast<size_t>(count), generator);
-  Tensor x = own_noise(streams, batch);  // x_T
-  const auto observe = [&](int t) {
+  const GaussianDenoiser denoise = [&](const Tensor& x, const NoiseLevel& level) {
+    const auto t = static_cast<double>(std::lround(level.time * steps));
+    const Tensor epsilon = predict(x, full({count}, t, Dtype::int32)).value();
+    return denoised_from(Parameterisation::epsilon, epsilon, x, level);
+  };
+  const NoiseSource noise = example_noise(count, generator);
+  const std::vector<NoiseLevel> levels = strided_levels(schedule, steps);
+  const auto observe = [&](size_t i, const Tensor& x) {
     if (!observer) return;
-    const double time = static_cast<double>(t) / steps;
-    observer({.step = steps - t,
+    observer({.step = static_cast<int64_t>(i),
               .steps = steps,
               .values = &x,
-              .time = std::vector<double>(static_cast<size_t>(count), time)});
+              .time = std::vector<double>(static_cast<size_t>(count), levels[i].time)});
   };
-  observe(steps);
-  for (int t = steps; t >= 1; --t) {
-    const auto i = static_cast<size_t>(t);
-    const Tensor noise = predict(x, full({count}, t, Dtype::int32)).value();
-    const double noise_scale = schedule.beta[i] / std::sqrt(schedule.noise[i]);
-    x = scale_shift(subtract(x, scale_shift(noise, noise_scale, 0)), 1 / std::sqrt(schedule.alpha[i]), 0);
-    if (t > 1) {
-      const double sigma = std::sqrt(reverse_variance(schedule, variance, t));
-      x = add(x, scale_shift(own_noise(streams, batch), sigma, 0));
-    }
-    observe(t - 1);
-  }
-  return {.values = x, .network_calls = count * steps};
+  const Tensor start = noise(batch, Dtype::float32);  // x_T
+  const Tensor x_0 = ancestral_sample(denoise, levels, variance, start, noise, observe);
+  return {.values = x_0, .network_calls = count * steps};
 }
 
 }  // namespace haze

@@ -2,7 +2,7 @@
 
 #include <functional>
 
-#include "haze/diffusion/gaussian/noise_schedule.h"
+#include "haze/diffusion/gaussian/ancestral_sampler.h"
 #include "haze/diffusion/model.h"
 
 /// Ho et al. 2020, "Denoising diffusion probabilistic models" (DDPM): data become Gaussian noise in T steps,
@@ -12,11 +12,7 @@ namespace haze {
 /// epsilon_theta(x_t, t): the noise in x_t, real [n, ...], at the steps t, int32 [n] in 1..T. Shaped as x_t.
 using NoisePredictor = std::function<Variable(const Tensor& x_t, const Tensor& t)>;
 
-/// The variance sigma_t^2 of p_theta(x_{t-1} | x_t) (section 3.2).
-enum class ReverseVariance {
-  small,  // that of q(x_{t-1} | x_t, x_0), which is 0 at t = 1: there it is the one of t = 2
-  large,  // beta_t
-};
+/// sigma_t^2 of p_theta(x_{t-1} | x_t) (section 3.2). The small one is 0 at t = 1: there it is that of t = 2.
 double reverse_variance(const NoiseSchedule& schedule, ReverseVariance kind, int t);
 
 /// x_t = sqrt(alpha_bar_t) x_0 + sqrt(1 - alpha_bar_t) noise (equation 4).

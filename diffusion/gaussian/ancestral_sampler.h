@@ -1,0 +1,23 @@
+#pragma once
+
+#include <span>
+
+#include "haze/diffusion/gaussian/gaussian_denoiser.h"
+
+namespace haze {
+
+/// The variance of a reverse step p_theta(x_s | x_t) (Ho et al. 2020, section 3.2).
+enum class ReverseVariance {
+  small,    // that of the posterior q(x_s | x_t, x_0)
+  large,    // that which the forward step adds: beta_t
+  learned,  // between the two, as Denoised::variance_share says
+};
+
+/// Ho et al. 2020, Algorithm 2, over any falling levels: with every step of the schedule it is the paper's,
+/// with fewer the strided sampler of Nichol and Dhariwal 2021, section 4. x [n, ...] is at levels[0]; the
+/// result is at the last level. No noise is added in a step to data.
+Tensor ancestral_sample(const GaussianDenoiser& denoise, std::span<const NoiseLevel> levels,
+                        ReverseVariance variance, Tensor x, const NoiseSource& noise,
+                        const LevelObserver& observer = {});
+
+}  // namespace haze
