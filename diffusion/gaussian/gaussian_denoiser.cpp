@@ -47,11 +47,11 @@ NoiseSource example_noise(int64_t count, Generator& generator) {
   auto streams =
       std::make_shared<std::vector<Generator>>(example_streams(static_cast<size_t>(count), generator));
   return [streams](const Shape& shape, Dtype dtype) {
-    const int64_t count = std::ssize(*streams);
-    if (shape.rank() < 1 || shape[0] != count)
-      fail("example_noise: shape {}; the streams are of {} examples", shape.to_string(), count);
+    const int64_t examples = std::ssize(*streams);
+    if (shape.rank() < 1 || shape[0] != examples)
+      fail("example_noise: shape {}; the streams are of {} examples", shape.to_string(), examples);
     Tensor noise(shape, dtype);
-    for (int64_t i = 0; i < count; ++i) {
+    for (int64_t i = 0; i < examples; ++i) {
       const Tensor own = slice(noise, 0, i, i + 1);
       copy_into(own, normal(own.shape(), (*streams)[static_cast<size_t>(i)], 0, 1, dtype));
     }
