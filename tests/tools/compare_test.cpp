@@ -30,7 +30,7 @@ runs = "{}"
 seeds = [1, 2]
 set = ["model=autoregressive", "transformer.layers=1", "transformer.heads=2", "train.steps={}",
        "train.batch_size=4", "train.log_every=1", "data.corpus_size=100", "train.evaluate_examples=4"]
-columns = ["nats_per_token", {{ measure = "perplexity", heading = "PPL" }}, "parameters", "nothing"]
+columns = ["nats_per_token", {{ measure = "perplexity", heading = "PPL" }}, "parameters", "loss"]
 [evaluation]
 examples = 6
 samples = 2
@@ -251,9 +251,9 @@ TEST_CASE("haze compare prints a table in every format, or writes it to a file")
   CHECK(plan.output.find("run 4 of 4: wide, seed 2: to be trained, 2 steps (") != std::string::npos);
   CHECK(!fs::exists(folder / "runs"));
   const ProgramResult first = run_program({"compare", file, "--threads", "1"});
-  CHECK(first.status == 1);  // one of its columns, "nothing", is empty
+  CHECK(first.status == 1);  // one of its columns, "loss", is empty
   CHECK(first.output.find("Two widths\n") == 0);
-  CHECK(first.error.find("haze: no row has the measure 'nothing'; there are bits_per_token, ") !=
+  CHECK(first.error.find("haze: no row has the measure 'loss'; there are bits_per_token, ") !=
         std::string::npos);
   const ProgramResult second = run_program({"compare", file});
   CHECK(second.output == first.output);
@@ -267,6 +267,51 @@ TEST_CASE("haze compare prints a table in every format, or writes it to a file")
   CHECK(svg.status == 1);
   CHECK(svg.output == "");
   CHECK(read_text(out).ends_with("</svg>\n"));
+}
+
+TEST_CASE("haze compare refuses a misspelt measure before it trains") {
+  const TemporaryFolder folder;
+  std::string toml = table_toml(folder.path(), "2");
+  toml.replace(toml.find("nats_per_token"), 14, "nats_per_tokne");
+  write_text(folder / "table.toml", toml);
+  const std::string file = (folder / "table.toml").string();
+  const ProgramResult misspelt = run_program({"compare", file});
+  CHECK(misspelt.status == 1);
+  CHECK(misspelt.error ==
+        "haze: " + file + ":6: there is no measure 'nats_per_tokne'; did you mean 'nats_per_token'?\n");
+  toml.replace(toml.find("nats_per_tokne"), 14, "sampling_seconds");
+  write_text(folder / "table.toml", toml);
+  // It is a measure of tensors, and the rows are of texts.
+  CHECK(run_program({"compare", file})
+            .error.find("there is no measure 'sampling_seconds'; there are bits_per_token, ") !=
+        std::string::npos);
+  CHECK(!fs::exists(folder / "runs"));
+}
+
+TEST_CASE("every measure that an evaluation or a run's costs hold is known before training") {
+  const TemporaryFolder folder;
+  const std::string texts = table_toml(folder.path(), "2");
+  const std::string masked =
+      "[[rows]]\nname = \"masked\"\nset = [\"transformer.hidden=8\", \"model=mdlm\"]\n";
+  const std::string points = fmt::format(R"(
+runs = "{}"
+seeds = [1]
+set = ["train.steps=2", "mlp.hidden=8", "data.train_size=40", "data.valid_size=20", "model=ddpm", "ddpm.steps=3"]
+[[rows]]
+name = "points"
+)",
+                                         (folder / "points").string());
+  for (const std::string& toml : {texts + masked, points}) {
+    CompareTable table = table_in(folder, toml);
+    complete(table);
+    table.columns.clear();
+    for (const CompareRun& run : find_runs(table)) {
+      for (const Measure& measure : run.report->measures) table.columns.push_back({measure.name, "", {}});
+      for (const Measure& measure : run.costs) table.columns.push_back({measure.name, "", {}});
+    }
+    CHECK(table.columns.size() > 10);
+    check_columns(table);
+  }
 }
 
 TEST_CASE("haze compare says what is wrong with its arguments") {

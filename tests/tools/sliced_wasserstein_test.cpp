@@ -85,7 +85,7 @@ TEST_CASE("sets that cannot be compared are refused in a sentence") {
         "a set of samples needs at least one example");
   CHECK(error_of([] {
           sample_set(Tensor::from({1.0F, std::nanf("")}, {1, 2}));
-        }) == "an example holds a number that is not finite");
+        }) == "a sample holds a number that is not finite");
   CHECK(error_of([] { sample_set(Tensor({0, 2})); }) == "a set of samples needs at least one example");
 }
 

@@ -65,6 +65,7 @@ bool report_empty_columns(const ResultTable& table, const std::vector<CompareRun
 int compare(const Arguments& arguments) {
   check_output(arguments);
   const CompareTable table = read_compare_table(arguments.file);
+  check_columns(table);
   std::vector<CompareRun> runs = find_runs(table);
   if (arguments.dry_run) {
     fmt::print("{}", describe_plan(table, runs));

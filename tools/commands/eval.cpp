@@ -17,7 +17,8 @@ struct Arguments {
   std::string run, data, plot;
   std::vector<std::string> assignments;
   int passes = 8;
-  int64_t examples = 0, samples = 200;
+  int64_t examples = 0;
+  std::optional<int64_t> samples;
   uint64_t seed = 1;
   bool exact = false, json = false;
 };
@@ -92,8 +93,9 @@ void add_eval_command(CLI::App& app, int&) {
   command->add_option("--examples", arguments->examples, "examples, evenly spread over all; 0: all")
       ->capture_default_str()
       ->check(whole_number(0));
-  command->add_option("--samples", arguments->samples, "samples to draw and measure; 0: none")
-      ->capture_default_str()
+  command
+      ->add_option("--samples", arguments->samples,
+                   "samples to draw and measure; 0: none (default: 200, of points 2000)")
       ->check(whole_number(0));
   command->add_option("--seed", arguments->seed, "of the random numbers")
       ->capture_default_str()

@@ -1,6 +1,7 @@
 #include "haze/tools/run/compare_runs.h"
 
 #include <algorithm>
+#include <set>
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
@@ -188,6 +189,28 @@ const Measure* CompareRun::find(std::string_view name) const {
   const auto found =
       std::find_if(costs.begin(), costs.end(), [&](const Measure& measure) { return measure.name == name; });
   return found == costs.end() ? nullptr : &*found;
+}
+
+std::vector<std::string> cost_names() {
+  return {"parameters", "steps", "examples_seen", "training_seconds"};
+}
+
+void check_columns(const CompareTable& table) {
+  std::set<std::string> names;
+  for (const std::string& name : cost_names()) names.insert(name);
+  for (const CompareRow& row : table.rows) {
+    for (const std::string& name : task_measure_names(row.training.text("data.task"))) names.insert(name);
+  }
+  for (const CompareColumn& column : table.columns) {
+    if (column.measure.starts_with("loss") || names.contains(column.measure)) continue;
+    const std::string& nearest =
+        *std::min_element(names.begin(), names.end(), [&](const auto& a, const auto& b) {
+          return edit_distance(column.measure, a) < edit_distance(column.measure, b);
+        });
+    if (edit_distance(column.measure, nearest) <= column.measure.size() / 3 + 1)
+      fail("{}: there is no measure '{}'; did you mean '{}'?", column.where, column.measure, nearest);
+    fail("{}: there is no measure '{}'; there are {}", column.where, column.measure, fmt::join(names, ", "));
+  }
 }
 
 std::vector<CompareRun> find_runs(const CompareTable& table) {

@@ -30,6 +30,14 @@ struct CompareRun {
   const Measure* find(std::string_view name) const;
 };
 
+/// The names of CompareRun::costs.
+std::vector<std::string> cost_names();
+
+/// Throws Error, with file and line, where a column's measure is none that a row's evaluation or costs can
+/// hold. Losses have the names of a model's objectives, which are not known before there is one: a name that
+/// begins with "loss" is taken as it is.
+void check_columns(const CompareTable& table);
+
 /// The runs of a table, row after row and in a row seed after seed, as they are on the disk; changes nothing.
 /// Throws Error where the folder of one holds something else: a run of other settings, no run at all, or
 /// damaged checkpoints alone. Settings of [sample] are no part of training, and may have changed.

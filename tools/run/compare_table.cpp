@@ -125,13 +125,13 @@ std::vector<int64_t> read_seeds(const Section& section, const std::vector<int64_
 
 CompareColumn read_column(const toml::node& node, const std::string& source, const std::string& where) {
   if (const auto measure = node.value_exact<std::string>(); measure && !measure->empty())
-    return {*measure, *measure, {}};
+    return {*measure, *measure, {}, where};
   const toml::table* table = node.as_table();
   if (!table) fail("{}: a column is a measure's name, or {{ measure = ..., heading = ... }}", where);
   const Section column(*table, source, "a column", {"measure", "heading", "decimals"});
   const std::string measure = column.text("measure");
   if (measure.empty()) fail("{}: a column without 'measure'", where);
-  CompareColumn result{measure, column.text("heading", measure), {}};
+  CompareColumn result{measure, column.text("heading", measure), {}, where};
   if (column.has("decimals")) result.decimals = static_cast<int>(column.integer("decimals", 0, 0, 12));
   return result;
 }
@@ -168,7 +168,7 @@ CompareEvaluation read_evaluation(const toml::table& document, Shared& shared) {
   constexpr int64_t kMost = int64_t{1} << 40;
   evaluation.examples = section.integer("examples", evaluation.examples, 0, kMost);
   evaluation.passes = static_cast<int>(section.integer("passes", evaluation.passes, kFewestPasses, 100000));
-  evaluation.samples = section.integer("samples", evaluation.samples, 0, kMost);
+  if (section.has("samples")) evaluation.samples = section.integer("samples", 0, 0, kMost);
   evaluation.seed = static_cast<uint64_t>(section.integer("seed", 1, 0, kMost));
   shared.data = section.text("data");
   if (!shared.data.empty() && !fs::is_regular_file(shared.data))

@@ -15,13 +15,14 @@ struct CompareColumn {
   std::string measure;          // its name in a Report, such as "nats_per_token"
   std::string heading;          // by default the measure's name
   std::optional<int> decimals;  // by default the measure's own
+  std::string where = {};       // in the table's file; empty where no file names the column
 };
 
 /// Options that the evaluations of all rows share.
 struct CompareEvaluation {
-  int64_t examples = 0;   // evenly spread over all; 0: all
-  int passes = 8;         // independent estimates, at least 2
-  int64_t samples = 200;  // to draw and measure; 0: none
+  int64_t examples = 0;            // evenly spread over all; 0: all
+  int passes = 8;                  // independent estimates, at least 2
+  std::optional<int64_t> samples;  // to draw and measure; 0: none; by default as many as the task says
   uint64_t seed = 1;
 };
 

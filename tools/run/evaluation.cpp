@@ -124,7 +124,7 @@ Report evaluate_run(const SavedModel& saved, const RunEvaluationOptions& options
                 .indices = indices,
                 .file = report.subject,
                 .own_data = own_data,
-                .samples = options.samples,
+                .samples = options.samples.value_or(task.default_samples()),
                 .seed = options.bound.seed,
                 .observer = options.bound.progress ? options.bound.progress : ignore},
                report);

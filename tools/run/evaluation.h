@@ -26,9 +26,9 @@ Report evaluate_bound(Model& model, const Task& task, const Examples& examples,
 /// What a finished or stopped run is measured on.
 struct RunEvaluationOptions {
   EvaluationOptions bound;
-  std::filesystem::path file;  // examples of the command line; empty: the run's test part
-  int64_t examples = 0;        // evenly spread over all; 0: all
-  int64_t samples = 200;       // to draw and measure; 0: none
+  std::filesystem::path file;      // examples of the command line; empty: the run's test part
+  int64_t examples = 0;            // evenly spread over all; 0: all
+  std::optional<int64_t> samples;  // to draw and measure; 0: none; by default as many as the task says
 };
 
 /// Takes over "key=value" assignments of an evaluation: how to sample and, where the examples come from a

@@ -65,7 +65,7 @@ std::string evaluation_key(const CompareEvaluation& options, const CompareRow& r
   Json key{{"step", step},
            {"examples", options.examples},
            {"passes", options.passes},
-           {"samples", options.samples},
+           {"samples", options.samples ? Json(*options.samples) : Json("default")},
            {"seed", options.seed}};
   const fs::path data = data_of(row);
   key["data"] = data.empty() ? "" : fmt::format("{}, {}", data.string(), fingerprint_of(data));

@@ -12,7 +12,7 @@ SampleSet sample_set(const Tensor& values) {
   const int64_t count = values.size(0);
   SampleSet set{count, values.elements() / count, values.to_vector<double>()};
   if (!std::all_of(set.values.begin(), set.values.end(), [](double x) { return std::isfinite(x); }))
-    fail("an example holds a number that is not finite");
+    fail("a sample holds a number that is not finite");
   return set;
 }
 

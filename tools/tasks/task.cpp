@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <numeric>
 
+#include "haze/tools/tasks/sample_measures.h"
 #include "haze/tools/tasks/tensor_task.h"
 #include "haze/tools/tasks/text_task.h"
 
@@ -32,6 +33,27 @@ std::vector<int64_t> spread_indices(int64_t size, int64_t count) {
   std::vector<int64_t> indices;
   for (int64_t i = 0; i < taken; ++i) indices.push_back(i * size / taken);
   return indices;
+}
+
+std::vector<std::string> task_measure_names(const std::string& task) {
+  if (task != "tensors") {
+    return {"nats_per_token",
+            "bits_per_token",
+            "perplexity",
+            "tokens",
+            "texts",
+            "blocks",
+            "unknown_share",
+            "length_nats_per_token",
+            "nats_per_token_with_length",
+            "floor_nats_per_token",
+            "floor_nats_per_token_with_length",
+            "grammatical_share",
+            "samples"};
+  }
+  std::vector<std::string> names = {"nats_per_number", "bits_per_number", "numbers", "points", "images"};
+  for (std::string& name : sample_measure_names()) names.push_back(std::move(name));
+  return names;
 }
 
 std::unique_ptr<Task> start_task(const Settings& settings, const std::filesystem::path& folder) {

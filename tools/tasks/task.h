@@ -100,9 +100,15 @@ class Task {
   /// The step that a snapshot shows of example `index`.
   virtual TraceStep trace_step(const Snapshot& snapshot, size_t index) const = 0;
 
+  /// How many samples are drawn and measured unless somebody says otherwise.
+  virtual int64_t default_samples() const { return 200; }
   /// What there is to measure beyond the bound. Adds to the report.
   virtual void measure(const TaskEvaluation& evaluation, Report& report) const = 0;
 };
+
+/// The names of all measures that an evaluation can hold of the data that data.task calls `task`, but for
+/// losses. Which of them it holds, model and data decide.
+std::vector<std::string> task_measure_names(const std::string& task);
 
 /// The task of a new run: reads the training data where it has to, for a tokeniser. `folder` is the run's:
 /// the built-in corpus is written there.

@@ -5,6 +5,7 @@
 
 #include "haze/engine/ops.h"
 #include "haze/tools/tasks/point_sets.h"
+#include "haze/tools/tasks/sample_measures.h"
 
 namespace haze {
 namespace {
@@ -87,6 +88,10 @@ Trace TensorTask::new_trace(const Request&) const {
 
 TraceStep TensorTask::trace_step(const Snapshot&, size_t) const {
   fail("a trace shows how a text appears, and the model {} makes none", model_);
+}
+
+void TensorTask::measure(const TaskEvaluation& evaluation, Report& report) const {
+  measure_samples(*this, evaluation, point_set_modes(evaluation.settings.text("data.set")), report);
 }
 
 }  // namespace haze

@@ -25,7 +25,8 @@ class TensorTask : public Task {
   std::string json(const Samples& samples, int64_t index) const override;
   Trace new_trace(const Request& request) const override;
   TraceStep trace_step(const Snapshot& snapshot, size_t index) const override;
-  void measure(const TaskEvaluation&, Report&) const override {}
+  int64_t default_samples() const override { return 2000; }
+  void measure(const TaskEvaluation& evaluation, Report& report) const override;
 
  private:
   std::string model_;
