@@ -279,11 +279,11 @@ TEST_CASE("haze compare refuses a misspelt measure before it trains") {
   CHECK(misspelt.status == 1);
   CHECK(misspelt.error ==
         "haze: " + file + ":6: there is no measure 'nats_per_tokne'; did you mean 'nats_per_token'?\n");
-  toml.replace(toml.find("nats_per_tokne"), 14, "sampling_seconds");
+  toml.replace(toml.find("nats_per_tokne"), 14, "modes_covered");
   write_text(folder / "table.toml", toml);
   // It is a measure of tensors, and the rows are of texts.
   CHECK(run_program({"compare", file})
-            .error.find("there is no measure 'sampling_seconds'; there are bits_per_token, ") !=
+            .error.find("there is no measure 'modes_covered'; there are bits_per_token, ") !=
         std::string::npos);
   CHECK(!fs::exists(folder / "runs"));
 }
