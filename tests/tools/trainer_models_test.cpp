@@ -186,8 +186,8 @@ ModelInfo student_model() {
 /// Is told of a run at sampling time alone.
 class Guided : public BagOfWords {
  public:
-  Guided(std::shared_ptr<Model> guide, const DataFacts& facts, Generator& generator)
-      : BagOfWords(facts, generator), guide(std::move(guide)) {}
+  Guided(std::shared_ptr<Model> run, const DataFacts& facts, Generator& generator)
+      : BagOfWords(facts, generator), guide(std::move(run)) {}
   std::shared_ptr<Model> guide;
 };
 
