@@ -140,7 +140,9 @@ struct ModelInfo {
   std::string paper;               // "Ho et al. 2020, Denoising diffusion probabilistic models"
   std::vector<std::string> tasks;  // that it can learn: texts, pairs, labelled, tensors; the first by default
   SettingsTable settings;          // its own, its network's, and those of its sampler (section [sample])
-  std::vector<std::string> frozen = {};  // keys of settings that name the runs it may stand on
+  /// Keys of settings that name the runs it may stand on; those of section [sample] can be chosen anew for
+  /// each sampling.
+  std::vector<std::string> frozen = {};
   /// Replaces "auto" by what it stands for. Throws Error where settings that are each right contradict one
   /// another.
   std::function<void(Settings&)> resolve;

@@ -181,11 +181,33 @@ ModelInfo student_model() {
   return info;
 }
 
+// ---- A model that sampling may guide ---------------------------------------------------------------------
+
+/// Is told of a run at sampling time alone.
+class Guided : public BagOfWords {
+ public:
+  Guided(std::shared_ptr<Model> run, const DataFacts& facts, Generator& generator)
+      : BagOfWords(facts, generator), guide(std::move(run)) {}
+  std::shared_ptr<Model> guide;
+};
+
+ModelInfo guided_model() {
+  ModelInfo info;
+  info.name = "toy_guided";
+  info.tasks = {"labelled"};
+  info.settings = {text_setting("sample.guide", "", "run of the guide")};
+  info.frozen = {"sample.guide"};
+  info.make = [](const Settings&, const DataFacts& facts, const FrozenModels& frozen, Generator& generator) {
+    return std::make_unique<Guided>(frozen.at(0).model, facts, generator);
+  };
+  return info;
+}
+
 // ----------------------------------------------------------------------------------------------------------
 
 Settings settings_for(const std::string& model, const std::vector<std::string>& more) {
   static const bool added = [] {
-    for (const ModelInfo& info : {bag_of_words_model(), toy_gan_model(), student_model()})
+    for (const ModelInfo& info : {bag_of_words_model(), toy_gan_model(), student_model(), guided_model()})
       add_model({info, ""});
     return true;
   }();
@@ -427,6 +449,28 @@ TEST_CASE("a frozen run that is missing, or not named, stops a new run before th
   CHECK(start({"toy.run=" + (folder / "nowhere").string()}) ==
         (folder / "nowhere").string() + ": there is no such run");
   CHECK_FALSE(std::filesystem::exists(folder / "run"));
+}
+
+TEST_CASE("a run that only sampling stands on can be named, changed and trained on between samplings") {
+  const TemporaryFolder folder;
+  const std::filesystem::path guide = folder / "guide", guided = folder / "guided";
+  Trainer::start(labelled_settings("bag_of_words", {"train.steps=4"}), quiet(guide, 3))->run();
+  Trainer::start(labelled_settings("toy_guided"), quiet(guided, 2))->run();
+  const auto guide_of = [&](const std::filesystem::path& run) {
+    const SavedModel saved =
+        load_model(guided, [&](Settings& settings) { settings.set("sample.guide", run.string()); });
+    return dynamic_cast<const Guided&>(*saved.model).guide;
+  };
+  CHECK(guide_of("") == nullptr);
+  const auto weight = [](const std::shared_ptr<Model>& model) {
+    return model->parameters().front().variable->value().to_vector<float>();
+  };
+  const auto early = weight(guide_of(guide));
+  Trainer::resume(quiet(guide))->run();
+  CHECK(weight(guide_of(guide)) != early);
+  CHECK(error_of([&] { guide_of(folder / "nowhere"); }) ==
+        (folder / "nowhere").string() + ": there is no such run");
+  Trainer::resume(quiet(guided, 3))->run();  // the guide was no part of training
 }
 
 TEST_CASE("the name of a model that is in the table cannot be taken again") {

@@ -50,8 +50,8 @@ void write_samples(const Arguments& arguments, const SavedModel& saved, const Sa
 }
 
 void sample(const Arguments& arguments, std::optional<int64_t> default_count) {
-  SavedModel saved = load_model(arguments.run);
-  arguments.settings.apply_to(saved.settings);
+  const SavedModel saved =
+      load_model(arguments.run, [&](Settings& settings) { arguments.settings.apply_to(settings); });
   SampleRequest request;
   request.count = arguments.count.value_or(default_count.value_or(saved.settings.integer("sample.count")));
   request.length = arguments.length;

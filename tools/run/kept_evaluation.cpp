@@ -9,6 +9,7 @@
 #include "haze/nn/file_io.h"
 #include "haze/tools/run/data_files.h"
 #include "haze/tools/run/evaluation.h"
+#include "haze/tools/run/models.h"
 #include "haze/tools/run/saved_model.h"
 
 namespace haze {
@@ -72,15 +73,21 @@ std::string evaluation_key(const CompareEvaluation& options, const CompareRow& r
   for (const Setting& setting : row.evaluation.table()) {
     if (bears_on_evaluation(setting)) key[setting.key] = print_value(row.evaluation.value(setting.key));
   }
+  for (const std::string& run : model_row(row.evaluation.text("model")).info.frozen) {
+    if (!run.starts_with("sample.")) continue;  // the others belong to the checkpoint
+    const std::string& folder = row.evaluation.text(run);
+    if (!folder.empty()) key[run] = fingerprint_of(checkpoint_in(folder) / "model.safetensors");
+  }
   return key.dump(-1, ' ', false, Json::error_handler_t::replace);
 }
 
 KeptEvaluation evaluate_row(const fs::path& run_folder, const CompareEvaluation& options,
                             const CompareRow& row, const WorkProgress& observer) {
-  SavedModel saved = load_model(run_folder);
-  for (const Setting& setting : saved.settings.table()) {
-    if (bears_on_evaluation(setting)) saved.settings.set(setting.key, row.evaluation.value(setting.key));
-  }
+  const SavedModel saved = load_model(run_folder, [&](Settings& settings) {
+    for (const Setting& setting : settings.table()) {
+      if (bears_on_evaluation(setting)) settings.set(setting.key, row.evaluation.value(setting.key));
+    }
+  });
   RunEvaluationOptions evaluation;
   evaluation.bound.passes = options.passes;
   evaluation.bound.seed = options.seed;

@@ -24,6 +24,12 @@ std::vector<ModelRow>& table() {
   return rows;
 }
 
+// Whether the model cannot be made without other runs; those of section [sample] may be missing.
+bool stands_on_runs(const ModelInfo& info) {
+  return std::any_of(info.frozen.begin(), info.frozen.end(),
+                     [](const std::string& key) { return !key.starts_with("sample."); });
+}
+
 }  // namespace
 
 const std::vector<ModelRow>& model_table() {
@@ -57,7 +63,7 @@ NamedValues settings_of_version_1(NamedValues values) {
 }
 
 std::vector<std::string> abilities_of(const ModelRow& row) {
-  if (!row.info.frozen.empty()) return {"stands on other runs"};
+  if (stands_on_runs(row.info)) return {"stands on other runs"};
   Settings settings(settings_table(row.info));
   if (row.info.resolve) row.info.resolve(settings);
   Generator generator(0);
@@ -68,7 +74,8 @@ std::vector<std::string> abilities_of(const ModelRow& row) {
                         .max_source_length = 8,
                         .labels = 2,
                         .value_shape = {2}};
-  const std::unique_ptr<Model> model = row.info.make(settings, facts, {}, generator);
+  const FrozenModels none(row.info.frozen.size(), FrozenModel{nullptr, {}, settings});
+  const std::unique_ptr<Model> model = row.info.make(settings, facts, none, generator);
   std::vector<std::string> abilities;
   if (const Likelihood* likelihood = model->likelihood())
     abilities.push_back(likelihood->is_exact() ? "likelihood" : "bound");

@@ -45,14 +45,17 @@ std::vector<std::pair<std::string, fs::path>> frozen_weights(const Settings& set
   std::vector<std::pair<std::string, fs::path>> weights;
   for (const std::string& key : model_row(settings.text("model")).info.frozen) {
     const std::string& run = settings.text(key);
-    if (!run.empty()) weights.emplace_back(key, checkpoint_in(run) / "model.safetensors");
+    if (!run.empty() && !key.starts_with("sample."))
+      weights.emplace_back(key, checkpoint_in(run) / "model.safetensors");
   }
   return weights;
 }
 
-SavedModel model_of(const Checkpoint& checkpoint, const fs::path& run_folder) {
+SavedModel model_of(const Checkpoint& checkpoint, const fs::path& run_folder,
+                    const std::function<void(Settings&)>& adjust) {
   Settings settings = read_run_configuration(checkpoint.text("config.toml"), "config.toml of the checkpoint");
   check_frozen(settings, parse_state(checkpoint.text("state.toml")));
+  if (adjust) adjust(settings);
   std::unique_ptr<Task> task = restore_task(settings, run_folder, checkpoint.texts);
   Generator unused(0);
   std::unique_ptr<Model> model = make_model(settings, task->facts(), unused);
@@ -60,10 +63,10 @@ SavedModel model_of(const Checkpoint& checkpoint, const fs::path& run_folder) {
   return {std::move(settings), std::move(task), std::move(model)};
 }
 
-SavedModel load_model(const fs::path& folder) {
+SavedModel load_model(const fs::path& folder, const std::function<void(Settings&)>& adjust) {
   const fs::path checkpoint_folder = checkpoint_in(folder);
   const Checkpoint checkpoint = read_checkpoint(checkpoint_folder);
-  SavedModel saved = model_of(checkpoint, run_of_checkpoint(checkpoint_folder));
+  SavedModel saved = model_of(checkpoint, run_of_checkpoint(checkpoint_folder), adjust);
   if (!checkpoint.ema.empty()) {
     copy_by_name(parameter_tensors(*saved.model), checkpoint.ema, false, "ema.safetensors of the checkpoint");
   }

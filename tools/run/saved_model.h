@@ -1,6 +1,7 @@
 #pragma once
 
 #include <filesystem>
+#include <functional>
 #include <memory>
 
 #include "haze/nn/checkpoint.h"
@@ -18,16 +19,21 @@ struct SavedModel {
 /// The model in a checkpoint, with its averaged weights where there are any. `folder` is a run's folder,
 /// which stands for its latest checkpoint, a checkpoint's folder, or a run's file `best`. Throws Error where
 /// there is none.
-SavedModel load_model(const std::filesystem::path& folder);
+///
+/// `adjust`, where it is given, changes settings of section [sample] before the model is made: they may name
+/// runs that sampling stands on.
+SavedModel load_model(const std::filesystem::path& folder, const std::function<void(Settings&)>& adjust = {});
 
 /// The model of a checkpoint that has been read, with the weights that training goes on from. `run_folder` is
 /// its run's.
-SavedModel model_of(const Checkpoint& checkpoint, const std::filesystem::path& run_folder);
+SavedModel model_of(const Checkpoint& checkpoint, const std::filesystem::path& run_folder,
+                    const std::function<void(Settings&)>& adjust = {});
 
 /// A model of these settings with weights drawn from `generator`. The runs that it stands on are read.
 std::unique_ptr<Model> make_model(const Settings& settings, const DataFacts& facts, Generator& generator);
 
-/// The weights of the runs that a model of these settings stands on: the setting's key and the file.
+/// The weights of the runs that training a model of these settings stands on: the setting's key and the file.
+/// Runs that settings of section [sample] name are not among them: they may be chosen anew for each sampling.
 std::vector<std::pair<std::string, std::filesystem::path>> frozen_weights(const Settings& settings);
 
 /// The checkpoint's folder that `folder` stands for, as load_model() takes it.
