@@ -16,9 +16,8 @@ Tensor predicted(const Denoised& denoised, const NoiseLevel& from, const NoiseLe
                  const NoiseSource& noise) {
   if (to.sigma == 0) return denoised.x_0;
   const LevelStep step = step_between(from, to);
-  const Tensor mean = add(scale_shift(x, 2 - step.alpha_ratio, 0),
-                          scale_shift(score_of(denoised, from), step.added_variance, 0));
-  return add(mean, scale_shift(noise(x.shape(), x.dtype()), std::sqrt(step.added_variance), 0));
+  const Tensor mean = weighted_sum(2 - step.alpha_ratio, x, step.added_variance, score_of(denoised, from));
+  return weighted_sum(1, mean, std::sqrt(step.added_variance), noise(x.shape(), x.dtype()));
 }
 
 Tensor corrected(const GaussianDenoiser& denoise, const NoiseLevel& level, double alpha_ratio,
@@ -27,7 +26,7 @@ Tensor corrected(const GaussianDenoiser& denoise, const NoiseLevel& level, doubl
   const Tensor z = noise(x.shape(), x.dtype());
   const double ratio = options.batch_norms ? mean_norm(z) / mean_norm(gradient) : level.sigma;
   const double root = alpha_ratio * options.signal_to_noise * ratio, step = 2 * root * root;
-  return add(add(x, scale_shift(gradient, step, 0)), scale_shift(z, std::sqrt(2 * step), 0));
+  return weighted_sum(1, weighted_sum(1, x, step, gradient), std::sqrt(2 * step), z);
 }
 
 }  // namespace

@@ -13,9 +13,8 @@ Tensor reverse_sde_sample(const GaussianDenoiser& denoise, const Sde& sde, std::
     if (!(h > 0)) fail("reverse_sde_sample: the times do not fall from {} to {}", t, times[i + 1]);
     const NoiseLevel level = sde_level(sde, t);
     const Tensor score = score_of(denoise(x, level), level);
-    const Tensor mean =
-        add(scale_shift(x, 1 - drift_coefficient(sde, t) * h, 0), scale_shift(score, g * g * h, 0));
-    x = add(mean, scale_shift(noise(x.shape(), x.dtype()), g * std::sqrt(h), 0));
+    const Tensor mean = weighted_sum(1 - drift_coefficient(sde, t) * h, x, g * g * h, score);
+    x = weighted_sum(1, mean, g * std::sqrt(h), noise(x.shape(), x.dtype()));
     if (observer) observer(i + 1, x);
   }
   return x;

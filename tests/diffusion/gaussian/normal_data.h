@@ -56,14 +56,15 @@ struct NormalData {
 };
 
 /// Mean and covariance of x after a sampler, without sampling noise: every step is linear in x and in the
-/// noise, so the response to each single number of noise is enough. `draws` is the number of noise tensors,
-/// that of the start counted; `sample` is given the start and the source of the others.
+/// noise, so the response to each single number of noise is enough. The start is the data at a level. `draws`
+/// is the number of noise tensors, that of the start counted; `sample` is given the start and the source of
+/// the others.
 struct Moments {
   std::array<double, 2> mean;
   std::array<std::array<double, 2>, 2> covariance;
 };
 template <typename Sampler>
-Moments propagated_moments(int64_t draws, double start_deviation, Sampler sample) {
+Moments propagated_moments(const NormalData& data, const NoiseLevel& level, int64_t draws, Sampler sample) {
   const int64_t n = 2 * draws + 1;  // the last example has no noise at all
   int64_t draw = 0;
   const NoiseSource impulse = [&](const Shape& shape, Dtype dtype) {
@@ -73,7 +74,12 @@ Moments propagated_moments(int64_t draws, double start_deviation, Sampler sample
     ++draw;
     return noise;
   };
-  const Tensor start = scale_shift(impulse({n, 2}, Dtype::float64), start_deviation, 0);
+  const std::array<double, 2> at = data.variance_at(level);
+  const Tensor deviations = Tensor::from(std::vector<double>{std::sqrt(at[0]), std::sqrt(at[1])}, {1, 2});
+  const Tensor mean =
+      Tensor::from(std::vector<double>{level.alpha * data.mean[0], level.alpha * data.mean[1]}, {1, 2});
+  const Tensor spread = multiply(impulse({n, 2}, Dtype::float64), deviations);
+  const Tensor start = add(matmul(spread, transpose(data.axes())), mean);
   const std::vector<double> x = sample(start, impulse).template to_vector<double>();
   if (draw != draws) fail("propagated_moments: the sampler draws {} times, not {}", draw, draws);
   Moments moments{{x[x.size() - 2], x[x.size() - 1]}, {}};

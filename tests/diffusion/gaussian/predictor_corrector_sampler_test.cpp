@@ -19,10 +19,10 @@ testing::Moments moments_with(const Sde& sde, int64_t steps, const CorrectorOpti
   const testing::NormalData data;
   const std::vector<NoiseLevel> levels = levels_without_data(sde, steps);
   const GaussianDenoiser denoise = denoiser_of(data.predictor(sde));
-  return testing::propagated_moments(steps * (1 + corrector.steps) + 1, prior_deviation(sde),
-                                     [&](const Tensor& x, const NoiseSource& z) {
-                                       return predictor_corrector_sample(denoise, levels, corrector, x, z);
-                                     });
+  return testing::propagated_moments(
+      data, levels[0], steps * (1 + corrector.steps) + 1, [&](const Tensor& x, const NoiseSource& z) {
+        return predictor_corrector_sample(denoise, levels, corrector, x, z);
+      });
 }
 
 double error_with(const Sde& sde, int64_t steps, int64_t corrector_steps) {
@@ -34,11 +34,11 @@ double error_with(const Sde& sde, int64_t steps, int64_t corrector_steps) {
 double boxed_variance(const Sde& sde, int64_t steps, const CorrectorOptions& corrector,
                       double data_variance) {
   const std::vector<NoiseLevel> levels = levels_without_data(sde, steps);
-  double variance = prior_deviation(sde) * prior_deviation(sde);
+  const auto marginal = [&](const NoiseLevel& level) {
+    return level.alpha * level.alpha * data_variance + level.sigma * level.sigma;
+  };
+  double variance = marginal(levels[0]);
   for (size_t i = 0; i + 1 < levels.size(); ++i) {
-    const auto marginal = [&](const NoiseLevel& level) {
-      return level.alpha * level.alpha * data_variance + level.sigma * level.sigma;
-    };
     const double root = levels[i].alpha / levels[i + 1].alpha;
     const double beta =
         levels[i].sigma * levels[i].sigma - root * root * levels[i + 1].sigma * levels[i + 1].sigma;
