@@ -9,6 +9,8 @@
 #include "haze/diffusion/discrete/mdlm.h"
 #include "haze/diffusion/discrete/version_1.h"
 #include "haze/diffusion/gaussian/ddpm.h"
+#include "haze/diffusion/gaussian/noisy_classifier.h"
+#include "haze/diffusion/gaussian/score_sde.h"
 #include "haze/tools/run/training_settings.h"
 
 namespace haze {
@@ -20,6 +22,8 @@ std::vector<ModelRow>& table() {
       {d3pm_model(), "configs/d3pm.toml"},
       {autoregressive_model(), "configs/autoregressive.toml"},
       {ddpm_model(), "configs/ddpm.toml"},
+      {score_sde_model(), "configs/score-sde.toml"},
+      {noisy_classifier_model(), "configs/noisy-classifier.toml"},
   };
   return rows;
 }

@@ -1,0 +1,151 @@
+#include <algorithm>
+#include <cmath>
+#include <map>
+
+#include <doctest/doctest.h>
+#include <fmt/format.h>
+
+#include "haze/diffusion/gaussian/classifier_guidance.h"
+#include "haze/diffusion/gaussian/ddim_sampler.h"
+#include "haze/diffusion/gaussian/dpm_solver_sampler.h"
+#include "haze/diffusion/gaussian/heun_sampler.h"
+
+#include "diffusion/gaussian/gaussian_mixture.h"
+
+/// All samplers side by side.
+namespace haze {
+namespace {
+
+using namespace diffusion_test;
+
+struct NamedSampler {
+  const char* name;
+  TestedSampler sample;
+};
+
+TestedSampler ancestral(ReverseVariance variance) {
+  return [=](const GaussianDenoiser& denoise, const Levels& levels, const Tensor& x,
+             const NoiseSource& noise) { return ancestral_sample(denoise, levels, variance, x, noise); };
+}
+
+TestedSampler ddim(double eta) {
+  return [=](const GaussianDenoiser& denoise, const Levels& levels, const Tensor& x,
+             const NoiseSource& noise) { return ddim_sample(denoise, levels, eta, x, noise); };
+}
+
+std::vector<NamedSampler> samplers() {
+  return {{"ancestral, large variance", ancestral(ReverseVariance::large)},
+          {"ancestral, small variance", ancestral(ReverseVariance::small)},
+          {"DDIM, eta 0.5", ddim(0.5)},
+          {"DDIM, eta 0", ddim(0)},
+          {"DPM-Solver++ 2M", [](const GaussianDenoiser& denoise, const Levels& levels, const Tensor& x,
+                                 const NoiseSource&) { return dpm_solver_sample(denoise, levels, x); }},
+          {"Heun", [](const GaussianDenoiser& denoise, const Levels& levels, const Tensor& x,
+                      const NoiseSource&) { return heun_sample(denoise, levels, x); }}};
+}
+
+/// The Wasserstein distance of order 1 between points and the mixture along 16 directions, on average: the
+/// area between the two distribution functions.
+double sliced_distance(const Tensor& samples, const GaussianMixture& mixture) {
+  constexpr int kDirections = 16, kPlaces = 800;
+  constexpr double kWidth = 0.01;  // places are in -4..4
+  const double deviation = std::sqrt(mixture.variance);
+  const std::vector<double> points = samples.to_vector<double>();
+  double total = 0;
+  for (int k = 0; k < kDirections; ++k) {
+    const double c = std::cos(M_PI * (k + 0.5) / kDirections), s = std::sin(M_PI * (k + 0.5) / kDirections);
+    std::vector<double> projected;
+    for (size_t i = 0; i < points.size(); i += 2) projected.push_back(c * points[i] + s * points[i + 1]);
+    std::sort(projected.begin(), projected.end());
+    for (int j = 0; j < kPlaces; ++j) {
+      const double at = (j + 0.5 - kPlaces / 2) * kWidth;
+      double expected = 0;
+      for (const Point& mean : mixture.means)
+        expected += normal_cdf((at - c * mean[0] - s * mean[1]) / deviation);
+      const auto below = std::upper_bound(projected.begin(), projected.end(), at) - projected.begin();
+      total += kWidth * std::abs(static_cast<double>(below) / static_cast<double>(projected.size()) -
+                                 expected / static_cast<double>(mixture.means.size()));
+    }
+  }
+  return total / kDirections;
+}
+
+}  // namespace
+
+TEST_CASE("example i of every sampler depends on the seed and i alone, whatever the count") {
+  const Levels levels = strided_levels(linear_noise_schedule(100), 8);
+  std::vector<NamedSampler> all = samplers();
+  const GaussianMixture mixture = eight_gaussians();
+  all.push_back({"guided steps", [&](const GaussianDenoiser& denoise, const Levels& at, const Tensor& x,
+                                     const NoiseSource& noise) {
+                   const LogProbabilityGradient gradient = [](const Tensor& where, const NoiseLevel&) {
+                     return unary(UnaryOp::sin, where);
+                   };
+                   return guided_ancestral_sample(denoise, at, ReverseVariance::large, gradient, 1, x, noise);
+                 }});
+  for (const NamedSampler& sampler : all) {
+    CAPTURE(sampler.name);
+    const auto sample = [&](int64_t count, uint64_t seed) {
+      Generator generator(seed);
+      const NoiseSource noise = example_noise(count, generator);
+      const Tensor x = noise({count, 2}, Dtype::float32);
+      const GaussianDenoiser denoise = [&](const Tensor& noisy, const NoiseLevel& level) {
+        const Denoised exact = optimal_denoiser(mixture)(cast(noisy, Dtype::float64), level);
+        return denoised_from(Parameterisation::x_0, cast(exact.x_0, Dtype::float32), noisy, level);
+      };
+      return sampler.sample(denoise, levels, x, noise).to_vector<float>();
+    };
+    const std::vector<float> many = sample(40, 7);
+    for (int64_t count : {1, 3, 17})
+      CHECK(sample(count, 7) == std::vector<float>(many.begin(), many.begin() + 2 * count));
+    CHECK(sample(40, 8) != many);
+  }
+}
+
+TEST_CASE("every sampler refuses levels that do not fall") {
+  const NoiseSource nothing = [](const Shape& shape, Dtype dtype) { return zeros(shape, dtype); };
+  const Tensor x = zeros({1, 1}, Dtype::float64);
+  for (const NamedSampler& sampler : samplers()) {
+    CAPTURE(sampler.name);
+    CHECK_THROWS_AS(
+        sampler.sample(optimal_denoiser(line_data()), {{0.8, 0.6, 0.5}, {0.6, 0.8, 1}}, x, nothing), Error);
+    CHECK_THROWS_AS(sampler.sample(optimal_denoiser(line_data()), {{0.8, 0.6, 0.5}}, x, nothing), Error);
+  }
+}
+
+TEST_CASE(
+    "every sampler comes nearer to eight Gaussians with more steps; Heun's and the solver's need the "
+    "fewest") {
+  constexpr int kSteps[] = {5, 10, 20, 50, 200};
+  constexpr int64_t kCount = 2000;
+  const GaussianMixture mixture = eight_gaussians();
+  const NoiseSchedule schedule = linear_noise_schedule(1000);
+  Generator generator(1);
+  const Tensor x = normal({kCount, 2}, generator, 0, 1, Dtype::float64);
+  std::string table = "distance from eight Gaussians at 5, 10, 20, 50, 200 steps\n";
+  const auto distances = [&](const std::string& name, const TestedSampler& sample, const auto& levels) {
+    std::vector<double> row;
+    for (int steps : kSteps) {
+      row.push_back(sliced_distance(
+          sample(optimal_denoiser(mixture), levels(schedule, steps), x, example_noise(kCount, generator)),
+          mixture));
+      table += fmt::format("{:.3f} ", row.back());
+    }
+    table += name + "\n";
+    CHECK(row[4] < 0.5 * row[0]);
+    CHECK(row[4] < 0.08);
+    return row;
+  };
+  std::map<std::string, std::vector<double>> even_t, even_log_snr;
+  for (const NamedSampler& sampler : samplers()) {
+    even_t[sampler.name] =
+        distances(sampler.name + std::string(", even in t"), sampler.sample, strided_levels);
+    even_log_snr[sampler.name] =
+        distances(sampler.name + std::string(", even in log-SNR"), sampler.sample, log_snr_levels);
+  }
+  table += fmt::format("{:.3f} points of the data",
+                       sliced_distance(draw_from(mixture, kCount, generator), mixture));
+  MESSAGE(table);
+}
+
+}  // namespace haze
