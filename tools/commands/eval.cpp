@@ -39,8 +39,8 @@ void apply_settings(const Arguments& arguments, Settings& settings) {
 }
 
 Report evaluate(const Arguments& arguments) {
-  SavedModel saved = load_model(arguments.run);
-  apply_settings(arguments, saved.settings);
+  const SavedModel saved =
+      load_model(arguments.run, [&](Settings& settings) { apply_settings(arguments, settings); });
   const Likelihood* likelihood = saved.model->likelihood();
   if (arguments.exact && (!likelihood || likelihood->terms() == 0))
     throw WrongUsage("--exact adds up the terms of a bound, and this model's bound is no sum of terms");

@@ -77,10 +77,11 @@ std::string evaluation_key(const CompareEvaluation& options, const CompareRow& r
 
 KeptEvaluation evaluate_row(const fs::path& run_folder, const CompareEvaluation& options,
                             const CompareRow& row, const WorkProgress& observer) {
-  SavedModel saved = load_model(run_folder);
-  for (const Setting& setting : saved.settings.table()) {
-    if (bears_on_evaluation(setting)) saved.settings.set(setting.key, row.evaluation.value(setting.key));
-  }
+  const SavedModel saved = load_model(run_folder, [&](Settings& settings) {
+    for (const Setting& setting : settings.table()) {
+      if (bears_on_evaluation(setting)) settings.set(setting.key, row.evaluation.value(setting.key));
+    }
+  });
   RunEvaluationOptions evaluation;
   evaluation.bound.passes = options.passes;
   evaluation.bound.seed = options.seed;

@@ -50,8 +50,10 @@ std::vector<std::pair<std::string, fs::path>> frozen_weights(const Settings& set
   return weights;
 }
 
-SavedModel model_of(const Checkpoint& checkpoint, const fs::path& run_folder) {
+SavedModel model_of(const Checkpoint& checkpoint, const fs::path& run_folder,
+                    const std::function<void(Settings&)>& change) {
   Settings settings = read_run_configuration(checkpoint.text("config.toml"), "config.toml of the checkpoint");
+  if (change) change(settings);
   check_frozen(settings, parse_state(checkpoint.text("state.toml")));
   std::unique_ptr<Task> task = restore_task(settings, run_folder, checkpoint.texts);
   Generator unused(0);
@@ -60,10 +62,10 @@ SavedModel model_of(const Checkpoint& checkpoint, const fs::path& run_folder) {
   return {std::move(settings), std::move(task), std::move(model)};
 }
 
-SavedModel load_model(const fs::path& folder) {
+SavedModel load_model(const fs::path& folder, const std::function<void(Settings&)>& change) {
   const fs::path checkpoint_folder = checkpoint_in(folder);
   const Checkpoint checkpoint = read_checkpoint(checkpoint_folder);
-  SavedModel saved = model_of(checkpoint, run_of_checkpoint(checkpoint_folder));
+  SavedModel saved = model_of(checkpoint, run_of_checkpoint(checkpoint_folder), change);
   if (!checkpoint.ema.empty()) {
     copy_by_name(parameter_tensors(*saved.model), checkpoint.ema, false, "ema.safetensors of the checkpoint");
   }

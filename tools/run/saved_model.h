@@ -1,6 +1,7 @@
 #pragma once
 
 #include <filesystem>
+#include <functional>
 #include <memory>
 
 #include "haze/nn/checkpoint.h"
@@ -17,12 +18,14 @@ struct SavedModel {
 
 /// The model in a checkpoint, with its averaged weights where there are any. `folder` is a run's folder,
 /// which stands for its latest checkpoint, a checkpoint's folder, or a run's file `best`. Throws Error where
-/// there is none.
-SavedModel load_model(const std::filesystem::path& folder);
+/// there is none. `change` may set what does not touch the weights, such as how samples are drawn, before the
+/// model is made.
+SavedModel load_model(const std::filesystem::path& folder, const std::function<void(Settings&)>& change = {});
 
 /// The model of a checkpoint that has been read, with the weights that training goes on from. `run_folder` is
-/// its run's.
-SavedModel model_of(const Checkpoint& checkpoint, const std::filesystem::path& run_folder);
+/// its run's; `change` as in load_model().
+SavedModel model_of(const Checkpoint& checkpoint, const std::filesystem::path& run_folder,
+                    const std::function<void(Settings&)>& change = {});
 
 /// A model of these settings with weights drawn from `generator`. The runs that it stands on are read.
 std::unique_ptr<Model> make_model(const Settings& settings, const DataFacts& facts, Generator& generator);
