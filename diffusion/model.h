@@ -108,6 +108,16 @@ class Likelihood {
   virtual std::vector<double> term_nats(const Batch& batch, int64_t term, Generator& generator) const;
 };
 
+/// What a trained classifier makes of examples, for measures that compare more than their numbers.
+class FeatureExtractor {
+ public:
+  virtual ~FeatureExtractor() = default;
+  /// Of each example of `values`, real [n, ...], the features that its last layer reads, float32 [n, width].
+  virtual Tensor features(const Tensor& values) const = 0;
+  /// The likeliest class of each, int32 [n].
+  virtual Tensor classes(const Tensor& values) const = 0;
+};
+
 /// A model: parameters, and how they learn, sample and are measured.
 class Model : public Module {
  public:
@@ -120,9 +130,10 @@ class Model : public Module {
   virtual int64_t units(const Batch& batch) const { return batch.units(); }
   /// The loss of a prepared batch. Throws Error where the batch lacks a part that the model needs.
   virtual Loss loss(const Batch& batch, size_t objective, const ForwardContext& context) const = 0;
-  /// Null where the model cannot sample; so for the likelihood.
+  /// Null where the model cannot sample; so for the likelihood and the features.
   virtual const Sampler* sampler() const { return nullptr; }
   virtual const Likelihood* likelihood() const { return nullptr; }
+  virtual const FeatureExtractor* feature_extractor() const { return nullptr; }
 };
 
 /// A model of another run that a model stands on: its weights are constants.

@@ -84,6 +84,15 @@ Variable NoisyClassifier::logits(const Variable& x, std::span<const NoiseLevel> 
   return network_.forward(scaled, Tensor::from(angles, {n}));
 }
 
+Tensor NoisyClassifier::features(const Tensor& values) const {
+  return network_.features(Variable(values), full({values.size(0)}, 0)).value();
+}
+
+Tensor NoisyClassifier::classes(const Tensor& values) const {
+  const std::vector<NoiseLevel> levels(static_cast<size_t>(values.size(0)), NoiseLevel{1, 0});
+  return argmax(logits(Variable(values), levels).value(), 1);
+}
+
 LogProbability log_probability_of(std::shared_ptr<const NoisyClassifier> classifier,
                                   std::vector<int32_t> labels) {
   for (int32_t label : labels) {

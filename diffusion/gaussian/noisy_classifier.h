@@ -14,7 +14,7 @@ namespace haze {
 /// appendix I.1; Dhariwal and Nichol 2021, section 4). It reads x / s and the angle of the noise, 2 / pi
 /// atan(sigma / alpha) in [0, 1], with s^2 = alpha^2 + sigma^2: p(y | x) depends on nothing else, so a
 /// classifier guides models of any process, DDPM's steps among them.
-class NoisyClassifier : public Model {
+class NoisyClassifier : public Model, public FeatureExtractor {
  public:
   /// Throws Error where the data have no labels or are no tensors.
   NoisyClassifier(const Settings& settings, const DataFacts& facts, Generator& generator);
@@ -25,6 +25,11 @@ class NoisyClassifier : public Model {
 
   /// log p(y | x) up to a constant an example, [n, classes], of x [n, ...], each at a level of its own.
   Variable logits(const Variable& x, std::span<const NoiseLevel> levels) const;
+  const FeatureExtractor* feature_extractor() const override { return this; }
+  /// Of examples without noise.
+  Tensor features(const Tensor& values) const override;
+  Tensor classes(const Tensor& values) const override;
+
   int64_t classes() const { return classes_; }
   const Shape& example() const { return example_; }
 

@@ -9,6 +9,7 @@
 #include "haze/engine/error.h"
 #include "haze/nn/checkpoint.h"
 #include "haze/nn/file_io.h"
+#include "haze/tools/run/evaluation.h"
 #include "haze/tools/run/interrupt.h"
 #include "haze/tools/run/kept_evaluation.h"
 #include "haze/tools/run/run_state.h"
@@ -33,7 +34,7 @@ Settings training_of(const CompareRow& row, int64_t seed) {
 /// The key of the first setting of training in which two runs differ; empty where they are the same.
 std::string first_difference(const Settings& asked, const Settings& other) {
   for (const Setting& setting : asked.table()) {
-    if (setting.section() == "sample") continue;
+    if (is_of_evaluation(setting.key)) continue;
     if (!other.has(setting.key) || other.value(setting.key) != asked.value(setting.key)) return setting.key;
   }
   return "";

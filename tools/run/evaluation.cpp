@@ -85,6 +85,19 @@ Report evaluate_bound(Model& model, const Task& task, const Examples& examples,
   return report;
 }
 
+bool can_be_best(Model& model) {
+  return model.likelihood() || model.objectives().size() == 1;
+}
+
+std::vector<Measure> leading_measures(Model& model, const Report& report) {
+  const size_t count = model.likelihood() ? 1 : model.objectives().size();
+  return {report.measures.begin(), report.measures.begin() + static_cast<std::ptrdiff_t>(count)};
+}
+
+bool is_of_evaluation(std::string_view key) {
+  return key.starts_with("sample.") || key == "data.judge";
+}
+
 void set_for_evaluation(const std::vector<std::string>& assignments, bool own_file, Settings& settings,
                         std::string_view setter, std::string_view file_option) {
   constexpr std::array<std::string_view, 3> kReading = {"data.format", "data.too_long",
@@ -92,7 +105,7 @@ void set_for_evaluation(const std::vector<std::string>& assignments, bool own_fi
   for (const std::string& assignment : assignments) {
     const std::string_view key = trim(std::string_view(assignment).substr(0, assignment.find('=')));
     const bool reads = std::find(kReading.begin(), kReading.end(), key) != kReading.end();
-    if (!reads && !key.starts_with("sample.")) {
+    if (!reads && !is_of_evaluation(key)) {
       fail(
           "--set {}: a trained model is what it is: of the file of {}, {} can change {}, {} and {}, and of "
           "the "

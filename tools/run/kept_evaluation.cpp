@@ -30,7 +30,7 @@ fs::path data_of(const CompareRow& row) {
 }
 
 bool bears_on_evaluation(const Setting& setting) {
-  return setting.section() == "sample" || setting.key == "data.format" || setting.key == "data.too_long" ||
+  return is_of_evaluation(setting.key) || setting.key == "data.format" || setting.key == "data.too_long" ||
          setting.key == "data.max_line_bytes";
 }
 
@@ -78,16 +78,24 @@ std::string evaluation_key(const CompareEvaluation& options, const CompareRow& r
     const std::string& folder = row.evaluation.text(run);
     if (!folder.empty()) key[run] = fingerprint_of(checkpoint_in(folder) / "model.safetensors");
   }
+  const bool has_judge =
+      row.evaluation.has("data.judge") && fs::is_directory(row.evaluation.text("data.judge"));
+  if (has_judge)
+    key["judge"] = fingerprint_of(checkpoint_in(row.evaluation.text("data.judge")) / "model.safetensors");
   return key.dump(-1, ' ', false, Json::error_handler_t::replace);
 }
 
-KeptEvaluation evaluate_row(const fs::path& run_folder, const CompareEvaluation& options,
-                            const CompareRow& row, const WorkProgress& observer) {
-  const SavedModel saved = load_model(run_folder, [&](Settings& settings) {
+SavedModel load_row(const fs::path& run_folder, const CompareRow& row) {
+  return load_model(run_folder, [&](Settings& settings) {
     for (const Setting& setting : settings.table()) {
       if (bears_on_evaluation(setting)) settings.set(setting.key, row.evaluation.value(setting.key));
     }
   });
+}
+
+KeptEvaluation evaluate_row(const fs::path& run_folder, const CompareEvaluation& options,
+                            const CompareRow& row, const WorkProgress& observer) {
+  const SavedModel saved = load_row(run_folder, row);
   RunEvaluationOptions evaluation;
   evaluation.bound.passes = options.passes;
   evaluation.bound.seed = options.seed;

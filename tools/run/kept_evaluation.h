@@ -6,7 +6,7 @@
 
 #include "haze/tools/run/compare_table.h"
 #include "haze/tools/run/report.h"
-#include "haze/tools/tasks/task.h"
+#include "haze/tools/run/saved_model.h"
 
 namespace haze {
 
@@ -19,6 +19,9 @@ struct KeptEvaluation {
 /// Everything on which the result of a row's evaluation depends beside the run, as JSON: the step of the
 /// checkpoint, the options, the settings of [sample], and the data file's size, checksum and reading.
 std::string evaluation_key(const CompareEvaluation& options, const CompareRow& row, int64_t step);
+
+/// The latest checkpoint of a run, with the settings of a row's evaluation.
+SavedModel load_row(const std::filesystem::path& run_folder, const CompareRow& row);
 
 /// Evaluates the latest checkpoint of a run. Throws what `observer` throws.
 KeptEvaluation evaluate_row(const std::filesystem::path& run_folder, const CompareEvaluation& options,

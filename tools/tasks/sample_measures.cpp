@@ -1,10 +1,11 @@
 #include "haze/tools/tasks/sample_measures.h"
 
 #include <chrono>
-#include <numeric>
 
 #include "haze/tools/run/sampling.h"
 #include "haze/tools/tasks/corpus_floor.h"
+#include "haze/tools/tasks/frechet_distance.h"
+#include "haze/tools/tasks/judge.h"
 #include "haze/tools/tasks/mode_coverage.h"
 #include "haze/tools/tasks/nearest_neighbours.h"
 #include "haze/tools/tasks/sliced_wasserstein.h"
@@ -18,24 +19,18 @@ constexpr const char* kInTheirPlace = "  of training examples";
 
 /// What is compared: as many samples as examples of the test and of the training part.
 struct Compared {
-  SampleSet samples, data, training;
+  Tensor samples, data, training;  // [n, ...]
+  Tensor labels;                   // of data; undefined where they have none
 };
 
-SampleSet set_of(const Examples& examples, std::span<const int64_t> indices) {
-  return sample_set(examples.batch(indices).values);
-}
-
-/// `count` of the examples that are evaluated, evenly spread.
-SampleSet evaluated_set(const TaskEvaluation& evaluation, int64_t count) {
+Compared compared_sets(const Task& task, const TaskEvaluation& evaluation, const Tensor& samples) {
   std::vector<int64_t> chosen;
-  for (const int64_t index : spread_indices(std::ssize(evaluation.indices), count))
+  for (const int64_t index : spread_indices(std::ssize(evaluation.indices), samples.size(0)))
     chosen.push_back(evaluation.indices[static_cast<size_t>(index)]);
-  return set_of(evaluation.examples, chosen);
-}
-
-SampleSet training_set(const Task& task, const TaskEvaluation& evaluation, int64_t count) {
-  const std::unique_ptr<Examples> examples = task.examples(evaluation.settings, Part::train);
-  return set_of(*examples, spread_indices(examples->size(), count));
+  const Batch data = evaluation.examples.batch(chosen);
+  const std::unique_ptr<Examples> training = task.examples(evaluation.settings, Part::train);
+  const std::vector<int64_t> learned = spread_indices(training->size(), samples.size(0));
+  return {samples, data.values, training->batch(learned).values, data.labels};
 }
 
 /// A measure of the samples, and beside it that of training examples.
@@ -45,23 +40,38 @@ void add_pair(const std::string& name, const std::string& label, double of_sampl
   report.measures.push_back({name + kOfData, kInTheirPlace, of_data});
 }
 
-void add_neighbours(const Compared& compared, Report& report) {
-  if (std::min({compared.samples.count, compared.data.count, compared.training.count}) <= kNeighbours) {
+/// Precision and recall of rows of numbers or of features.
+void add_neighbours(const SampleSet& samples, const SampleSet& data, const SampleSet& training,
+                    Report& report) {
+  if (std::min({samples.count, data.count, training.count}) <= kNeighbours) {
     report.notes.push_back(
         fmt::format("no precision and recall: they need more than {} samples and examples", kNeighbours));
     return;
   }
-  const PrecisionRecall model = precision_recall(compared.data, compared.samples, kNeighbours);
-  const PrecisionRecall data = precision_recall(compared.data, compared.training, kNeighbours);
-  add_pair("precision", "precision", model.precision, data.precision, report);
-  add_pair("recall", "recall", model.recall, data.recall, report);
+  const PrecisionRecall model = precision_recall(data, samples, kNeighbours);
+  const PrecisionRecall floor = precision_recall(data, training, kNeighbours);
+  add_pair("precision", "precision", model.precision, floor.precision, report);
+  add_pair("recall", "recall", model.recall, floor.recall, report);
+}
+
+void add_judged(const Judge& judge, const Compared& compared, Report& report) {
+  const SampleSet samples = judge.features(compared.samples), data = judge.features(compared.data),
+                  training = judge.features(compared.training);
+  const Gaussian fitted = fit_gaussian(data);
+  add_pair("frechet_distance", "Frechet distance of features",
+           frechet_distance(fit_gaussian(samples), fitted), frechet_distance(fit_gaussian(training), fitted),
+           report);
+  add_neighbours(samples, data, training, report);
+  if (!compared.labels.defined()) return;
+  report.measures.push_back({"judge_accuracy", "accuracy of the classifier of the features",
+                             judge.accuracy(compared.data, compared.labels)});
 }
 
 void add_modes(const Compared& compared, std::span<const PointMode> modes, Report& report) {
   if (modes.empty()) return;
-  const ModeCoverage model = mode_coverage(compared.samples, modes);
-  const ModeCoverage data = mode_coverage(compared.training, modes);
-  const auto count = static_cast<double>(compared.samples.count);
+  const SampleSet samples = sample_set(compared.samples), training = sample_set(compared.training);
+  const ModeCoverage model = mode_coverage(samples, modes), data = mode_coverage(training, modes);
+  const auto count = static_cast<double>(samples.count);
   const auto good = static_cast<double>(model.high_quality);
   report.measures.push_back({"modes_covered",
                              fmt::format("modes covered, of {}", modes.size()),
@@ -71,9 +81,8 @@ void add_modes(const Compared& compared, std::span<const PointMode> modes, Repor
                              0});
   report.measures.push_back(
       {"high_quality_share", "samples near a mode", good / count, share_error(good, count)});
-  report.measures.push_back(
-      {"high_quality_share_of_data", kInTheirPlace,
-       static_cast<double>(data.high_quality) / static_cast<double>(compared.training.count)});
+  report.measures.push_back({"high_quality_share_of_data", kInTheirPlace,
+                             static_cast<double>(data.high_quality) / static_cast<double>(training.count)});
 }
 
 Samples timed_samples(const Task& task, const TaskEvaluation& evaluation, Report& report) {
@@ -100,15 +109,18 @@ Samples timed_samples(const Task& task, const TaskEvaluation& evaluation, Report
 void measure_samples(const Task& task, const TaskEvaluation& evaluation, std::span<const PointMode> modes,
                      Report& report) {
   if (!evaluation.model.sampler() || evaluation.samples == 0) return;
-  const Samples samples = timed_samples(task, evaluation, report);
-  Compared compared;
-  compared.samples = sample_set(samples.values);
-  compared.data = evaluated_set(evaluation, compared.samples.count);
-  compared.training = training_set(task, evaluation, compared.samples.count);
-  add_pair("sliced_wasserstein", "sliced Wasserstein distance",
-           sliced_wasserstein(compared.samples, compared.data),
-           sliced_wasserstein(compared.training, compared.data), report);
-  add_neighbours(compared, report);
+  const Samples drawn = timed_samples(task, evaluation, report);
+  const Compared compared = compared_sets(task, evaluation, drawn.values);
+  const SampleSet samples = sample_set(compared.samples), data = sample_set(compared.data),
+                  training = sample_set(compared.training);
+  add_pair("sliced_wasserstein", "sliced Wasserstein distance", sliced_wasserstein(samples, data),
+           sliced_wasserstein(training, data), report);
+  const std::filesystem::path judge = judge_folder(evaluation.settings);
+  if (judge.empty()) {
+    add_neighbours(samples, data, training, report);
+  } else {
+    add_judged(Judge::load(judge, task.facts().value_shape), compared, report);
+  }
   add_modes(compared, modes, report);
 }
 
@@ -122,6 +134,9 @@ std::vector<std::string> sample_measure_names() {
           "precision_of_data",
           "recall",
           "recall_of_data",
+          "frechet_distance",
+          "frechet_distance_of_data",
+          "judge_accuracy",
           "modes_covered",
           "high_quality_share",
           "high_quality_share_of_data"};
