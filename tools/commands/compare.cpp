@@ -5,6 +5,7 @@
 #include "haze/nn/file_io.h"
 #include "haze/tools/commands/commands.h"
 #include "haze/tools/commands/options.h"
+#include "haze/tools/run/compare_picture.h"
 #include "haze/tools/run/compare_runs.h"
 #include "haze/tools/run/compare_table.h"
 #include "haze/tools/run/result_table.h"
@@ -13,17 +14,22 @@ namespace haze {
 namespace {
 
 struct Arguments {
-  std::string file, out, format = "text";
+  std::string file, out, png, format = "text";
   bool json = false, dry_run = false;
 };
 
-/// Said before hours of work, and not after them.
-void check_output(const Arguments& arguments) {
-  if (arguments.out.empty()) return;
-  const std::filesystem::path out = arguments.out;
-  if (std::filesystem::is_directory(out)) fail("--out {}: this is a folder, not a file", out.string());
+void check_output(const char* option, const std::filesystem::path& out) {
+  if (out.empty()) return;
+  if (std::filesystem::is_directory(out)) fail("{} {}: this is a folder, not a file", option, out.string());
   if (out.has_parent_path() && !std::filesystem::is_directory(out.parent_path()))
-    fail("--out {}: there is no folder {}", out.string(), out.parent_path().string());
+    fail("{} {}: there is no folder {}", option, out.string(), out.parent_path().string());
+}
+
+void write_picture_of(const CompareTable& table, const std::vector<CompareRun>& runs,
+                      const std::string& path) {
+  const ComparePicture picture = compare_picture(table, runs);
+  write_picture(path, picture.picture);
+  fmt::print(stderr, "{}, from left to right: {}\n", path, fmt::join(picture.panels, "; "));
 }
 
 std::string printed(const ResultTable& table, const std::string& format) {
@@ -63,9 +69,12 @@ bool report_empty_columns(const ResultTable& table, const std::vector<CompareRun
 
 /// The exit status.
 int compare(const Arguments& arguments) {
-  check_output(arguments);
+  // Said before hours of work, and not after them.
+  check_output("--out", arguments.out);
+  check_output("--png", arguments.png);
   const CompareTable table = read_compare_table(arguments.file);
   check_columns(table);
+  if (!arguments.png.empty()) require_pictures(table);
   std::vector<CompareRun> runs = find_runs(table);
   if (arguments.dry_run) {
     fmt::print("{}", describe_plan(table, runs));
@@ -79,6 +88,7 @@ int compare(const Arguments& arguments) {
   } else {
     write_file_atomically(arguments.out, text);
   }
+  if (!arguments.png.empty()) write_picture_of(table, runs, arguments.png);
   return report_empty_columns(result, runs) ? 1 : 0;
 }
 
@@ -94,6 +104,9 @@ void add_compare_command(CLI::App& app, int& status) {
                             ->check(known_format());
   command->add_flag("--json", arguments->json, "the same as --format json")->excludes(format);
   command->add_option("--out", arguments->out, "file to write the table to (default: standard output)");
+  command->add_option(
+      "--png", arguments->png,
+      "also write a picture: the data, and samples of each row's first seed beside each other");
   command->add_flag("--dry-run", arguments->dry_run, "say what would be trained and evaluated, and leave");
   add_threads_option(*command);
   command->callback([arguments, &status] { status = compare(*arguments); });

@@ -37,6 +37,13 @@ Picture samples_panel(const SavedModel& saved, uint64_t seed) {
 
 }  // namespace
 
+void require_pictures(const CompareTable& table) {
+  for (const CompareRow& row : table.rows) {
+    if (row.training.text("data.task") != "tensors")
+      fail("{}: the row '{}' makes texts, and there are no pictures of texts", row.where, row.name);
+  }
+}
+
 ComparePicture compare_picture(const CompareTable& table, const std::vector<CompareRun>& runs) {
   ComparePicture result;
   std::vector<Picture> panels;
@@ -45,9 +52,6 @@ ComparePicture compare_picture(const CompareTable& table, const std::vector<Comp
         std::find_if(runs.begin(), runs.end(), [&](const CompareRun& other) { return other.row == row; });
     if (run == runs.end()) continue;
     const SavedModel saved = load_row(run->folder, table.rows[row]);
-    if (saved.task->facts().value_shape.empty())
-      fail("{}: the row '{}' makes texts, and there are no pictures of texts", table.rows[row].where,
-           table.rows[row].name);
     if (panels.empty()) {
       panels.push_back(data_panel(saved));
       result.panels.emplace_back("data");

@@ -40,7 +40,8 @@ void check_columns(const CompareTable& table);
 
 /// The runs of a table, row after row and in a row seed after seed, as they are on the disk; changes nothing.
 /// Throws Error where the folder of one holds something else: a run of other settings, no run at all, or
-/// damaged checkpoints alone. Settings of [sample] are no part of training, and may have changed.
+/// damaged checkpoints alone. Settings of [sample] and
+/// data.judge are no part of training, and may have changed.
 std::vector<CompareRun> find_runs(const CompareTable& table);
 
 /// Trains and evaluates what is missing, one run after the other; those that were broken off go on from their

@@ -12,6 +12,7 @@
 #include "haze/tools/run/evaluation.h"
 #include "haze/tools/run/models.h"
 #include "haze/tools/run/training_settings.h"
+#include "haze/tools/tasks/judge.h"
 #include "haze/tools/text/text_format.h"
 
 namespace haze {
@@ -271,15 +272,19 @@ std::vector<CompareRow> read_rows(const Section& section, const Shared& shared) 
 /// A row can stand on other runs: they are there, or an earlier row trains them.
 void check_frozen_runs(const CompareTable& table) {
   std::set<fs::path> trained;
+  const auto check = [&](const CompareRow& row, const std::string& key, const fs::path& run) {
+    if (run.empty() || fs::is_directory(run) || trained.contains(run.lexically_normal())) return;
+    fail("{}: {}: there is no run '{}', and no earlier row trains it", row.where, key, run.string());
+  };
   for (const CompareRow& row : table.rows) {
     for (const std::string& key : model_row(row.training.text("model")).info.frozen) {
       const fs::path run = (key.starts_with("sample.") ? row.evaluation : row.training).text(key);
-      if (run.empty()) continue;
-      if (!fs::is_directory(run) && !trained.contains(run.lexically_normal()))
-        fail("{}: {}: there is no run '{}', and no earlier row trains it", row.where, key, run.string());
+      check(row, key, run);
     }
     for (const int64_t seed : row.seeds)
       trained.insert((table.runs / run_name(row.name, seed)).lexically_normal());
+    // A row may be the classifier that judges the others, and itself.
+    check(row, "data.judge", judge_folder(row.evaluation));
   }
 }
 
