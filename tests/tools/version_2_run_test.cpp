@@ -1,0 +1,57 @@
+#include <doctest/doctest.h>
+
+#include "haze/tools/run/evaluation.h"
+#include "haze/tools/run/sampling.h"
+
+#include "temporary_folder.h"
+#include "tiny_run.h"
+
+using namespace haze;
+using namespace haze::testing;
+
+namespace {
+
+/// A copy of a run that the last program of settings version 2 trained on eight Gaussians, with `ddpm.steps`
+/// 20, and stopped at step 1195 of 1200.
+class RunOfVersion2 {
+ public:
+  RunOfVersion2() {
+    std::filesystem::copy(std::filesystem::path(HAZE_TEST_DATA) / "run_of_version_2", path(),
+                          std::filesystem::copy_options::recursive);
+  }
+  std::filesystem::path path() const { return folder_ / "run"; }
+
+ private:
+  TemporaryFolder folder_;
+};
+
+// Three points of seed 5, in two numbers each.
+void check_samples(const std::filesystem::path& run, const std::vector<double>& expected) {
+  const SavedModel saved = load_model(run);
+  const Samples samples =
+      draw_samples(*saved.model, *saved.task, saved.settings, {.count = 3, .seed = 5}, {});
+  const std::vector<float> values = samples.values.to_vector<float>();
+  REQUIRE(values.size() == expected.size());
+  for (size_t i = 0; i < values.size(); ++i) CHECK(std::abs(values[i] - expected[i]) < 1e-4);
+}
+
+}  // namespace
+
+TEST_CASE(
+    "a run of settings version 2 draws the samples that its program drew, before and after it goes on") {
+  const RunOfVersion2 run;
+  check_samples(run.path(), {0.31093, 0.77708, -0.96102, 1.34108, 2.52156, 0.80139});
+  Trainer::resume(quiet(run.path()))->run();
+  check_samples(run.path(), {0.31110, 0.77701, -0.96103, 1.34110, 2.52165, 0.80134});
+}
+
+TEST_CASE("a run of settings version 2 has the bound that its program measured (4 standard errors)") {
+  const RunOfVersion2 run;
+  const SavedModel saved = load_model(run.path());
+  const auto examples = saved.task->examples(saved.settings, Part::test);
+  const std::vector<int64_t> indices = spread_indices(examples->size(), 0);
+  const Report report = evaluate_bound(*saved.model, *saved.task, *examples, indices,
+                                       {.passes = 200, .every_term = true, .seed = 2});
+  const Measure& bound = report.at("nats_per_number");
+  CHECK(std::abs(bound.value - 3.6553) < 4 * std::hypot(*bound.error, 0.0505));
+}
