@@ -3,8 +3,8 @@
 #include "haze/autograd/variable.h"
 
 /// The operations of engine/ops.h on Variables: the same names, arguments and errors, plus a gradient rule
-/// each. Rules are themselves written with these functions, so they can be differentiated again; attention,
-/// self_attention and linear_cross_entropy (marked) cannot, and throw Error when it is tried.
+/// each. Every gradient can be differentiated again, but for those of attention, self_attention and
+/// linear_cross_entropy (marked), which throw Error when it is tried.
 namespace haze {
 
 // ---- Views and copies (views.cpp) ---------------------------------------------------------------
@@ -64,9 +64,9 @@ inline Variable exp(const Variable& x) {
 inline Variable log(const Variable& x) {
   return unary(UnaryOp::log, x);
 }
-/// The derivative at 0 is infinite, and one step further back infinity times 0 is NaN. A norm that can be 0,
-/// such as that of a gradient in a penalty, therefore takes an epsilon inside the root:
-/// sqrt(sum(square(x), {-1}) + epsilon).
+/// The derivative at 0 is infinite, and a backward pass that multiplies it by 0 gives NaN. A norm that can be
+/// 0, such as ||gradient|| in a penalty, takes an epsilon inside the root: sqrt(sum(square(x), {-1}) +
+/// 1e-12).
 inline Variable sqrt(const Variable& x) {
   return unary(UnaryOp::sqrt, x);
 }

@@ -123,6 +123,18 @@ TEST_CASE("a gradient penalty on a network of points can be differentiated by it
   check_penalty("layer norm and RMS norm", normed, x, parameters);
 }
 
+TEST_CASE("a gradient penalty has second derivatives by the parameters: third derivatives of the network") {
+  const auto critic = [](const Variable& points, const Inputs& in) {
+    const Variable h = layer_norm(linear(points, in[0], in[1], Activation::silu), in[1], {}, 1e-2);
+    return mlp(h, in[2], {}, in[3], {}, Activation::gelu);
+  };
+  check_first_and_second("third",
+                         [&](const Inputs& in) {
+                           return penalty(critic, random({2, 2}), in);
+                         },
+                         {random({3, 2}, 2), random({3}, 3), random({3, 3}, 4), random({1, 3}, 5)});
+}
+
 TEST_CASE("a gradient penalty on a convolutional critic can be differentiated by its parameters") {
   // [2, 1, 8, 8] -> 4 channels of 4 x 4 -> 4 channels of 4 x 4 -> pooled to 2 x 2 -> a number
   const Tensor x = random({2, 1, 8, 8});

@@ -128,6 +128,9 @@ TEST_CASE("linear computes only the gradients that are needed") {
   const Variable residual = Variable::leaf(random({3, 2}));
   backward(sum(linear(random({3, 4}), random({2, 4}, 2), {}, Activation::gelu, residual)));
   CHECK(residual.gradient().to_vector<double>() == std::vector<double>(6, 1));
+  const NoGradient off;
+  const DetectNonFinite scope;  // looks at results, and the pre-activation is none
+  CHECK_FALSE(linear(x, weight, {}, Activation::gelu).requires_gradient());
 }
 
 TEST_CASE("products of bfloat16 give the gradients of float32, to one rounding to bfloat16") {
