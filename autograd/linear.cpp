@@ -139,12 +139,14 @@ struct ActivatedProductRule {
   }
 
  private:
-  Variable activated() const {
-    return activation == Activation::none ? pre_activation : unary(unary_of(activation), pre_activation);
+  /// activation(p), of a Variable or a Tensor.
+  template <typename X>
+  X activated(const X& p) const {
+    return activation == Activation::none ? p : unary(unary_of(activation), p);
   }
 
   Gradients composed(const Variable& g, Gradients gradients) const {
-    if (needed.weight) gradients[1] = matmul(transpose(g), activated());
+    if (needed.weight) gradients[1] = matmul(transpose(g), activated(pre_activation));
     if (needed.bias) gradients[2] = sum(g, {0});
     if (pre_activation.requires_gradient()) {
       gradients[0] = through_activation(activation, pre_activation, matmul(g, weight));
@@ -154,8 +156,8 @@ struct ActivatedProductRule {
 
   Gradients fused(const Tensor& g, Gradients gradients) const {
     // The activated p is a temporary: it is gone before the product below is made.
-    parameter_gradients(g, needed.weight ? activated().value() : Tensor(), needed, precision, gradients[1],
-                        gradients[2]);
+    parameter_gradients(g, needed.weight ? activated(pre_activation.value()) : Tensor(), needed, precision,
+                        gradients[1], gradients[2]);
     if (pre_activation.requires_gradient()) {
       gradients[0] =
           matmul(g, weight.value(),
