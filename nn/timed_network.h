@@ -9,10 +9,9 @@ class TimedNetwork : public Module {
  public:
   /// x [n, ...], t float32 [n] in [0, 1]; the result has n rows too. Throws Error where a shape is wrong.
   virtual Variable forward(const Variable& x, const Tensor& t, const ForwardContext& context) const = 0;
-
- protected:
-  /// Throws Error, beginning with `name`, unless t is float32 [n]; `examples` is what there are n of.
-  static void check_times(const char* name, const Tensor& t, int64_t n, const char* examples);
 };
+
+/// Throws Error, beginning with `name`, unless t is float32 [n]; `examples` is what there are n of.
+void check_times(const char* name, const Tensor& t, int64_t n, const char* examples);
 
 }  // namespace haze
