@@ -122,9 +122,9 @@ Variable weighted_mean(const Variable& losses, const Tensor& weights) {
 
 GaussianDenoiser ddpm_denoiser(const DdpmNetwork& network, const GaussianDiffusion& diffusion) {
   return [network, diffusion](const Tensor& x, const NoiseLevel& level) {
+    // A whole t stays whole, though t / T is rounded.
     const double t = level.time * diffusion.schedule.steps(), whole = std::round(t);
-    if (std::abs(t - whole) > 1e-6) fail("ddpm_denoiser: {} is no step of the schedule", t);
-    const DdpmPrediction prediction = network(x, full({x.size(0)}, whole, Dtype::int32));
+    const DdpmPrediction prediction = network(x, full({x.size(0)}, std::abs(t - whole) < 1e-6 ? whole : t));
     Denoised denoised = denoised_from(diffusion.prediction, prediction.value.value(), x, level);
     if (prediction.variance_share.defined()) denoised.variance_share = prediction.variance_share.value();
     return denoised;

@@ -23,7 +23,8 @@ struct DdpmPrediction {
   Variable value;           // of what GaussianDiffusion::prediction names; shaped as x_t
   Variable variance_share;  // Denoised::variance_share, shaped as x_t; undefined where the variance is fixed
 };
-/// The network: x_t, real [n, ...], at the steps t, int32 [n] in 1..T.
+/// The network: x_t, real [n, ...], at t, float32 [n]: whole numbers of 1..T in training and in the bound;
+/// some samplers ask between them.
 using DdpmNetwork = std::function<DdpmPrediction(const Tensor& x_t, const Tensor& t)>;
 
 /// sigma_t^2 of p_theta(x_{t-1} | x_t) (section 3.2), of a fixed variance. The small one is 0 at t = 1: there
@@ -71,7 +72,7 @@ Variable ddpm_losses(const GaussianDiffusion& diffusion, DdpmLoss loss, const Dd
 /// Algorithm 1, line 5: the mean of the losses, each times its weight.
 Variable weighted_mean(const Variable& losses, const Tensor& weights);
 
-/// The network as samplers ask it. A level's time is t / T; throws Error where t is no whole number.
+/// The network as samplers ask it: a level's time is t / T.
 GaussianDenoiser ddpm_denoiser(const DdpmNetwork& network, const GaussianDiffusion& diffusion);
 
 /// Algorithm 2: `count` examples of `shape`, real [count, shape...], from x_T = noise to x_0; no noise is

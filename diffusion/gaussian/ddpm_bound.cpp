@@ -118,7 +118,7 @@ std::vector<double> ddpm_term_nats(const DdpmNetwork& network, const GaussianDif
                                    const Tensor& x_0, const Tensor& t, Generator& generator) {
   const NoGradient scope;
   NoisyValues noisy = add_noise(diffusion.schedule, x_0, t, generator);
-  DdpmPrediction prediction = network(noisy.x_t, t);
+  DdpmPrediction prediction = network(noisy.x_t, cast(t, Dtype::float32));
   for (Tensor* tensor : {&noisy.x_0, &noisy.x_t, &noisy.noise}) *tensor = cast(*tensor, Dtype::float64);
   prediction.value = cast(prediction.value, Dtype::float64);
   if (prediction.variance_share.defined())

@@ -90,7 +90,7 @@ class Ddpm : public Model, private Sampler, private Likelihood {
   Loss loss(const Batch& batch, size_t, const ForwardContext& context) const override {
     const auto* noisy = dynamic_cast<const NoisyValues*>(batch.prepared.get());
     if (!noisy) fail("ddpm: the batch has not been prepared");
-    const DdpmPrediction prediction = network(context)(noisy->x_t, noisy->t);
+    const DdpmPrediction prediction = network(context)(noisy->x_t, cast(noisy->t, Dtype::float32));
     const Variable losses = ddpm_losses(diffusion_, loss_, prediction, *noisy);  // line 5
     // The history is part of the training's state, and nothing else may change it.
     if (history_ && context.training) history_->add(noisy->t, losses.value());
@@ -108,7 +108,7 @@ class Ddpm : public Model, private Sampler, private Likelihood {
                  Generator& generator) const override {
     const Settings& settings = options.settings;
     const std::vector<NoiseLevel> levels =
-        strided_levels(diffusion_.schedule, sampled_steps(settings, diffusion_.schedule.steps()));
+        sampling_levels(settings, diffusion_.schedule, sampled_steps(settings, diffusion_.schedule.steps()));
     GaussianDenoiser denoise = ddpm_denoiser(network(), diffusion_);
     if (diffusion_.value_levels > 0 && settings.boolean("sample.clip")) denoise = clipped(denoise, -1, 1);
     const LevelSampler sampler = [&](const GaussianDenoiser& asked, std::span<const NoiseLevel> falling,
@@ -156,7 +156,7 @@ class Ddpm : public Model, private Sampler, private Likelihood {
 
   DdpmNetwork network(const ForwardContext& context = {}) const {
     return [this, context](const Tensor& x_t, const Tensor& t) -> DdpmPrediction {
-      const Tensor time = scale_shift(cast(t, Dtype::float32), 1.0 / diffusion_.schedule.steps(), 0);
+      const Tensor time = scale_shift(t, 1.0 / diffusion_.schedule.steps(), 0);
       const Variable output = network_.forward(x_t, time, context);
       if (diffusion_.variance != ReverseVariance::learned) return {output, {}};
       // The first half is the prediction. Of the second, 0 lies halfway between the two fixed variances.

@@ -1,33 +1,28 @@
 #include "haze/diffusion/gaussian/gaussian_denoiser.h"
 
-#include <algorithm>
 #include <memory>
 
 #include "haze/diffusion/example_streams.h"
 
 namespace haze {
-namespace {
 
-// a x + b y
-Tensor combination(double a, const Tensor& x, double b, const Tensor& y) {
+Tensor weighted_sum(double a, const Tensor& x, double b, const Tensor& y) {
   return add(scale_shift(x, a, 0), scale_shift(y, b, 0));
 }
-
-}  // namespace
 
 Denoised denoised_from(Parameterisation kind, const Tensor& prediction, const Tensor& x,
                        const NoiseLevel& level) {
   const double alpha = level.alpha, sigma = level.sigma;
   switch (kind) {
     case Parameterisation::epsilon:
-      return {.x_0 = combination(1 / alpha, x, -sigma / alpha, prediction), .epsilon = prediction};
+      return {.x_0 = weighted_sum(1 / alpha, x, -sigma / alpha, prediction), .epsilon = prediction};
     case Parameterisation::x_0:
-      return {.x_0 = prediction, .epsilon = combination(1 / sigma, x, -alpha / sigma, prediction)};
+      return {.x_0 = prediction, .epsilon = weighted_sum(1 / sigma, x, -alpha / sigma, prediction)};
     case Parameterisation::v: {
       // x and v are x_0 and epsilon turned by an angle, times this length; 1 where variance is preserved.
       const double length = alpha * alpha + sigma * sigma;
-      return {.x_0 = combination(alpha / length, x, -sigma / length, prediction),
-              .epsilon = combination(sigma / length, x, alpha / length, prediction)};
+      return {.x_0 = weighted_sum(alpha / length, x, -sigma / length, prediction),
+              .epsilon = weighted_sum(sigma / length, x, alpha / length, prediction)};
     }
   }
   fail("denoised_from: unknown parameterisation");

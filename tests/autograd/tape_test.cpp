@@ -70,6 +70,18 @@ TEST_CASE("nothing is recorded under NoGradient, and scopes nest") {
   CHECK(square(x).requires_gradient());
 }
 
+TEST_CASE("EnableGradient records within NoGradient, and leaves it as it was") {
+  const Variable x = scalar_leaf(3);
+  const NoGradient outer;
+  {
+    const EnableGradient inner;
+    CHECK(gradients_enabled());
+    CHECK(gradient(square(x), {x})[0].value().item() == 6);
+  }
+  CHECK_FALSE(gradients_enabled());
+  CHECK_FALSE(square(x).requires_gradient());
+}
+
 TEST_CASE("a detached value is a constant") {
   const Variable x = scalar_leaf(3);
   const Variable y = square(x);

@@ -8,7 +8,7 @@
 
 #include "haze/diffusion/gaussian/discretized_gaussian.h"
 
-#include "diffusion/gaussian/gaussian_data.h"
+#include "diffusion/gaussian/ddpm_gaussian.h"
 
 namespace haze {
 namespace {

@@ -7,7 +7,7 @@
 
 #include "haze/diffusion/random_times.h"
 
-#include "diffusion/gaussian/gaussian_data.h"
+#include "diffusion/gaussian/ddpm_gaussian.h"
 
 namespace haze {
 namespace {
