@@ -8,7 +8,7 @@
 #include "haze/tools/run/evaluation.h"
 #include "haze/tools/run/models.h"
 #include "haze/tools/run/version.h"
-#include "haze/tools/tasks/point_sets.h"
+#include "haze/tools/tasks/tensor_data.h"
 #include "haze/tools/text/text_format.h"
 
 namespace haze {
@@ -49,16 +49,6 @@ SettingsTable text_settings(const ModelInfo& model) {
                      "what to do with a longer text"),
       integer_setting("data.max_line_bytes", 1 << 20, between(1, 2147483646), "longer lines are refused"),
       integer_setting("data.corpus_size", 50000, at_least(100), "sentences of the built-in corpus"),
-  };
-}
-
-SettingsTable tensor_settings() {
-  return {
-      choice_setting("data.task", "tensors", {"tensors"}, "what is learnt"),
-      choice_setting("data.set", "eight-gaussians", point_set_names(), "points of the plane"),
-      integer_setting("data.train_size", 20000, between(1, 1e9), "points to train on"),
-      integer_setting("data.valid_size", 2000, between(1, 1e9),
-                      "points to evaluate on, as many as to test on"),
   };
 }
 
@@ -295,7 +285,9 @@ Settings settings_from(const std::optional<std::filesystem::path>& configuration
 void resolve_training_settings(Settings& settings) {
   const ModelInfo& model = model_row(settings.text("model")).info;
   if (model.resolve) model.resolve(settings);
-  if (!learns(model, "tensors")) {
+  if (learns(model, "tensors")) {
+    check_tensor_data(settings);
+  } else {
     resolve_min_count(settings);
     check_text_data(settings);
   }
