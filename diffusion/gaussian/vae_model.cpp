@@ -1,5 +1,4 @@
 #include <cmath>
-#include <numbers>
 
 #include "haze/diffusion/gaussian/discretized_gaussian.h"
 #include "haze/diffusion/gaussian/flat_examples.h"
@@ -38,7 +37,8 @@ class Vae : public Model, private Sampler, private Likelihood {
     add_module("encoder", encoder_);
     add_module("decoder", decoder_);
     const int64_t variances = settings.text("vae.variance") == "scalar" ? 1 : examples_.width();
-    add_parameter("decoder_log_variance", log_variance_, zeros({variances}));
+    const double log_variance = 2 * std::log(settings.real("vae.initial_deviation"));
+    add_parameter("decoder_log_variance", log_variance_, full({variances}, log_variance));
   }
 
   Batch prepare(Batch batch, size_t, Generator& generator) const override {
@@ -128,6 +128,8 @@ ModelInfo vae_model() {
       integer_setting("vae.hidden", 128, between(1, 65536), "width of a hidden layer"),
       choice_setting("vae.variance", "scalar", {"scalar", "dimension"},
                      "learned variance of p(x|z): one, or one for each number"),
+      real_setting("vae.initial_deviation", 0.3, above(0),
+                   "of p(x|z) at the start; with a large one the encoder learns to say nothing"),
       real_setting("vae.beta", 1.0, at_least(0), "weight of the KL in the loss; 1: the bound"),
       integer_setting("vae.decoder_samples", 1, between(1, 65536), "draws of z for each example in the loss"),
       choice_setting("sample.decoder", "draw", {"mean", "draw"}, "of p(x|z): its mean, or a draw"),

