@@ -1,0 +1,22 @@
+#pragma once
+
+#include "haze/diffusion/gaussian/ancestral_sampler.h"
+#include "haze/nn/settings.h"
+
+/// What models that sample over levels of noise share: the rows of section [sample], and the choice of one.
+namespace haze {
+
+/// sample.sampler, what the samplers take, and sample.clip.
+SettingsTable level_sampler_settings();
+
+/// `count` levels of a schedule, and that of the data, as the sampler takes them: those of DPM-Solver++ are
+/// even in the log-SNR, those of the others in t. Throws Error where count is not in 1..T.
+std::vector<NoiseLevel> sampling_levels(const Settings& settings, const NoiseSchedule& schedule, int count);
+
+/// Goes through `levels` with the sampler that sample.sampler names. x [n, ...] is at levels[0]; the result
+/// is at the last level. The variance is that of the ancestral sampler.
+Tensor sample_levels(const Settings& settings, const GaussianDenoiser& denoise,
+                     std::span<const NoiseLevel> levels, ReverseVariance variance, Tensor x,
+                     const NoiseSource& noise, const LevelObserver& observer = {});
+
+}  // namespace haze
