@@ -30,6 +30,8 @@ double log_normal_below(double z) {
 double log_normal_interval(double low, double high) {
   // The lower tail has the small numbers; the upper one is its mirror image.
   if (low + high > 0) return log_normal_interval(-high, -low);
+  const double outside = std::exp(log_normal_below(low)) + std::exp(log_normal_below(-high));
+  if (outside < 0.5) return std::log1p(-outside);
   const double below_high = log_normal_below(high);
   if (low == -kInfinity) return below_high;
   return below_high + std::log(-std::expm1(log_normal_below(low) - below_high));
