@@ -25,9 +25,9 @@ struct ReverseStep {
 ReverseStep reverse_step(const Denoised& denoised, const Tensor& x, const NoiseLevel& from,
                          const NoiseLevel& to, ReverseVariance variance);
 
-/// Ho et al. 2020, Algorithm 2, over any falling levels: with every step of the schedule it is the paper's,
-/// with fewer the strided sampler of Nichol and Dhariwal 2021, section 4. x [n, ...] is at levels[0]; the
-/// result is at the last level. No noise is added in a step to data.
+/// Ho et al. 2020, Algorithm 2, over any falling levels. With every step of the schedule it is the paper's
+/// sampler; with fewer, the strided one of Nichol and Dhariwal 2021, section 4. x [n, ...] is at levels[0],
+/// and the result at the last level. No noise is added in a step to data.
 Tensor ancestral_sample(const GaussianDenoiser& denoise, std::span<const NoiseLevel> levels,
                         ReverseVariance variance, Tensor x, const NoiseSource& noise,
                         const LevelObserver& observer = {});

@@ -9,8 +9,7 @@
 /// examples of which a classifier says y. Both ways need the classifier at every level of noise.
 ///
 /// Way 1, of a reverse step: p(x_s | x_t, y) is proportional to p(x_s | x_t) p(y | x_s). The first factor is
-/// N(mu, Sigma), and log p(y | x_s) is nearly linear around mu (equations 48 to 50 of the lecture's
-/// reference):
+/// N(mu, Sigma). Around mu, log p(y | x_s) is nearly linear (the lecture's reference 6, equations 48 to 50):
 ///   log p(x_s | x_t) p(y | x_s) = -1/2 (x_s - mu)^T Sigma^-1 (x_s - mu) + (x_s - mu)^T g + constant
 ///                               = log N(x_s; mu + Sigma g, Sigma) + constant,    g = grad log p(y | mu).
 /// Way 2, of the score: grad log p(x | y) = grad log p(x) + grad log p(y | x) by Bayes' rule (Song et al.
@@ -26,10 +25,9 @@ using LogProbability = std::function<Variable(const Variable& x, const NoiseLeve
 /// The gradient of a classifier, by the tape, which also works within a sampler.
 LogProbabilityGradient gradient_of(LogProbability log_probability);
 
-/// Way 1, Algorithm 1 of the paper: x_s from N(mu + scale Sigma g, Sigma). The gradient is taken at mu, and
-/// at the level of x_s, as the derivation has it; the paper's code takes it at x_t and the level of x_t. A
-/// step to data has no variance, and so no guidance. Else as ancestral_sample(). Throws Error where a
-/// gradient is not shaped as x.
+/// Way 1, Algorithm 1 of the paper: x_s from N(mu + scale Sigma g, Sigma). The gradient is taken at mu and
+/// the level of x_s, as in the derivation; the paper's code takes it at x_t. A step to data has no variance,
+/// and so no guidance. Else as ancestral_sample(). Throws Error where a gradient is not shaped as x.
 Tensor guided_ancestral_sample(const GaussianDenoiser& denoise, std::span<const NoiseLevel> levels,
                                ReverseVariance variance, const LogProbabilityGradient& gradient, double scale,
                                Tensor x, const NoiseSource& noise, const LevelObserver& observer = {});

@@ -26,13 +26,13 @@ std::vector<int> strided_steps(int steps, int count);
 /// The levels of strided_steps(), and of the data after them: count + 1 levels.
 std::vector<NoiseLevel> strided_levels(const NoiseSchedule& schedule, int count);
 
-/// `count` levels of 1..T between steps, evenly spaced in lambda = log(alpha / sigma) from step T to step 1,
-/// and that of the data after them: count + 1 levels (Lu et al. 2022, "DPM-Solver", section 3.3). The time is
-/// linear in lambda between two steps. Throws Error where count < 1.
+/// `count` levels from step T to step 1, evenly spaced in lambda = log(alpha / sigma), and that of the data
+/// after them (Lu et al. 2022, "DPM-Solver", section 3.3). Most lie between two steps of the schedule, where
+/// the time is linear in lambda. Throws Error where count < 1.
 std::vector<NoiseLevel> log_snr_levels(const NoiseSchedule& schedule, int count);
 
-/// What every sampler asks of its levels. Throws Error where there are fewer than two, where an alpha is not
-/// positive, and where one level is not less noisy than that before it: sigma / alpha has to fall.
+/// Samplers need two levels at least, positive alphas, and sigma / alpha falling from level to level. Throws
+/// Error where that does not hold.
 void check_levels(std::span<const NoiseLevel> levels);
 
 /// What lies between a level t and a less noisy level s:

@@ -227,7 +227,7 @@ TEST_CASE("both ways sample one of two overlapping modes (Kolmogorov-Smirnov, 99
   const NoiseSchedule schedule = linear_noise_schedule(1000);
   Generator generator(5);
   const Tensor x = normal({kCount, 2}, generator, 0, 1, Dtype::float64);
-  const NoiseSource noise = example_noise(kCount, generator);
+  const NoiseSource noise = batch_noise(generator);
   const GaussianDenoiser denoise = optimal_denoiser(mixture);
   const LogProbabilityGradient gradient = label_gradient(mixture, 1);
   // Along the first axis, where the modes overlap.
@@ -269,7 +269,7 @@ TEST_CASE(
   constexpr int64_t kCount = 2000;
   Generator generator(6);
   const Tensor x = normal({kCount, 2}, generator, 0, 1, Dtype::float64);
-  const NoiseSource noise = example_noise(kCount, generator);
+  const NoiseSource noise = batch_noise(generator);
   const GaussianDenoiser denoise = optimal_denoiser(mixture);
   const LogProbabilityGradient gradient = gradient_of(label_classifier(mixture, 3));
   const Levels levels = strided_levels(linear_noise_schedule(1000), 200);

@@ -261,6 +261,11 @@ inline Moments chain_moments(const GaussianData& data, double alpha_T,
           })};
 }
 
+/// Drawn for the whole batch at once, which is faster than example_noise(). The generator must outlive it.
+inline NoiseSource batch_noise(Generator& generator) {
+  return [&generator](const Shape& shape, Dtype dtype) { return normal(shape, generator, 0, 1, dtype); };
+}
+
 inline Moments standard_normal(size_t d) {
   return {std::vector<double>(d), identity(d)};
 }
