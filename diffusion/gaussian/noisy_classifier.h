@@ -11,8 +11,8 @@
 namespace haze {
 
 /// The model "noisy_classifier": p(y | x(t)), trained by cross-entropy at uniform t (Song et al. 2021,
-/// appendix I.1; Dhariwal and Nichol 2021, section 4). It reads x / s and the angle of the noise, 2 / pi
-/// atan(sigma / alpha) in [0, 1], with s^2 = alpha^2 + sigma^2: p(y | x) depends on nothing else, so a
+/// section 5; Dhariwal and Nichol 2021, section 4). It reads x / s with s^2 = alpha^2 + sigma^2, and the
+/// angle of the noise, 2 / pi atan(sigma / alpha), in [0, 1]. p(y | x) depends on nothing else. So one
 /// classifier guides models of any process, DDPM's steps among them.
 class NoisyClassifier : public Model, public FeatureExtractor {
  public:
@@ -48,8 +48,8 @@ LogProbability log_probability_of(std::shared_ptr<const NoisyClassifier> classif
 LogProbabilityGradient log_probability_gradient(std::shared_ptr<const NoisyClassifier> classifier,
                                                 std::vector<int32_t> labels);
 
-/// What a sampler of n requests is guided by, of a run that the setting `key` names: null where the run is
-/// none. Throws Error where it is not a classifier of examples of this shape.
+/// The classifier of the run that the setting `key` names; null where it names none. Throws Error where it is
+/// not a classifier of examples of this shape.
 std::shared_ptr<const NoisyClassifier> classifier_of(const FrozenModel& frozen, const std::string& key,
                                                      const Shape& example);
 

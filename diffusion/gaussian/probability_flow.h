@@ -5,8 +5,8 @@
 #include "haze/diffusion/gaussian/runge_kutta_45.h"
 #include "haze/diffusion/gaussian/sde.h"
 
-/// The probability flow: an ordinary differential equation whose solutions have the same marginals p_t as
-/// the SDE (Song et al. 2021, section 4.3, equation 13): dx/dt = f(x, t) - g(t)^2 score(x, t) / 2. Every
+/// The probability flow dx/dt = f(x, t) - g(t)^2 score(x, t) / 2 (Song et al. 2021, section 4.3, equation
+/// 13). It is an ordinary differential equation whose solutions have the same marginals p_t as the SDE. Every
 /// example is integrated with steps of its own (runge_kutta_45.h), so it does not depend on the others; the
 /// network is called for all of them together.
 namespace haze {
@@ -14,10 +14,10 @@ namespace haze {
 /// epsilon_theta(x, t) of x [n, ...] at a time of its own for each example, shaped as x, and differentiable.
 using ContinuousNoisePredictor = std::function<Variable(const Variable& x, std::span<const double> times)>;
 
-/// What samplers over levels ask of such a predictor.
+/// The denoiser of samplers over levels that such a predictor makes.
 GaussianDenoiser denoiser_of(ContinuousNoisePredictor predict);
 
-/// Where the flow starts for likelihoods: at t = 0 itself g^2 score has no finite value.
+/// The flow starts here for likelihoods: at t = 0 itself g^2 score has no finite value.
 inline constexpr double kLikelihoodStart = 1e-5;
 
 struct FlowResult {
@@ -56,9 +56,9 @@ struct LikelihoodResult {
 
 /// -log p(x_0) by the change of variables along the flow (section 4.3 and appendix D.2):
 ///   log p_0(x(0)) = log p_T(x(T)) + integral from 0 to T of div(f - g^2 score / 2) dt,
-/// from kLikelihoodStart to T = 1. The trace makes each call of the network cost its forward pass and one
-/// backward pass for each number of an example (exact), or one in all (an estimate, with one v an example).
-/// An estimate is unbiased but for the errors of integration.
+/// from kLikelihoodStart to T = 1. A call of the network costs its forward pass and, for the exact trace, a
+/// backward pass for each number of an example. An estimate, with one v for each example, costs one backward
+/// pass. It is unbiased but for the errors of integration.
 LikelihoodResult probability_flow_nats(const ContinuousNoisePredictor& predict, const Sde& sde,
                                        const Tensor& x_0, TraceEstimate trace, Generator& generator,
                                        const OdeTolerance& tolerance = {});

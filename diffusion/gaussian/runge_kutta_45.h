@@ -27,13 +27,13 @@ struct OdeSolution {
 /// to break the work off.
 using OdeObserver = std::function<void(const std::vector<double>& t, const std::vector<double>& y)>;
 
-/// Integrates from `begin` to `end`, forwards or backwards, with the pair of orders 5 and 4 of Dormand and
-/// Prince 1980 ("A family of embedded Runge-Kutta formulae"), which takes six calls a step. Every system has
-/// a time and a step of its own, so its solution does not depend on the others; all are put through each call
-/// together, and those that have arrived wait. A step's error is the root mean square over a system's numbers
-/// of error / (absolute + relative max(|y|, |y_new|)); steps with an error above 1 are repeated smaller
-/// (Hairer, Norsett and Wanner 1993, section II.4). Throws Error where a tolerance is not positive, where a
-/// step becomes too small to move t, and where the function gives a number that is not finite.
+/// Integrates from `begin` to `end`, forwards or backwards. The formula is the pair of orders 5 and 4 of
+/// Dormand and Prince 1980, "A family of embedded Runge-Kutta formulae". It takes six calls a step. Every
+/// system has a time and a step of its own, so its solution does not depend on the others. A call takes all
+/// systems together; those that have arrived wait. A step's error is the root mean square over a system's
+/// numbers of error / (absolute + relative max(|y|, |y_new|)). A step whose error is above 1 is repeated,
+/// smaller (Hairer, Norsett and Wanner 1993, section II.4). Throws Error where a tolerance is not positive,
+/// where a step becomes too small to move t, and where the function gives a number that is not finite.
 OdeSolution runge_kutta_45(const OdeFunction& function, double begin, double end, std::vector<double> y,
                            int64_t systems, const OdeTolerance& tolerance, const OdeObserver& observer = {});
 

@@ -24,7 +24,7 @@ struct Sde {
 /// Throws Error unless 0 <= beta_min <= beta_max, 0 < beta_max and 0 < sigma_min < sigma_max.
 void check_sde(const Sde& sde);
 
-/// f(x, t) / x: -beta(t) / 2 of VP and sub-VP, 0 of VE (equations 25, 27 and 30, appendix B).
+/// f(x, t) / x: -beta(t) / 2 of VP and sub-VP, 0 of VE (equations 9, 11 and 12).
 double drift_coefficient(const Sde& sde, double t);
 
 /// g(t): sqrt(beta(t)) of VP, sqrt(beta(t) (1 - e^{-2 B(t)})) of sub-VP with B(t) the integral of beta from 0
@@ -49,7 +49,7 @@ inline constexpr double kSamplingEnd = 1e-3;
 std::vector<double> falling_times(int64_t steps, double end = kSamplingEnd);
 
 /// The levels of falling_times(), and of the data after them: `steps` + 2 levels. The step to the data takes
-/// the remaining noise away, as the paper does (appendix G).
+/// the remaining noise away, as the paper's code does.
 std::vector<NoiseLevel> sde_levels(const Sde& sde, int64_t steps, double end = kSamplingEnd);
 
 }  // namespace haze

@@ -319,10 +319,38 @@ TEST_CASE(
   CHECK(sample({}).network_calls == 3 * 20);
   CHECK(sample({"sample.steps=5"}).network_calls == 3 * 5);
   CHECK(sample({"sample.steps=20"}).values.to_vector<float>() == sample({}).values.to_vector<float>());
+  CHECK(sample({"sample.sampler=ddim", "sample.steps=5"}).network_calls == 3 * 5);
+  CHECK(sample({"sample.sampler=dpm-solver", "sample.steps=5"}).network_calls == 3 * 5);
+  CHECK(sample({"sample.sampler=heun", "sample.steps=5"}).network_calls == 3 * 9);
   CHECK(largest(sample({})) <= 1);
   CHECK(largest(sample({"sample.clip=false"})) > 1);
   CHECK_THROWS_WITH_AS(sample({"sample.steps=21"}), "sample.steps is 21, more than the 20 of ddpm.steps",
                        Error);
+}
+
+TEST_CASE("each sampler of the settings is the function of its name") {
+  const std::unique_ptr<Model> model = ddpm({"mlp.hidden=16"});
+  const auto sample = [&](const std::vector<std::string>& overrides) {
+    Settings settings(ddpm_model().settings);
+    for (const std::string& assignment : overrides) settings.override_with(assignment);
+    Generator generator(15);
+    return model->sampler()
+        ->sample(std::vector<Request>(4), {settings, {}, {}}, generator)
+        .values.to_vector<float>();
+  };
+  const std::vector<float> ancestral = sample({"sample.steps=10"});
+  const std::vector<float> plain = sample({"sample.steps=10", "sample.sampler=ddim"});
+  CHECK(sample({"sample.steps=10", "sample.sampler=ddim", "sample.eta=0"}) == plain);
+  CHECK(sample({"sample.steps=10", "sample.sampler=ddim", "sample.eta=1"}) != plain);
+  const std::vector<float> heun = sample({"sample.steps=200", "sample.sampler=heun"});
+  const std::vector<float> solver = sample({"sample.steps=200", "sample.sampler=dpm-solver"});
+  const std::vector<float> ddim = sample({"sample.steps=200", "sample.sampler=ddim"});
+  CHECK(ancestral != plain);
+  // All three solve the same equation from the same noise.
+  for (size_t i = 0; i < 8; ++i) {
+    CHECK(solver[i] == doctest::Approx(heun[i]).epsilon(0.05));
+    CHECK(ddim[i] == doctest::Approx(heun[i]).epsilon(0.1));  // of first order
+  }
 }
 
 TEST_CASE("settings that contradict one another are refused in a sentence") {

@@ -19,10 +19,10 @@ testing::Moments moments_with(const Sde& sde, int64_t steps, const CorrectorOpti
   const testing::NormalData data;
   const std::vector<NoiseLevel> levels = levels_without_data(sde, steps);
   const GaussianDenoiser denoise = denoiser_of(data.predictor(sde));
-  return testing::propagated_moments(
-      data, levels[0], steps * (1 + corrector.steps) + 1, [&](const Tensor& x, const NoiseSource& z) {
-        return predictor_corrector_sample(denoise, levels, corrector, x, z);
-      });
+  return testing::propagated_moments(data, levels[0], steps * (1 + corrector.steps) + 1,
+                                     [&](const Tensor& x, const NoiseSource& z) {
+                                       return predictor_corrector_sample(denoise, levels, corrector, x, z);
+                                     });
 }
 
 double error_with(const Sde& sde, int64_t steps, int64_t corrector_steps) {

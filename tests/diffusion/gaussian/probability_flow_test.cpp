@@ -1,10 +1,9 @@
-#include "haze/diffusion/gaussian/score_sde.h"
-
 #include <algorithm>
 #include <cmath>
 
 #include <doctest/doctest.h>
 
+#include "haze/diffusion/gaussian/score_sde.h"
 #include "haze/nn/mlp_network.h"
 
 #include "nn/networks.h"
@@ -91,7 +90,8 @@ TEST_CASE("probability flow: -log p of normal data is right to 1e-4 nats") {
   }
 }
 
-TEST_CASE("probability flow: -log p is that of the prior pulled back, to 1e-3 nats with the paper's tolerance") {
+TEST_CASE(
+    "probability flow: -log p is that of the prior pulled back, to 1e-3 nats with the paper's tolerance") {
   const NormalData data;
   Generator generator(4);
   const Tensor x = points_of(data, 50);

@@ -12,9 +12,8 @@ double error_with(const Sde& sde, int64_t steps) {
   const std::vector<double> times = falling_times(steps, 0.01);
   const GaussianDenoiser denoise = denoiser_of(data.predictor(sde));
   const testing::Moments moments = testing::propagated_moments(
-      data, sde_level(sde, 1), steps + 1, [&](const Tensor& x, const NoiseSource& z) {
-        return reverse_sde_sample(denoise, sde, times, x, z);
-      });
+      data, sde_level(sde, 1), steps + 1,
+      [&](const Tensor& x, const NoiseSource& z) { return reverse_sde_sample(denoise, sde, times, x, z); });
   return testing::moment_error(moments, data, sde_level(sde, 0.01));
 }
 
