@@ -4,6 +4,7 @@
 
 #include "haze/nn/safetensors.h"
 #include "haze/tools/run/evaluation.h"
+#include "haze/tools/run/sampling.h"
 
 #include "temporary_folder.h"
 #include "tiny_run.h"
