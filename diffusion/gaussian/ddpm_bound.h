@@ -22,9 +22,9 @@ Variable ddpm_terms(const GaussianDiffusion& diffusion, const DdpmPrediction& pr
 std::vector<double> ddpm_term_nats(const DdpmNetwork& network, const GaussianDiffusion& diffusion,
                                    const Tensor& x_0, const Tensor& t, Generator& generator);
 
-/// How ddpm_bound_nats() draws t: probabilities of 1..T, 0 for t = 1. Half of it is uniform. The other half
-/// is proportional to beta_t / (alpha_t (1 - alpha_bar_t)), the weight of the noise's squared error in the
-/// term of t where the variance is beta_t: terms of small t are larger and vary more.
+/// How ddpm_bound_nats() draws t: probabilities of 1..T, 0 for t = 1. A quarter of it is uniform. The rest is
+/// proportional to beta_t alpha_bar_t / (alpha_t (1 - alpha_bar_t)): twice the term of t where the variance
+/// is beta_t, and where the data are N(0, I) and the denoiser is optimal, but for what the variance costs.
 std::vector<double> bound_step_probabilities(const NoiseSchedule& schedule);
 
 /// For each example an unbiased estimate of the bound on -log p_theta(x_0), in nats: L_T, one draw of L_0,
