@@ -18,7 +18,7 @@ struct GaussianDiffusion {
   int64_t value_levels = 0;
 };
 
-/// What the network says of x_t [n, ...].
+/// A network's answer to x_t [n, ...].
 struct DdpmPrediction {
   Variable value;           // of what GaussianDiffusion::prediction names; shaped as x_t
   Variable variance_share;  // Denoised::variance_share, shaped as x_t; undefined where the variance is fixed
@@ -48,7 +48,7 @@ NoisyValues add_noise(const NoiseSchedule& schedule, const Tensor& x_0, const Te
 /// antithetic.
 Tensor spread_steps(int64_t count, const NoiseSchedule& schedule, Generator& generator);
 
-/// What the network should have said: epsilon, x_0, or v = sqrt(alpha_bar_t) epsilon - sqrt(1 - alpha_bar_t)
+/// The network's target: epsilon, x_0, or v = sqrt(alpha_bar_t) epsilon - sqrt(1 - alpha_bar_t)
 /// x_0 (Salimans and Ho 2022). Shaped as x_t.
 Tensor prediction_target(const GaussianDiffusion& diffusion, const NoisyValues& noisy);
 

@@ -134,9 +134,10 @@ std::vector<double> ddpm_term_nats(const DdpmNetwork& network, const GaussianDif
 std::vector<double> bound_step_probabilities(const NoiseSchedule& schedule) {
   std::vector<double> p{0};  // of t = 1
   for (size_t t = 2; t < schedule.beta.size(); ++t)
-    p.push_back(schedule.beta[t] / (schedule.alpha[t] * schedule.noise[t]));
+    p.push_back(schedule.beta[t] * schedule.alpha_bar[t] / (schedule.alpha[t] * schedule.noise[t]));
   const double total = std::accumulate(p.begin(), p.end(), 0.0), others = schedule.steps() - 1;
-  for (size_t i = 1; i < p.size(); ++i) p[i] = 0.5 * p[i] / total + 0.5 / others;
+  constexpr double kUniformShare = 0.25;
+  for (size_t i = 1; i < p.size(); ++i) p[i] = (1 - kUniformShare) * p[i] / total + kUniformShare / others;
   return p;
 }
 
