@@ -63,17 +63,20 @@ Draw from_set(const std::string& set) {
 
 TEST_CASE("samples from the data's own distribution are measured as training examples are") {
   const Report report = measured(from_set("eight-gaussians"), 1000);
-  // 1000 points of either set: shares are within 4 standard errors of one another, distances a factor of 2.
+  // Shares of 1000 points are within 4 standard errors of one another.
   for (const char* name : {"precision", "recall", "high_quality_share"}) {
     const double share = report.at(name).value, of_data = report.at(std::string(name) + "_of_data").value;
     CAPTURE(name);
     CHECK(share > 0.8);
     CHECK(std::abs(share - of_data) < 4 * std::sqrt(2 * 0.25 / 1000));
   }
-  const double distance = report.at("sliced_wasserstein").value;
-  CHECK(distance > 0);
-  CHECK(distance < 0.15);
-  CHECK(report.at("sliced_wasserstein_of_data").value < 0.15);
+  // The share of a mode differs between two sets of 1000 points by 0.015, one standard deviation, so that at
+  // most 8 x 0.015 / 2 = 0.06 of the mass travels, at most by the diameter 4 and on average half of that
+  // squared: the distance is below the root of 0.06 x 16 / 2.
+  for (const char* name : {"sliced_wasserstein", "sliced_wasserstein_of_data"}) {
+    CHECK(report.at(name).value > 0);
+    CHECK(report.at(name).value < 0.7);
+  }
   CHECK(report.at("modes_covered").value == 8);
   CHECK(report.at("samples").value == 1000);
   CHECK(report.at("network_calls").value == 3);
