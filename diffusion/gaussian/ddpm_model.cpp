@@ -187,21 +187,21 @@ void refuse_contradictions(const Settings& settings) {
 SettingsTable ddpm_settings() {
   SettingsTable table = {
       integer_setting("ddpm.steps", 200, between(2, 100000), "T, steps from data to noise"),
-      choice_setting("ddpm.schedule", "linear", noise_schedule_names(),
-                     "of the noise; linear is that of the paper's 1000 steps, scaled"),
-      choice_setting("ddpm.prediction", "epsilon", names_of(kPredictions),
-                     "what the network predicts: the noise, the data, or v"),
-      choice_setting("ddpm.loss", "simple", names_of(kLosses),
-                     "L_simple, absolute error, the bound, or L_simple + 0.001 bound"),
+      since(3, choice_setting("ddpm.schedule", "linear", noise_schedule_names(),
+                              "of the noise; linear is that of the paper's 1000 steps, scaled")),
+      since(3, choice_setting("ddpm.prediction", "epsilon", names_of(kPredictions),
+                              "what the network predicts: the noise, the data, or v")),
+      since(3, choice_setting("ddpm.loss", "simple", names_of(kLosses),
+                              "L_simple, absolute error, the bound, or L_simple + 0.001 bound")),
       choice_setting("ddpm.variance", "large", names_of(kVariances),
                      "of a reverse step: beta_t, that of the posterior, or between the two"),
-      choice_setting("ddpm.step_draw", "uniform", {"uniform", "importance"},
-                     "t of a training example; importance: where losses are large"),
+      since(3, choice_setting("ddpm.step_draw", "uniform", {"uniform", "importance"},
+                              "t of a training example; importance: where losses are large")),
   };
   for (const Setting& setting : value_network_settings()) table.push_back(setting);
   for (const Setting& setting : level_sampler_settings()) table.push_back(setting);
-  table.push_back(integer_setting("sample.steps", 0, between(0, 100000),
-                                  "steps of sampling, evenly chosen of ddpm.steps; 0: all"));
+  table.push_back(since(3, integer_setting("sample.steps", 0, between(0, 100000),
+                                           "steps of sampling, evenly chosen of ddpm.steps; 0: all")));
   return table;
 }
 
