@@ -18,6 +18,10 @@ constexpr const char* kName = "score_sde";
 // for each number.
 constexpr int64_t kMostForExactTrace = 4;
 
+// Networks embed 1000 t (positions.h), which turns 160 times from t = 0 to 1. The flow would turn with it,
+// and the solver would follow each turn.
+constexpr double kTimeScale = 0.1;
+
 Shape example_shape(const DataFacts& facts) {
   Shape shape;
   for (int64_t extent : facts.value_shape) shape.append(extent);
@@ -175,9 +179,10 @@ class ScoreSde : public Model, private Sampler, private Likelihood {
   }
 
   ContinuousNoisePredictor predictor(const ForwardContext& context = {}) const {
-    return preconditioned(
-        [this, context](const Variable& x, const Tensor& t) { return network_.forward(x, t, context); },
-        sde_);
+    const auto network = [this, context](const Variable& x, const Tensor& t) {
+      return network_.forward(x, scale_shift(t, kTimeScale, 0), context);
+    };
+    return preconditioned(network, sde_);
   }
 
   Shape shape_;
