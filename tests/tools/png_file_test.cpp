@@ -3,7 +3,7 @@
 #include <numeric>
 
 #include <doctest/doctest.h>
-#include <png.h>
+#include <fmt/format.h>
 
 #include "haze/nn/file_io.h"
 #include "haze/tools/tasks/png_folder.h"
@@ -73,8 +73,9 @@ TEST_CASE("an image that is written as PNG is read again, gray and in colour") {
     CHECK(again.channels == channels);
     CHECK(again.pixels == image.pixels);
   }
-  CHECK(error_of([] { encode_png({2, 2, 1, {1, 2, 3}}); }) ==
-        "a PNG image of 2 x 2 pixels and 1 channels cannot be made of 3 numbers");
+  CHECK(error_of([] {
+          encode_png({2, 2, 1, {1, 2, 3}});
+        }) == "a PNG image of 2 x 2 pixels and 1 channels cannot be made of 3 numbers");
   CHECK(error_of([] { encode_png({0, 2, 1, {}}); }).find("cannot be made") != std::string::npos);
 }
 
@@ -82,8 +83,7 @@ TEST_CASE("bits, palettes and 16 bits a channel become 8 bits: 0, the palette's 
   // Two rows of eight pixels of one bit.
   const PngImage bits = read_bytes(png_of(8, 2, 1, 0, std::string("\0\xa5\0\xf0", 4)));
   CHECK(bits.channels == 1);
-  CHECK(bits.pixels ==
-        std::vector<uint8_t>{255, 0, 255, 0, 0, 255, 0, 255, 255, 255, 255, 255, 0, 0, 0, 0});
+  CHECK(bits.pixels == std::vector<uint8_t>{255, 0, 255, 0, 0, 255, 0, 255, 255, 255, 255, 255, 0, 0, 0, 0});
   const std::string palette = chunk("PLTE", std::string("\x01\x02\x03\xfa\xfb\xfc", 6));
   const PngImage colours = read_bytes(png_of(2, 1, 8, 3, std::string("\0\1\0", 3), palette));
   CHECK(colours.channels == 3);
@@ -114,8 +114,8 @@ TEST_CASE("a PNG file that says it is huge takes no memory") {
   const std::string row = std::string(100, '\0');
   CHECK(error_of_bytes(png_of(1'000'000, 1'000'000, 8, 2, row)) ==
         "the image has 1000000 x 1000000 pixels, more than the 16777216 that are read");
-  CHECK(error_of_bytes(png_of(0x7fffffff, 0x7fffffff, 8, 2, row)).find("damaged") == std::string::npos ==
-        (error_of_bytes(png_of(0x7fffffff, 0x7fffffff, 8, 2, row)).find("more than") != std::string::npos));
+  // Beyond what libpng itself allows.
+  CHECK(error_of_bytes(png_of(0x7fffffff, 0x7fffffff, 8, 2, row)).starts_with("the PNG file is damaged: "));
 }
 
 TEST_CASE("no byte of a PNG file, changed, does more than another image or a sentence") {
@@ -165,12 +165,14 @@ TEST_CASE("images of several sizes or channels, and too few of them, are one sen
   const std::filesystem::path first = folder / "a.png", second = folder / "b.png";
   write_png(first, counted_image(2, 3, 1));
   write_png(second, counted_image(3, 2, 1));
-  CHECK(error_of([&] { read_png_files({first, second}); }) ==
-        second.string() + ": the image is 2 x 3 pixels, gray; " + first.string() +
-            " is 3 x 2 pixels, gray, and all have to be alike");
+  CHECK(error_of([&] {
+          read_png_files({first, second});
+        }) == second.string() + ": the image is 2 x 3 pixels, gray; " + first.string() +
+                  " is 3 x 2 pixels, gray, and all have to be alike");
   write_png(second, counted_image(2, 3, 3));
-  CHECK(error_of([&] { read_png_files({first, second}); }).find("is 3 x 2 pixels, in colour") !=
-        std::string::npos);
+  CHECK(error_of([&] {
+          read_png_files({first, second});
+        }).find("is 3 x 2 pixels, in colour") != std::string::npos);
   CHECK(error_of([&] { png_files(folder.path(), Part::train); }) ==
         folder.path().string() +
             ": 2 PNG files are too few: every tenth is of the part valid, the next of test, the others of "

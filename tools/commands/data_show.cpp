@@ -37,9 +37,9 @@ void show(const Arguments& arguments) {
   if (!arguments.png.empty()) return write_picture(arguments.png, task->picture(settings, samples));
   const std::vector<int32_t> labels =
       batch.labels.defined() ? batch.labels.to_vector<int32_t>() : std::vector<int32_t>();
+  const bool is_images = task->example() == "image";
   for (int64_t i = 0; i < batch.size(); ++i) {
-    if (!labels.empty()) fmt::print("{}: ", labels[static_cast<size_t>(i)]);
-    if (task->example() == "image") fmt::print("\n");
+    if (!labels.empty()) fmt::print("label {}{}", labels[static_cast<size_t>(i)], is_images ? "\n" : ": ");
     fmt::print("{}\n", task->written(samples, i));
   }
 }

@@ -108,7 +108,8 @@ std::string TensorTask::json(const Samples& samples, int64_t index) const {
 Picture TensorTask::picture(const Settings& settings, const Samples& samples) const {
   if (is_of_images()) return sheet_of(samples.values);
   const std::string& set = settings.text("data.set");
-  const double extent = point_set_extent(set);
+  // A margin for samples that lie where the data do not.
+  const double extent = 1.25 * point_set_extent(set);
   const Picture density =
       density_picture([&](double x, double y) { return point_density(set, x, y); }, extent);
   const std::array<Picture, 2> both = {density, points_picture(samples.values, extent)};

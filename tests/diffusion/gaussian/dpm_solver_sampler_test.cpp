@@ -58,8 +58,8 @@ TEST_CASE("DPM-Solver++ 2M of Gaussian data has the mean and covariance of Algor
 }
 
 TEST_CASE("DPM-Solver++ 2M is of second order: half the step, a quarter of the error of the map") {
-  // Levels that are even in an angle are not here: near data their last steps in lambda are log 2, log 3/2, ...
-  // however many there are.
+  // Levels that are even in an angle are not here: near data their last steps in lambda are log 2, log 3/2,
+  // ... however many there are.
   for (const GaussianData& data : {line_data(), plane_data()}) {
     for (const auto& levels : {even_log_snr_levels, exploding_levels}) {
       const double ratio =
