@@ -117,7 +117,9 @@ class ScoreSde : public Model, private Sampler, private Likelihood {
     const Settings& settings = run.settings;
     const int64_t steps = settings.integer("sample.steps");
     const double guidance = settings.real("sample.guidance");
-    const std::vector<NoiseLevel> levels = sde_levels(sde_, steps);
+    const std::string& sampler = settings.text("sample.sampler");
+    const std::vector<NoiseLevel> levels =
+        sampler == "dpm-solver" ? sde_log_snr_levels(sde_, steps) : sde_levels(sde_, steps);
     if (observer) {
       run.observer = [&](size_t i, const Tensor& x) {
         observer({.step = static_cast<int64_t>(i),
@@ -126,7 +128,6 @@ class ScoreSde : public Model, private Sampler, private Likelihood {
                   .time = std::vector<double>(static_cast<size_t>(x.size(0)), levels[i].time)});
       };
     }
-    const std::string& sampler = settings.text("sample.sampler");
     if (run.gradient && sampler == "ancestral") {
       return guided_ancestral_sample(run.denoise, levels, ReverseVariance::small, run.gradient, guidance,
                                      run.start, run.noise, run.observer);

@@ -124,7 +124,8 @@ TEST_CASE(
   CHECK(nats.nats_per_example() > entropy - 0.2);  // 300 points have a standard error of 0.06
   CHECK(nats.nats_per_example() < one_gaussian - 0.5);
   CHECK(integral == doctest::Approx(1).epsilon(0.02));
-  for (const char* sampler : {"reverse-sde", "predictor-corrector", "probability-flow", "ancestral"}) {
+  for (const char* sampler : {"reverse-sde", "predictor-corrector", "probability-flow", "ancestral", "ddim",
+                              "dpm-solver", "heun"}) {
     const Samples samples =
         sampled(*model, {fmt::format("sample.sampler={}", sampler), "sample.steps=40"}, 200, {});
     const double share = share_on_the_right(samples.values);
