@@ -22,6 +22,22 @@ Variable Linear::forward(const Variable& x, Activation activation, const Variabl
   return linear(x, weight_, bias_, activation, residual);
 }
 
+Conv2d::Conv2d(int64_t in, int64_t out, int64_t size, Generator& generator, const Conv2dOptions& options)
+    : stride_(options.stride), padding_((size - 1) / 2) {
+  if (in < 1 || out < 1 || size < 1 || options.stride < 1) {
+    fail("Conv2d: {} -> {} channels with kernels of {} x {} and stride {} is not a layer", in, out, size,
+         size, options.stride);
+  }
+  const Shape shape{out, in, size, size};
+  const double bound = options.gain / std::sqrt(static_cast<double>(in * size * size));
+  add_parameter("weight", weight_, bound == 0 ? zeros(shape) : uniform(shape, generator, -bound, bound));
+  add_parameter("bias", bias_, zeros({out}));
+}
+
+Variable Conv2d::forward(const Variable& x) const {
+  return conv2d(x, weight_, bias_, stride_, padding_);
+}
+
 Embedding::Embedding(int64_t count, int64_t width, Generator& generator, double standard_deviation) {
   add_parameter("weight", weight_, normal({count, width}, generator, 0, standard_deviation));
 }

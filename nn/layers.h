@@ -33,6 +33,27 @@ class Linear : public Module {
   Variable weight_, bias_;
 };
 
+struct Conv2dOptions {
+  int64_t stride = 1;
+  double gain = 1;  // of the initial weights; with 0 the layer starts as zero
+};
+
+/// Cross-correlation of images with kernels of size x size: weight [out, in, size, size], bias [out]. Images
+/// are padded by (size - 1) / 2 zeros on each side, so an odd size with stride 1 keeps height and width.
+class Conv2d : public Module {
+ public:
+  /// Weights uniform in +-1/sqrt(in size^2) times the gain, bias 0. Throws Error where an extent is not
+  /// positive.
+  Conv2d(int64_t in, int64_t out, int64_t size, Generator& generator, const Conv2dOptions& options = {});
+
+  /// x [n, in, h, w] -> [n, out, h', w'], h' = floor((h + 2 padding - size) / stride) + 1.
+  Variable forward(const Variable& x) const;
+
+ private:
+  int64_t stride_, padding_;
+  Variable weight_, bias_;
+};
+
 /// One row of weight [count, width] an id.
 class Embedding : public Module {
  public:

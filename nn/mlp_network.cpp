@@ -7,7 +7,7 @@ namespace haze {
 MlpNetwork::MlpNetwork(const MlpNetworkConfig& config, Generator& generator)
     : input_(config.width, config.hidden, generator),
       time_embedding_(config.hidden, generator),
-      output_(config.hidden, config.width, generator) {
+      output_(config.hidden, config.outputs * config.width, generator) {
   if (config.layers < 1) fail("MlpNetwork: {} hidden layers", config.layers);
   add_module("input", input_);
   add_module("time_embedding", time_embedding_);
@@ -18,9 +18,8 @@ MlpNetwork::MlpNetwork(const MlpNetworkConfig& config, Generator& generator)
   add_module("output", output_);
 }
 
-Variable MlpNetwork::forward(const Variable& x, const Tensor& t) const {
-  if (!t.defined() || !(t.shape() == Shape{x.size(0)}))
-    fail("MlpNetwork: {} vectors need a time each", x.size(0));
+Variable MlpNetwork::forward(const Variable& x, const Tensor& t, const ForwardContext&) const {
+  check_times("MlpNetwork", t, x.size(0), "vectors");
   const Variable time = time_embedding_.forward(t);
   Variable h = input_.forward(x);
   for (const auto& layer : layers_) h = silu(layer->forward(h, Activation::none, time));

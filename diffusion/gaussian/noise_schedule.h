@@ -1,5 +1,6 @@
 #pragma once
 
+#include <string>
 #include <vector>
 
 namespace haze {
@@ -22,6 +23,20 @@ NoiseSchedule noise_schedule(const std::vector<double>& beta);
 /// beta_t evenly from 1e-4 to 0.02, times 1000 / T, and at most 0.999 (Ho et al. 2020, section 4, where T is
 /// 1000; scaled and clipped as in Nichol and Dhariwal 2021). Throws Error where steps < 2.
 NoiseSchedule linear_noise_schedule(int steps);
+
+/// alpha_bar_t = f(t) / f(0) with f(t) = cos^2((t / T + s) / (1 + s) pi / 2), s = 0.008, and beta_t at most
+/// 0.999 (Nichol and Dhariwal 2021, "Improved denoising diffusion probabilistic models", equation 17).
+/// Throws Error where steps < 2; so does the next.
+NoiseSchedule cosine_noise_schedule(int steps);
+
+/// alpha_bar_t = f(t) / f(0) with f(t) = 1 - sqrt(t / T + s), s = 1e-4, and beta_t at most 0.999 (Li et al.
+/// 2022, "Diffusion-LM improves controllable text generation", appendix A).
+NoiseSchedule sqrt_noise_schedule(int steps);
+
+/// The names that noise_schedule_called() takes: linear, cosine, sqrt.
+std::vector<std::string> noise_schedule_names();
+/// The schedule of this name. Throws Error on another name.
+NoiseSchedule noise_schedule_called(const std::string& name, int steps);
 
 /// q(x_{t-1} | x_t, x_0) = N(x_0_coefficient x_0 + x_t_coefficient x_t, variance) (Ho et al. 2020, equations
 /// 6 and 7).

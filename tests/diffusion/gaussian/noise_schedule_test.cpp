@@ -27,9 +27,74 @@ TEST_CASE("the linear schedule is the paper's for 1000 steps, scaled and clipped
   CHECK(linear_noise_schedule(10).beta[10] == 0.999);
 }
 
+// Field values of Diffusion-LM's released tables (issue 51 of its repository prints the first).
+TEST_CASE("the sqrt schedule has the published betas, alpha_bars and standard deviations for T = 2000") {
+  const NoiseSchedule schedule = sqrt_noise_schedule(2000);
+  const auto holds = [](const std::vector<double>& table, size_t first, std::vector<double> expected) {
+    for (size_t i = 0; i < expected.size(); ++i)
+      CHECK(table[first + i] == doctest::Approx(expected[i]).epsilon(1e-7));
+  };
+  holds(schedule.beta, 1, {0.01464131, 0.00888909, 0.00706818});
+  holds(schedule.beta, 1998, {0.35722328, 0.55561113, 0.999});
+  holds(schedule.alpha_bar, 1, {0.98535869, 0.97659975, 0.96969697});
+  holds(schedule.alpha_bar, 1998, {4.5464777e-4, 2.0204041e-4, 2.0204041e-7});
+  CHECK(std::sqrt(schedule.noise[1]) == doctest::Approx(0.12100128).epsilon(1e-7));
+  CHECK(std::sqrt(schedule.noise[2]) == doctest::Approx(0.15297140).epsilon(1e-7));
+  CHECK(std::sqrt(schedule.noise[3]) == doctest::Approx(0.17407766).epsilon(1e-7));
+  CHECK(std::sqrt(schedule.alpha_bar[2000]) == doctest::Approx(4.49489e-4).epsilon(1e-6));
+  CHECK(gaussian_posterior(schedule, 2).variance == doctest::Approx(0.0055618163).epsilon(1e-8));
+  CHECK(std::log(gaussian_posterior(schedule, 2).variance) == doctest::Approx(-5.191831).epsilon(1e-6));
+  CHECK(std::log(schedule.beta[2]) == doctest::Approx(-4.722931).epsilon(1e-6));
+}
+
+TEST_CASE("the sqrt schedule has the published values for T = 200, whose clean end is twice as noisy") {
+  const NoiseSchedule schedule = sqrt_noise_schedule(200);
+  const double beta[] = {0.06203463, 0.03132126, 0.02488412}, last[] = {0.33640828, 0.50567226, 0.999};
+  const double alpha_bar[] = {0.93796537, 0.90858711, 0.88597772};
+  for (size_t i = 0; i < 3; ++i) {
+    CHECK(schedule.beta[1 + i] == doctest::Approx(beta[i]).epsilon(2e-7));
+    CHECK(schedule.beta[198 + i] == doctest::Approx(last[i]).epsilon(1e-7));
+    CHECK(schedule.alpha_bar[1 + i] == doctest::Approx(alpha_bar[i]).epsilon(1e-7));
+  }
+  CHECK(schedule.alpha_bar[200] == doctest::Approx(2.4777865e-6).epsilon(1e-7));
+  CHECK(std::sqrt(schedule.noise[1]) == doctest::Approx(0.24906752).epsilon(1e-7));
+  CHECK(std::sqrt(schedule.noise[1] / sqrt_noise_schedule(2000).noise[1]) > 2);
+}
+
+TEST_CASE("alpha_bar of the sqrt and the cosine schedule is its closed form but for the clipped steps") {
+  for (int steps : {200, 2000}) {
+    const NoiseSchedule root = sqrt_noise_schedule(steps), cosine = cosine_noise_schedule(steps);
+    const auto f = [&](double t) {
+      const double c = std::cos((t / steps + 0.008) / 1.008 * M_PI / 2);
+      return c * c;
+    };
+    for (int t = 1; t < steps; ++t) {
+      const auto i = static_cast<size_t>(t);
+      CHECK(std::abs(root.alpha_bar[i] - (1 - std::sqrt(static_cast<double>(t) / steps + 1e-4)) / 0.99) <
+            4e-15);
+      CHECK(std::abs(cosine.alpha_bar[i] - f(t) / f(0)) < 4e-15);
+    }
+    // The last step would take more than all.
+    CHECK(1 - (1 - std::sqrt(1 + 1e-4)) / (1 - std::sqrt(1 - 1.0 / steps + 1e-4)) ==
+          doctest::Approx(steps == 2000 ? 1.249969 : 1.020383).epsilon(1e-6));
+    CHECK(root.beta.back() == 0.999);
+    CHECK(cosine.beta.back() == 0.999);
+  }
+}
+
+TEST_CASE("schedules are chosen by name, and another name is refused") {
+  CHECK(noise_schedule_names() == std::vector<std::string>{"linear", "cosine", "sqrt"});
+  CHECK(noise_schedule_called("linear", 50).beta == linear_noise_schedule(50).beta);
+  CHECK(noise_schedule_called("cosine", 50).beta == cosine_noise_schedule(50).beta);
+  CHECK(noise_schedule_called("sqrt", 50).beta == sqrt_noise_schedule(50).beta);
+  CHECK_THROWS_WITH_AS(noise_schedule_called("quadratic", 50),
+                       "there is no noise schedule 'quadratic'; there are linear, cosine and sqrt", Error);
+}
+
 TEST_CASE("alpha_bar and the noise's variance are products in long double, to 13 digits") {
-  for (int steps : {2, 200, 1000}) {
-    const NoiseSchedule schedule = linear_noise_schedule(steps);
+  for (const auto& [name, steps] :
+       {std::pair{"linear", 2}, {"linear", 200}, {"linear", 1000}, {"cosine", 1000}, {"sqrt", 2000}}) {
+    const NoiseSchedule schedule = noise_schedule_called(name, steps);
     long double alpha_bar = 1, noise = 0;
     for (size_t t = 1; t <= static_cast<size_t>(steps); ++t) {
       const long double beta = schedule.beta[t];
@@ -38,6 +103,8 @@ TEST_CASE("alpha_bar and the noise's variance are products in long double, to 13
       CHECK(schedule.alpha[t] == 1 - schedule.beta[t]);
       CHECK(schedule.alpha_bar[t] == doctest::Approx(static_cast<double>(alpha_bar)).epsilon(1e-13));
       CHECK(std::abs(schedule.noise[t] / static_cast<double>(noise) - 1) < 1e-13);
+      CHECK(std::abs(std::sqrt(static_cast<float>(schedule.noise[t])) / std::sqrt(schedule.noise[t]) - 1) <
+            1e-6);
     }
   }
 }
@@ -114,6 +181,8 @@ TEST_CASE(
 TEST_CASE("schedules say what is wrong") {
   CHECK_THROWS_WITH_AS(linear_noise_schedule(1), "linear_noise_schedule: 1 steps; at least 2 are needed",
                        Error);
+  CHECK_THROWS_AS(cosine_noise_schedule(1), Error);
+  CHECK_THROWS_AS(sqrt_noise_schedule(0), Error);
   CHECK_THROWS_AS(noise_schedule({}), Error);
   CHECK_THROWS_WITH_AS(noise_schedule({0.5, 1}), "noise_schedule: beta 1 is not in (0, 1)", Error);
   CHECK_THROWS_AS(noise_schedule({0}), Error);

@@ -1,0 +1,18 @@
+#pragma once
+
+#include "haze/diffusion/gaussian/ancestral_sampler.h"
+#include "haze/nn/settings.h"
+
+/// What models that sample over levels of noise share: the rows of section [sample], and the choice of one.
+namespace haze {
+
+/// sample.sampler, what the samplers take, and sample.clip.
+SettingsTable level_sampler_settings();
+
+/// Goes through `levels` with the sampler that sample.sampler names. x [n, ...] is at levels[0]; the result
+/// is at the last level. The variance is that of the ancestral sampler.
+Tensor sample_levels(const Settings& settings, const GaussianDenoiser& denoise,
+                     std::span<const NoiseLevel> levels, ReverseVariance variance, Tensor x,
+                     const NoiseSource& noise, const LevelObserver& observer = {});
+
+}  // namespace haze

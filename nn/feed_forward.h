@@ -1,0 +1,36 @@
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "haze/nn/layers.h"
+
+namespace haze {
+
+/// The nonlinearity of hidden layers. All have second derivatives, which penalties of a gradient need.
+enum class HiddenActivation {
+  relu,
+  silu,
+  leaky_relu,  // x where x > 0, otherwise 0.2 x
+};
+
+/// By name, as in a configuration: relu, silu or leaky-relu. Throws Error with the names there are.
+HiddenActivation hidden_activation(std::string_view name);
+Variable activate(HiddenActivation activation, const Variable& x);
+
+/// A multilayer perceptron: linear layers with an activation between them, and none after the last.
+class FeedForward : public Module {
+ public:
+  /// Layers from widths[0] to widths[1] and so on. Throws Error for fewer than two widths, and where one is
+  /// not positive.
+  FeedForward(const std::vector<int64_t>& widths, HiddenActivation activation, Generator& generator);
+
+  /// x [..., widths.front()] -> [..., widths.back()].
+  Variable forward(const Variable& x) const;
+
+ private:
+  HiddenActivation activation_;
+  std::vector<std::unique_ptr<Linear>> layers_;
+};
+
+}  // namespace haze
