@@ -1,15 +1,19 @@
 #include "haze/tools/tasks/point_sets.h"
 
+#include <algorithm>
 #include <array>
 #include <cmath>
+#include <functional>
 #include <map>
 #include <numbers>
+#include <set>
 #include <vector>
 
 #include <doctest/doctest.h>
 
 #include "haze/tools/tasks/tensor_task.h"
 
+#include "engine/statistics.h"
 #include "error_of.h"
 #include "tiny_run.h"
 
@@ -149,4 +153,175 @@ TEST_CASE("no point is in two of the parts, and every part depends on the run's 
     }
     CHECK(times.size() == 3 * 70);
   }
+}
+
+namespace {
+
+/// Calls `visit(x, y)` at the middles of the cells of a grid over the square that holds a set.
+void visit_grid(const std::string& set, int cells, const std::function<void(double, double)>& visit) {
+  const double extent = point_set_extent(set), side = 2 * extent / cells;
+  for (int row = 0; row < cells; ++row) {
+    for (int column = 0; column < cells; ++column)
+      visit(-extent + (column + 0.5) * side, -extent + (row + 0.5) * side);
+  }
+}
+
+/// The integral of `value` by the rule of middles, which is nearly exact for a density with normal tails.
+double integral(const std::string& set, int cells, const std::function<double(double, double)>& value) {
+  double sum = 0;
+  visit_grid(set, cells, [&](double x, double y) { sum += value(x, y); });
+  return sum * std::pow(2 * point_set_extent(set) / cells, 2);
+}
+
+/// The density of a curve with normal noise of deviation 0.1, by the rule of middles with 20,000 of them.
+double curve_density(double x, double y, const std::function<std::pair<double, double>(double)>& curve) {
+  constexpr int kNodes = 20'000;
+  constexpr double kVariance = 0.01;
+  double sum = 0;
+  for (int i = 0; i < kNodes; ++i) {
+    const auto [at_x, at_y] = curve((i + 0.5) / kNodes);
+    sum += std::exp(-0.5 * (std::pow(x - at_x, 2) + std::pow(y - at_y, 2)) / kVariance);
+  }
+  return sum / kNodes / (2 * std::numbers::pi * kVariance);
+}
+
+}  // namespace
+
+TEST_CASE("the density of each set of points integrates to 1, and so all but 1e-6 lies in its square") {
+  for (const std::string& set : point_set_names()) {
+    CAPTURE(set);
+    const double total = integral(set, 160, [&](double x, double y) { return point_density(set, x, y); });
+    CHECK(std::abs(total - 1) < 1e-6);
+  }
+}
+
+TEST_CASE("the densities of moons and roll agree to 1e-6 with a sum over 20,000 points of the curve") {
+  const auto moon = [](double u) {
+    return std::pair(std::cos(std::numbers::pi * u) - 0.5, std::sin(std::numbers::pi * u) - 0.25);
+  };
+  const auto roll = [](double u) {
+    const double t = 1.5 * std::numbers::pi * (1 + 2 * u);
+    return std::pair(t * std::cos(t) / 5, t * std::sin(t) / 5);
+  };
+  Generator generator(21);
+  for (int i = 0; i < 40; ++i) {
+    const double x = 4 * generator.uniform() - 2, y = 4 * generator.uniform() - 2;
+    CAPTURE(x);
+    CAPTURE(y);
+    const double moons = 0.5 * (curve_density(x, y, moon) + curve_density(-x, -y, moon));
+    CHECK(point_density("two-moons", x, y) == doctest::Approx(moons).epsilon(1e-6));
+    CHECK(point_density("swiss-roll", x, y) == doctest::Approx(curve_density(x, y, roll)).epsilon(1e-6));
+  }
+}
+
+TEST_CASE("points fall into the cells of a grid as often as the density says (chi-squared, 99.9 %)") {
+  constexpr int kCells = 12, kFine = 12;  // each cell's probability is a sum over 12 x 12 smaller ones
+  for (const std::string& set : point_set_names()) {
+    CAPTURE(set);
+    const double extent = point_set_extent(set);
+    const auto cell_of = [&](double x, double y) {
+      const auto along = [&](double at) {
+        return std::clamp(static_cast<int>((at + extent) / (2 * extent) * kCells), 0, kCells - 1);
+      };
+      return static_cast<size_t>(along(y) * kCells + along(x));
+    };
+    std::vector<double> expected(kCells * kCells);
+    const double area = std::pow(2 * extent / (kCells * kFine), 2);
+    visit_grid(set, kCells * kFine, [&](double x, double y) {
+      expected[cell_of(x, y)] += area * kCount * point_density(set, x, y);
+    });
+    const std::vector<float> xy = points(set, kCount, 15);
+    std::vector<int64_t> counts(expected.size());
+    for (size_t i = 0; i < xy.size(); i += 2)
+      ++counts[cell_of(static_cast<double>(xy[i]), static_cast<double>(xy[i + 1]))];
+    // Cells that expect fewer than 10 points are one cell.
+    std::vector<int64_t> kept_counts(1);
+    std::vector<double> kept_expected(1);
+    for (size_t cell = 0; cell < counts.size(); ++cell) {
+      if (expected[cell] < 10) {
+        kept_counts[0] += counts[cell];
+        kept_expected[0] += expected[cell];
+      } else {
+        kept_counts.push_back(counts[cell]);
+        kept_expected.push_back(expected[cell]);
+      }
+    }
+    if (kept_expected[0] < 1) {
+      CHECK(kept_counts[0] < 10);
+      kept_counts.erase(kept_counts.begin());
+      kept_expected.erase(kept_expected.begin());
+    }
+    REQUIRE(kept_counts.size() > 6);
+    CHECK(test::chi_squared(kept_counts, kept_expected) < test::chi_squared_limit(kept_counts.size() - 1));
+  }
+}
+
+TEST_CASE(
+    "the entropy of eight Gaussians is 1.698 nats a point, by quadrature and by the mean of -log p (99.9 "
+    "%)") {
+  const double entropy = integral("eight-gaussians", 200, [](double x, double y) {
+    const double density = point_density("eight-gaussians", x, y);
+    return -density * std::log(density);
+  });
+  CHECK(std::abs(entropy - 1.698) < 0.0005);
+  check_mean(points("eight-gaussians", kCount, 16), entropy,
+             [](double x, double y) { return -std::log(point_density("eight-gaussians", x, y)); });
+  // Were the distributions far apart, it would be that of a normal distribution plus that of a choice of 8.
+  const double apart = 1 + std::log(2 * std::numbers::pi * 0.04) + std::log(8);
+  CHECK(entropy < apart);
+  CHECK(entropy > apart - 0.01);
+}
+
+TEST_CASE("the modes of eight Gaussians are the mixture that its density says") {
+  const std::vector<PointMode> modes = point_set_modes("eight-gaussians");
+  REQUIRE(modes.size() == 8);
+  for (const auto& [x, y] : {std::pair(0.0, 0.0), {2, 0}, {1.3, -1.4}, {-0.5, 2.4}}) {
+    double density = 0;
+    for (const PointMode& mode : modes) {
+      const double squared = std::pow(x - mode.x, 2) + std::pow(y - mode.y, 2),
+                   variance = std::pow(mode.deviation, 2);
+      density += std::exp(-squared / (2 * variance)) / (2 * std::numbers::pi * variance) / 8;
+    }
+    CHECK(point_density("eight-gaussians", x, y) == doctest::Approx(density));
+  }
+  CHECK(point_set_modes("checkerboard").empty());
+  CHECK(error_of([] { point_set_modes("three-moons"); }) == "there is no set of points 'three-moons'");
+}
+
+TEST_CASE("a point's label is the Gaussian, the moon or the square that it was drawn from") {
+  Generator generator(17);
+  const auto drawn = [&](const char* set) { return draw_labelled_points(set, 2000, generator); };
+  const auto labels_of = [](const LabelledPoints& points) { return points.labels.to_vector<int32_t>(); };
+  const LabelledPoints gaussians = drawn("eight-gaussians"), moons = drawn("two-moons"),
+                       squares = drawn("checkerboard");
+  std::vector<float> xy = gaussians.values.to_vector<float>();
+  std::vector<int32_t> labels = labels_of(gaussians);
+  for (size_t i = 0; i < labels.size(); ++i) {
+    const PointMode mode = point_set_modes("eight-gaussians")[static_cast<size_t>(labels[i])];
+    CHECK(std::hypot(xy[2 * i] - mode.x, xy[2 * i + 1] - mode.y) < 5 * mode.deviation);
+  }
+  xy = moons.values.to_vector<float>();
+  labels = labels_of(moons);
+  for (size_t i = 0; i < labels.size(); ++i) {
+    const double sign = labels[i] == 0 ? 1 : -1;
+    CHECK(distance_to_half_circle(sign * xy[2 * i] + 0.5, sign * xy[2 * i + 1] + 0.25) < 0.5);
+  }
+  xy = squares.values.to_vector<float>();
+  labels = labels_of(squares);
+  for (size_t i = 0; i < labels.size(); ++i) {
+    const auto row = static_cast<int>(std::floor(xy[2 * i + 1])) + 2,
+               column = static_cast<int>(std::floor(xy[2 * i])) + 2;
+    CHECK((row + column) % 2 == 0);
+    CHECK(labels[i] == 2 * row + column / 2);
+  }
+  for (const std::string& set : point_set_names()) {
+    const LabelledPoints points = drawn(set.c_str());
+    CHECK(points.labels.defined() == (point_set_labels(set) > 0));
+    if (!points.labels.defined()) continue;
+    std::set<int32_t> seen;
+    for (const int32_t label : labels_of(points)) seen.insert(label);
+    CHECK(std::ssize(seen) == point_set_labels(set));
+    CHECK(*seen.rbegin() == point_set_labels(set) - 1);
+  }
+  CHECK_FALSE(drawn("swiss-roll").labels.defined());
 }

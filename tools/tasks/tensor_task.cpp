@@ -18,19 +18,21 @@ int64_t size_of_part(const Settings& settings, Part part) {
 
 class TensorExamples : public Examples {
  public:
-  explicit TensorExamples(Tensor values) : values_(std::move(values)) {}
+  explicit TensorExamples(LabelledPoints points) : points_(std::move(points)) {}
 
-  int64_t size() const override { return values_.size(0); }
+  int64_t size() const override { return points_.values.size(0); }
   int64_t rows(int64_t) const override { return 1; }
   Batch batch(std::span<const int64_t> indices) const override {
-    std::vector<int32_t> rows(indices.begin(), indices.end());
+    const Tensor rows =
+        Tensor::from(std::vector<int32_t>(indices.begin(), indices.end()), {std::ssize(indices)});
     Batch batch;
-    batch.values = index_select(values_, 0, Tensor::from(rows, {std::ssize(rows)}));
+    batch.values = index_select(points_.values, 0, rows);
+    if (points_.labels.defined()) batch.labels = index_select(points_.labels, 0, rows);
     return batch;
   }
 
  private:
-  Tensor values_;  // float32 [examples, 2]
+  LabelledPoints points_;
 };
 
 std::vector<float> numbers_of(const Samples& samples, int64_t index) {
@@ -49,7 +51,7 @@ std::unique_ptr<Examples> TensorTask::examples(const Settings& settings, Part pa
   Generator generator(static_cast<uint64_t>(settings.integer("train.seed")),
                       kFirstPartStream + static_cast<uint64_t>(part));
   return std::make_unique<TensorExamples>(
-      draw_points(settings.text("data.set"), size_of_part(settings, part), generator));
+      draw_labelled_points(settings.text("data.set"), size_of_part(settings, part), generator));
 }
 
 std::unique_ptr<Examples> TensorTask::examples_of(const Settings&, const std::filesystem::path& file) const {
