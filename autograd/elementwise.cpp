@@ -174,6 +174,11 @@ Variable unary(UnaryOp op, const Variable& x, double a, double b) {
     case UnaryOp::scale_shift:
     case UnaryOp::power:
       return algebraic(op, std::move(value), x, a);
+    case UnaryOp::leaky_relu:
+      // d(leaky_relu(x)) = [x > 0] dx + [x <= 0] a dx; a at 0. The result has the sign of x, as a >= 0
+      return Tape::record("leaky_relu", std::move(value), {x}, [a](const Variable& g, const Variable& y) {
+        return Gradients{where(compare(CompareOp::greater, y.value(), zeros({}, y.dtype())), g, g * a)};
+      });
     case UnaryOp::gelu:
       // d(gelu(x)) = gelu'(x) dx, likewise the two below
       return Tape::record("gelu", std::move(value), {x}, [x](const Variable& g) {

@@ -5,21 +5,19 @@
 namespace haze {
 namespace {
 
-/// activation'(pre_activation) g.
-Tensor through_activation(Activation activation, const Tensor& pre_activation, const Tensor& g) {
+/// activation'(p) g: in one pass where it will not be differentiated.
+Variable through_activation(Activation activation, const Variable& p, const Variable& g) {
   switch (activation) {
     case Activation::none:
       return g;
-    case Activation::relu: {
-      const Tensor zero = zeros({}, g.dtype());
-      return where(compare(CompareOp::greater, pre_activation, zero), g, zero);
-    }
+    case Activation::relu:
+      return masked(compare(CompareOp::greater, p.value(), zeros({}, p.dtype())), g);
     case Activation::gelu:
-      return binary(BinaryOp::gelu_gradient, pre_activation, g);
+      return binary(BinaryOp::gelu_gradient, p, g);
     case Activation::gelu_tanh:
-      return binary(BinaryOp::gelu_tanh_gradient, pre_activation, g);
+      return binary(BinaryOp::gelu_tanh_gradient, p, g);
     case Activation::silu:
-      return binary(BinaryOp::silu_gradient, pre_activation, g);
+      return binary(BinaryOp::silu_gradient, p, g);
   }
   fail("linear: unknown activation");
 }
@@ -62,71 +60,109 @@ void parameter_gradients(const Tensor& g, const Tensor& x, ParametersNeeded need
   if (needed.bias) bias = options.row_sums;
 }
 
-/// One gradient for each of x, weight, bias and residual of linear().
-struct LinearRule {
+/// x as [rows, size of the last axis].
+Variable rows_of(const Variable& x) {
+  return x.rank() == 2 ? x : reshape(x, rows_shape(x.shape()));
+}
+
+/// One gradient for each of x, weight, bias and residual of x weight^T + bias + residual.
+struct ProductRule {
   Variable x;       // kept where weight needs a gradient
   Variable weight;  // kept where x does
-  Tensor pre_activation;
   Shape x_shape;
   Dtype dtype;  // of x and weight
+  ParametersNeeded needed;
+  bool residual_needed;
+  Precision precision;
+
+  ProductRule(const Variable& x_in, const Variable& w, const Variable& b, const Variable& residual)
+      : x(kept_if(w.requires_gradient(), x_in)),
+        weight(kept_if(x_in.requires_gradient(), w)),
+        x_shape(x_in.shape()),
+        dtype(x_in.dtype()),
+        needed(w, b),
+        residual_needed(residual.requires_gradient()),
+        precision(current_precision()) {}
+
+  Gradients operator()(const Variable& gradient) const {
+    Gradients gradients(4);
+    if (residual_needed) gradients[3] = gradient;
+    if (!weight.defined() && !needed.weight && !needed.bias) return gradients;
+    Variable g = rows_of(gradient);  // [rows, out]
+    if (gradients_enabled() || dtype == Dtype::bfloat16) {
+      if (needed.bias) gradients[2] = sum(g, {0});
+      g = cast(g, dtype);
+      if (weight.defined()) gradients[0] = reshape(matmul(g, weight), x_shape);
+      if (needed.weight) gradients[1] = matmul(transpose(g), rows_of(x));
+      return gradients;
+    }
+    if (weight.defined()) {
+      gradients[0] = reshape(matmul(g.value(), weight.value(), {.precision = precision}), x_shape);
+    }
+    const Tensor x_rows = needed.weight ? reshape(x.value(), rows_shape(x_shape)) : Tensor();
+    parameter_gradients(g.value(), x_rows, needed, precision, gradients[1], gradients[2]);
+    return gradients;
+  }
+};
+
+/// One gradient for each of p and residual of activation(p) + residual.
+struct ActivationRule {
+  Variable pre_activation;  // p [rows, out]
+  Activation activation;
+  bool residual_needed;
+
+  Gradients operator()(const Variable& g) const {
+    Gradients gradients(2);
+    if (residual_needed) gradients[1] = g;
+    if (pre_activation.requires_gradient()) {
+      gradients[0] = through_activation(activation, pre_activation, rows_of(g));
+    }
+    return gradients;
+  }
+};
+
+/// One gradient for each of p, weight, bias and residual of activation(p) weight^T + bias + residual. p is by
+/// far the largest tensor of a block: it is kept once, before the activation, and activated again.
+struct ActivatedProductRule {
+  Variable pre_activation;  // p [rows, inner]
+  Variable weight;
   Activation activation;
   ParametersNeeded needed;
   bool residual_needed;
   Precision precision;
 
-  Gradients operator()(const Variable& g) const {
+  Gradients operator()(const Variable& gradient) const {
     Gradients gradients(4);
-    if (residual_needed) gradients[3] = g;
-    if (!weight.defined() && !needed.weight && !needed.bias) return gradients;
-    Variable g_rows = reshape(g, rows_shape(g.shape()));  // [rows, out]
-    if (gradients_enabled() || dtype == Dtype::bfloat16) {
-      if (activation != Activation::none) {
-        refuse_second_derivative("linear with an activation");
-        g_rows = through_activation(activation, pre_activation, g_rows.value());
-      }
-      if (needed.bias) gradients[2] = sum(g_rows, {0});
-      g_rows = cast(g_rows, dtype);
-      if (weight.defined()) gradients[0] = reshape(matmul(g_rows, weight), x_shape);
-      if (needed.weight) gradients[1] = matmul(transpose(g_rows), reshape(x, rows_shape(x_shape)));
-      return gradients;
+    if (residual_needed) gradients[3] = gradient;
+    const Variable g = rows_of(gradient);
+    return gradients_enabled() ? composed(g, std::move(gradients)) : fused(g.value(), std::move(gradients));
+  }
+
+ private:
+  /// activation(p), of a Variable or a Tensor.
+  template <typename X>
+  X activated(const X& p) const {
+    return activation == Activation::none ? p : unary(unary_of(activation), p);
+  }
+
+  Gradients composed(const Variable& g, Gradients gradients) const {
+    if (needed.weight) gradients[1] = matmul(transpose(g), activated(pre_activation));
+    if (needed.bias) gradients[2] = sum(g, {0});
+    if (pre_activation.requires_gradient()) {
+      gradients[0] = through_activation(activation, pre_activation, matmul(g, weight));
     }
-    const Tensor g_pre = through_activation(activation, pre_activation, g_rows.value());
-    if (weight.defined()) {
-      gradients[0] = reshape(matmul(g_pre, weight.value(), {.precision = precision}), x_shape);
-    }
-    const Tensor x_rows = needed.weight ? reshape(x.value(), rows_shape(x_shape)) : Tensor();
-    parameter_gradients(g_pre, x_rows, needed, precision, gradients[1], gradients[2]);
     return gradients;
   }
-};
 
-Tensor activated(Activation activation, const Tensor& pre_activation) {
-  return activation == Activation::none ? pre_activation : unary(unary_of(activation), pre_activation);
-}
-
-/// One gradient for each of x, up's weight and bias, down's, and residual of mlp(). What lies between the two
-/// products is by far the largest tensor of a block: it is kept once, before the activation, and activated
-/// again.
-struct MlpRule {
-  Tensor x, up_weight, pre_activation, down_weight;  // x [rows, in], pre_activation [rows, inner]
-  Shape x_shape;
-  Activation activation;
-  ParametersNeeded up_needed, down_needed;
-  bool x_needed, residual_needed;
-  Precision precision;
-
-  Gradients operator()(const Variable& gradient) const {
-    refuse_second_derivative("mlp");
-    Gradients gradients(6);
-    if (residual_needed) gradients[5] = gradient;
-    const Tensor g = reshape(gradient.value(), rows_shape(gradient.shape()));
-    parameter_gradients(g, down_needed.weight ? activated(activation, pre_activation) : Tensor(), down_needed,
-                        precision, gradients[3], gradients[4]);
-    if (!x_needed && !up_needed.weight && !up_needed.bias) return gradients;
-    const Tensor g_pre = matmul(
-        g, down_weight, {.activation = activation, .slope_at = pre_activation, .precision = precision});
-    parameter_gradients(g_pre, x, up_needed, precision, gradients[1], gradients[2]);
-    if (x_needed) gradients[0] = reshape(matmul(g_pre, up_weight, {.precision = precision}), x_shape);
+  Gradients fused(const Tensor& g, Gradients gradients) const {
+    // The activated p is a temporary: it is gone before the product below is made.
+    parameter_gradients(g, needed.weight ? activated(pre_activation.value()) : Tensor(), needed, precision,
+                        gradients[1], gradients[2]);
+    if (pre_activation.requires_gradient()) {
+      gradients[0] =
+          matmul(g, weight.value(),
+                 {.activation = activation, .slope_at = pre_activation.value(), .precision = precision});
+    }
     return gradients;
   }
 };
@@ -142,6 +178,15 @@ Tensor rows_or_undefined(const Variable& x) {
   return x.defined() ? reshape(x.value(), rows_shape(x.shape())) : Tensor();
 }
 
+/// p = x W^T + b, which one pass with what follows has computed, as an operation of its own; undefined where
+/// it was not asked for because nothing needs its gradient.
+Variable record_pre_activation(const char* operation, const Tensor& p, const Variable& x,
+                               const Variable& weight, const Variable& bias) {
+  // x gets g W, W gets g^T x, b the sum of the rows of g
+  if (!p.defined()) return {};
+  return Tape::record(operation, p, {x, weight, bias}, ProductRule(x, weight, bias, {}));
+}
+
 }  // namespace
 
 Variable linear(const Variable& x, const Variable& weight, const Variable& bias, Activation activation,
@@ -155,15 +200,18 @@ Variable linear(const Variable& x, const Variable& weight, const Variable& bias,
   if (activation != Activation::none && any_needs_gradient({&x, &weight, &bias})) {
     options.pre_activation = Tensor({rows[0], weight.size(0)}, wide_dtype(x.dtype()));
   }
-  const Tensor product = matmul(reshape(x.value(), rows), transpose(weight.value()), options);
+  Tensor value = reshape(matmul(reshape(x.value(), rows), transpose(weight.value()), options),
+                         with_width(x.shape(), weight.size(0)));
 
-  // y = f(p) + r, p = x W^T + b: with g_p = f'(p) g, x gets g_p W, W gets g_p^T x, b the sum of the rows of
-  // g_p, and r gets g
-  return Tape::record(
-      "linear", reshape(product, with_width(x.shape(), weight.size(0))), {x, weight, bias, residual},
-      LinearRule{kept_if(weight.requires_gradient(), x), kept_if(x.requires_gradient(), weight),
-                 options.pre_activation, x.shape(), x.dtype(), activation, ParametersNeeded(weight, bias),
-                 residual.requires_gradient(), options.precision});
+  // p = x W^T + b + r: x gets g W, W gets g^T x, b the sum of the rows of g, r gets g
+  if (activation == Activation::none) {
+    return Tape::record("linear", std::move(value), {x, weight, bias, residual},
+                        ProductRule(x, weight, bias, residual));
+  }
+  // y = f(p) + r: p gets f'(p) g, r gets g
+  const Variable p = record_pre_activation("linear", options.pre_activation, x, weight, bias);
+  return Tape::record("linear", std::move(value), {p, residual},
+                      ActivationRule{p, activation, residual.requires_gradient()});
 }
 
 Variable mlp(const Variable& x, const Variable& up_weight, const Variable& up_bias,
@@ -176,22 +224,20 @@ Variable mlp(const Variable& x, const Variable& up_weight, const Variable& up_bi
          up_weight.shape().to_string(), down_weight.shape().to_string());
   }
   const bool recorded = any_needs_gradient({&x, &up_weight, &up_bias, &down_weight, &down_bias});
-  const Tensor x_rows = rows_or_undefined(x);
   MatmulOptions up{.bias = up_bias.value(), .activation = activation, .precision = current_precision()};
   if (recorded) up.pre_activation = Tensor(rows_shape(inner_shape), x.dtype());
-  const Tensor inner = matmul(x_rows, transpose(up_weight.value()), up);
+  const Tensor inner = matmul(rows_or_undefined(x), transpose(up_weight.value()), up);
   const MatmulOptions down{
       .bias = down_bias.value(), .residual = rows_or_undefined(residual), .precision = current_precision()};
   const Tensor product = matmul(inner, transpose(down_weight.value()), down);
 
-  // y = h V^T + c + r, h = f(p), p = x W^T + b: V gets g^T h, c the sum of g's rows; with g_p = (g V) f'(p),
-  // W gets g_p^T x, b the sum of g_p's rows, x gets g_p W; r gets g
-  return Tape::record("mlp", reshape(product, with_width(x.shape(), down_weight.size(0))),
-                      {x, up_weight, up_bias, down_weight, down_bias, residual},
-                      MlpRule{kept_if(up_weight.requires_gradient(), x_rows), up_weight.value(),
-                              up.pre_activation, down_weight.value(), x.shape(), activation,
-                              ParametersNeeded(up_weight, up_bias), ParametersNeeded(down_weight, down_bias),
-                              x.requires_gradient(), residual.requires_gradient(), down.precision});
+  const Variable p = record_pre_activation("mlp", up.pre_activation, x, up_weight, up_bias);
+  // y = f(p) V^T + c + r: p gets (g V) f'(p), V gets g^T f(p), c the sum of the rows of g, r gets g
+  return Tape::record(
+      "mlp", reshape(product, with_width(x.shape(), down_weight.size(0))),
+      {p, down_weight, down_bias, residual},
+      ActivatedProductRule{p, down_weight, activation, ParametersNeeded(down_weight, down_bias),
+                           residual.requires_gradient(), current_precision()});
 }
 
 }  // namespace haze

@@ -3,19 +3,57 @@
 namespace haze {
 namespace {
 
-/// The gradients of group_norm() as operations on Variables, which can be differentiated again. `channels` is
-/// [channels, 1, ...].
+// What the rules compute where the backward pass is recorded: operations on Variables, which can be
+// differentiated again. Rows lie on the last axis.
+
+/// What x gets in n = (x - m) r, m and 1 / r being the mean and standard deviation of each row, from the
+/// gradient h of n.
+Variable through_standardization(const Variable& h, const Variable& n, const Variable& rstd) {
+  return rstd * (h - mean(h, {-1}, true) - n * mean(h * n, {-1}, true));
+}
+
+/// 1 / sqrt(variance + epsilon) of each row.
+Variable reciprocal_deviation(const Variable& rows, double epsilon) {
+  return unary(UnaryOp::rsqrt, reduce(ReduceOp::variance, rows, {-1}, true) + epsilon);
+}
+
+Gradients layer_norm_composition(const Variable& g, const Variable& x, const Variable& weight,
+                                 bool bias_needed, double epsilon) {
+  const Variable rstd = reciprocal_deviation(x, epsilon);
+  const Variable n = (x - mean(x, {-1}, true)) * rstd;
+  Gradients gradients(3);
+  if (x.requires_gradient()) {
+    gradients[0] = through_standardization(weight.defined() ? g * weight : g, n, rstd);
+  }
+  if (weight.requires_gradient()) gradients[1] = sum_to(g * n, weight.shape());
+  if (bias_needed) gradients[2] = sum_to(g, {g.size(-1)});
+  return gradients;
+}
+
+Gradients rms_norm_composition(const Variable& g, const Variable& x, const Variable& weight, double epsilon) {
+  const Variable scale = unary(UnaryOp::rsqrt, mean(square(x), {-1}, true) + epsilon);
+  const Variable n = x * scale;
+  Gradients gradients(2);
+  if (x.requires_gradient()) {
+    const Variable h = weight.defined() ? g * weight : g;
+    gradients[0] = scale * (h - n * mean(h * n, {-1}, true));
+  }
+  if (weight.requires_gradient()) gradients[1] = sum_to(g * n, weight.shape());
+  return gradients;
+}
+
+/// `channels` is [channels, 1, ...].
 Gradients group_norm_composition(const Variable& g, const Variable& x, const Variable& weight,
                                  bool bias_needed, const Shape& channels, int64_t groups, double epsilon) {
   const Shape grouped{x.size(0), groups, x.value().elements() / std::max<int64_t>(x.size(0) * groups, 1)};
   const Variable rows = reshape(x, grouped);
-  const Variable rstd = unary(UnaryOp::rsqrt, reduce(ReduceOp::variance, rows, {-1}, true) + epsilon);
+  const Variable rstd = reciprocal_deviation(rows, epsilon);
   const Variable n = (rows - mean(rows, {-1}, true)) * rstd;
   const auto per_channel = [&](const Variable& y) { return reshape(sum_to(y, channels), {channels[0]}); };
   Gradients gradients(3);
   if (x.requires_gradient()) {
     const Variable h = reshape(weight.defined() ? g * reshape(weight, channels) : g, grouped);
-    gradients[0] = reshape(rstd * (h - mean(h, {-1}, true) - n * mean(h * n, {-1}, true)), x.shape());
+    gradients[0] = reshape(through_standardization(h, n, rstd), x.shape());
   }
   if (weight.requires_gradient()) gradients[1] = per_channel(g * reshape(n, x.shape()));
   if (bias_needed) gradients[2] = per_channel(g);
@@ -31,11 +69,11 @@ Variable layer_norm(const Variable& x, const Variable& weight, const Variable& b
   // n, b of g
   return Tape::record(
       "layer_norm", std::move(value), {x, weight, bias},
-      [saved, at = x.value(), w = weight.value(), x_needed = x.requires_gradient(),
-       w_needed = weight.requires_gradient(), b_needed = bias.requires_gradient()](const Variable& g) {
-        refuse_second_derivative("layer_norm");
-        const NormGradient d = layer_norm_gradient(g.value(), at, w, saved, b_needed);
-        return Gradients{kept_if(x_needed, d.x), kept_if(w_needed, d.weight), kept_if(b_needed, d.bias)};
+      [=, b_needed = bias.requires_gradient()](const Variable& g) {
+        if (gradients_enabled()) return layer_norm_composition(g, x, weight, b_needed, epsilon);
+        const NormGradient d = layer_norm_gradient(g.value(), x.value(), weight.value(), saved, b_needed);
+        return Gradients{kept_if(x.requires_gradient(), d.x), kept_if(weight.requires_gradient(), d.weight),
+                         kept_if(b_needed, d.bias)};
       });
 }
 
@@ -43,13 +81,11 @@ Variable rms_norm(const Variable& x, const Variable& weight, double epsilon) {
   NormResult saved = rms_norm(x.value(), weight.value(), epsilon);
   Tensor value = std::exchange(saved.output, Tensor());
   // y = n w, n = x r: with h = g w, x gets r (h - n mean(h n)), w the sum over rows of g n
-  return Tape::record("rms_norm", std::move(value), {x, weight},
-                      [saved, at = x.value(), w = weight.value(), x_needed = x.requires_gradient(),
-                       w_needed = weight.requires_gradient()](const Variable& g) {
-                        refuse_second_derivative("rms_norm");
-                        const NormGradient d = rms_norm_gradient(g.value(), at, w, saved);
-                        return Gradients{kept_if(x_needed, d.x), kept_if(w_needed, d.weight)};
-                      });
+  return Tape::record("rms_norm", std::move(value), {x, weight}, [=](const Variable& g) {
+    if (gradients_enabled()) return rms_norm_composition(g, x, weight, epsilon);
+    const NormGradient d = rms_norm_gradient(g.value(), x.value(), weight.value(), saved);
+    return Gradients{kept_if(x.requires_gradient(), d.x), kept_if(weight.requires_gradient(), d.weight)};
+  });
 }
 
 Variable group_norm(const Variable& x, const Variable& weight, const Variable& bias, int64_t groups,

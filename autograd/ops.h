@@ -3,8 +3,8 @@
 #include "haze/autograd/variable.h"
 
 /// The operations of engine/ops.h on Variables: the same names, arguments and errors, plus a gradient rule
-/// each. Rules are themselves written with these functions where the maths allows, so they can be
-/// differentiated again; the fused operations (marked) cannot, and say so when it is tried.
+/// each. Every gradient can be differentiated again, but for those of attention, self_attention and
+/// linear_cross_entropy (marked), which throw Error when it is tried.
 namespace haze {
 
 // ---- Views and copies (views.cpp) ---------------------------------------------------------------
@@ -64,6 +64,9 @@ inline Variable exp(const Variable& x) {
 inline Variable log(const Variable& x) {
   return unary(UnaryOp::log, x);
 }
+/// The derivative at 0 is infinite, and a backward pass that multiplies it by 0 gives NaN. A norm that can be
+/// 0, such as ||gradient|| in a penalty, takes an epsilon inside the root: sqrt(sum(square(x), {-1}) +
+/// 1e-12).
 inline Variable sqrt(const Variable& x) {
   return unary(UnaryOp::sqrt, x);
 }
@@ -78,6 +81,10 @@ inline Variable sigmoid(const Variable& x) {
 }
 inline Variable relu(const Variable& x) {
   return unary(UnaryOp::relu, x);
+}
+/// x where x > 0, otherwise slope x; slope >= 0. The gradient at 0 is slope.
+inline Variable leaky_relu(const Variable& x, double slope = 0.2) {
+  return unary(UnaryOp::leaky_relu, x, slope);
 }
 inline Variable gelu(const Variable& x) {
   return unary(UnaryOp::gelu, x);
@@ -103,24 +110,26 @@ std::pair<Variable, Tensor> sort(const Variable& x, bool descending = false);
 std::pair<Variable, Tensor> top_k(const Variable& x, int64_t k);
 
 // ---- Matrix products (products.cpp) -------------------------------------------------------------
-/// Second derivatives where the activation is none.
 Variable matmul(const Variable& a, const Variable& b);
 /// activation(x weight^T + bias) + residual: x [..., in], weight [out, in], bias [out] and residual [...,
-/// out] may be undefined. One fused product forward.
+/// out] may be undefined. One fused product forward; leaky_relu, which has a parameter, is applied to the
+/// result.
 Variable linear(const Variable& x, const Variable& weight, const Variable& bias = {},
                 Activation activation = Activation::none, const Variable& residual = {});
-/// Fused. activation(x up_weight^T + up_bias) down_weight^T + down_bias + residual: x [..., in], up_weight
-/// [inner, in], down_weight [out, inner]; biases and residual may be undefined.
+/// activation(x up_weight^T + up_bias) down_weight^T + down_bias + residual: x [..., in], up_weight
+/// [inner, in], down_weight [out, inner]; biases and residual may be undefined. Two fused products forward.
 Variable mlp(const Variable& x, const Variable& up_weight, const Variable& up_bias,
              const Variable& down_weight, const Variable& down_bias, Activation activation,
              const Variable& residual = {});
-/// Fused. See engine/ops.h; `generator` is drawn from where options.dropout > 0.
+/// See engine/ops.h; `generator` is drawn from where options.dropout > 0. No second derivatives.
 Variable attention(const Variable& query, const Variable& key, const Variable& value,
                    AttentionOptions options, Generator* generator = nullptr);
-/// Fused. Attention of rows to rows of the same sequence: qkv [rows, 3, heads, head_size] holds query, key
-/// and value side by side, and its gradient is written in that layout at once. [rows, heads, head_size].
+/// Attention of rows to rows of the same sequence: qkv [rows, 3, heads, head_size] holds query, key and value
+/// side by side, and its gradient is written in that layout at once. [rows, heads, head_size]. No second
+/// derivatives.
 Variable self_attention(const Variable& qkv, AttentionOptions options, Generator* generator = nullptr);
-/// Fused. sum_i row_weights_i CE_i as a scalar, and the losses themselves [rows] (no gradient).
+/// sum_i row_weights_i CE_i as a scalar, and the losses themselves [rows] (no gradient). No second
+/// derivatives.
 struct CrossEntropy {
   Variable total;
   Tensor losses;
@@ -129,11 +138,11 @@ CrossEntropy linear_cross_entropy(const Variable& hidden, const Variable& weight
                                   const Tensor& targets, const Tensor& row_weights);
 
 // ---- Norms (norms.cpp) --------------------------------------------------------------------------
-/// Fused. weight and bias may be undefined.
+/// weight and bias may be undefined.
 Variable layer_norm(const Variable& x, const Variable& weight, const Variable& bias, double epsilon);
-/// Fused.
+/// weight may be undefined.
 Variable rms_norm(const Variable& x, const Variable& weight, double epsilon);
-/// weight and bias may be undefined. Second derivatives.
+/// weight and bias may be undefined.
 Variable group_norm(const Variable& x, const Variable& weight, const Variable& bias, int64_t groups,
                     double epsilon);
 

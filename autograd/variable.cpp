@@ -85,6 +85,11 @@ NoGradient::~NoGradient() {
   recording = previous_;
 }
 
+EnableGradient::EnableGradient() : previous_(std::exchange(recording, true)) {}
+EnableGradient::~EnableGradient() {
+  recording = previous_;
+}
+
 DetectNonFinite::DetectNonFinite(bool enabled) : previous_(std::exchange(detecting_non_finite, enabled)) {}
 DetectNonFinite::~DetectNonFinite() {
   detecting_non_finite = previous_;

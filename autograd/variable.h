@@ -93,6 +93,19 @@ class NoGradient {
   bool previous_;
 };
 
+/// Operations are recorded while one of these lives, within a NoGradient too: a gradient of the inputs in
+/// work that is not trained, such as guidance of a sampler.
+class EnableGradient {
+ public:
+  EnableGradient();
+  ~EnableGradient();
+  EnableGradient(const EnableGradient&) = delete;
+  EnableGradient& operator=(const EnableGradient&) = delete;
+
+ private:
+  bool previous_;
+};
+
 /// While one of these lives, linear(), mlp() and linear_cross_entropy() multiply float32 with this precision,
 /// in the forward pass and in the backward pass that follows from it, unless that one is recorded itself.
 class PrecisionScope {

@@ -1,6 +1,8 @@
 #include "haze/diffusion/random_times.h"
 
+#include <algorithm>
 #include <cmath>
+#include <numeric>
 
 namespace haze {
 
@@ -21,6 +23,19 @@ std::vector<int32_t> draw_steps(int64_t count, int steps, bool antithetic, Gener
   std::vector<int32_t> t;
   for (const double u : draw_uniforms(count, antithetic, generator))
     t.push_back(static_cast<int32_t>(std::ceil(u * steps)));
+  return t;
+}
+
+std::vector<int32_t> draw_steps(int64_t count, std::span<const double> probabilities, bool antithetic,
+                                Generator& generator) {
+  std::vector<double> cumulative(probabilities.size());
+  std::partial_sum(probabilities.begin(), probabilities.end(), cumulative.begin());
+  std::vector<int32_t> t;
+  for (const double u : draw_uniforms(count, antithetic, generator)) {
+    // The first step whose cumulative probability reaches u; rounding may leave the last below 1.
+    const auto reached = std::lower_bound(cumulative.begin(), cumulative.end() - 1, u * cumulative.back());
+    t.push_back(static_cast<int32_t>(reached - cumulative.begin()) + 1);
+  }
   return t;
 }
 

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <span>
 #include <vector>
 
 #include "haze/engine/generator.h"
@@ -14,5 +15,9 @@ std::vector<double> draw_uniforms(int64_t count, bool antithetic, Generator& gen
 
 /// The same for discrete time: one step for each example, each by itself uniform in 1..steps.
 std::vector<int32_t> draw_steps(int64_t count, int steps, bool antithetic, Generator& generator);
+
+/// The same where step t in 1..T is drawn with probability probabilities[t - 1], of which the sum is 1.
+std::vector<int32_t> draw_steps(int64_t count, std::span<const double> probabilities, bool antithetic,
+                                Generator& generator);
 
 }  // namespace haze

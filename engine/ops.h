@@ -80,10 +80,11 @@ enum class UnaryOp : uint8_t {
   sigmoid,
   softplus,  // log(1 + e^x)
   relu,
-  gelu,       // x Phi(x), with the error function
-  gelu_tanh,  // x/2 (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3)))
-  silu,       // x sigmoid(x)
-  clamp,      // to [a, b]
+  leaky_relu,  // x where x > 0, otherwise a x; a >= 0 (Maas et al. 2013)
+  gelu,        // x Phi(x), with the error function
+  gelu_tanh,   // x/2 (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3)))
+  silu,        // x sigmoid(x)
+  clamp,       // to [a, b]
   kCount
 };
 

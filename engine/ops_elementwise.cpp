@@ -6,9 +6,9 @@ namespace haze {
 
 const char* name(UnaryOp op) {
   static constexpr const char* kNames[] = {
-      "scale_shift", "absolute", "sign", "square", "sqrt",      "rsqrt", "reciprocal", "power",
-      "exp",         "expm1",    "log",  "log1p",  "sin",       "cos",   "tanh",       "erf",
-      "sigmoid",     "softplus", "relu", "gelu",   "gelu_tanh", "silu",  "clamp"};
+      "scale_shift", "absolute", "sign", "square",     "sqrt", "rsqrt",     "reciprocal", "power",
+      "exp",         "expm1",    "log",  "log1p",      "sin",  "cos",       "tanh",       "erf",
+      "sigmoid",     "softplus", "relu", "leaky_relu", "gelu", "gelu_tanh", "silu",       "clamp"};
   static_assert(std::size(kNames) == static_cast<size_t>(UnaryOp::kCount));
   return kNames[static_cast<size_t>(op)];
 }
@@ -23,6 +23,7 @@ const char* name(BinaryOp op) {
 
 Tensor unary(UnaryOp op, const Tensor& x, double a, double b) {
   check_real(name(op), "x", x);
+  if (op == UnaryOp::leaky_relu && !(a >= 0)) fail("leaky_relu: the slope is {}; it takes 0 or more", a);
   Tensor result(x.shape(), x.dtype(), x.device());
   backend(x.device()).unary(op, x, a, b, result);
   return result;

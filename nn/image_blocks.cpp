@@ -6,6 +6,18 @@
 
 namespace haze {
 
+namespace {
+
+// Each image is a sequence of its own.
+Tensor offsets_of(int64_t images, int64_t pixels) {
+  std::vector<int32_t> offsets(static_cast<size_t>(images) + 1);
+  for (size_t i = 0; i < offsets.size(); ++i)
+    offsets[i] = static_cast<int32_t>(i) * static_cast<int32_t>(pixels);
+  return Tensor::from(offsets, {images + 1});
+}
+
+}  // namespace
+
 void check_image_levels(const char* name, const Shape& image, int64_t width,
                         const std::vector<int64_t>& multipliers) {
   if (image.rank() != 3 || image.elements() < 1)
@@ -70,8 +82,8 @@ Variable ImageAttention::forward(const Variable& x) const {
   const Variable planes = reshape(norm_.forward(x), {n, channels, pixels});
   const Variable rows = reshape(permute(planes, {0, 2, 1}), {n * pixels, channels});  // a row is a pixel
   const Variable qkv = reshape(qkv_.forward(rows), {n * pixels, 3, heads_, channels / heads_});
-  AttentionOptions options;  // each image is a sequence of its own
-  options.sequence_offsets = scale_shift(arange(n + 1), static_cast<double>(pixels), 0);
+  AttentionOptions options;
+  options.sequence_offsets = offsets_of(n, pixels);
   const Variable mixed = reshape(self_attention(qkv, options), {n * pixels, channels});
   const Variable back = permute(reshape(output_.forward(mixed), {n, pixels, channels}), {0, 2, 1});
   return x + reshape(back, x.shape());

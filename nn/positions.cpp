@@ -1,6 +1,9 @@
 #include "haze/nn/positions.h"
 
+#include <algorithm>
 #include <cmath>
+
+#include "haze/nn/sine_cosine.h"
 
 namespace haze {
 
@@ -15,16 +18,20 @@ PositionKind position_kind(std::string_view name) {
 Tensor sinusoidal_embedding(const Tensor& values, int64_t width, double max_period) {
   const int64_t half = width / 2, count = values.elements();
   const std::vector<double> x = values.to_vector<double>();
+  std::vector<double> frequencies(static_cast<size_t>(half)), cosines(frequencies), sines(frequencies);
+  for (int64_t i = 0; i < half; ++i)
+    frequencies[static_cast<size_t>(i)] =
+        std::pow(max_period, -static_cast<double>(i) / static_cast<double>(half));
   Tensor result = zeros({count, width}, values.dtype());
   dispatch_real(values.dtype(), [&](auto tag) {
     using T = decltype(tag);
+    const auto rounded = [](double value) { return static_cast<T>(value); };
     T* out = result.data<T>();
-    for (int64_t i = 0; i < half; ++i) {
-      const double frequency = std::pow(max_period, -static_cast<double>(i) / static_cast<double>(half));
-      for (int64_t r = 0; r < count; ++r) {
-        out[r * width + i] = static_cast<T>(std::cos(x[r] * frequency));
-        out[r * width + half + i] = static_cast<T>(std::sin(x[r] * frequency));
-      }
+    for (size_t r = 0; r < x.size(); ++r, out += width) {
+      // A sampler asks for one time for all its examples.
+      if (r == 0 || x[r] != x[r - 1]) sines_and_cosines(x[r], frequencies, cosines, sines);
+      std::transform(cosines.begin(), cosines.end(), out, rounded);
+      std::transform(sines.begin(), sines.end(), out + half, rounded);
     }
   });
   return result;

@@ -217,6 +217,20 @@ Setting choice_setting(std::string key, std::string default_value, std::vector<s
           std::move(choices), std::move(explanation)};
 }
 
+Setting since(std::int64_t version, Setting setting, SettingValue value_before) {
+  if (!setting.takes(value_before))
+    fail("the setting {} does not take {}, its value before version {}", setting.key,
+         print_value(value_before), version);
+  setting.since = version;
+  setting.value_before = std::move(value_before);
+  return setting;
+}
+
+Setting since(std::int64_t version, Setting setting) {
+  SettingValue value = setting.default_value;
+  return since(version, std::move(setting), std::move(value));
+}
+
 Setting only_with(Setting setting, std::string key, std::string value) {
   setting.with_key = std::move(key);
   setting.with_value = std::move(value);

@@ -52,6 +52,9 @@ struct Setting {
   std::string explanation;           // one line
   /// Another setting and the value of it with which this one matters; empty: it always does.
   std::string with_key = {}, with_value = {};
+  /// The first version of the settings that has it, and what programs of the versions before did.
+  std::int64_t since = 1;
+  SettingValue value_before = {};
 
   /// Empty where the key is a name alone.
   std::string_view section() const;
@@ -75,6 +78,12 @@ Setting choice_setting(std::string key, std::string default_value, std::vector<s
 
 /// The same setting, which matters only where `key` has this value: steps of one sampler of several.
 Setting only_with(Setting setting, std::string key, std::string value);
+
+/// The same setting, which there is since a version of the settings; runs of earlier versions are read as if
+/// they had `value_before`.
+Setting since(std::int64_t version, Setting setting, SettingValue value_before);
+/// With the default for value_before: what it does by default is what was done before.
+Setting since(std::int64_t version, Setting setting);
 
 class Settings;
 

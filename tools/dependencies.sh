@@ -8,7 +8,7 @@
 haze_packages=(
   g++ cmake ninja-build
   libfmt-dev libhwy-dev
-  libcli11-dev libtomlplusplus-dev nlohmann-json3-dev
+  libcli11-dev libtomlplusplus-dev nlohmann-json3-dev libpng-dev zlib1g-dev
   doctest-dev
 )
 

@@ -14,6 +14,7 @@ from typing import Callable
 import torch
 
 import on_request
+from memory import peak_memory, reset_peak_memory
 from model import Denoiser, DenoiserConfig
 from onednn import use_onednn
 from training import PRECISIONS, Batch, adamw, autocast, train_step
@@ -67,21 +68,6 @@ def make_work(arguments: argparse.Namespace) -> Callable[[], object]:
         batches.append(batches.pop(0))
         train_step(model, optimizer, batches[-1], 1e-4, 1.0, precision)
     return train
-
-
-def reset_peak_memory() -> None:
-    """proc(5): 5 sets the peak to what is resident now. Where that is not allowed, the peak is the process's."""
-    try:
-        with open("/proc/self/clear_refs", "w") as file:
-            file.write("5")
-    except OSError:
-        pass
-
-
-def peak_memory() -> int:
-    """In bytes."""
-    with open("/proc/self/status") as status:
-        return next(int(line.split()[1]) * 1024 for line in status if line.startswith("VmHWM:"))
 
 
 def parse_arguments() -> argparse.Namespace:

@@ -5,36 +5,44 @@
 namespace haze {
 namespace {
 
-// z times the step's standard deviation.
-Tensor scaled_noise(const Tensor& z, const LevelStep& step, ReverseVariance variance, const Tensor& share) {
+Tensor standard_deviation(const LevelStep& step, ReverseVariance variance, const Denoised& denoised) {
+  const Tensor& share = denoised.variance_share;
+  const Dtype dtype = denoised.x_0.dtype();
   switch (variance) {
     case ReverseVariance::small:
-      return scale_shift(z, std::sqrt(step.posterior_variance), 0);
+      return full({1}, std::sqrt(step.posterior_variance), dtype);
     case ReverseVariance::large:
-      return scale_shift(z, std::sqrt(step.added_variance), 0);
+      return full({1}, std::sqrt(step.added_variance), dtype);
     case ReverseVariance::learned: {
-      if (!share.defined()) fail("ancestral_sample: the denoiser learns no variance");
+      if (!share.defined()) fail("reverse_step: the denoiser learns no variance");
       const double low = std::log(step.posterior_variance), high = std::log(step.added_variance);
-      const Tensor log_deviation = scale_shift(share, 0.5 * (high - low), 0.5 * low);
-      return multiply(unary(UnaryOp::exp, log_deviation), z);
+      return unary(UnaryOp::exp, scale_shift(share, 0.5 * (high - low), 0.5 * low));
     }
   }
-  fail("ancestral_sample: unknown variance");
+  fail("reverse_step: unknown variance");
 }
 
 }  // namespace
 
+ReverseStep reverse_step(const Denoised& denoised, const Tensor& x, const NoiseLevel& from,
+                         const NoiseLevel& to, ReverseVariance variance) {
+  const LevelStep step = step_between(from, to);
+  ReverseStep result{.mean = weighted_sum(step.x_0_coefficient, denoised.x_0, step.x_t_coefficient, x),
+                     .deviation = {}};
+  if (to.sigma > 0) result.deviation = standard_deviation(step, variance, denoised);
+  return result;
+}
+
 Tensor ancestral_sample(const GaussianDenoiser& denoise, std::span<const NoiseLevel> levels,
                         ReverseVariance variance, Tensor x, const NoiseSource& noise,
                         const LevelObserver& observer) {
+  check_levels(levels);
   const NoGradient scope;
   if (observer) observer(0, x);
   for (size_t i = 0; i + 1 < levels.size(); ++i) {
-    const LevelStep step = step_between(levels[i], levels[i + 1]);
-    const Denoised denoised = denoise(x, levels[i]);
-    x = add(scale_shift(denoised.x_0, step.x_0_coefficient, 0), scale_shift(x, step.x_t_coefficient, 0));
-    if (levels[i + 1].sigma > 0)
-      x = add(x, scaled_noise(noise(x.shape(), x.dtype()), step, variance, denoised.variance_share));
+    const ReverseStep step = reverse_step(denoise(x, levels[i]), x, levels[i], levels[i + 1], variance);
+    x = step.mean;
+    if (step.deviation.defined()) x = add(x, multiply(step.deviation, noise(x.shape(), x.dtype())));
     if (observer) observer(i + 1, x);
   }
   return x;

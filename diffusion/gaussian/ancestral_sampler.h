@@ -13,9 +13,21 @@ enum class ReverseVariance {
   learned,  // between the two, as Denoised::variance_share says
 };
 
-/// Ho et al. 2020, Algorithm 2, over any falling levels: with every step of the schedule it is the paper's,
-/// with fewer the strided sampler of Nichol and Dhariwal 2021, section 4. x [n, ...] is at levels[0]; the
-/// result is at the last level. No noise is added in a step to data.
+/// p_theta(x_s | x_t) = N(mean, deviation^2 I).
+struct ReverseStep {
+  Tensor mean;  // shaped as x
+  Tensor
+      deviation;  // [1], or shaped as x where it is learned; undefined in a step to data, which adds no noise
+};
+
+/// The reverse step from x at one level to a less noisy one, with what the denoiser says of x. Throws Error
+/// where the variance is learned and `denoised` has none.
+ReverseStep reverse_step(const Denoised& denoised, const Tensor& x, const NoiseLevel& from,
+                         const NoiseLevel& to, ReverseVariance variance);
+
+/// Ho et al. 2020, Algorithm 2, over any falling levels. With every step of the schedule it is the paper's
+/// sampler; with fewer, the strided one of Nichol and Dhariwal 2021, section 4. x [n, ...] is at levels[0],
+/// and the result at the last level. No noise is added in a step to data.
 Tensor ancestral_sample(const GaussianDenoiser& denoise, std::span<const NoiseLevel> levels,
                         ReverseVariance variance, Tensor x, const NoiseSource& noise,
                         const LevelObserver& observer = {});

@@ -2,70 +2,42 @@
 
 #include <algorithm>
 #include <cmath>
-#include <numbers>
 
+#include "haze/diffusion/gaussian/ddpm_bound.h"
+#include "haze/diffusion/gaussian/per_example.h"
 #include "haze/diffusion/random_times.h"
 
 namespace haze {
-namespace {
-
-// One number for each example, of a rank that broadcasts to x [n, ...].
-Tensor per_example(const std::vector<double>& numbers, const Tensor& x) {
-  Shape shape{std::ssize(numbers)};
-  for (int axis = 1; axis < x.rank(); ++axis) shape.append(1);
-  return cast(Tensor::from(numbers, shape), x.dtype());
-}
-
-// f(t) of each example.
-template <typename F>
-std::vector<double> of_each(const Tensor& t, F f) {
-  std::vector<double> result;
-  for (int32_t step : t.to_vector<int32_t>()) result.push_back(f(static_cast<size_t>(step)));
-  return result;
-}
-
-// Sum of squares of each example, in float64.
-std::vector<double> squared_norms(const Tensor& x) {
-  const Tensor rows = reshape(cast(x, Dtype::float64), {x.size(0), -1});
-  return sum(unary(UnaryOp::square, rows), {1}).to_vector<double>();
-}
-
-double numbers_per_example(const Tensor& x) {
-  return static_cast<double>(x.elements()) / static_cast<double>(x.size(0));
-}
-
-// A term of the bound: nats_per_number for each number of an example, and error_weight times the squared
-// error of the predicted noise.
-struct TermWeights {
-  double nats_per_number, error_weight;
-};
-
-TermWeights term_weights(const NoiseSchedule& schedule, ReverseVariance kind, int t) {
-  const auto i = static_cast<size_t>(t);
-  const double variance = reverse_variance(schedule, kind, t);  // of p_theta
-  const double beta = schedule.beta[i];
-  const double error_weight = beta * beta / (2 * variance * schedule.alpha[i] * schedule.noise[i]);
-  if (t == 1) return {0.5 * std::log(2 * std::numbers::pi * variance), error_weight};
-  const double ratio = gaussian_posterior(schedule, t).variance / variance;
-  return {0.5 * (ratio - 1 - std::log(ratio)), error_weight};
-}
-
-}  // namespace
 
 double reverse_variance(const NoiseSchedule& schedule, ReverseVariance kind, int t) {
-  if (kind == ReverseVariance::large) return schedule.beta[static_cast<size_t>(t)];
-  return gaussian_posterior(schedule, std::max(t, 2)).variance;
+  switch (kind) {
+    case ReverseVariance::small:
+      return gaussian_posterior(schedule, std::max(t, 2)).variance;
+    case ReverseVariance::large:
+      return schedule.beta[static_cast<size_t>(t)];
+    case ReverseVariance::learned:
+      break;
+  }
+  fail("reverse_variance: a learned variance is the network's");
+}
+
+Tensor add_one_step(const NoiseSchedule& schedule, const Tensor& x_before, int t, Generator& generator) {
+  if (t < 1 || t > schedule.steps()) fail("add_one_step: t {} is not in 1..{}", t, schedule.steps());
+  const auto i = static_cast<size_t>(t);
+  const Tensor noise = normal(x_before.shape(), generator, 0, 1, x_before.dtype());
+  return add(scale_shift(x_before, std::sqrt(schedule.alpha[i]), 0),
+             scale_shift(noise, std::sqrt(schedule.beta[i]), 0));
 }
 
 NoisyValues add_noise(const NoiseSchedule& schedule, const Tensor& x_0, const Tensor& t,
                       Generator& generator) {
   NoisyValues result;
+  result.x_0 = x_0;
   result.t = t;
   result.noise = normal(x_0.shape(), generator, 0, 1, x_0.dtype());
-  const auto data_scale = of_each(t, [&](size_t i) { return std::sqrt(schedule.alpha_bar[i]); });
-  const auto noise_scale = of_each(t, [&](size_t i) { return std::sqrt(schedule.noise[i]); });
-  result.x_t =
-      add(multiply(per_example(data_scale, x_0), x_0), multiply(per_example(noise_scale, x_0), result.noise));
+  const Tensor data_scale = at_steps(t, x_0, [&](size_t i) { return std::sqrt(schedule.alpha_bar[i]); });
+  const Tensor noise_scale = at_steps(t, x_0, [&](size_t i) { return std::sqrt(schedule.noise[i]); });
+  result.x_t = add(multiply(data_scale, x_0), multiply(noise_scale, result.noise));
   return result;
 }
 
@@ -73,63 +45,125 @@ Tensor spread_steps(int64_t count, const NoiseSchedule& schedule, Generator& gen
   return Tensor::from(draw_steps(count, schedule.steps(), /*antithetic=*/true, generator), {count});
 }
 
-Variable ddpm_loss(const NoisePredictor& predict, const NoisyValues& noisy) {
-  return mean(square(predict(noisy.x_t, noisy.t) - Variable(noisy.noise)));
-}
+// ---- Algorithm 1 -----------------------------------------------------------------------------------------
 
-std::vector<double> ddpm_prior_nats(const NoiseSchedule& schedule, const Tensor& x_0) {
-  const double alpha_bar = schedule.alpha_bar.back(), noise = schedule.noise.back();
-  const double per_number = 0.5 * (noise - 1 - std::log(noise)) * numbers_per_example(x_0);
-  std::vector<double> nats = squared_norms(x_0);
-  for (double& value : nats) value = per_number + 0.5 * alpha_bar * value;
-  return nats;
-}
-
-std::vector<double> ddpm_term_nats(const NoisePredictor& predict, const NoiseSchedule& schedule,
-                                   ReverseVariance variance, const Tensor& x_0, const Tensor& t,
-                                   Generator& generator) {
-  const NoGradient scope;
-  const NoisyValues noisy = add_noise(schedule, x_0, t, generator);
-  std::vector<double> nats = squared_norms(subtract(predict(noisy.x_t, t).value(), noisy.noise));
-  const std::vector<int32_t> steps = t.to_vector<int32_t>();
-  for (size_t i = 0; i < nats.size(); ++i) {
-    const TermWeights weights = term_weights(schedule, variance, steps[i]);
-    nats[i] = weights.nats_per_number * numbers_per_example(x_0) + weights.error_weight * nats[i];
+Tensor prediction_target(const GaussianDiffusion& diffusion, const NoisyValues& noisy) {
+  const NoiseSchedule& schedule = diffusion.schedule;
+  switch (diffusion.prediction) {
+    case Parameterisation::epsilon:
+      return noisy.noise;
+    case Parameterisation::x_0:
+      return noisy.x_0;
+    case Parameterisation::v: {
+      const Tensor& x_0 = noisy.x_0;
+      const Tensor alpha = at_steps(noisy.t, x_0, [&](size_t i) { return std::sqrt(schedule.alpha_bar[i]); });
+      const Tensor sigma = at_steps(noisy.t, x_0, [&](size_t i) { return std::sqrt(schedule.noise[i]); });
+      return subtract(multiply(alpha, noisy.noise), multiply(sigma, x_0));
+    }
   }
-  return nats;
+  fail("prediction_target: unknown parameterisation");
 }
 
-std::vector<double> ddpm_bound_nats(const NoisePredictor& predict, const NoiseSchedule& schedule,
-                                    ReverseVariance variance, const Tensor& x_0, Generator& generator) {
-  const Tensor t = spread_steps(x_0.size(0), schedule, generator);
-  std::vector<double> nats = ddpm_prior_nats(schedule, x_0);
-  const std::vector<double> terms = ddpm_term_nats(predict, schedule, variance, x_0, t, generator);
-  for (size_t i = 0; i < nats.size(); ++i) nats[i] += schedule.steps() * terms[i];
-  return nats;
-}
-
-Samples ddpm_sample(const NoisePredictor& predict, const NoiseSchedule& schedule, ReverseVariance variance,
-                    int64_t count, const Shape& shape, const SampleObserver& observer, Generator& generator) {
-  Shape batch{count};
-  for (int axis = 0; axis < shape.rank(); ++axis) batch.append(shape[axis]);
-  const int steps = schedule.steps();
-  const GaussianDenoiser denoise = [&](const Tensor& x, const NoiseLevel& level) {
-    const auto t = static_cast<double>(std::lround(level.time * steps));
-    const Tensor epsilon = predict(x, full({count}, t, Dtype::int32)).value();
-    return denoised_from(Parameterisation::epsilon, epsilon, x, level);
+Variable predicted_x_0(const GaussianDiffusion& diffusion, const Variable& prediction, const Tensor& x_t,
+                       const Tensor& t) {
+  const NoiseSchedule& schedule = diffusion.schedule;
+  // x_0 = a x_t + b prediction, with alpha^2 + sigma^2 = 1.
+  const auto combination = [&](auto a, auto b) {
+    return Variable(multiply(at_steps(t, x_t, a), x_t)) + Variable(at_steps(t, x_t, b)) * prediction;
   };
-  const NoiseSource noise = example_noise(count, generator);
-  const std::vector<NoiseLevel> levels = strided_levels(schedule, steps);
-  const auto observe = [&](size_t i, const Tensor& x) {
+  const auto alpha = [&](size_t i) { return std::sqrt(schedule.alpha_bar[i]); };
+  const auto sigma = [&](size_t i) { return std::sqrt(schedule.noise[i]); };
+  switch (diffusion.prediction) {
+    case Parameterisation::epsilon:
+      return combination([&](size_t i) { return 1 / alpha(i); },
+                         [&](size_t i) { return -sigma(i) / alpha(i); });
+    case Parameterisation::x_0:
+      return prediction;
+    case Parameterisation::v:
+      return combination(alpha, [&](size_t i) { return -sigma(i); });
+  }
+  fail("predicted_x_0: unknown parameterisation");
+}
+
+namespace {
+
+// [n, ...] -> [n]
+Variable mean_of_example(const Variable& x) {
+  return mean(reshape(x, {x.size(0), -1}), {1});
+}
+
+// L_vlb in nats a number, but for the prior's term, which no network changes.
+Variable bound_losses(const GaussianDiffusion& diffusion, const DdpmPrediction& prediction,
+                      const NoisyValues& noisy) {
+  return ddpm_terms(diffusion, prediction, noisy) *
+         (diffusion.schedule.steps() / numbers_per_example(noisy.x_0));
+}
+
+}  // namespace
+
+Variable ddpm_losses(const GaussianDiffusion& diffusion, DdpmLoss loss, const DdpmPrediction& prediction,
+                     const NoisyValues& noisy) {
+  if (loss == DdpmLoss::bound) return bound_losses(diffusion, prediction, noisy);
+  const Variable error = prediction.value - Variable(prediction_target(diffusion, noisy));
+  if (loss == DdpmLoss::l1) return mean_of_example(unary(UnaryOp::absolute, error));
+  const Variable simple = mean_of_example(square(error));
+  if (loss == DdpmLoss::simple) return simple;
+  // The mean learns from L_simple alone: L_vlb is given it as a constant.
+  constexpr double kBoundWeight = 0.001;
+  const DdpmPrediction variance_alone{prediction.value.detach(), prediction.variance_share};
+  return simple + kBoundWeight * bound_losses(diffusion, variance_alone, noisy);
+}
+
+Variable weighted_mean(const Variable& losses, const Tensor& weights) {
+  return mean(weights.defined() ? losses * Variable(cast(weights, losses.dtype())) : losses);
+}
+
+// ---- Algorithm 2 -----------------------------------------------------------------------------------------
+
+GaussianDenoiser ddpm_denoiser(const DdpmNetwork& network, const GaussianDiffusion& diffusion) {
+  return [network, diffusion](const Tensor& x, const NoiseLevel& level) {
+    // A whole t stays whole, though t / T is rounded.
+    const double t = level.time * diffusion.schedule.steps(), whole = std::round(t);
+    const DdpmPrediction prediction = network(x, full({x.size(0)}, std::abs(t - whole) < 1e-6 ? whole : t));
+    Denoised denoised = denoised_from(diffusion.prediction, prediction.value.value(), x, level);
+    if (prediction.variance_share.defined()) denoised.variance_share = prediction.variance_share.value();
+    return denoised;
+  };
+}
+
+Samples ddpm_sample(const DdpmNetwork& network, const GaussianDiffusion& diffusion, int64_t count,
+                    const Shape& shape, const SampleObserver& observer, Generator& generator) {
+  const LevelSampler ancestral = [&](const GaussianDenoiser& denoise, std::span<const NoiseLevel> levels,
+                                     Tensor x, const NoiseSource& noise, const LevelObserver& observe) {
+    return ancestral_sample(denoise, levels, diffusion.variance, std::move(x), noise, observe);
+  };
+  const std::vector<NoiseLevel> levels = strided_levels(diffusion.schedule, diffusion.schedule.steps());
+  return sample_from_noise(ddpm_denoiser(network, diffusion), levels, ancestral, count, shape, observer,
+                           generator);
+}
+
+Samples sample_from_noise(const GaussianDenoiser& denoise, std::span<const NoiseLevel> levels,
+                          const LevelSampler& sampler, int64_t count, const Shape& shape,
+                          const SampleObserver& observer, Generator& generator) {
+  const NoGradient scope;
+  Samples samples;
+  const GaussianDenoiser counted = [&](const Tensor& x, const NoiseLevel& level) {
+    samples.network_calls += x.size(0);
+    return denoise(x, level);
+  };
+  const LevelObserver observe = [&](size_t i, const Tensor& x) {
     if (!observer) return;
     observer({.step = static_cast<int64_t>(i),
-              .steps = steps,
+              .steps = std::ssize(levels) - 1,
               .values = &x,
               .time = std::vector<double>(static_cast<size_t>(count), levels[i].time)});
   };
-  const Tensor start = noise(batch, Dtype::float32);  // x_T
-  const Tensor x_0 = ancestral_sample(denoise, levels, variance, start, noise, observe);
-  return {.values = x_0, .network_calls = count * steps};
+  Shape batch{count};
+  for (int axis = 0; axis < shape.rank(); ++axis) batch.append(shape[axis]);
+  const NoiseSource noise = example_noise(count, generator);
+  const Tensor x_T = noise(batch, Dtype::float32);                 // Algorithm 2, line 1
+  samples.values = sampler(counted, levels, x_T, noise, observe);  // lines 2 to 5
+  return samples;                                                  // line 6
 }
 
 }  // namespace haze

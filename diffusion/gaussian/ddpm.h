@@ -2,23 +2,44 @@
 
 #include <functional>
 
-#include "haze/diffusion/gaussian/ancestral_sampler.h"
+#include "haze/diffusion/gaussian/level_samplers.h"
 #include "haze/diffusion/model.h"
 
 /// Ho et al. 2020, "Denoising diffusion probabilistic models" (DDPM): data become Gaussian noise in T steps,
-/// and a network that tells the noise from the data goes back.
+/// and a network that tells the noise from the data goes back. Its variational bound is in ddpm_bound.h.
 namespace haze {
 
-/// epsilon_theta(x_t, t): the noise in x_t, real [n, ...], at the steps t, int32 [n] in 1..T. Shaped as x_t.
-using NoisePredictor = std::function<Variable(const Tensor& x_t, const Tensor& t)>;
+/// A DDPM without its network: the process, and how its reverse step is parameterised.
+struct GaussianDiffusion {
+  NoiseSchedule schedule;
+  Parameterisation prediction = Parameterisation::epsilon;
+  ReverseVariance variance = ReverseVariance::large;
+  /// Of images: the numbers of x_0 are one of so many levels, evenly from -1 to 1. 0: real numbers.
+  int64_t value_levels = 0;
+};
 
-/// sigma_t^2 of p_theta(x_{t-1} | x_t) (section 3.2). The small one is 0 at t = 1: there it is that of t = 2.
+/// What the network says of x_t [n, ...].
+struct DdpmPrediction {
+  Variable value;           // of what GaussianDiffusion::prediction names; shaped as x_t
+  Variable variance_share;  // Denoised::variance_share, shaped as x_t; undefined where the variance is fixed
+};
+/// The network: x_t, real [n, ...], at t, float32 [n]: whole numbers of 1..T in training and in the bound;
+/// some samplers ask between them.
+using DdpmNetwork = std::function<DdpmPrediction(const Tensor& x_t, const Tensor& t)>;
+
+/// sigma_t^2 of p_theta(x_{t-1} | x_t) (section 3.2), of a fixed variance. The small one is 0 at t = 1: there
+/// it is that of t = 2. Throws Error where `kind` is learned.
 double reverse_variance(const NoiseSchedule& schedule, ReverseVariance kind, int t);
+
+/// A draw of q(x_t | x_{t-1}) = N(sqrt(1 - beta_t) x_{t-1}, beta_t I) (equation 2). Throws Error where t is
+/// not in 1..T.
+Tensor add_one_step(const NoiseSchedule& schedule, const Tensor& x_before, int t, Generator& generator);
 
 /// x_t = sqrt(alpha_bar_t) x_0 + sqrt(1 - alpha_bar_t) noise (equation 4).
 struct NoisyValues : Prepared {
-  Tensor x_t, noise;  // [n, ...]
-  Tensor t;           // int32 [n], in 1..T
+  Tensor x_0, x_t, noise;  // [n, ...]
+  Tensor t;                // int32 [n], in 1..T
+  Tensor weights;          // real [n]: 1 / (T p_t) where t was drawn with p_t; undefined where all are 1
 };
 NoisyValues add_noise(const NoiseSchedule& schedule, const Tensor& x_0, const Tensor& t,
                       Generator& generator);
@@ -27,33 +48,47 @@ NoisyValues add_noise(const NoiseSchedule& schedule, const Tensor& x_0, const Te
 /// antithetic.
 Tensor spread_steps(int64_t count, const NoiseSchedule& schedule, Generator& generator);
 
-/// L_simple = mean of (epsilon - epsilon_theta(x_t, t))^2 over all numbers (equation 14; Algorithm 1).
-Variable ddpm_loss(const NoisePredictor& predict, const NoisyValues& noisy);
+/// What the network should have said: epsilon, x_0, or v = sqrt(alpha_bar_t) epsilon - sqrt(1 - alpha_bar_t)
+/// x_0 (Salimans and Ho 2022). Shaped as x_t.
+Tensor prediction_target(const GaussianDiffusion& diffusion, const NoisyValues& noisy);
 
-/// KL(q(x_T | x_0) || N(0, I)) of each example, exactly, in nats: L_T of equation 5.
-std::vector<double> ddpm_prior_nats(const NoiseSchedule& schedule, const Tensor& x_0);
+/// The x_0 that belongs to a prediction; shaped as x_t.
+Variable predicted_x_0(const GaussianDiffusion& diffusion, const Variable& prediction, const Tensor& x_t,
+                       const Tensor& t);
 
-/// For each example one draw of a term of equation 5, that of t[i], in nats:
-///   t > 1: KL(q(x_{t-1} | x_t, x_0) || p_theta(x_{t-1} | x_t)), L_{t-1} in the paper;
-///   t = 1: -log N(x_0; mu_theta(x_1, 1), sigma_1^2), L_0, as a density: the data are real numbers.
-/// Both need the network's error alone, mu_tilde - mu_theta = beta_t / sqrt(alpha_t (1 - alpha_bar_t))
-/// (epsilon_theta - epsilon).
-std::vector<double> ddpm_term_nats(const NoisePredictor& predict, const NoiseSchedule& schedule,
-                                   ReverseVariance variance, const Tensor& x_0, const Tensor& t,
-                                   Generator& generator);
+/// What training minimises.
+enum class DdpmLoss {
+  simple,  // L_simple: squared error of the prediction (Ho et al. 2020, equation 14)
+  l1,      // its absolute error
+  bound,   // L_vlb: T times the bound's term of t
+  hybrid,  // L_simple + 0.001 L_vlb, which learns the variance alone (Nichol and Dhariwal 2021, equation 16)
+};
 
-/// For each example an unbiased estimate of the bound on -log p_theta(x_0), in nats: its prior term and T
-/// times the term of one t, from spread_steps().
-std::vector<double> ddpm_bound_nats(const NoisePredictor& predict, const NoiseSchedule& schedule,
-                                    ReverseVariance variance, const Tensor& x_0, Generator& generator);
+/// The loss of each example, [n]: a mean over its numbers. Of the bound it is T times the term of t, in nats
+/// a number.
+Variable ddpm_losses(const GaussianDiffusion& diffusion, DdpmLoss loss, const DdpmPrediction& prediction,
+                     const NoisyValues& noisy);
+
+/// Algorithm 1, line 5: the mean of the losses, each times its weight.
+Variable weighted_mean(const Variable& losses, const Tensor& weights);
+
+/// The network as samplers ask it: a level's time is t / T.
+GaussianDenoiser ddpm_denoiser(const DdpmNetwork& network, const GaussianDiffusion& diffusion);
 
 /// Algorithm 2: `count` examples of `shape`, real [count, shape...], from x_T = noise to x_0; no noise is
 /// added at t = 1. Example i depends on the generator and i alone. The observer may be empty.
-Samples ddpm_sample(const NoisePredictor& predict, const NoiseSchedule& schedule, ReverseVariance variance,
-                    int64_t count, const Shape& shape, const SampleObserver& observer, Generator& generator);
+Samples ddpm_sample(const DdpmNetwork& network, const GaussianDiffusion& diffusion, int64_t count,
+                    const Shape& shape, const SampleObserver& observer, Generator& generator);
 
-/// The model "ddpm" of tensors, with an MLP (nn/mlp_network.h) of the flattened example. As its bound's terms
-/// it counts T: that of t = T holds the prior's.
+/// Any sampler of levels, with what it takes filled in.
+using LevelSampler = std::function<Tensor(const GaussianDenoiser& denoise, std::span<const NoiseLevel> levels,
+                                          Tensor x, const NoiseSource& noise, const LevelObserver& observer)>;
+/// The same with any sampler, through any of the levels.
+Samples sample_from_noise(const GaussianDenoiser& denoise, std::span<const NoiseLevel> levels,
+                          const LevelSampler& sampler, int64_t count, const Shape& shape,
+                          const SampleObserver& observer, Generator& generator);
+
+/// The model "ddpm" of tensors, with a network of values (nn/value_network.h).
 ModelInfo ddpm_model();
 
 }  // namespace haze

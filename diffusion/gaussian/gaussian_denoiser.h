@@ -26,6 +26,9 @@ enum class Parameterisation {
   v,        // alpha epsilon - sigma x_0 (Salimans and Ho 2022, "Progressive distillation", section 4)
 };
 
+/// a x + b y.
+Tensor weighted_sum(double a, const Tensor& x, double b, const Tensor& y);
+
 /// Both ways from a prediction of one.
 Denoised denoised_from(Parameterisation kind, const Tensor& prediction, const Tensor& x,
                        const NoiseLevel& level);

@@ -1,13 +1,25 @@
 #include "haze/diffusion/gaussian/level_samplers.h"
 
+#include "haze/diffusion/gaussian/ddim_sampler.h"
+#include "haze/diffusion/gaussian/dpm_solver_sampler.h"
+#include "haze/diffusion/gaussian/heun_sampler.h"
+
 namespace haze {
 
 SettingsTable level_sampler_settings() {
   return {
-      choice_setting("sample.sampler", "ancestral", {"ancestral"},
-                     "how the levels of noise are gone through"),
+      choice_setting("sample.sampler", "ancestral", {"ancestral", "ddim", "dpm-solver", "heun"},
+                     "how the levels of noise are gone through; heun asks the network twice"),
+      only_with(real_setting("sample.eta", 0, between(0, 1), "noise of each step; 0: none, 1: as ancestral"),
+                "sample.sampler", "ddim"),
       boolean_setting("sample.clip", true, "images: what the network says of x_0 is kept in [-1, 1]"),
   };
+}
+
+std::vector<NoiseLevel> sampling_levels(const Settings& settings, const NoiseSchedule& schedule, int count) {
+  if (count > schedule.steps()) fail("sampling_levels: {} levels of {} steps", count, schedule.steps());
+  if (settings.text("sample.sampler") == "dpm-solver") return log_snr_levels(schedule, count);
+  return strided_levels(schedule, count);
 }
 
 Tensor sample_levels(const Settings& settings, const GaussianDenoiser& denoise,
@@ -16,6 +28,10 @@ Tensor sample_levels(const Settings& settings, const GaussianDenoiser& denoise,
   const std::string& sampler = settings.text("sample.sampler");
   if (sampler == "ancestral")
     return ancestral_sample(denoise, levels, variance, std::move(x), noise, observer);
+  if (sampler == "ddim")
+    return ddim_sample(denoise, levels, settings.real("sample.eta"), std::move(x), noise, observer);
+  if (sampler == "dpm-solver") return dpm_solver_sample(denoise, levels, std::move(x), observer);
+  if (sampler == "heun") return heun_sample(denoise, levels, std::move(x), observer);
   fail("sample_levels: there is no sampler '{}'", sampler);
 }
 

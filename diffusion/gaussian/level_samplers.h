@@ -9,6 +9,10 @@ namespace haze {
 /// sample.sampler, what the samplers take, and sample.clip.
 SettingsTable level_sampler_settings();
 
+/// `count` levels of a schedule, and that of the data, as the sampler takes them: those of DPM-Solver++ are
+/// even in the log-SNR, those of the others in t. Throws Error where count is not in 1..T.
+std::vector<NoiseLevel> sampling_levels(const Settings& settings, const NoiseSchedule& schedule, int count);
+
 /// Goes through `levels` with the sampler that sample.sampler names. x [n, ...] is at levels[0]; the result
 /// is at the last level. The variance is that of the ancestral sampler.
 Tensor sample_levels(const Settings& settings, const GaussianDenoiser& denoise,

@@ -30,6 +30,38 @@ std::vector<NoiseLevel> strided_levels(const NoiseSchedule& schedule, int count)
   return levels;
 }
 
+std::vector<NoiseLevel> log_snr_levels(const NoiseSchedule& schedule, int count) {
+  if (count < 1) fail("log_snr_levels: {} levels", count);
+  const auto lambda_of = [&](int t) {
+    const auto i = static_cast<size_t>(t);
+    return 0.5 * std::log(schedule.alpha_bar[i] / schedule.noise[i]);
+  };
+  const double first = lambda_of(schedule.steps()), last = lambda_of(1);
+  std::vector<NoiseLevel> levels{noise_level(schedule, schedule.steps())};
+  int t = schedule.steps();
+  for (int i = 1; i + 1 < count; ++i) {
+    const double lambda = first + i * (last - first) / (count - 1);
+    while (t > 2 && lambda_of(t - 1) <= lambda) --t;  // lambda is between the steps t and t - 1
+    const double share = (lambda - lambda_of(t)) / (lambda_of(t - 1) - lambda_of(t));
+    levels.push_back({.alpha = 1 / std::sqrt(1 + std::exp(-2 * lambda)),
+                      .sigma = 1 / std::sqrt(1 + std::exp(2 * lambda)),
+                      .time = (t - share) / schedule.steps()});
+  }
+  if (count > 1) levels.push_back(noise_level(schedule, 1));
+  levels.push_back(noise_level(schedule, 0));
+  return levels;
+}
+
+void check_levels(std::span<const NoiseLevel> levels) {
+  if (levels.size() < 2)
+    fail("check_levels: a sampler needs 2 levels of noise at least, not {}", levels.size());
+  for (size_t i = 0; i < levels.size(); ++i) {
+    if (!(levels[i].alpha > 0))
+      fail("check_levels: alpha {} of level {} is not positive", levels[i].alpha, i);
+    if (i > 0) step_between(levels[i - 1], levels[i]);
+  }
+}
+
 LevelStep step_between(const NoiseLevel& from, const NoiseLevel& to) {
   if (!(to.sigma / to.alpha < from.sigma / from.alpha)) {
     fail("step_between: from alpha {}, sigma {} to alpha {}, sigma {} there is no noise to take away",

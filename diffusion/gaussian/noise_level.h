@@ -26,6 +26,15 @@ std::vector<int> strided_steps(int steps, int count);
 /// The levels of strided_steps(), and of the data after them: count + 1 levels.
 std::vector<NoiseLevel> strided_levels(const NoiseSchedule& schedule, int count);
 
+/// `count` levels from step T to step 1, evenly spaced in lambda = log(alpha / sigma), and that of the data
+/// after them (Lu et al. 2022, "DPM-Solver", section 3.3). Most lie between two steps of the schedule, where
+/// the time is linear in lambda. Throws Error where count < 1.
+std::vector<NoiseLevel> log_snr_levels(const NoiseSchedule& schedule, int count);
+
+/// Samplers need two levels at least, positive alphas, and sigma / alpha falling from level to level. Throws
+/// Error where that does not hold.
+void check_levels(std::span<const NoiseLevel> levels);
+
 /// What lies between a level t and a less noisy level s:
 ///   q(x_t | x_s)      = N(alpha_ratio x_s, added_variance I),
 ///   q(x_s | x_t, x_0) = N(x_0_coefficient x_0 + x_t_coefficient x_t, posterior_variance I)

@@ -80,16 +80,27 @@ bool copy_as_transpose(const Tensor& x, const Tensor& out) {
   return true;
 }
 
+/// f(step), as a constant where step is 0 or 1: the compiler makes vector code of loops with these.
+template <typename F>
+void with_step(int64_t step, F&& f) {
+  if (step == 1) return f(std::integral_constant<int64_t, 1>());
+  if (step == 0) return f(std::integral_constant<int64_t, 0>());
+  f(step);
+}
+
 template <typename T>
 void compare_elements(CompareOp op, const Tensor& x, const Tensor& y, const Tensor& out) {
   const StridedLayout<3> layout(out.shape(), {&x, &y, &out});
   const auto run = [&](auto holds) {
-    const int64_t x_step = layout.inner_stride(0), y_step = layout.inner_stride(1);
     for_each_run(layout, [&](const std::array<int64_t, 3>& at, int64_t count) {
       const T* xs = x.data<T>() + at[0];
       const T* ys = y.data<T>() + at[1];
-      uint8_t* result = out.data<uint8_t>() + at[2];
-      for (int64_t i = 0; i < count; ++i) result[i] = holds(xs[i * x_step], ys[i * y_step]);
+      uint8_t* __restrict result = out.data<uint8_t>() + at[2];
+      with_step(layout.inner_stride(0), [&](auto x_step) {
+        with_step(layout.inner_stride(1), [&](auto y_step) {
+          for (int64_t i = 0; i < count; ++i) result[i] = holds(xs[i * x_step], ys[i * y_step]);
+        });
+      });
     });
   };
   switch (op) {
@@ -206,14 +217,21 @@ void CpuBackend::where(const Tensor& condition, const Tensor& x, const Tensor& y
   dispatch(x.dtype(), [&](auto tag) {
     using T = decltype(tag);
     const StridedLayout<4> layout(out.shape(), {&condition, &x, &y, &out});
-    const int64_t c_step = layout.inner_stride(0), x_step = layout.inner_stride(1),
-                  y_step = layout.inner_stride(2);
+    const int64_t c_step = layout.inner_stride(0);
     for_each_run(layout, [&](const std::array<int64_t, 4>& at, int64_t count) {
       const uint8_t* cs = condition.data<uint8_t>() + at[0];
       const T* xs = x.data<T>() + at[1];
       const T* ys = y.data<T>() + at[2];
-      T* result = out.data<T>() + at[3];
-      for (int64_t i = 0; i < count; ++i) result[i] = cs[i * c_step] ? xs[i * x_step] : ys[i * y_step];
+      T* __restrict result = out.data<T>() + at[3];
+      with_step(layout.inner_stride(1), [&](auto x_step) {
+        with_step(layout.inner_stride(2), [&](auto y_step) {
+          for (int64_t i = 0; i < count; ++i) {
+            const T a = xs[i * x_step],
+                    b = ys[i * y_step];  // both: a branch would be guessed wrong half the time
+            result[i] = cs[i * c_step] ? a : b;
+          }
+        });
+      });
     });
   });
 }

@@ -205,6 +205,9 @@ void PackColumns(MatrixView<const S> b, int64_t depth, int64_t columns, void* ou
   const int64_t panel = Tiles::columns(), packed_depth = PackedDepth<Tiles>(depth);
   auto* panels = static_cast<typename Element::Packed*>(out);
   for (int64_t j = 0; j < columns; j += panel, panels += panel * packed_depth) {
+    // Columns that are missing are multiplied too, and subnormal numbers, as bytes and small integers of an
+    // earlier tensor are when they are read as floats, take a hundred times as long as zeros.
+    if (columns - j < panel) std::fill(panels, panels + panel * packed_depth, typename Element::Packed{0});
     PackPanel<Element>(b.from(0, j), depth, std::min(panel, columns - j), panel, panels);
     const int64_t written = (depth + Element::kDepth - 1) / Element::kDepth;
     std::fill(panels + written * panel, panels + packed_depth * panel, typename Element::Packed{0});

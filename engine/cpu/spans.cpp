@@ -116,6 +116,10 @@ UnarySpan<T> ChooseUnary(UnaryOp op) {
       return Scalar<T>([](T v, T) { return (v > 0 ? v : T{0}) + std::log1p(std::exp(-std::abs(v))); });
     case U::relu:
       return Unary<T>([](auto d, auto v, T, T) HWY_ATTR { return Relu(d, v); });
+    case U::leaky_relu:
+      return Unary<T>([](auto d, auto v, T a, T) HWY_ATTR {
+        return hn::IfThenElse(hn::Gt(v, hn::Zero(d)), v, hn::Mul(v, hn::Set(d, a)));
+      });
     case U::gelu:
       return Unary<T>([](auto d, auto v, T, T) HWY_ATTR { return Gelu(d, v); });
     case U::gelu_tanh:

@@ -61,6 +61,17 @@ TEST_CASE("powers with whole exponents have derivatives at negative numbers and 
   }
 }
 
+TEST_CASE("leaky ReLU has the derivative 1 above 0 and its slope elsewhere, at 0 too") {
+  for (const double slope : {0.0, 0.2, 1.0}) {
+    const auto f = [=](const Variable& x) { return leaky_relu(x, slope); };
+    CHECK(gradient_at(f, float64s({-1, -0.0, 0, 1})) == std::vector<double>{slope, slope, slope, 1});
+    CHECK(f(float64s({-2, 0, 3})).value().to_vector<double>() == std::vector<double>{-2 * slope, 0, 3});
+    const auto curved = [=](const Inputs& in) { return square(leaky_relu(square(in[0]) - 1, slope)); };
+    check_first_and_second("leaky_relu", curved, {random({3, 7})});
+  }
+  CHECK(leaky_relu(float64s({-1})).value().item() == -0.2);
+}
+
 TEST_CASE("at a kink the gradient is the stated one") {
   const auto at = [](UnaryOp op) {
     return gradient_at([=](const Variable& x) { return unary(op, x, -1, 1); }, float64s({-1, 0, 1}));

@@ -84,6 +84,32 @@ TEST_CASE("an operation saves only what its rule reads") {
         }) == 0);  // the position in the stream
 }
 
+TEST_CASE("fused layers save their input, where a weight's rule reads it, and what they activate") {
+  const Variable x = Variable::leaf(full({128, 128}, 0.5));  // kElements
+  const Tensor weight = full({128, 128}, 0.01), scale = ones({128});
+  const Variable leaf = Variable::leaf(weight);
+  const auto saved_by = [&](const std::function<Variable(const Variable&)>& f) {
+    const size_t before = memory_statistics().in_use;
+    const Variable root = sum(f(x * 1.5));
+    return (memory_statistics().in_use - before) / kBlock;
+  };
+  for (const Activation activation : {Activation::relu, Activation::gelu, Activation::silu}) {
+    const auto layer = [&](const Variable& w) {
+      return saved_by([&](const Variable& y) { return linear(y, w, {}, activation); });
+    };
+    const auto two_layers = [&](const Variable& w) {
+      return saved_by([&](const Variable& y) { return mlp(y, w, {}, w, {}, activation); });
+    };
+    CHECK(layer(weight) == 1);
+    CHECK(layer(leaf) == 2);
+    CHECK(two_layers(weight) == 1);
+    CHECK(two_layers(leaf) == 2);
+  }
+  // The mean and deviation of each row are far smaller than a block.
+  CHECK(saved_by([&](const Variable& y) { return layer_norm(y, scale, {}, 1e-5); }) == 1);
+  CHECK(saved_by([&](const Variable& y) { return rms_norm(y, scale, 1e-5); }) == 1);
+}
+
 TEST_CASE("nothing is saved where no gradient is needed") {
   const Variable x = Variable::leaf(full({kElements}, 0.5));
   const NoGradient scope;

@@ -3,23 +3,26 @@
 using namespace haze;
 using namespace haze::testing;
 
-TEST_CASE("layer norm agrees with central differences, with and without weight and bias") {
+TEST_CASE("layer norm with and without weight and bias has first and second derivatives") {
   for (const Tensor& x : {random({2, 3, 5}), transpose(random({5, 4})), random({6})}) {
     const Tensor weight = random({x.size(-1)}, 2), bias = random({x.size(-1)}, 3);
-    check_first("layer_norm", [](const Inputs& in) { return layer_norm(in[0], in[1], in[2], 1e-5); },
-                {x, weight, bias});
-    check_first("layer_norm", [](const Inputs& in) { return layer_norm(in[0], in[1], {}, 1e-5); },
-                {x, weight});
-    check_first("layer_norm", [](const Inputs& in) { return layer_norm(in[0], {}, in[1], 1e-5); }, {x, bias});
-    check_first("layer_norm", [](const Inputs& in) { return layer_norm(in[0], {}, {}, 1e-5); }, {x});
+    check_first_and_second("layer_norm",
+                           [](const Inputs& in) { return layer_norm(in[0], in[1], in[2], 1e-5); },
+                           {x, weight, bias});
+    check_first_and_second("layer_norm", [](const Inputs& in) { return layer_norm(in[0], in[1], {}, 1e-5); },
+                           {x, weight});
+    check_first_and_second("layer_norm", [](const Inputs& in) { return layer_norm(in[0], {}, in[1], 1e-5); },
+                           {x, bias});
+    check_first_and_second("layer_norm", [](const Inputs& in) { return layer_norm(in[0], {}, {}, 1e-5); },
+                           {x});
   }
 }
 
-TEST_CASE("RMS norm agrees with central differences, with and without weight") {
+TEST_CASE("RMS norm with and without weight has first and second derivatives") {
   for (const Tensor& x : {random({2, 3, 5}), transpose(random({5, 4})), random({6})}) {
-    check_first("rms_norm", [](const Inputs& in) { return rms_norm(in[0], in[1], 1e-5); },
-                {x, random({x.size(-1)}, 2)});
-    check_first("rms_norm", [](const Inputs& in) { return rms_norm(in[0], {}, 1e-5); }, {x});
+    check_first_and_second("rms_norm", [](const Inputs& in) { return rms_norm(in[0], in[1], 1e-5); },
+                           {x, random({x.size(-1)}, 2)});
+    check_first_and_second("rms_norm", [](const Inputs& in) { return rms_norm(in[0], {}, 1e-5); }, {x});
   }
 }
 

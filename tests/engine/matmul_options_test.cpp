@@ -1,4 +1,7 @@
 #include <doctest/doctest.h>
+#if defined(__SSE__)
+#include <xmmintrin.h>
+#endif
 
 #include "thread_bits.h"
 
@@ -48,6 +51,24 @@ void for_each_operands(Check&& check) {
 Tensor rounded(const Tensor& x) {
   return cast(cast(x, Dtype::bfloat16), Dtype::float64);
 }
+
+#if defined(__SSE__)
+/// Leaves 1s of int32, which are subnormal as float32, in the blocks that the next tensors are made of.
+void leave_subnormal_numbers_in_memory() {
+  for (int64_t count = 16; count <= 1 << 17; count += std::max<int64_t>(count / 8, 16)) {
+    const Tensor some = full({count}, 1, Dtype::int32), others = full({count}, 1, Dtype::int32);
+  }
+}
+
+/// Whether f computed with a subnormal number on this thread: the processor's flag, which stays set.
+template <typename F>
+bool meets_subnormal_numbers(F&& f) {
+  constexpr unsigned kFlags = 0x3f, kSubnormalOperand = 0x02;
+  _mm_setcsr(_mm_getcsr() & ~kFlags);
+  f();
+  return _mm_getcsr() & kSubnormalOperand;
+}
+#endif
 
 }  // namespace
 
@@ -147,5 +168,18 @@ TEST_CASE("leading axes that cannot be merged are multiplied without a copy") {
   CHECK(memory_statistics().peak - before < 3 * 2 * 40 * 8 * sizeof(float) + 3 * 40 * 2 * 16 * sizeof(float));
   CHECK(test::same_bits(got, expected));
 }
+
+#if defined(__SSE__)
+TEST_CASE("a product computes with its operands alone, whatever its memory held before") {
+  CHECK(meets_subnormal_numbers([] { unary(UnaryOp::square, full({64}, 1e-40)); }));
+  const int before = threads();
+  set_threads(1);
+  for_each_operands([](const Tensor& a, const Tensor& b) {
+    leave_subnormal_numbers_in_memory();
+    CHECK_FALSE(meets_subnormal_numbers([&] { matmul(a, b); }));
+  });
+  set_threads(before);
+}
+#endif
 
 }  // namespace haze

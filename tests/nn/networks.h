@@ -38,12 +38,16 @@ inline void randomise(Module& module, uint64_t seed = 7, double standard_deviati
 }
 
 /// Holds the gradient of `forward`, a function of `inputs` and of the parameters of `module` (in float64),
-/// against central differences for every element of both.
+/// against central differences for every element of both. Parameters whose names begin with a `but_for` that
+/// is given stay as they are.
 template <typename Forward>
 void check_gradients(const std::string& what, Module& module, const std::vector<Tensor>& inputs,
-                     Forward forward) {
+                     Forward forward, const std::string& but_for = {}) {
   const ThreadScope one(1);
-  const std::vector<NamedParameter> parameters = module.parameters();
+  std::vector<NamedParameter> parameters = module.parameters();
+  std::erase_if(parameters, [&](const NamedParameter& parameter) {
+    return !but_for.empty() && parameter.name.starts_with(but_for);
+  });
   std::vector<Tensor> all = inputs;
   std::vector<Variable> before;
   for (const NamedParameter& parameter : parameters) {

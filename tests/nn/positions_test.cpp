@@ -58,6 +58,15 @@ TEST_CASE("sinusoidal embedding: agrees with exp(-ln(max_period) i / half) at an
   }
 }
 
+TEST_CASE("sinusoidal embedding: a value's row is the same beside equal values and beside others") {
+  const std::vector<double> alone = sinusoidal_embedding(float64s({5}), 8).to_vector<double>();
+  const Matrix rows(sinusoidal_embedding(float64s({5, 5, 7, 5}), 8));
+  for (const size_t r : {0, 1, 3}) {
+    for (size_t c = 0; c < 8; ++c) CHECK(rows(r, c) == alone[c]);
+  }
+  CHECK(rows(2, 0) != rows(1, 0));
+}
+
 TEST_CASE("sinusoidal embedding: an odd width is the even one below it and a column of zeros") {
   const Tensor x = float64s({0.5, 7});
   const Matrix even(sinusoidal_embedding(x, 6)), odd(sinusoidal_embedding(x, 7));

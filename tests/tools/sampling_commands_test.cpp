@@ -207,6 +207,11 @@ TEST_CASE("an option of another model is refused by the name of the one that was
   check_failure({"sample", autoregressive_run(), "--beam-size", "3"}, 2,
                 "--beam-size is for sampler beam, and it is ancestral");
   check_failure({"infill", autoregressive_run(), "a _"}, 1, "the model autoregressive cannot infill texts");
+  const TemporaryFolder folder;
+  check_failure({"sample", masked_run(), "--png", (folder / "x.png").string()}, 1,
+                "haze: the model mdlm makes texts, of which there is no picture");
+  check_failure({"sample", masked_run(), "--label", "0"}, 1,
+                "haze: the model mdlm cannot draw examples of one label");
   check_failure({"sample", masked_run(), "--source", "a"}, 1,
                 "the model mdlm was not trained on pairs; it takes no source");
 }

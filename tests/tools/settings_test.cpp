@@ -376,9 +376,9 @@ TEST_CASE("a run's configuration is read whole: another version or a missing key
               key));
   }
   std::string later = whole;
-  later.replace(later.find("settings_version = 2"), 20, "settings_version = 3");
+  later.replace(later.find("settings_version = 3"), 20, "settings_version = 4");
   CHECK(error_of([&] { read(later); }) ==
-        "config.toml: settings of version 3 are not known here, where the version is 2");
+        "config.toml: settings of version 4 are not known here, where the version is 3");
   // Without a version, it is the first: a key of that version is asked for.
   CHECK(error_of([&] { read(without("settings_version = ")); }).starts_with("settings of version 1: "));
 }

@@ -8,6 +8,8 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include "haze/tools/tasks/png_file.h"
+
 #include "program.h"
 #include "temporary_folder.h"
 
@@ -106,6 +108,17 @@ TEST_CASE("points are written as two numbers a line, the same as the values in J
   CHECK(lines_of(run_program({"sample", points_run()}).output).size() == 8);
 }
 
+TEST_CASE("a picture of points shows the density of the data, and the samples beside it") {
+  const TemporaryFolder folder;
+  const std::filesystem::path png = folder / "x.png";
+  const ProgramResult result = run_program({"sample", points_run(), "--count", "50", "--png", png.string()});
+  CHECK(result.status == 0);
+  CHECK(lines_of(result.output).size() == 50);
+  const PngImage picture = read_png(png);
+  CHECK(picture.width == 2 * kPlaneSide + 8);
+  CHECK(picture.height == kPlaneSide);
+}
+
 TEST_CASE("point i of a sample depends on the seed and i alone") {
   const auto sample = [](const char* count, const char* seed) {
     return run_program({"sample", points_run(), "--count", count, "--seed", seed}).output;
@@ -127,6 +140,7 @@ TEST_CASE("a model of points refuses what only texts have, by its name") {
     check_failure({"sample", run, more[0], more[1]}, 1,
                   "haze: the model ddpm makes no texts: it takes no prompt, source or length");
   }
+  check_failure({"sample", run, "--label", "3"}, 1, "haze: the model ddpm cannot draw examples of one label");
   check_failure({"infill", run, "a _"}, 1, "haze: the model ddpm cannot infill texts");
   write_text(folder / "points", "0.5 0.5\n");
   const std::string file = (folder / "points").string();

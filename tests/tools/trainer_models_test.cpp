@@ -280,6 +280,7 @@ TEST_CASE("a classifier of one's own trains on labelled texts, and its evaluatio
   CHECK(rows.front().value("loss") == rows.front().value("cross_entropy"));
   REQUIRE(result.evaluation);
   CHECK(result.evaluation->measures.front().name == "loss");
+  CHECK(find_best_checkpoint(folder / "run"));
   const double loss = result.evaluation->at("loss").value;
   CHECK(loss < *rows.front().value("loss") - 0.5);
   CHECK(rows.back().value("validation_loss") == loss);
@@ -374,11 +375,25 @@ TEST_CASE("a checkpoint holds the optimizers of both objectives, and a stopped r
   CHECK(steps_of("generator.discriminator.hidden.weight.steps") == -1);
 }
 
-TEST_CASE("an adversarial model is evaluated by the loss of its first objective, with an error") {
+TEST_CASE("an adversarial model is evaluated by the losses of its objectives, with errors, and has no best") {
   const TemporaryFolder folder;
-  const TrainResult result = Trainer::start(gan_settings(), quiet(folder / "run"))->run();
+  const Settings settings = gan_settings({"train.evaluate_every=3", "train.checkpoint_every=3"});
+  const TrainResult result = Trainer::start(settings, quiet(folder / "run"))->run();
   REQUIRE(result.evaluation);
-  CHECK(result.evaluation->find("loss_discriminator"));
+  CHECK(result.evaluation->measures.at(1).name == "loss_discriminator");
+  // The losses work against one another: no checkpoint is the best, and the last one stands.
+  CHECK_FALSE(std::filesystem::exists(folder / "run" / "best"));
+  CHECK_FALSE(find_best_checkpoint(folder / "run"));
+  CHECK(latest_checkpoint(folder / "run").step == 9);
+  int evaluations = 0;
+  for (const MetricsRow& row : read_metrics(folder / "run" / "metrics.jsonl")) {
+    if (!row.value("validation_loss_generator")) continue;
+    ++evaluations;
+    for (const char* name : {"validation_loss_generator_error", "validation_loss_discriminator",
+                             "validation_loss_discriminator_error"})
+      CHECK_MESSAGE(row.value(name), name);
+  }
+  CHECK(evaluations == 3);
   const Measure& loss = result.evaluation->measures.front();
   CHECK(loss.name == "loss_generator");
   CHECK(loss.value > 0);

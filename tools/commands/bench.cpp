@@ -216,7 +216,7 @@ void add_step_command(CLI::App& bench) {
   add_python_option(*command, options.python);
   command->add_option("--settings", options.settings, "PyTorch's, of which the best counts [all]")
       ->delimiter(',')
-      ->check(CLI::IsMember(peer_settings("float32")));
+      ->check(CLI::IsMember(peer_settings()));
   command->add_option("--projected", options.projected, "positions that PyTorch projects in training")
       ->delimiter(',')
       ->capture_default_str()

@@ -161,13 +161,14 @@ void add_check(CLI::App& data, int& status) {
 }  // namespace
 
 void add_data_command(CLI::App& app, int& status) {
-  CLI::App* command = app.add_subcommand("data", "The built-in corpus");
+  CLI::App* command = app.add_subcommand("data", "The built-in corpus, points and images");
   command->require_subcommand(0, 1);
   command->callback([command] {
     if (command->get_subcommands().empty()) fmt::print("{}", command->help("haze"));
   });
   add_generate(*command);
   add_check(*command, status);
+  add_data_show_command(*command);
 }
 
 }  // namespace haze

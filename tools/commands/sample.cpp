@@ -15,9 +15,9 @@ namespace {
 
 // What `haze sample` and `haze infill` have in common.
 struct Arguments {
-  std::string run, svg;
+  std::string run, svg, png;
   std::optional<std::string> gapped, prompt, source;
-  std::optional<int64_t> count;
+  std::optional<int64_t> count, label;
   SampleSettingOptions settings;
   int64_t length = 0;
   uint64_t seed = 1;
@@ -29,6 +29,7 @@ void write_samples(const Arguments& arguments, const SavedModel& saved, const Sa
   const Task& task = *saved.task;
   const Uses uses = sampler_of(*saved.model, saved.settings).uses();
   const std::vector<Request> requests = task.requests(saved.settings, uses, request);
+  if (!arguments.png.empty()) task.require_picture(saved.settings);
   std::optional<TraceKeeper> keeper;
   if (arguments.trace || !arguments.svg.empty()) keeper.emplace(task, requests.front());
   const InterruptGuard interrupt;
@@ -45,6 +46,7 @@ void write_samples(const Arguments& arguments, const SavedModel& saved, const Sa
     write_file_atomically(arguments.svg,
                           trace_svg(choose_steps(keeper->trace(), kStepsInFigure), "haze: a text appears"));
   }
+  if (!arguments.png.empty()) write_picture(arguments.png, task.picture(saved.settings, samples));
   for (int64_t i = 0; i < request.count; ++i)
     fmt::print("{}\n", arguments.json ? task.json(samples, i) : task.written(samples, i));
 }
@@ -58,6 +60,7 @@ void sample(const Arguments& arguments, std::optional<int64_t> default_count) {
   request.gapped = arguments.gapped;
   request.prompt = arguments.prompt;
   request.source = arguments.source;
+  request.label = arguments.label;
   request.seed = arguments.seed;
   write_samples(arguments, saved, request);
 }
@@ -88,6 +91,10 @@ void add_sample_command(CLI::App& app, int&) {
   command->add_option("--length", arguments->length, "tokens of each text with its end; 0: as in training")
       ->capture_default_str()
       ->check(whole_number(0));
+  command->add_option("--label", arguments->label, "the class of each sample, by its number")
+      ->check(whole_number(0));
+  command->add_option("--png", arguments->png,
+                      "write a picture of the samples: a sheet of images, or points beside their density");
   command->callback([arguments] { sample(*arguments, {}); });
 }
 

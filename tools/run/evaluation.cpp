@@ -85,6 +85,15 @@ Report evaluate_bound(Model& model, const Task& task, const Examples& examples,
   return report;
 }
 
+bool can_be_best(Model& model) {
+  return model.likelihood() || model.objectives().size() == 1;
+}
+
+std::vector<Measure> leading_measures(Model& model, const Report& report) {
+  const size_t count = model.likelihood() ? 1 : model.objectives().size();
+  return {report.measures.begin(), report.measures.begin() + static_cast<std::ptrdiff_t>(count)};
+}
+
 void set_for_evaluation(const std::vector<std::string>& assignments, bool own_file, Settings& settings,
                         std::string_view setter, std::string_view file_option) {
   constexpr std::array<std::string_view, 3> kReading = {"data.format", "data.too_long",

@@ -16,12 +16,20 @@ struct EvaluationOptions {
   WorkProgress progress;
 };
 
-/// Measures a model by its bound on -log p. A model without one is measured by the losses of its objectives,
-/// and the first of these compares runs. The report's first measure is nats_per_<unit>, loss,
-/// or loss_<objective>. Throws Error where the first measure is not finite. Gradients of the model's
-/// parameters may be left behind.
+/// Measures a model by its bound on -log p. A model without one is measured by the losses of its objectives.
+/// The report's first measure is nats_per_<unit>, loss, or loss_<objective>, then the other objectives'.
+/// Throws Error where the first measure is not finite. Gradients of the model's parameters may be left
+/// behind.
 Report evaluate_bound(Model& model, const Task& task, const Examples& examples,
                       std::span<const int64_t> indices, const EvaluationOptions& options);
+
+/// Whether the first measure of evaluate_bound() orders a model's checkpoints: it is a bound on -log p, or
+/// the loss of the only objective. Several objectives work against one another, so that the loss of one falls
+/// as the other's network gets worse; of such a model no checkpoint is the best.
+bool can_be_best(Model& model);
+
+/// What evaluate_bound() measures a model by, first in its report: the bound, or the loss of each objective.
+std::vector<Measure> leading_measures(Model& model, const Report& report);
 
 /// What a finished or stopped run is measured on.
 struct RunEvaluationOptions {

@@ -9,6 +9,10 @@
 #include "haze/diffusion/discrete/mdlm.h"
 #include "haze/diffusion/discrete/version_1.h"
 #include "haze/diffusion/gaussian/ddpm.h"
+#include "haze/diffusion/gaussian/gan.h"
+#include "haze/diffusion/gaussian/noisy_classifier.h"
+#include "haze/diffusion/gaussian/score_sde.h"
+#include "haze/diffusion/gaussian/vae.h"
 #include "haze/tools/run/training_settings.h"
 
 namespace haze {
@@ -19,7 +23,11 @@ std::vector<ModelRow>& table() {
       {mdlm_model(), "configs/quickstart.toml"},
       {d3pm_model(), "configs/d3pm.toml"},
       {autoregressive_model(), "configs/autoregressive.toml"},
+      {vae_model(), "configs/vae.toml"},
+      {gan_model(), "configs/gan.toml"},
       {ddpm_model(), "configs/ddpm.toml"},
+      {score_sde_model(), "configs/score-sde.toml"},
+      {noisy_classifier_model(), "configs/noisy-classifier.toml"},
   };
   return rows;
 }

@@ -345,19 +345,22 @@ void Trainer::evaluate(ProgressBar& progress, const InterruptGuard& interrupt) {
     fail("step {}: the evaluation failed: {}{}", step_, error.what(), way_back(options_.run_folder));
   }
   evaluation_due_ = false;
+  const std::vector<Measure> measures = leading_measures(model(), *evaluation_);
   MetricsRow row{step_, {}};
-  const Measure& first = evaluation_->measures.front();
-  row.values.emplace_back(std::string(kValidation) + first.name, first.value);
-  if (first.error)
-    row.values.emplace_back(std::string(kValidation) + first.name + std::string(kError), *first.error);
+  for (const Measure& measure : measures) {
+    const std::string name = std::string(kValidation) + measure.name;
+    row.values.emplace_back(name, measure.value);
+    if (measure.error) row.values.emplace_back(name + std::string(kError), *measure.error);
+    const std::string error = measure.error ? fmt::format(" +- {:.4f}", *measure.error) : "";
+    progress.print_line(fmt::format("step {}: validation {} {:.4f}{} {}", step_, measure.label, measure.value,
+                                    error, measure.unit));
+  }
   metrics_->append(row);
-  if (!best_ || first.value < best_->value) {
-    best_ = {first.value, step_};
+  const double value = measures.front().value;
+  if (can_be_best(model()) && (!best_ || value < best_->value)) {
+    best_ = {value, step_};
     best_unsaved_ = true;
   }
-  const std::string error = first.error ? fmt::format(" +- {:.4f}", *first.error) : "";
-  progress.print_line(
-      fmt::format("step {}: validation {} {:.4f}{} {}", step_, first.label, first.value, error, first.unit));
 }
 
 RunState Trainer::state() const {

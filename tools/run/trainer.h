@@ -57,9 +57,9 @@ class Trainer {
   static std::unique_ptr<Trainer> resume(const TrainOptions& options);
 
   /// Trains to the last step, or until Ctrl-C, options.stop_at or the end of the profile; leaves a checkpoint
-  /// of the last step done, and one of the best evaluation. An evaluation that Ctrl-C breaks off is made up
-  /// for on resuming. Throws Error where no step is left to profile, which start() says before it makes a
-  /// folder.
+  /// of the last step done, and, where can_be_best() (evaluation.h), one of the best evaluation. An
+  /// evaluation that Ctrl-C breaks off is made up for on resuming. Throws Error where no step is left to
+  /// profile, which start() says before it makes a folder.
   TrainResult run();
 
  private:

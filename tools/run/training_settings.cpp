@@ -8,7 +8,7 @@
 #include "haze/tools/run/evaluation.h"
 #include "haze/tools/run/models.h"
 #include "haze/tools/run/version.h"
-#include "haze/tools/tasks/point_sets.h"
+#include "haze/tools/tasks/tensor_data.h"
 #include "haze/tools/text/text_format.h"
 
 namespace haze {
@@ -49,16 +49,6 @@ SettingsTable text_settings(const ModelInfo& model) {
                      "what to do with a longer text"),
       integer_setting("data.max_line_bytes", 1 << 20, between(1, 2147483646), "longer lines are refused"),
       integer_setting("data.corpus_size", 50000, at_least(100), "sentences of the built-in corpus"),
-  };
-}
-
-SettingsTable tensor_settings() {
-  return {
-      choice_setting("data.task", "tensors", {"tensors"}, "what is learnt"),
-      choice_setting("data.set", "eight-gaussians", point_set_names(), "points of the plane"),
-      integer_setting("data.train_size", 20000, between(1, 1e9), "points to train on"),
-      integer_setting("data.valid_size", 2000, between(1, 1e9),
-                      "points to evaluate on, as many as to test on"),
   };
 }
 
@@ -175,13 +165,13 @@ std::string chosen_model(const std::vector<ConfigurationEntry>& entries,
   return name;
 }
 
-// What version 1 did where it had no setting; but its evaluations took two passes, whose errors were too
-// small. A run that goes on also follows the learning rate of today, which is that of one step later.
+// What version 1 did where version 2 has a setting; but its evaluations took two passes, whose errors were
+// too small. A run that goes on also follows the learning rate of today, which is that of one step later.
 NamedValues added_since_version_1() {
-  return {{"settings_version", kSettingsVersion}, {"data.task", std::string("texts")},
-          {"data.test", std::string()},           {"data.max_source_length", int64_t{64}},
-          {"data.label", std::string()},          {"optimizer.groups", std::string()},
-          {"train.accumulate", int64_t{1}},       {"train.evaluate_passes", kFewestPasses}};
+  return {{"settings_version", int64_t{2}}, {"data.task", std::string("texts")},
+          {"data.test", std::string()},     {"data.max_source_length", int64_t{64}},
+          {"data.label", std::string()},    {"optimizer.groups", std::string()},
+          {"train.accumulate", int64_t{1}}, {"train.evaluate_passes", kFewestPasses}};
 }
 
 NamedValues values_of(const std::vector<ConfigurationEntry>& entries) {
@@ -222,12 +212,20 @@ int64_t version_of(const std::vector<ConfigurationEntry>& entries, const std::st
   return *version;
 }
 
-void require_every_setting(const std::vector<ConfigurationEntry>& entries, const SettingsTable& table,
-                           const std::string& source) {
+// Settings that came after `version` have the value that stands for what was done before. Throws Error where
+// another is missing.
+void complete(std::vector<ConfigurationEntry>& entries, const SettingsTable& table, int64_t version,
+              const std::string& source) {
   for (const Setting& setting : table) {
-    if (!find_entry(entries, setting.key))
+    if (find_entry(entries, setting.key)) continue;
+    if (setting.since <= version) {
       fail("{}: the setting '{}' is missing, and today's default may not be what the run had", source,
            setting.key);
+    }
+    entries.push_back({setting.key, setting.value_before, print_value(setting.value_before), source});
+  }
+  for (ConfigurationEntry& entry : entries) {
+    if (entry.key == "settings_version") entry.value = kSettingsVersion;
   }
 }
 
@@ -295,7 +293,9 @@ Settings settings_from(const std::optional<std::filesystem::path>& configuration
 void resolve_training_settings(Settings& settings) {
   const ModelInfo& model = model_row(settings.text("model")).info;
   if (model.resolve) model.resolve(settings);
-  if (!learns(model, "tensors")) {
+  if (learns(model, "tensors")) {
+    check_tensor_data(settings);
+  } else {
     resolve_min_count(settings);
     check_text_data(settings);
   }
@@ -309,9 +309,13 @@ std::string print_run_configuration(const Settings& settings) {
 
 Settings read_run_configuration(const std::string& toml, const std::string& source) {
   std::vector<ConfigurationEntry> entries = parse_configuration(toml, source);
-  if (version_of(entries, source) == 1) entries = migrated(entries, source);
+  int64_t version = version_of(entries, source);
+  if (version == 1) {
+    entries = migrated(entries, source);
+    version = 2;
+  }
   Settings settings(settings_table(model_row(chosen_model(entries, {})).info));
-  require_every_setting(entries, settings.table(), source);
+  complete(entries, settings.table(), version, source);
   apply_configuration(entries, settings);
   return settings;
 }

@@ -34,14 +34,43 @@ std::vector<int64_t> spread_indices(int64_t size, int64_t count) {
   return indices;
 }
 
+const std::string& side_file(const SideFiles& files, std::string_view name) {
+  for (const auto& [file, contents] : files) {
+    if (file == name) return contents;
+  }
+  fail("the checkpoint has no {}", name);
+}
+
+std::optional<int32_t> wanted_label(const SampleRequest& request, const Uses& uses, int64_t labels,
+                                    const std::string& model) {
+  if (!request.label) return {};
+  if (!uses.label) fail("the model {} cannot draw examples of one label", model);
+  if (*request.label < 0 || *request.label >= labels) {
+    fail(
+        "label {}: {}", *request.label,
+        labels > 0 ? fmt::format("the data have the labels 0 to {}", labels - 1) : "the data have no labels");
+  }
+  return static_cast<int32_t>(*request.label);
+}
+
+void Task::require_picture(const Settings& settings) const {
+  if (facts().value_shape.empty())
+    fail("the model {} makes texts, of which there is no picture", settings.text("model"));
+}
+
+Picture Task::picture(const Settings& settings, const Samples&) const {
+  require_picture(settings);
+  fail("there is no picture of what the model {} makes", settings.text("model"));
+}
+
 std::unique_ptr<Task> start_task(const Settings& settings, const std::filesystem::path& folder) {
-  if (settings.text("data.task") == "tensors") return std::make_unique<TensorTask>(settings.text("model"));
+  if (settings.text("data.task") == "tensors") return TensorTask::start(settings);
   return TextTask::start(settings, folder);
 }
 
 std::unique_ptr<Task> restore_task(const Settings& settings, const std::filesystem::path& folder,
                                    const SideFiles& side_files) {
-  if (settings.text("data.task") == "tensors") return std::make_unique<TensorTask>(settings.text("model"));
+  if (settings.text("data.task") == "tensors") return TensorTask::restore(settings, side_files);
   return TextTask::restore(settings, folder, side_files);
 }
 

@@ -11,6 +11,7 @@
 #include "haze/diffusion/model.h"
 #include "haze/tools/run/report.h"
 #include "haze/tools/run/trace.h"
+#include "haze/tools/tasks/picture.h"
 
 namespace haze {
 
@@ -19,6 +20,9 @@ enum class Part { train, valid, test };
 
 /// Files that a task keeps in a checkpoint, such as the tokeniser: name, contents.
 using SideFiles = std::vector<std::pair<std::string, std::string>>;
+
+/// The contents of one of them. Throws Error where it is missing.
+const std::string& side_file(const SideFiles& files, std::string_view name);
 
 /// Examples that can be had by number.
 class Examples {
@@ -45,8 +49,14 @@ struct SampleRequest {
   std::optional<std::string> gapped;  // a text whose "_" are to be filled in
   std::optional<std::string> prompt;  // the beginning of the text
   std::optional<std::string> source;  // what the text answers to
+  std::optional<int64_t> label;       // the class that is wanted
   uint64_t seed = 1;
 };
+
+/// The class that a request wants, of `labels` classes. Throws Error, naming the model, where its sampler
+/// cannot draw one class, or there is no such class.
+std::optional<int32_t> wanted_label(const SampleRequest& request, const Uses& uses, int64_t labels,
+                                    const std::string& model);
 
 /// Tells how far a piece of work is, such as "evaluating"; it may throw to break it off.
 using WorkProgress = std::function<void(const std::string& work, int64_t done, int64_t all)>;
@@ -94,6 +104,11 @@ class Task {
   /// Sample `index` as people read it, and as a JSON object.
   virtual std::string written(const Samples& samples, int64_t index) const = 0;
   virtual std::string json(const Samples& samples, int64_t index) const = 0;
+
+  /// Throws Error where samples are texts, of which there is no picture.
+  void require_picture(const Settings& settings) const;
+  /// The samples as one picture; throws as require_picture().
+  virtual Picture picture(const Settings& settings, const Samples& samples) const;
 
   /// A trace without steps, of what a request gives; throws Error where the samples have no tokens.
   virtual Trace new_trace(const Request& request) const = 0;

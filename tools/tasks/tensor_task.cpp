@@ -1,57 +1,77 @@
 #include "haze/tools/tasks/tensor_task.h"
 
+#include <algorithm>
+#include <array>
+
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
 #include "haze/engine/ops.h"
 #include "haze/tools/tasks/point_sets.h"
+#include "haze/tools/tasks/tensor_data.h"
 
 namespace haze {
 namespace {
 
-// Streams of the run's seed for the parts, far from those of training.
-constexpr uint64_t kFirstPartStream = uint64_t{1} << 61;
-
-int64_t size_of_part(const Settings& settings, Part part) {
-  return settings.integer(part == Part::train ? "data.train_size" : "data.valid_size");
-}
-
-class TensorExamples : public Examples {
- public:
-  explicit TensorExamples(LabelledPoints points) : points_(std::move(points)) {}
-
-  int64_t size() const override { return points_.values.size(0); }
-  int64_t rows(int64_t) const override { return 1; }
-  Batch batch(std::span<const int64_t> indices) const override {
-    const Tensor rows =
-        Tensor::from(std::vector<int32_t>(indices.begin(), indices.end()), {std::ssize(indices)});
-    Batch batch;
-    batch.values = index_select(points_.values, 0, rows);
-    if (points_.labels.defined()) batch.labels = index_select(points_.labels, 0, rows);
-    return batch;
-  }
-
- private:
-  LabelledPoints points_;
-};
+constexpr const char* kFactsFile = "data.json";
 
 std::vector<float> numbers_of(const Samples& samples, int64_t index) {
   return contiguous(slice(samples.values, 0, index, index + 1)).to_vector<float>();
 }
 
+std::string facts_json(const DataFacts& facts) {
+  return nlohmann::ordered_json{{"value_shape", facts.value_shape},
+                                {"value_levels", facts.value_levels},
+                                {"labels", facts.labels}}
+             .dump() +
+         "\n";
+}
+
+DataFacts facts_from_json(const std::string& text, const std::string& source) {
+  try {
+    const nlohmann::json json = nlohmann::json::parse(text);
+    DataFacts facts;
+    facts.value_shape = json.at("value_shape").get<std::vector<int64_t>>();
+    facts.value_levels = json.at("value_levels").get<int64_t>();
+    facts.labels = json.at("labels").get<int64_t>();
+    const bool positive = std::all_of(facts.value_shape.begin(), facts.value_shape.end(),
+                                      [](int64_t extent) { return extent > 0; });
+    if (facts.value_shape.size() != 3 || !positive) fail("{}: it has no shape of images", source);
+    return facts;
+  } catch (const nlohmann::json::exception& error) {
+    fail("{}: {}", source, error.what());
+  }
+}
+
 }  // namespace
 
-DataFacts TensorTask::facts() const {
-  DataFacts facts;
-  facts.value_shape = {2};
-  return facts;
+std::unique_ptr<TensorTask> TensorTask::start(const Settings& settings) {
+  return std::make_unique<TensorTask>(settings.text("model"), tensor_facts(settings));
+}
+
+std::unique_ptr<TensorTask> TensorTask::restore(const Settings& settings, const SideFiles& side_files) {
+  if (!is_from_folder(settings)) return start(settings);
+  return std::make_unique<TensorTask>(
+      settings.text("model"),
+      facts_from_json(side_file(side_files, kFactsFile), fmt::format("{} of the checkpoint", kFactsFile)));
+}
+
+SideFiles TensorTask::side_files() const {
+  // What is drawn says its shape by its name, images also where their folder is no longer there.
+  if (!is_of_images()) return {};
+  return {{kFactsFile, facts_json(facts_)}};
 }
 
 std::unique_ptr<Examples> TensorTask::examples(const Settings& settings, Part part) const {
-  Generator generator(static_cast<uint64_t>(settings.integer("train.seed")),
-                      kFirstPartStream + static_cast<uint64_t>(part));
-  return std::make_unique<TensorExamples>(
-      draw_labelled_points(settings.text("data.set"), size_of_part(settings, part), generator));
+  std::unique_ptr<Examples> examples = tensor_examples(settings, part);
+  const Shape found = examples->batch(std::vector<int64_t>{0}).values.shape();
+  Shape expected{1};
+  for (const int64_t extent : facts_.value_shape) expected.append(extent);
+  if (!(found == expected)) {
+    fail("{}: the model {} learns {}, and these are {}", origin(settings, part), model_, expected.to_string(),
+         found.to_string());
+  }
+  return examples;
 }
 
 std::unique_ptr<Examples> TensorTask::examples_of(const Settings&, const std::filesystem::path& file) const {
@@ -59,26 +79,41 @@ std::unique_ptr<Examples> TensorTask::examples_of(const Settings&, const std::fi
 }
 
 std::string TensorTask::origin(const Settings& settings, Part part) const {
-  return fmt::format("{}, {} points", settings.text("data.set"), size_of_part(settings, part));
+  return tensor_origin(settings, part);
 }
 
 std::string TensorTask::fingerprint(const Settings& settings, Part part) const {
-  return fmt::format("{}, seed {}", origin(settings, part), settings.integer("train.seed"));
+  return tensor_fingerprint(settings, part);
 }
 
-std::vector<Request> TensorTask::requests(const Settings&, const Uses&, const SampleRequest& request) const {
+std::vector<Request> TensorTask::requests(const Settings&, const Uses& uses,
+                                          const SampleRequest& request) const {
   if (request.gapped) fail("the model {} cannot infill texts", model_);
   if (request.prompt || request.source || request.length > 0)
     fail("the model {} makes no texts: it takes no prompt, source or length", model_);
-  return std::vector<Request>(static_cast<size_t>(request.count));
+  Request one;
+  one.label = wanted_label(request, uses, facts_.labels, model_);
+  return std::vector<Request>(static_cast<size_t>(request.count), one);
 }
 
 std::string TensorTask::written(const Samples& samples, int64_t index) const {
+  if (is_of_images()) return shades_of(slice(samples.values, 0, index, index + 1));
   return fmt::format("{:.5f}", fmt::join(numbers_of(samples, index), " "));
 }
 
 std::string TensorTask::json(const Samples& samples, int64_t index) const {
   return nlohmann::json{{"values", numbers_of(samples, index)}}.dump();
+}
+
+Picture TensorTask::picture(const Settings& settings, const Samples& samples) const {
+  if (is_of_images()) return sheet_of(samples.values);
+  const std::string& set = settings.text("data.set");
+  // A margin for samples that lie where the data do not.
+  const double extent = 1.25 * point_set_extent(set);
+  const Picture density =
+      density_picture([&](double x, double y) { return point_density(set, x, y); }, extent);
+  const std::array<Picture, 2> both = {density, points_picture(samples.values, extent)};
+  return beside_each_other(both);
 }
 
 Trace TensorTask::new_trace(const Request&) const {

@@ -4,15 +4,21 @@
 
 namespace haze {
 
-/// Points of the plane, drawn by draw_points(): the three parts from three streams of the run's seed.
+/// Points of the plane or images, with labels where the set has them; tensor_data.h says which sets.
 class TensorTask : public Task {
  public:
-  /// `model` is its name, for messages.
-  explicit TensorTask(std::string model) : model_(std::move(model)) {}
+  /// `model` is its name, for messages; `facts` are those of the data.
+  explicit TensorTask(std::string model, DataFacts facts = {.value_shape = {2}})
+      : model_(std::move(model)), facts_(std::move(facts)) {}
 
-  DataFacts facts() const override;
+  static std::unique_ptr<TensorTask> start(const Settings& settings);
+  /// That of a run that there is: needs no file of the data.
+  static std::unique_ptr<TensorTask> restore(const Settings& settings, const SideFiles& side_files);
+
+  DataFacts facts() const override { return facts_; }
+  SideFiles side_files() const override;
   std::string unit() const override { return "number"; }
-  std::string example() const override { return "point"; }
+  std::string example() const override { return is_of_images() ? "image" : "point"; }
   std::unique_ptr<Examples> examples(const Settings& settings, Part part) const override;
   std::unique_ptr<Examples> examples_of(const Settings& settings,
                                         const std::filesystem::path& file) const override;
@@ -21,14 +27,19 @@ class TensorTask : public Task {
   std::vector<Request> requests(const Settings& settings, const Uses& uses,
                                 const SampleRequest& request) const override;
   std::vector<int32_t> forbidden_tokens(const Settings&, const Uses&) const override { return {}; }
+  /// Of a point its two numbers; of an image rows of characters, the darker the pixel the less ink.
   std::string written(const Samples& samples, int64_t index) const override;
   std::string json(const Samples& samples, int64_t index) const override;
+  Picture picture(const Settings& settings, const Samples& samples) const override;
   Trace new_trace(const Request& request) const override;
   TraceStep trace_step(const Snapshot& snapshot, size_t index) const override;
   void measure(const TaskEvaluation&, Report&) const override {}
 
  private:
+  bool is_of_images() const { return facts_.value_shape.size() == 3; }
+
   std::string model_;
+  DataFacts facts_;
 };
 
 }  // namespace haze

@@ -37,13 +37,6 @@ LengthDistribution lengths_of(const TextExamples& examples, int64_t longest) {
   return LengthDistribution(std::move(counts));
 }
 
-const std::string& side_file(const SideFiles& files, std::string_view name) {
-  for (const auto& [file, contents] : files) {
-    if (file == name) return contents;
-  }
-  fail("the checkpoint has no {}", name);
-}
-
 }  // namespace
 
 TextTask::TextTask(const Settings& settings, std::filesystem::path folder, Tokenizer tokenizer,
@@ -149,12 +142,14 @@ std::vector<Request> TextTask::requests(const Settings& settings, const Uses& us
   if (request.source && !pairs_) fail("the model {} was not trained on pairs; it takes no source", model);
   if (pairs_ && !request.source)
     fail("the model {} was trained on pairs: it needs a source to answer to (--source)", model);
+  const std::optional<int32_t> label = wanted_label(request, uses, facts().labels, model);
   std::vector<int32_t> source;
   if (request.source) source = source_tokens(tokenizer_, *request.source, max_source_length_);
   std::vector<Request> requests;
   for (int64_t i = 0; i < request.count; ++i) {
     requests.push_back(request_of(uses, request, i));
     requests.back().source = source;
+    requests.back().label = label;
   }
   return requests;
 }

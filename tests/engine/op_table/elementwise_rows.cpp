@@ -27,6 +27,8 @@ UnaryArguments arguments(UnaryOp op) {
   switch (op) {
     case UnaryOp::scale_shift:
       return {0.3, -1.7};
+    case UnaryOp::leaky_relu:
+      return {0.2};
     case UnaryOp::power:
       return {1.7, 0, 0.01, 9};
     case UnaryOp::clamp:
@@ -50,6 +52,10 @@ Row unary_row(UnaryOp op, const UnaryArguments& with, const std::string& variant
   row.reference = [=](const Arrays& in, Dtype) {
     return Arrays{reference::map(in[0], [=](double x) { return reference::unary(op, x, with.a, with.b); })};
   };
+  if (op == UnaryOp::leaky_relu) {
+    row.refused = {{"a negative slope", [] { unary(UnaryOp::leaky_relu, zeros({2}), -0.1); }},
+                   {"no number", [] { unary(UnaryOp::leaky_relu, zeros({2}), kNan); }}};
+  }
   return row;
 }
 
@@ -215,6 +221,7 @@ std::vector<Row> elementwise_rows() {
   }
   rows.push_back(unary_row(UnaryOp::power, {2, 0, -3, 3}, " 2"));
   rows.push_back(unary_row(UnaryOp::power, {-0.5, 0, 0.01, 9}, " -0.5"));
+  rows.push_back(unary_row(UnaryOp::leaky_relu, {0}, " without a slope"));
   rows.push_back(unary_row(UnaryOp::exp, {0, 0, -90, 90}, " over its range"));
   rows.push_back(unary_row(UnaryOp::tanh, {0, 0, -0.01, 0.01}, " near 0"));
   rows.push_back(unary_row(UnaryOp::erf, {0, 0, -0.01, 0.01}, " near 0"));

@@ -102,6 +102,9 @@ Number unary(UnaryOp op, double x, double a, double b) {
       return elementary(x > 0 ? x + std::log1p(std::exp(-x)) : std::log1p(std::exp(x)));
     case UnaryOp::relu:
       return {x < 0 ? 0.0 : x, 0};
+    case UnaryOp::leaky_relu:
+      // a is rounded to the dtype too.
+      return {x > 0 ? x : a * x, x > 0 ? 0 : 2 * std::abs(a * x) + kUnderflow};
     case UnaryOp::gelu:
       return gelu(x);
     case UnaryOp::gelu_tanh:

@@ -1,0 +1,26 @@
+#pragma once
+
+#include "haze/autograd/ops.h"
+
+namespace haze {
+
+/// log(Phi(high) - Phi(low)) of the standard normal distribution function, low < high; either may be
+/// infinite. Keeps its digits far out in both tails.
+double log_normal_interval(double low, double high);
+
+/// -log p of a level, and its derivatives.
+struct DiscretizedGaussian {
+  double nats, by_mean, by_log_variance;
+};
+/// A number x that is one of `levels` numbers evenly from -1 to 1, under N(mean, e^log_variance) summed over
+/// bins of width 2 / (levels - 1), of which the first and the last are open (Ho et al. 2020, section 3.3,
+/// equation 13). An x between two levels counts as the nearest.
+/// Throws Error where levels < 2.
+DiscretizedGaussian discretized_gaussian(double x, double mean, double log_variance, int64_t levels);
+
+/// -log p of each number in nats, shaped as x: `mean` has that shape, log_variance one that broadcasts to it.
+/// Computed in float64. Has first derivatives.
+Variable discretized_gaussian_nats(const Tensor& x, const Variable& mean, const Variable& log_variance,
+                                   int64_t levels);
+
+}  // namespace haze

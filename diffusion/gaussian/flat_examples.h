@@ -1,0 +1,32 @@
+#pragma once
+
+#include <string>
+
+#include "haze/diffusion/model.h"
+
+namespace haze {
+
+/// Examples of one shape as the rows that a multilayer perceptron reads.
+class FlatExamples {
+ public:
+  /// Throws Error, in a sentence that names the model, where the data are no tensors.
+  FlatExamples(std::string model, const DataFacts& facts);
+
+  /// Numbers of an example.
+  int64_t width() const { return shape_.elements(); }
+  /// The batch's tensor as [n, width]. Throws Error where there is none, or its examples have another shape.
+  Tensor rows_of(const Batch& batch) const;
+  /// rows [n, width] as [n, shape...].
+  Tensor shaped(const Tensor& rows) const;
+
+ private:
+  Shape with_count(int64_t count) const;
+
+  std::string model_;
+  Shape shape_;
+};
+
+/// Each number as the nearest of `levels` numbers evenly from -1 to 1.
+Tensor rounded_to_levels(const Tensor& x, int64_t levels);
+
+}  // namespace haze

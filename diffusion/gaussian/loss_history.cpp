@@ -1,0 +1,61 @@
+#include "haze/diffusion/gaussian/loss_history.h"
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+
+#include "haze/diffusion/random_times.h"
+
+namespace haze {
+
+LossHistory::LossHistory(int steps) {
+  add_buffer("losses", losses_, zeros({steps, kLength}));
+  add_buffer("counts", counts_, zeros({steps}, Dtype::int32));
+}
+
+std::vector<double> LossHistory::probabilities() const {
+  const std::vector<int32_t> counts = counts_.to_vector<int32_t>();
+  const size_t steps = counts.size();
+  const double uniform = 1 / static_cast<double>(steps);
+  std::vector<double> p(steps, uniform);
+  if (std::ranges::any_of(counts, [](int32_t count) { return count < kLength; })) return p;
+  const std::vector<double> losses = losses_.to_vector<double>();
+  for (size_t t = 0; t < steps; ++t) {
+    const double* history = losses.data() + static_cast<int64_t>(t) * kLength;
+    p[t] = std::sqrt(std::inner_product(history, history + kLength, history, 0.0) / kLength);
+  }
+  const double total = std::accumulate(p.begin(), p.end(), 0.0);
+  for (double& probability : p) {
+    const double share = total > 0 ? probability / total : uniform;
+    probability = (1 - kUniformShare) * share + kUniformShare * uniform;
+  }
+  return p;
+}
+
+WeightedSteps LossHistory::draw(int64_t count, Generator& generator) const {
+  const std::vector<double> p = probabilities();
+  const std::vector<int32_t> t = draw_steps(count, p, /*antithetic=*/true, generator);
+  std::vector<float> weights;
+  for (const int32_t step : t) {
+    const double probability = p[static_cast<size_t>(step) - 1];
+    weights.push_back(static_cast<float>(1 / (static_cast<double>(p.size()) * probability)));
+  }
+  return {.t = Tensor::from(t, {count}), .weights = Tensor::from(weights, {count})};
+}
+
+void LossHistory::add(const Tensor& t, const Tensor& losses) {
+  std::vector<float> history = losses_.to_vector<float>();
+  std::vector<int32_t> counts = counts_.to_vector<int32_t>();
+  const std::vector<int32_t> steps = t.to_vector<int32_t>();
+  const std::vector<float> values = losses.to_vector<float>();
+  for (size_t i = 0; i < steps.size(); ++i) {
+    const auto step = static_cast<size_t>(steps[i]) - 1;
+    int32_t& count = counts[step];
+    history[step * kLength + static_cast<size_t>(count % kLength)] = values[i];
+    count = count + 1 < 2 * kLength ? count + 1 : static_cast<int32_t>(kLength);
+  }
+  copy_into(losses_, Tensor::from(history, losses_.shape()));
+  copy_into(counts_, Tensor::from(counts, counts_.shape()));
+}
+
+}  // namespace haze

@@ -1,0 +1,155 @@
+#include "haze/diffusion/gaussian/noisy_classifier.h"
+
+#include <cmath>
+#include <numbers>
+
+#include "haze/diffusion/gaussian/score_sde.h"
+#include "haze/diffusion/gaussian/sde_settings.h"
+
+namespace haze {
+namespace {
+
+constexpr const char* kName = "noisy_classifier";
+
+Shape example_shape(const DataFacts& facts) {
+  Shape shape;
+  for (int64_t extent : facts.value_shape) shape.append(extent);
+  return shape;
+}
+
+ClassifierConfig network_config(const Settings& settings, const DataFacts& facts) {
+  if (facts.value_shape.empty()) fail("{}: the data are no tensors", kName);
+  if (facts.labels < 2) fail("{}: the data have no labels, of which it could learn", kName);
+  return {.example = example_shape(facts),
+          .classes = facts.labels,
+          .width = settings.integer("noisy_classifier.width"),
+          .time = true};
+}
+
+/// Noisy examples, and the level of each.
+struct NoisyExamples : Prepared {
+  Tensor x_t;
+  std::vector<NoiseLevel> levels;
+};
+
+// The share of examples whose most likely class is the label, a scalar.
+Tensor accuracy(const Tensor& logits, const Tensor& labels) {
+  const Tensor right = compare(CompareOp::equal, argmax(logits, 1), labels);
+  return reduce(ReduceOp::mean, cast(right, Dtype::float32));
+}
+
+}  // namespace
+
+NoisyClassifier::NoisyClassifier(const Settings& settings, const DataFacts& facts, Generator& generator)
+    : example_(example_shape(facts)),
+      classes_(facts.labels),
+      sde_(sde_from(settings, kName)),
+      network_(network_config(settings, facts), generator) {
+  add_module("", network_);
+}
+
+Batch NoisyClassifier::prepare(Batch batch, size_t, Generator& generator) const {
+  const Tensor& x_0 = batch.values_for(kName);
+  batch.labels_for(kName);
+  NoisyAtTimes noisy =
+      add_sde_noise(sde_, x_0, draw_times(sde_, TimeWeighting::noise, x_0.size(0), generator), generator);
+  NoisyExamples examples;
+  examples.x_t = std::move(noisy.x_t);
+  for (double t : noisy.times) examples.levels.push_back(sde_level(sde_, t));
+  batch.prepared = std::make_shared<NoisyExamples>(std::move(examples));
+  return batch;
+}
+
+Loss NoisyClassifier::loss(const Batch& batch, size_t, const ForwardContext&) const {
+  const auto* noisy = dynamic_cast<const NoisyExamples*>(batch.prepared.get());
+  if (!noisy) fail("{}: the batch has not been prepared", kName);
+  const Tensor& labels = batch.labels_for(kName);
+  const Variable logits = this->logits(noisy->x_t, noisy->levels);
+  const Variable log_probabilities = gather(log_softmax(logits), 1, unsqueeze(labels, 1));
+  return {.total = mean(log_probabilities) * -1,
+          .log = {{"accuracy", accuracy(logits.value(), labels)}},
+          .inputs = {{"x_t", noisy->x_t}, {"labels", labels}}};
+}
+
+Variable NoisyClassifier::logits(const Variable& x, std::span<const NoiseLevel> levels) const {
+  std::vector<float> angles, scales;
+  for (const NoiseLevel& level : levels) {
+    angles.push_back(static_cast<float>(2 / std::numbers::pi * std::atan2(level.sigma, level.alpha)));
+    scales.push_back(static_cast<float>(1 / std::hypot(level.alpha, level.sigma)));
+  }
+  const auto n = std::ssize(levels);
+  Shape per_example{n};
+  for (int axis = 1; axis < x.rank(); ++axis) per_example.append(1);
+  const Variable scaled = x * Variable(cast(Tensor::from(scales, per_example), x.dtype()));
+  return network_.forward(scaled, Tensor::from(angles, {n}));
+}
+
+LogProbability log_probability_of(std::shared_ptr<const NoisyClassifier> classifier,
+                                  std::vector<int32_t> labels) {
+  for (int32_t label : labels) {
+    if (label < 0 || label >= classifier->classes())
+      fail("the label {} is not one of the classifier's {} classes, from 0", label, classifier->classes());
+  }
+  const Tensor wanted = Tensor::from(labels, {std::ssize(labels), 1});
+  return [classifier = std::move(classifier), wanted](const Variable& x, const NoiseLevel& level) {
+    const std::vector<NoiseLevel> levels(static_cast<size_t>(x.size(0)), level);
+    return reshape(gather(log_softmax(classifier->logits(x, levels)), 1, wanted), {x.size(0)});
+  };
+}
+
+LogProbabilityGradient log_probability_gradient(std::shared_ptr<const NoisyClassifier> classifier,
+                                                std::vector<int32_t> labels) {
+  return gradient_of(log_probability_of(std::move(classifier), std::move(labels)));
+}
+
+std::shared_ptr<const NoisyClassifier> classifier_of(const FrozenModel& frozen, const std::string& key,
+                                                     const Shape& example) {
+  if (!frozen.model) return nullptr;
+  auto classifier = std::dynamic_pointer_cast<const NoisyClassifier>(frozen.model);
+  if (!classifier) {
+    fail("{} names a run of the model {}; samples are guided by a {}", key, frozen.settings.text("model"),
+         kName);
+  }
+  if (!(classifier->example() == example)) {
+    fail("{} names a classifier of examples of shape {}, not {}", key, classifier->example().to_string(),
+         example.to_string());
+  }
+  return classifier;
+}
+
+std::vector<int32_t> labels_of(std::span<const Request> requests, std::string_view model) {
+  std::vector<int32_t> labels;
+  for (const Request& request : requests) {
+    if (request.label) labels.push_back(*request.label);
+  }
+  if (!labels.empty() && labels.size() != requests.size())
+    fail("{}: {} of {} requests have a label; either all have one or none", model, labels.size(),
+         requests.size());
+  return labels;
+}
+
+SettingsTable guidance_settings() {
+  return {
+      text_setting("sample.classifier", "",
+                   "run of a noisy_classifier that leads samples to a label; empty: none"),
+      real_setting("sample.guidance", 1, at_least(0), "times the classifier's gradient; 1: Bayes' rule"),
+  };
+}
+
+ModelInfo noisy_classifier_model() {
+  ModelInfo info;
+  info.name = kName;
+  info.paper = "Dhariwal and Nichol 2021, Diffusion models beat GANs on image synthesis";
+  info.tasks = {"tensors"};
+  info.settings = sde_settings(kName);
+  info.settings.push_back(integer_setting("noisy_classifier.width", 64, between(8, 4096),
+                                          "of the hidden layers; of images, channels of the first block"));
+  info.resolve = [](Settings& settings) { sde_from(settings, kName); };
+  info.make = [](const Settings& settings, const DataFacts& facts, const FrozenModels&,
+                 Generator& generator) -> std::unique_ptr<Model> {
+    return std::make_unique<NoisyClassifier>(settings, facts, generator);
+  };
+  return info;
+}
+
+}  // namespace haze

@@ -1,0 +1,255 @@
+#include <cmath>
+#include <memory>
+
+#include "haze/diffusion/gaussian/level_samplers.h"
+#include "haze/diffusion/gaussian/noisy_classifier.h"
+#include "haze/diffusion/gaussian/predictor_corrector_sampler.h"
+#include "haze/diffusion/gaussian/reverse_sde_sampler.h"
+#include "haze/diffusion/gaussian/score_sde.h"
+#include "haze/diffusion/gaussian/sde_settings.h"
+#include "haze/nn/value_network.h"
+
+namespace haze {
+namespace {
+
+constexpr const char* kName = "score_sde";
+
+// With more numbers than this in an example, "auto" estimates the trace: an exact one takes a backward pass
+// for each number.
+constexpr int64_t kMostForExactTrace = 4;
+
+Shape example_shape(const DataFacts& facts) {
+  Shape shape;
+  for (int64_t extent : facts.value_shape) shape.append(extent);
+  return shape;
+}
+
+TraceEstimate trace_of(const Settings& settings, const Shape& example) {
+  const std::string& name = settings.text("score_sde.trace");
+  if (name == "rademacher") return TraceEstimate::rademacher;
+  if (name == "gaussian") return TraceEstimate::gaussian;
+  const bool exact = name == "exact" || example.elements() <= kMostForExactTrace;
+  return exact ? TraceEstimate::exact : TraceEstimate::rademacher;
+}
+
+/// What the samplers of one call share.
+struct SamplingRun {
+  const Settings& settings;
+  GaussianDenoiser denoise;         // guided, where that is wanted
+  LogProbabilityGradient gradient;  // empty: without guidance
+  NoiseSource noise;
+  Tensor start;
+  LevelObserver observer;
+};
+
+class ScoreSde : public Model, private Sampler, private Likelihood {
+ public:
+  ScoreSde(const Settings& settings, const DataFacts& facts, const FrozenModels& frozen, Generator& generator)
+      : shape_(example_shape(facts)),
+        value_levels_(facts.value_levels),
+        sde_(sde_from(settings, kName)),
+        weighting_(settings.text("score_sde.weighting") == "noise" ? TimeWeighting::noise
+                                                                   : TimeWeighting::likelihood),
+        trace_(trace_of(settings, shape_)),
+        tolerance_{settings.real("score_sde.tolerance"), settings.real("score_sde.tolerance")},
+        network_(settings, shape_, 1, generator) {
+    add_module("", network_);
+    if (!frozen.empty()) classifier_ = classifier_of(frozen[0], "sample.classifier", shape_);
+  }
+
+  Batch prepare(Batch batch, size_t, Generator& generator) const override {
+    const Tensor& x_0 = values_of(batch);
+    std::vector<double> times = draw_times(sde_, weighting_, x_0.size(0), generator);
+    batch.prepared = std::make_shared<NoisyAtTimes>(add_sde_noise(sde_, x_0, std::move(times), generator));
+    return batch;
+  }
+
+  Loss loss(const Batch& batch, size_t, const ForwardContext& context) const override {
+    const auto* noisy = dynamic_cast<const NoisyAtTimes*>(batch.prepared.get());
+    if (!noisy) fail("{}: the batch has not been prepared", kName);
+    const Variable total = score_matching_loss(predictor(context), *noisy);
+    return {.total = total,
+            .log = {{"squared_error", total.value()}},
+            .inputs = {{"x_t", noisy->x_t}, {"noise", noisy->noise}}};
+  }
+
+  const Sampler* sampler() const override { return this; }
+  const Likelihood* likelihood() const override { return this; }
+
+ private:
+  Uses uses() const override { return {.label = classifier_ != nullptr}; }
+
+  Samples sample(std::span<const Request> requests, const SampleOptions& options,
+                 Generator& generator) const override {
+    const int64_t count = std::ssize(requests);
+    Shape batch{count};
+    for (int axis = 0; axis < shape_.rank(); ++axis) batch.append(shape_[axis]);
+    SamplingRun run{.settings = options.settings,
+                    .denoise = denoiser_of(predictor()),
+                    .gradient = gradient_for(requests),
+                    .noise = example_noise(count, generator)};
+    run.start = scale_shift(run.noise(batch, Dtype::float32), prior_deviation(sde_), 0);
+    if (value_levels_ > 0 && options.settings.boolean("sample.clip"))
+      run.denoise = clipped(run.denoise, -1, 1);
+    int64_t calls = 0;
+    run.denoise = [&calls, count, denoise = run.denoise](const Tensor& x, const NoiseLevel& level) {
+      calls += count;
+      return denoise(x, level);
+    };
+    if (options.settings.text("sample.sampler") == "probability-flow")
+      return sample_by_flow(run, options.observer);
+    const Tensor values = sample_by_levels(run, options.observer);
+    return {.values = values, .network_calls = calls};
+  }
+
+  LogProbabilityGradient gradient_for(std::span<const Request> requests) const {
+    std::vector<int32_t> labels = labels_of(requests, kName);
+    if (labels.empty()) return {};
+    if (!classifier_) fail("{}: only a classifier leads samples to a label: see sample.classifier", kName);
+    return log_probability_gradient(classifier_, std::move(labels));
+  }
+
+  Tensor sample_by_levels(SamplingRun& run, const SampleObserver& observer) const {
+    const Settings& settings = run.settings;
+    const int64_t steps = settings.integer("sample.steps");
+    const double guidance = settings.real("sample.guidance");
+    const std::vector<NoiseLevel> levels = sde_levels(sde_, steps);
+    if (observer) {
+      run.observer = [&](size_t i, const Tensor& x) {
+        observer({.step = static_cast<int64_t>(i),
+                  .steps = std::ssize(levels) - 1,
+                  .values = &x,
+                  .time = std::vector<double>(static_cast<size_t>(x.size(0)), levels[i].time)});
+      };
+    }
+    const std::string& sampler = settings.text("sample.sampler");
+    if (run.gradient && sampler == "ancestral") {
+      return guided_ancestral_sample(run.denoise, levels, ReverseVariance::small, run.gradient, guidance,
+                                     run.start, run.noise, run.observer);
+    }
+    if (run.gradient) run.denoise = guided(run.denoise, run.gradient, guidance);
+    if (sampler == "reverse-sde") {
+      const std::vector<double> times = falling_times(steps);
+      const Tensor x = reverse_sde_sample(run.denoise, sde_, times, run.start, run.noise, run.observer);
+      const Tensor x_0 = run.denoise(x, levels[static_cast<size_t>(steps)]).x_0;
+      if (run.observer) run.observer(levels.size() - 1, x_0);
+      return x_0;
+    }
+    if (sampler == "predictor-corrector") {
+      const CorrectorOptions corrector{.steps = settings.integer("sample.corrector_steps"),
+                                       .signal_to_noise = settings.real("sample.signal_to_noise")};
+      return predictor_corrector_sample(run.denoise, levels, corrector, run.start, run.noise, run.observer);
+    }
+    return sample_levels(settings, run.denoise, levels, ReverseVariance::small, run.start, run.noise,
+                         run.observer);
+  }
+
+  Samples sample_by_flow(const SamplingRun& run, const SampleObserver& observer) const {
+    if (run.gradient)
+      fail("{}: the sampler probability-flow knows no labels; reverse-sde and the others do", kName);
+    const double tolerance = run.settings.real("sample.tolerance");
+    const auto observe = [&](size_t i, const Tensor& x) {
+      if (observer)
+        observer({.step = static_cast<int64_t>(i), .steps = static_cast<int64_t>(i), .values = &x});
+    };
+    const FlowResult result =
+        probability_flow(predictor(), sde_, 1, kSamplingEnd, run.start, {tolerance, tolerance}, observe);
+    return {.values = result.values, .network_calls = result.calls * run.start.size(0)};
+  }
+
+  bool is_exact() const override { return trace_ == TraceEstimate::exact; }
+
+  std::vector<double> draw_nats(const Batch& batch, Generator& generator) const override {
+    return probability_flow_nats(predictor(), sde_, values_of(batch), trace_, generator, tolerance_).nats;
+  }
+
+  const Tensor& values_of(const Batch& batch) const {
+    const Tensor& x_0 = batch.values_for(kName);
+    Shape expected{x_0.rank() == 0 ? 0 : x_0.size(0)};
+    for (int axis = 0; axis < shape_.rank(); ++axis) expected.append(shape_[axis]);
+    if (!(x_0.shape() == expected) || x_0.elements() == 0) {
+      fail("{}: the batch's tensor has shape {}, an example of this model has {}", kName,
+           x_0.shape().to_string(), shape_.to_string());
+    }
+    return x_0;
+  }
+
+  ContinuousNoisePredictor predictor(const ForwardContext& context = {}) const {
+    return preconditioned(
+        [this, context](const Variable& x, const Tensor& t) { return network_.forward(x, t, context); },
+        sde_);
+  }
+
+  Shape shape_;
+  int64_t value_levels_;
+  Sde sde_;
+  TimeWeighting weighting_;
+  TraceEstimate trace_;
+  OdeTolerance tolerance_;
+  ValueNetwork network_;
+  std::shared_ptr<const NoisyClassifier> classifier_;  // null: samples are not guided
+};
+
+// The rows of the samplers over levels, with those of this paper among the choices.
+SettingsTable sampling_settings() {
+  SettingsTable table = level_sampler_settings();
+  for (Setting& row : table) {
+    if (row.key != "sample.sampler") continue;
+    std::vector<std::string> choices = {"reverse-sde", "predictor-corrector", "probability-flow"};
+    choices.insert(choices.end(), row.choices.begin(), row.choices.end());
+    row = choice_setting(row.key, choices.front(), choices, row.explanation);
+  }
+  const auto of_sampler = [](Setting row, const char* sampler) {
+    return only_with(std::move(row), "sample.sampler", sampler);
+  };
+  table.push_back(integer_setting("sample.steps", 500, between(1, 100000),
+                                  "steps from noise to data; probability-flow chooses its own"));
+  table.push_back(of_sampler(integer_setting("sample.corrector_steps", 1, between(0, 1000),
+                                             "M, Langevin steps after each step of the predictor"),
+                             "predictor-corrector"));
+  table.push_back(of_sampler(
+      real_setting("sample.signal_to_noise", 0.16, above(0), "r, which sets the size of a Langevin step"),
+      "predictor-corrector"));
+  table.push_back(
+      of_sampler(real_setting("sample.tolerance", 1e-5, above(0), "error of a step, absolute and relative"),
+                 "probability-flow"));
+  for (Setting& row : guidance_settings()) table.push_back(std::move(row));
+  return table;
+}
+
+SettingsTable model_settings() {
+  SettingsTable table = sde_settings(kName);
+  table.push_back(choice_setting("score_sde.weighting", "noise", {"noise", "likelihood"},
+                                 "of the score's errors: by sigma^2 or g^2"));
+  table.push_back(
+      choice_setting("score_sde.trace", "auto", {"auto", "exact", "rademacher", "gaussian"},
+                     "of the likelihood; auto: exact of points, a Rademacher estimate of images"));
+  table.push_back(real_setting("score_sde.tolerance", 1e-5, above(0),
+                               "of the likelihood's integration, absolute and relative"));
+  for (Setting& row : value_network_settings()) table.push_back(std::move(row));
+  for (Setting& row : sampling_settings()) table.push_back(std::move(row));
+  return table;
+}
+
+}  // namespace
+
+ModelInfo score_sde_model() {
+  ModelInfo info;
+  info.name = kName;
+  info.paper = "Song et al. 2021, Score-based generative modeling through stochastic differential equations";
+  info.tasks = {"tensors"};
+  info.settings = model_settings();
+  info.frozen = {"sample.classifier"};
+  info.resolve = [](Settings& settings) {
+    check_value_network_settings(settings);
+    sde_from(settings, kName);
+  };
+  info.make = [](const Settings& settings, const DataFacts& facts, const FrozenModels& frozen,
+                 Generator& generator) -> std::unique_ptr<Model> {
+    if (facts.value_shape.empty()) fail("{}: the data are no tensors", kName);
+    return std::make_unique<ScoreSde>(settings, facts, frozen, generator);
+  };
+  return info;
+}
+
+}  // namespace haze

@@ -1,0 +1,81 @@
+#include "haze/diffusion/gaussian/sde.h"
+
+#include <cmath>
+
+namespace haze {
+namespace {
+
+double beta(const Sde& sde, double t) {
+  return sde.beta_min + t * (sde.beta_max - sde.beta_min);
+}
+
+// B(t), the integral of beta from 0 to t.
+double beta_integral(const Sde& sde, double t) {
+  return t * sde.beta_min + 0.5 * t * t * (sde.beta_max - sde.beta_min);
+}
+
+double exploding_sigma(const Sde& sde, double t) {
+  return sde.sigma_min * std::pow(sde.sigma_max / sde.sigma_min, t);
+}
+
+}  // namespace
+
+void check_sde(const Sde& sde) {
+  if (!(sde.beta_min >= 0 && sde.beta_max >= sde.beta_min && sde.beta_max > 0))
+    fail("sde: beta cannot rise from {} to {}", sde.beta_min, sde.beta_max);
+  if (!(sde.sigma_min > 0 && sde.sigma_max > sde.sigma_min))
+    fail("sde: sigma cannot rise from {} to {}", sde.sigma_min, sde.sigma_max);
+}
+
+double drift_coefficient(const Sde& sde, double t) {
+  return sde.kind == SdeKind::variance_exploding ? 0 : -0.5 * beta(sde, t);
+}
+
+double diffusion(const Sde& sde, double t) {
+  switch (sde.kind) {
+    case SdeKind::variance_preserving:
+      return std::sqrt(beta(sde, t));
+    case SdeKind::sub_variance_preserving:
+      return std::sqrt(beta(sde, t) * -std::expm1(-2 * beta_integral(sde, t)));
+    case SdeKind::variance_exploding:
+      return exploding_sigma(sde, t) * std::sqrt(2 * std::log(sde.sigma_max / sde.sigma_min));
+  }
+  fail("diffusion: unknown kind of SDE");
+}
+
+NoiseLevel sde_level(const Sde& sde, double t) {
+  if (!(t >= 0 && t <= 1)) fail("sde_level: t {} is not in [0, 1]", t);
+  if (sde.kind == SdeKind::variance_exploding)
+    return {.alpha = 1, .sigma = exploding_sigma(sde, t), .time = t};
+  const double integral = beta_integral(sde, t), variance = -std::expm1(-integral);
+  const bool preserving = sde.kind == SdeKind::variance_preserving;
+  return {
+      .alpha = std::exp(-0.5 * integral), .sigma = preserving ? std::sqrt(variance) : variance, .time = t};
+}
+
+double prior_deviation(const Sde& sde) {
+  return sde.kind == SdeKind::variance_exploding ? sde.sigma_max : 1;
+}
+
+Tensor score_of(const Denoised& denoised, const NoiseLevel& level) {
+  return scale_shift(denoised.epsilon, -1 / level.sigma, 0);
+}
+
+std::vector<double> falling_times(int64_t steps, double end) {
+  if (steps < 1) fail("falling_times: {} steps", steps);
+  if (!(end > 0 && end < 1)) fail("falling_times: the end {} is not between 0 and 1", end);
+  std::vector<double> times;
+  for (int64_t i = 0; i <= steps; ++i)
+    times.push_back(1 - (1 - end) * static_cast<double>(i) / static_cast<double>(steps));
+  times.back() = end;
+  return times;
+}
+
+std::vector<NoiseLevel> sde_levels(const Sde& sde, int64_t steps, double end) {
+  std::vector<NoiseLevel> levels;
+  for (double t : falling_times(steps, end)) levels.push_back(sde_level(sde, t));
+  levels.push_back({.alpha = 1, .sigma = 0, .time = 0});
+  return levels;
+}
+
+}  // namespace haze

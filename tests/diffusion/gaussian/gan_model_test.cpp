@@ -1,0 +1,209 @@
+#include <cmath>
+
+#include <doctest/doctest.h>
+
+#include "haze/diffusion/gaussian/gan.h"
+#include "haze/nn/optimizer.h"
+
+#include "diffusion/gaussian/eight_gaussians.h"
+#include "nn/networks.h"
+
+namespace haze {
+namespace {
+
+using namespace diffusion_test;
+
+std::unique_ptr<Model> gan(const std::vector<std::string>& overrides = {}, DataFacts facts = {}) {
+  Settings settings(gan_model().settings);
+  for (const std::string& assignment : overrides) settings.override_with(assignment);
+  gan_model().resolve(settings);
+  if (facts.value_shape.empty()) facts.value_shape = {2};
+  Generator generator(1);
+  return gan_model().make(settings, facts, {}, generator);
+}
+
+Samples draw(const Model& model, int64_t count, const SampleObserver& observer = {}) {
+  const Settings settings(gan_model().settings);
+  Generator generator(9);
+  return model.sampler()->sample(std::vector<Request>(static_cast<size_t>(count)), {settings, {}, observer},
+                                 generator);
+}
+
+double logged(const Loss& loss, const std::string& name) {
+  for (const NamedTensor& part : loss.log) {
+    if (part.name == name) return part.tensor.item();
+  }
+  fail("{} is not logged", name);
+}
+
+const std::string kLosses[] = {"gan.loss=non-saturating", "gan.loss=wgan-gp"};
+
+}  // namespace
+
+TEST_CASE("a GAN has two objectives, which share no parameter and leave none out") {
+  for (const auto& [loss, every] : {std::pair{kLosses[0], int64_t{1}}, {kLosses[1], 5}}) {
+    const std::unique_ptr<Model> model = gan({loss});
+    const std::vector<Objective> objectives = model->objectives();
+    REQUIRE(objectives.size() == 2);
+    CHECK(objectives[0].name == "discriminator");
+    CHECK(objectives[0].every == 1);
+    CHECK(objectives[1].name == "generator");
+    CHECK(objectives[1].every == every);
+    for (const NamedParameter& parameter : objectives[0].parameters)
+      CHECK(parameter.name.starts_with("discriminator."));
+    for (const NamedParameter& parameter : objectives[1].parameters)
+      CHECK(parameter.name.starts_with("generator."));
+    CHECK(objectives[0].parameters.size() + objectives[1].parameters.size() == model->parameters().size());
+    CHECK(model->likelihood() == nullptr);
+  }
+  CHECK(gan({kLosses[1], "gan.discriminator_steps=3"})->objectives()[1].every == 3);
+}
+
+TEST_CASE(
+    "the discriminator's loss leaves no gradient in the generator, and the generator's reaches its own") {
+  for (const std::string& loss : kLosses) {
+    const std::unique_ptr<Model> model = gan({loss, "gan.hidden=8"});
+    Generator generator(2);
+    const Batch batch = batch_of(draw_eight_gaussians(20, generator));
+    for (size_t objective : {0, 1}) {
+      CAPTURE(objective);
+      model->clear_gradients();
+      backward(model->loss(model->prepare(batch, objective, generator), objective, {}).total);
+      for (const NamedParameter& parameter : model->objectives()[objective].parameters) {
+        // The critic's last bias moves both means, and so nothing: its gradient is 0.
+        CHECK_MESSAGE(parameter.variable->gradient().defined(), parameter.name);
+      }
+      if (objective == 0) {
+        for (const NamedParameter& parameter : model->objectives()[1].parameters)
+          CHECK_FALSE_MESSAGE(parameter.variable->gradient().defined(), parameter.name);
+      }
+    }
+  }
+}
+
+TEST_CASE("gradients of both losses of both kinds of GAN agree with central differences") {
+  for (const std::string& kind : kLosses) {
+    for (size_t objective : {0, 1}) {
+      CAPTURE(kind);
+      CAPTURE(objective);
+      const std::unique_ptr<Model> model = gan({kind, "gan.hidden=4", "gan.layers=2"});
+      model->to(Dtype::float64);
+      nn_test::randomise(*model, 3, 0.6);
+      Generator generator(4);
+      const Tensor x = normal({3, 2}, generator, 0, 1, Dtype::float64);
+      const Batch batch = model->prepare(batch_of(x), objective, generator);
+      const auto loss = [&] { return model->loss(batch, objective, {}).total; };
+      model->clear_gradients();
+      backward(loss());
+      constexpr double kStep = 1e-5;
+      for (const NamedParameter& parameter : model->objectives()[objective].parameters) {
+        CAPTURE(parameter.name);
+        const Tensor value = parameter.variable->value();
+        const std::vector<double> start = value.to_vector<double>();
+        std::vector<double> differences;
+        for (size_t i = 0; i < start.size(); ++i) {
+          const auto loss_at = [&](double shift) {
+            std::vector<double> moved = start;
+            moved[i] += shift;
+            copy_into(value, Tensor::from(moved, value.shape()));
+            return loss().value().item();
+          };
+          differences.push_back((loss_at(kStep) - loss_at(-kStep)) / (2 * kStep));
+        }
+        copy_into(value, Tensor::from(start, value.shape()));
+        CHECK(nn_test::largest_difference(parameter.variable->gradient().to_vector<double>(), differences) <
+              1e-6);
+      }
+    }
+  }
+}
+
+TEST_CASE("a GAN logs how its discriminator tells real from fake") {
+  Generator generator(5);
+  const Batch batch = batch_of(draw_eight_gaussians(30, generator));
+  const std::unique_ptr<Model> model = gan({"gan.hidden=8"});
+  for (const NamedParameter& parameter : model->parameters()) fill(parameter.variable->value(), 0);
+  const Loss undecided = model->loss(model->prepare(batch, 0, generator), 0, {});
+  CHECK(logged(undecided, "probability_of_real") == doctest::Approx(0.5));
+  CHECK(logged(undecided, "probability_of_fake") == doctest::Approx(0.5));
+  CHECK(undecided.total.value().item() == doctest::Approx(std::log(4)));
+
+  const std::unique_ptr<Model> critic = gan({kLosses[1], "gan.hidden=8", "gan.penalty=7"});
+  const Loss loss = critic->loss(critic->prepare(batch, 0, generator), 0, {});
+  const double difference = logged(loss, "critic_of_real") - logged(loss, "critic_of_fake");
+  CHECK(logged(loss, "critic_difference") == doctest::Approx(difference).epsilon(1e-4));
+  CHECK(loss.total.value().item() == doctest::Approx(7 * logged(loss, "penalty") - difference).epsilon(1e-5));
+  CHECK(logged(loss, "critic_slope") > 0);
+}
+
+TEST_CASE("both kinds of GAN learn where a Gaussian is") {
+  const nn_test::ThreadScope one(1);
+  for (const std::string& kind : kLosses) {
+    CAPTURE(kind);
+    const std::unique_ptr<Model> model =
+        gan({kind, "gan.hidden=32", "gan.layers=2", "gan.discriminator_steps=2"});
+    const std::vector<Objective> objectives = model->objectives();
+    Generator generator(6);
+    const bool wasserstein = kind == kLosses[1];
+    const AdamWHyperparameters adam{.beta1 = wasserstein ? 0 : 0.5, .beta2 = 0.9, .weight_decay = 0};
+    AdamW discriminator(objectives[0].parameters, adam), generator_optimizer(objectives[1].parameters, adam);
+    for (int step = 1; step <= 800; ++step) {
+      for (size_t objective : {0, 1}) {
+        if (step % objectives[objective].every != 0) continue;
+        const Tensor x = add(normal({64, 2}, generator, 0, 0.5), full({1, 2}, 2));
+        model->clear_gradients();
+        backward(model->loss(model->prepare(batch_of(x), objective, generator), objective, {}).total);
+        (objective == 0 ? discriminator : generator_optimizer).step(5e-3 * (1 - step / 800.0));
+      }
+    }
+    const std::vector<double> drawn = draw(*model, 2000).values.to_vector<double>();
+    double mean_x = 0, mean_y = 0;
+    for (size_t i = 0; i < drawn.size(); i += 2) {
+      mean_x += drawn[i] / 2000;
+      mean_y += drawn[i + 1] / 2000;
+    }
+    MESSAGE("mean ", mean_x, " ", mean_y, ", of the data 2 2");
+    CHECK(std::hypot(mean_x - 2, mean_y - 2) < 0.8);  // 2.8 at the start
+  }
+}
+
+TEST_CASE("an example of a GAN takes one call of the generator, and depends on its number alone") {
+  const std::unique_ptr<Model> model = gan();
+  int64_t observed = 0;
+  const Samples many = draw(*model, 50, [&](const Snapshot& snapshot) { observed += snapshot.steps; });
+  CHECK(observed == 1);
+  CHECK(many.network_calls == 50);
+  CHECK(draw(*model, 3).values.to_vector<float>() ==
+        contiguous(slice(many.values, 0, 0, 3)).to_vector<float>());
+}
+
+TEST_CASE("images of a GAN are drawn in their shape and in its levels") {
+  DataFacts facts;
+  facts.value_shape = {1, 2, 3};
+  facts.value_levels = 256;
+  const std::unique_ptr<Model> model = gan({"gan.hidden=8"}, facts);
+  nn_test::randomise(*model, 7, 2);
+  const Tensor images = draw(*model, 20).values;
+  CHECK(images.shape() == Shape{20, 1, 2, 3});
+  for (const double pixel : images.to_vector<double>()) {
+    const double level = (pixel + 1) / 2 * 255;
+    CHECK(std::abs(level - std::round(level)) < 1e-4);
+    CHECK(std::abs(pixel) <= 1);
+  }
+  Generator generator(8);
+  const Batch batch = model->prepare(batch_of(images), 0, generator);
+  CHECK(std::isfinite(model->loss(batch, 0, {}).total.value().item()));
+}
+
+TEST_CASE("a GAN says what it lacks") {
+  const std::unique_ptr<Model> model = gan();
+  Generator generator(10);
+  CHECK_THROWS_WITH_AS(model->prepare({}, 0, generator),
+                       "gan: the batch has no tensor, from which this model learns", Error);
+  CHECK_THROWS_WITH_AS(model->loss(batch_of(zeros({4, 2})), 0, {}), "gan: the batch has not been prepared",
+                       Error);
+  CHECK_THROWS_WITH_AS(model->prepare(batch_of(zeros({4, 3})), 0, generator),
+                       "gan: the batch's tensor has shape [4, 3], an example of this model has [2]", Error);
+}
+
+}  // namespace haze

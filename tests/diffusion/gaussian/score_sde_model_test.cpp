@@ -1,0 +1,282 @@
+#include <algorithm>
+#include <cmath>
+
+#include <doctest/doctest.h>
+
+#include "haze/diffusion/bound.h"
+#include "haze/diffusion/gaussian/noisy_classifier.h"
+#include "haze/diffusion/gaussian/score_sde.h"
+#include "haze/nn/optimizer.h"
+
+#include "nn/networks.h"
+#include "normal_data.h"
+
+namespace haze {
+namespace {
+
+constexpr double kRadius = 1.5, kSpread = 0.15;  // of two Gaussians, left (label 0) and right (label 1)
+
+std::unique_ptr<Model> made(const ModelInfo& info, const std::vector<std::string>& overrides,
+                            const std::shared_ptr<Model>& classifier = nullptr) {
+  Settings settings(info.settings);
+  for (const std::string& assignment : overrides) settings.override_with(assignment);
+  info.resolve(settings);
+  DataFacts facts;
+  facts.value_shape = {2};
+  facts.labels = 2;
+  Generator generator(1);
+  return info.make(settings, facts,
+                   FrozenModels(info.frozen.size(), FrozenModel{classifier, facts, settings}), generator);
+}
+
+std::unique_ptr<Model> score_sde(std::vector<std::string> overrides = {},
+                                 const std::shared_ptr<Model>& classifier = nullptr) {
+  overrides.insert(overrides.begin(), {"mlp.hidden=32", "mlp.layers=2"});
+  return made(score_sde_model(), overrides, classifier);
+}
+
+Batch two_gaussians(int64_t count, Generator& generator) {
+  const std::vector<float> noise = normal({count, 2}, generator, 0, kSpread).to_vector<float>();
+  std::vector<float> values;
+  std::vector<int32_t> labels;
+  for (size_t i = 0; i < static_cast<size_t>(count); ++i) {
+    labels.push_back(static_cast<int32_t>(generator.below(2)));
+    values.push_back((labels[i] == 0 ? -1 : 1) * static_cast<float>(kRadius) + noise[2 * i]);
+    values.push_back(noise[2 * i + 1]);
+  }
+  Batch batch;
+  batch.values = Tensor::from(values, {count, 2});
+  batch.labels = Tensor::from(labels, {count});
+  return batch;
+}
+
+void train(Model& model, int steps, Generator& generator) {
+  AdamW optimizer(model.parameters());
+  for (int step = 0; step < steps; ++step) {
+    const Batch batch = model.prepare(two_gaussians(128, generator), 0, generator);
+    model.clear_gradients();
+    backward(model.loss(batch, 0, {.training = true, .generator = &generator}).total);
+    optimizer.step(1e-2 * 0.5 * (1 + std::cos(M_PI * step / steps)));
+  }
+}
+
+std::shared_ptr<Model> trained_classifier() {
+  std::shared_ptr<Model> model = made(noisy_classifier_model(), {"noisy_classifier.width=16"});
+  Generator generator(2);
+  train(*model, 150, generator);
+  for (const NamedParameter& parameter : model->parameters())
+    *parameter.variable = Variable(parameter.variable->value());
+  return model;
+}
+
+Samples sampled(const Model& model, const std::vector<std::string>& overrides, int64_t count,
+                std::optional<int32_t> label, uint64_t seed = 3) {
+  Settings settings(score_sde_model().settings);
+  for (const std::string& assignment : overrides) settings.override_with(assignment);
+  std::vector<Request> requests(static_cast<size_t>(count));
+  for (Request& request : requests) request.label = label;
+  Generator generator(seed);
+  const NoGradient scope;  // as the tools sample
+  return model.sampler()->sample(requests, {settings, {}, {}}, generator);
+}
+
+double share_on_the_right(const Tensor& values) {
+  const std::vector<double> x = values.to_vector<double>();
+  double right = 0;
+  for (size_t i = 0; i < x.size(); i += 2) right += x[i] > 0;
+  return right / (static_cast<double>(x.size()) / 2);
+}
+
+// The density on a grid, summed.
+double integral_of_density(const Model& model) {
+  constexpr int kSide = 45;
+  constexpr double kHalf = 3, kStep = 2 * kHalf / (kSide - 1);
+  std::vector<float> grid;
+  for (int i = 0; i < kSide * kSide; ++i) {
+    grid.push_back(static_cast<float>(-kHalf + kStep * (i % kSide)));
+    grid.push_back(static_cast<float>(-kHalf + kStep * (i / kSide)));
+  }
+  Batch batch;
+  batch.values = Tensor::from(grid, {kSide * kSide, 2});
+  Generator generator(4);
+  double integral = 0;
+  for (double nats : model.likelihood()->draw_nats(batch, generator))
+    integral += std::exp(-nats) * kStep * kStep;
+  return integral;
+}
+
+}  // namespace
+
+TEST_CASE(
+    "score_sde learns two Gaussians: nats near their entropy, a density of integral 1, samples of both") {
+  const nn_test::ThreadScope one(1);
+  const std::unique_ptr<Model> model = score_sde({"score_sde.tolerance=1e-3"});
+  Generator generator(5);
+  train(*model, 400, generator);
+  REQUIRE(model->likelihood()->is_exact());
+  const std::vector<Batch> held_out = {two_gaussians(300, generator)};
+  const BoundEstimate nats = estimate_bound(*model->likelihood(), held_out, {}, generator);
+  const double entropy = std::log(2) + std::log(2 * M_PI * M_E * kSpread * kSpread);
+  const double one_gaussian = std::log(2 * M_PI * M_E * kSpread * std::hypot(kRadius, kSpread));
+  const double integral = integral_of_density(*model);
+  MESSAGE("nats a point ", nats.nats_per_example(), ", entropy ", entropy, ", one Gaussian ", one_gaussian,
+          ", integral ", integral);
+  CHECK(nats.nats_per_example() > entropy - 0.2);  // 300 points have a standard error of 0.06
+  CHECK(nats.nats_per_example() < one_gaussian - 0.5);
+  CHECK(integral == doctest::Approx(1).epsilon(0.02));
+  for (const char* sampler : {"reverse-sde", "predictor-corrector", "probability-flow", "ancestral"}) {
+    const Samples samples =
+        sampled(*model, {fmt::format("sample.sampler={}", sampler), "sample.steps=60"}, 200, {});
+    const double share = share_on_the_right(samples.values);
+    MESSAGE(sampler, ": ", share, " on the right, ", samples.network_calls / 200, " calls");
+    CHECK(std::abs(share - 0.5) < 0.2);
+    CHECK(samples.values.shape() == Shape{200, 2});
+  }
+}
+
+TEST_CASE("a classifier of noisy points leads every sampler that it can guide to the label") {
+  const nn_test::ThreadScope one(1);
+  const std::shared_ptr<Model> classifier = trained_classifier();
+  const std::unique_ptr<Model> model = score_sde({}, classifier);
+  Generator generator(6);
+  train(*model, 300, generator);
+  CHECK(model->sampler()->uses().label);
+  for (const char* sampler : {"reverse-sde", "predictor-corrector", "ancestral"}) {
+    const std::vector<std::string> settings = {fmt::format("sample.sampler={}", sampler), "sample.steps=60"};
+    for (int32_t label : {0, 1}) {
+      const double share = share_on_the_right(sampled(*model, settings, 200, label).values);
+      MESSAGE(sampler, ", label ", label, ": ", share, " on the right");
+      CHECK((label == 1 ? share : 1 - share) > 0.9);
+    }
+  }
+  CHECK_THROWS_WITH_AS(
+      sampled(*model, {"sample.sampler=probability-flow"}, 2, 1),
+      "score_sde: the sampler probability-flow knows no labels; reverse-sde and the others do", Error);
+  CHECK_THROWS_WITH_AS(sampled(*model, {}, 2, 2),
+                       "the label 2 is not one of the classifier's 2 classes, from 0", Error);
+}
+
+TEST_CASE("example i of every sampler of score_sde is the same whatever the count") {
+  const std::unique_ptr<Model> model = score_sde();
+  for (const char* sampler : {"reverse-sde", "predictor-corrector", "probability-flow", "ancestral"}) {
+    CAPTURE(sampler);
+    const std::vector<std::string> settings = {fmt::format("sample.sampler={}", sampler), "sample.steps=5"};
+    const Tensor many = sampled(*model, settings, 7, {}).values,
+                 few = sampled(*model, settings, 3, {}).values;
+    CHECK(contiguous(slice(many, 0, 0, 3)).to_vector<float>() == few.to_vector<float>());
+  }
+}
+
+TEST_CASE("likelihood weighting draws times with density g^2 / sigma^2, noise weighting uniformly") {
+  for (const Sde& sde : testing::all_sdes()) {
+    CAPTURE(static_cast<int>(sde.kind));
+    // By trapezoids on a grid that is even in log t: the density itself, and its mean of t.
+    double mass = 0, below = 0;
+    constexpr int kSteps = 20000;
+    for (int i = 0; i < kSteps; ++i) {
+      const double t = kLikelihoodStart * std::pow(1 / kLikelihoodStart, (i + 0.5) / kSteps);
+      const double g = diffusion(sde, t), sigma = sde_level(sde, t).sigma;
+      const double weight = g * g / (sigma * sigma) * t;
+      mass += weight;
+      if (t < 0.01) below += weight;
+    }
+    Generator generator(7);
+    // The times are evenly spread over the distribution: shares are off by at most one time.
+    const std::vector<double> times = draw_times(sde, TimeWeighting::likelihood, 1000, generator);
+    const auto early = std::count_if(times.begin(), times.end(), [](double t) { return t < 0.01; });
+    CHECK(static_cast<double>(early) / 1000 == doctest::Approx(below / mass).epsilon(0.002).scale(1));
+    const std::vector<double> even = draw_times(sde, TimeWeighting::noise, 1000, generator);
+    CHECK(std::abs(std::count_if(even.begin(), even.end(), [](double t) { return t < 0.25; }) - 250) <= 1);
+    for (double t : times) CHECK((t >= kLikelihoodStart && t <= 1));
+  }
+}
+
+TEST_CASE("a network of zeros gives the noise of data without spread: sigma x / (alpha^2 + sigma^2)") {
+  const TimedFunction zero = [](const Variable& x, const Tensor&) { return x * 0.0; };
+  for (const Sde& sde : testing::all_sdes()) {
+    const std::vector<double> times = {0.2, 0.8};
+    const Tensor x = full({2, 1}, 3, Dtype::float64);
+    const std::vector<double> epsilon = preconditioned(zero, sde)(x, times).value().to_vector<double>();
+    for (size_t i = 0; i < 2; ++i) {
+      const NoiseLevel level = sde_level(sde, times[i]);
+      const double square = level.alpha * level.alpha + level.sigma * level.sigma;
+      CHECK(epsilon[i] == doctest::Approx(3 * level.sigma / square));
+    }
+  }
+}
+
+TEST_CASE("gradients of the losses of score_sde and noisy_classifier agree with central differences") {
+  for (const bool classifier : {false, true}) {
+    const std::unique_ptr<Model> model = classifier
+                                             ? made(noisy_classifier_model(), {"noisy_classifier.width=8"})
+                                             : score_sde({"mlp.hidden=4", "score_sde.sde=ve"});
+    model->to(Dtype::float64);
+    nn_test::randomise(*model, 8, 0.2);
+    Generator generator(9);
+    Batch batch = two_gaussians(4, generator);
+    batch.values = cast(batch.values, Dtype::float64);
+    batch = model->prepare(batch, 0, generator);
+    nn_test::check_gradients(classifier ? "noisy_classifier" : "score_sde", *model, {},
+                             [&](const nn_test::Inputs&) { return model->loss(batch, 0, {}).total; });
+  }
+}
+
+TEST_CASE("noisy_classifier: p(y | x) is the posterior of the mixture at every level, of any process") {
+  const nn_test::ThreadScope one(1);
+  const auto classifier = std::dynamic_pointer_cast<const NoisyClassifier>(trained_classifier());
+  REQUIRE(classifier);
+  for (const Sde& sde : {Sde{}, Sde{.kind = SdeKind::variance_exploding, .sigma_max = 5}}) {
+    for (double sigma_over_alpha : {0.5, 1.0, 2.0}) {
+      double t = 0;
+      while (sde_level(sde, t).sigma < sigma_over_alpha * sde_level(sde, t).alpha) t += 1e-4;
+      const NoiseLevel level = sde_level(sde, t);
+      const double x = 0.4 * std::hypot(level.alpha, level.sigma);
+      // log p(1 | x) / p(0 | x) of two Gaussians at +-alpha radius, of variance alpha^2 spread^2 + sigma^2.
+      const double variance = std::pow(level.alpha * kSpread, 2) + level.sigma * level.sigma;
+      const double log_odds = 2 * x * level.alpha * kRadius / variance;
+      const double truth = 1 / (1 + std::exp(-log_odds));
+      const std::vector<float> point = {static_cast<float>(x), 0};
+      const LogProbability right = log_probability_of(classifier, {1});
+      const double learned = std::exp(right(Variable(Tensor::from(point, {1, 2})), level).value().item());
+      CHECK(std::abs(learned - truth) < 0.1);
+    }
+  }
+}
+
+TEST_CASE("noisy_classifier counts examples, and logs its accuracy") {
+  const std::shared_ptr<Model> model = trained_classifier();
+  Generator generator(10);
+  const Batch batch = model->prepare(two_gaussians(400, generator), 0, generator);
+  CHECK(model->units(batch) == 400);
+  const Loss loss = model->loss(batch, 0, {});
+  REQUIRE(loss.log.size() == 1);
+  CHECK(loss.log[0].name == "accuracy");
+  // At uniform t the noise hides the label of some: half of those are right by chance.
+  CHECK(loss.log[0].tensor.item() > 0.65);
+  CHECK(loss.total.value().item() < std::log(2) - 0.1);
+}
+
+TEST_CASE("score_sde and noisy_classifier say what they lack") {
+  const std::unique_ptr<Model> model = score_sde();
+  Generator generator(11);
+  CHECK_THROWS_WITH_AS(model->prepare({}, 0, generator),
+                       "score_sde: the batch has no tensor, from which this model learns", Error);
+  CHECK_THROWS_WITH_AS(model->loss(two_gaussians(2, generator), 0, {}),
+                       "score_sde: the batch has not been prepared", Error);
+  CHECK_THROWS_WITH_AS(sampled(*model, {}, 2, 1),
+                       "score_sde: only a classifier leads samples to a label: see sample.classifier", Error);
+  CHECK(!model->sampler()->uses().label);
+  CHECK_THROWS_AS(score_sde({}, score_sde()), Error);  // a run that is no classifier
+  CHECK_THROWS_WITH_AS(score_sde({"score_sde.beta_min=30"}),
+                       "section [score_sde]: sde: beta cannot rise from 30 to 20", Error);
+  Settings settings(noisy_classifier_model().settings);
+  CHECK_THROWS_WITH_AS(noisy_classifier_model().make(settings, {.value_shape = {2}}, {}, generator),
+                       "noisy_classifier: the data have no labels, of which it could learn", Error);
+  const std::unique_ptr<Model> classifier = made(noisy_classifier_model(), {});
+  Batch unlabelled = two_gaussians(2, generator);
+  unlabelled.labels = {};
+  CHECK_THROWS_WITH_AS(classifier->prepare(unlabelled, 0, generator),
+                       "noisy_classifier: the batch has no labels, which this model needs", Error);
+}
+
+}  // namespace haze
