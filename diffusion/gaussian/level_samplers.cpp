@@ -26,8 +26,18 @@ std::vector<NoiseLevel> sampling_levels(const Settings& settings, const NoiseSch
 
 Tensor sample_levels(const Settings& settings, const GaussianDenoiser& denoise,
                      std::span<const NoiseLevel> levels, ReverseVariance variance, Tensor x,
-                     const NoiseSource& noise, const LevelObserver& observer) {
+                     const NoiseSource& noise, const LevelObserver& observer,
+                     const LogProbabilityGradient& gradient) {
   const std::string& sampler = settings.text("sample.sampler");
+  if (gradient) {
+    const double scale = settings.real("sample.guidance");
+    if (sampler == "ancestral") {
+      return guided_ancestral_sample(denoise, levels, variance, gradient, scale, std::move(x), noise,
+                                     observer);
+    }
+    return sample_levels(settings, guided(denoise, gradient, scale), levels, variance, std::move(x), noise,
+                         observer);
+  }
   if (sampler == "ancestral")
     return ancestral_sample(denoise, levels, variance, std::move(x), noise, observer);
   if (sampler == "ddim")

@@ -6,7 +6,7 @@
 
 #include <fmt/format.h>
 
-#include "haze/diffusion/gaussian/ddpm.h"
+#include "haze/diffusion/gaussian/ddpm_bound.h"
 #include "haze/engine/memory.h"
 
 namespace haze {
@@ -56,6 +56,15 @@ std::string forward_row(int t, const NoiseSchedule& schedule, const Tensor& chai
       t, std::sqrt(schedule.alpha_bar[i]), std::sqrt(schedule.noise[i]), mean_of(chain), deviation_of(chain),
       chain_cost.milliseconds, chain_cost.megabytes, mean_of(closed), deviation_of(closed),
       closed_cost.milliseconds, closed_cost.megabytes);
+}
+
+// L_{t-1} of one number whose noise the network misses by `error`.
+double term_of_error(const NoiseSchedule& schedule, ReverseVariance kind, int t, double error) {
+  const GaussianDiffusion diffusion{.schedule = schedule, .variance = kind};
+  NoisyValues noisy;
+  noisy.x_0 = noisy.x_t = noisy.noise = zeros({1, 1}, Dtype::float64);
+  noisy.t = full({1}, t, Dtype::int32);
+  return ddpm_terms(diffusion, {full({1, 1}, error, Dtype::float64), {}}, noisy).value().item();
 }
 
 constexpr const char* kForwardHeading =
@@ -111,8 +120,9 @@ LectureAnswer objective_weights(const LectureQuestion& question) {
   for (const int t : question.t) {
     answer.text += fmt::format("{:>5}", t);
     for (const ReverseVariance kind : {ReverseVariance::large, ReverseVariance::small}) {
-      const TermWeights weights = term_weights(schedule, kind, t);
-      answer.text += fmt::format(" | {:>10.5g} {:>10.3g} ", weights.error_weight, weights.nats_per_number);
+      const double constant = term_of_error(schedule, kind, t, 0);
+      answer.text +=
+          fmt::format(" | {:>10.5g} {:>10.3g} ", term_of_error(schedule, kind, t, 1) - constant, constant);
     }
     answer.text += "\n";
   }

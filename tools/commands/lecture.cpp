@@ -9,7 +9,7 @@
 #include "haze/tools/commands/options.h"
 #include "haze/tools/tasks/digits.h"
 #include "haze/tools/tasks/picture.h"
-#include "haze/tools/tasks/png_file.h"
+#include "haze/tools/tasks/png_folder.h"
 #include "haze/tools/tasks/point_sets.h"
 
 namespace haze {
@@ -26,15 +26,10 @@ constexpr int64_t kDigitsShown = 8, kPointsShown = 2000;
 /// What is noised, [n, 2] or [n, channels, height, width].
 Tensor data_of(const Arguments& arguments) {
   const std::string& data = arguments.data;
-  if (data.ends_with(".png")) {
-    const PngImage png = read_png(data);
-    return tensor_of(png);
-  }
+  if (data.ends_with(".png")) return values_of_images(read_png_files({data}), spread_indices(1, 0));
   if (data == "digits") {
-    const ImageSet digits = draw_digits(kDigitsShown, arguments.question.seed, 0);
-    std::vector<int64_t> all;
-    for (int64_t i = 0; i < kDigitsShown; ++i) all.push_back(i);
-    return values_of_images(digits, all);
+    return values_of_images(draw_digits(kDigitsShown, arguments.question.seed, 0),
+                            spread_indices(kDigitsShown, 0));
   }
   Generator generator(arguments.question.seed);
   return draw_points(data, kPointsShown, generator);
