@@ -106,15 +106,18 @@ void check_groups(const Settings& settings, const std::string& section) {
 }  // namespace
 
 SettingsTable value_network_settings() {
-  SettingsTable table = {choice_setting(kKind, "auto", {"auto", "mlp", "unet", "autoencoder"},
-                                        "auto: mlp of vectors, unet of images")};
-  const auto only = [&](const char* kind, SettingsTable rows) {
-    for (Setting& row : rows) table.push_back(only_with(std::move(row), kKind, kind));
+  SettingsTable table = {since(3,
+                               choice_setting(kKind, "auto", {"auto", "mlp", "unet", "autoencoder"},
+                                              "auto: mlp of vectors, unet of images"),
+                               std::string("mlp"))};
+  const auto only = [&](const char* kind, int64_t version, SettingsTable rows) {
+    for (Setting& row : rows) table.push_back(since(version, only_with(std::move(row), kKind, kind)));
   };
   const char* const multipliers = "of the width, one for each level; each level halves the image above";
-  only("mlp", {integer_setting("mlp.layers", 3, between(1, 1000), "hidden layers"),
-               integer_setting("mlp.hidden", 128, between(1, 65536), "width of a hidden layer")});
-  only("unet",
+  only("mlp", 1,
+       {integer_setting("mlp.layers", 3, between(1, 1000), "hidden layers"),
+        integer_setting("mlp.hidden", 128, between(1, 65536), "width of a hidden layer")});
+  only("unet", 3,
        {integer_setting("unet.width", 32, between(1, 65536), "channels of the first level"),
         text_setting("unet.multipliers", "1,2,2", multipliers),
         integer_setting("unet.blocks", 2, between(1, 1000), "residual blocks of a level"),
@@ -125,7 +128,7 @@ SettingsTable value_network_settings() {
         real_setting("unet.dropout", 0.0, from_to_below(0, 1),
                      "probability of dropping an activation in training")});
   only(
-      "autoencoder",
+      "autoencoder", 3,
       {integer_setting("autoencoder.width", 32, between(1, 65536), "channels of the first level"),
        text_setting("autoencoder.multipliers", "1,2,2", multipliers),
        integer_setting("autoencoder.groups", 8, between(1, 65536), "of group norms; they divide the width")});

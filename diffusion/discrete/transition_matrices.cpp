@@ -16,6 +16,14 @@ Tensor absorbing_transition(int64_t states, int64_t mask, double beta) {
   return q;
 }
 
+Tensor uniform_transition(int64_t states, double beta) {
+  if (!(beta >= 0 && beta <= 1)) fail("uniform_transition: beta {} is not in [0, 1]", beta);
+  const Tensor q = full({states, states}, beta / static_cast<double>(states), Dtype::float64);
+  double* entries = q.data<double>();
+  for (int64_t i = 0; i < states; ++i) entries[i * states + i] += 1 - beta;
+  return q;
+}
+
 Tensor transition_step(const Tensor& distribution, const Tensor& transition) {
   if (distribution.rank() == 1) return reshape(transition_step(unsqueeze(distribution, 0), transition), {-1});
   return matmul(distribution, transition);

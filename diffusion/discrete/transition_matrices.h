@@ -11,6 +11,10 @@ namespace haze {
 /// state stays with probability 1 - beta and moves to `mask`, the absorbing state, with probability beta.
 Tensor absorbing_transition(int64_t states, int64_t mask, double beta);
 
+/// Q_t of appendix A.2.1: a state becomes any of the K states, itself among them, with probability beta / K
+/// each, and stays otherwise. Throws Error where beta is not in [0, 1].
+Tensor uniform_transition(int64_t states, double beta);
+
 /// q(x_t | x_{t-1}) = Cat(x_{t-1} Q_t) (section 3): distributions over states as rows, float64 [..., states].
 Tensor transition_step(const Tensor& distribution, const Tensor& transition);
 

@@ -4,6 +4,7 @@
 #include "haze/diffusion/gaussian/ddpm.h"
 #include "haze/diffusion/gaussian/ddpm_bound.h"
 #include "haze/diffusion/gaussian/loss_history.h"
+#include "haze/diffusion/gaussian/noisy_classifier.h"
 #include "haze/nn/value_network.h"
 
 namespace haze {
@@ -62,12 +63,13 @@ int sampled_steps(const Settings& settings, int64_t steps) {
 
 class Ddpm : public Model, private Sampler, private Likelihood {
  public:
-  Ddpm(const Settings& settings, const DataFacts& facts, Generator& generator)
+  Ddpm(const Settings& settings, const DataFacts& facts, const FrozenModels& frozen, Generator& generator)
       : shape_(example_shape(facts)),
         diffusion_(diffusion_of(settings, facts)),
         loss_(called(settings, "ddpm.loss", kLosses)),
         network_(settings, shape_, diffusion_.variance == ReverseVariance::learned ? 2 : 1, generator) {
     add_module("", network_);
+    if (!frozen.empty()) classifier_ = classifier_of(frozen[0], "sample.classifier", shape_);
     if (settings.text("ddpm.step_draw") == "importance") {
       history_ = std::make_unique<LossHistory>(diffusion_.schedule.steps());
       add_module("loss_history", *history_);
@@ -104,6 +106,8 @@ class Ddpm : public Model, private Sampler, private Likelihood {
   const Likelihood* likelihood() const override { return this; }
 
  private:
+  Uses uses() const override { return {.label = classifier_ != nullptr}; }
+
   Samples sample(std::span<const Request> requests, const SampleOptions& options,
                  Generator& generator) const override {
     const Settings& settings = options.settings;
@@ -111,12 +115,22 @@ class Ddpm : public Model, private Sampler, private Likelihood {
         sampling_levels(settings, diffusion_.schedule, sampled_steps(settings, diffusion_.schedule.steps()));
     GaussianDenoiser denoise = ddpm_denoiser(network(), diffusion_);
     if (diffusion_.value_levels > 0 && settings.boolean("sample.clip")) denoise = clipped(denoise, -1, 1);
+    const LogProbabilityGradient gradient = gradient_for(requests);
     const LevelSampler sampler = [&](const GaussianDenoiser& asked, std::span<const NoiseLevel> falling,
                                      Tensor x, const NoiseSource& noise, const LevelObserver& observe) {
-      return sample_levels(settings, asked, falling, diffusion_.variance, std::move(x), noise, observe);
+      return sample_levels(settings, asked, falling, diffusion_.variance, std::move(x), noise, observe,
+                           gradient);
     };
     return sample_from_noise(denoise, levels, sampler, std::ssize(requests), shape_, options.observer,
                              generator);
+  }
+
+  // Empty where no label is wanted.
+  LogProbabilityGradient gradient_for(std::span<const Request> requests) const {
+    std::vector<int32_t> labels = labels_of(requests, "ddpm");
+    if (labels.empty()) return {};
+    if (!classifier_) fail("ddpm: only a classifier leads samples to a label: see sample.classifier");
+    return log_probability_gradient(classifier_, std::move(labels));
   }
 
   std::vector<double> draw_nats(const Batch& batch, Generator& generator) const override {
@@ -169,7 +183,8 @@ class Ddpm : public Model, private Sampler, private Likelihood {
   GaussianDiffusion diffusion_;
   DdpmLoss loss_;
   ValueNetwork network_;
-  std::unique_ptr<LossHistory> history_;  // null where t is drawn uniformly
+  std::unique_ptr<LossHistory> history_;               // null where t is drawn uniformly
+  std::shared_ptr<const NoisyClassifier> classifier_;  // null: samples are not guided
 };
 
 void refuse_contradictions(const Settings& settings) {
@@ -187,21 +202,22 @@ void refuse_contradictions(const Settings& settings) {
 SettingsTable ddpm_settings() {
   SettingsTable table = {
       integer_setting("ddpm.steps", 200, between(2, 100000), "T, steps from data to noise"),
-      choice_setting("ddpm.schedule", "linear", noise_schedule_names(),
-                     "of the noise; linear is that of the paper's 1000 steps, scaled"),
-      choice_setting("ddpm.prediction", "epsilon", names_of(kPredictions),
-                     "what the network predicts: the noise, the data, or v"),
-      choice_setting("ddpm.loss", "simple", names_of(kLosses),
-                     "L_simple, absolute error, the bound, or L_simple + 0.001 bound"),
+      since(3, choice_setting("ddpm.schedule", "linear", noise_schedule_names(),
+                              "of the noise; linear is that of the paper's 1000 steps, scaled")),
+      since(3, choice_setting("ddpm.prediction", "epsilon", names_of(kPredictions),
+                              "what the network predicts: the noise, the data, or v")),
+      since(3, choice_setting("ddpm.loss", "simple", names_of(kLosses),
+                              "L_simple, absolute error, the bound, or L_simple + 0.001 bound")),
       choice_setting("ddpm.variance", "large", names_of(kVariances),
                      "of a reverse step: beta_t, that of the posterior, or between the two"),
-      choice_setting("ddpm.step_draw", "uniform", {"uniform", "importance"},
-                     "t of a training example; importance: where losses are large"),
+      since(3, choice_setting("ddpm.step_draw", "uniform", {"uniform", "importance"},
+                              "t of a training example; importance: where losses are large")),
   };
   for (const Setting& setting : value_network_settings()) table.push_back(setting);
   for (const Setting& setting : level_sampler_settings()) table.push_back(setting);
-  table.push_back(integer_setting("sample.steps", 0, between(0, 100000),
-                                  "steps of sampling, evenly chosen of ddpm.steps; 0: all"));
+  table.push_back(since(3, integer_setting("sample.steps", 0, between(0, 100000),
+                                           "steps of sampling, evenly chosen of ddpm.steps; 0: all")));
+  for (const Setting& setting : guidance_settings()) table.push_back(since(3, setting));
   return table;
 }
 
@@ -213,14 +229,15 @@ ModelInfo ddpm_model() {
   info.paper = "Ho et al. 2020, Denoising diffusion probabilistic models";
   info.tasks = {"tensors"};
   info.settings = ddpm_settings();
+  info.frozen = {"sample.classifier"};
   info.resolve = [](Settings& settings) {
     check_value_network_settings(settings);
     refuse_contradictions(settings);
   };
-  info.make = [](const Settings& settings, const DataFacts& facts, const FrozenModels&,
+  info.make = [](const Settings& settings, const DataFacts& facts, const FrozenModels& frozen,
                  Generator& generator) -> std::unique_ptr<Model> {
     if (facts.value_shape.empty()) fail("ddpm: the data are no tensors");
-    return std::make_unique<Ddpm>(settings, facts, generator);
+    return std::make_unique<Ddpm>(settings, facts, frozen, generator);
   };
   return info;
 }

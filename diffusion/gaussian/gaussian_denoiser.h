@@ -11,8 +11,9 @@ namespace haze {
 struct Denoised {
   Tensor x_0;
   Tensor epsilon;
-  /// Of a learned variance of the reverse step: v in [0, 1] with log variance = v log(added_variance) +
-  /// (1 - v) log(posterior_variance) (Nichol and Dhariwal 2021, equation 15). Undefined where it is fixed.
+  /// Of a learned variance of the reverse step: v, mostly in [0, 1], with log variance = v
+  /// log(added_variance) + (1 - v) log(posterior_variance) (Nichol and Dhariwal 2021, equation 15). Undefined
+  /// where it is fixed.
   Tensor variance_share;
 };
 

@@ -10,9 +10,11 @@ SettingsTable level_sampler_settings() {
   return {
       choice_setting("sample.sampler", "ancestral", {"ancestral", "ddim", "dpm-solver", "heun"},
                      "how the levels of noise are gone through; heun asks the network twice"),
-      only_with(real_setting("sample.eta", 0, between(0, 1), "noise of each step; 0: none, 1: as ancestral"),
-                "sample.sampler", "ddim"),
-      boolean_setting("sample.clip", true, "images: what the network says of x_0 is kept in [-1, 1]"),
+      since(3, only_with(real_setting("sample.eta", 0, between(0, 1),
+                                      "noise of each step; 0: none, 1: as ancestral"),
+                         "sample.sampler", "ddim")),
+      since(3,
+            boolean_setting("sample.clip", true, "images: what the network says of x_0 is kept in [-1, 1]")),
   };
 }
 
@@ -24,8 +26,18 @@ std::vector<NoiseLevel> sampling_levels(const Settings& settings, const NoiseSch
 
 Tensor sample_levels(const Settings& settings, const GaussianDenoiser& denoise,
                      std::span<const NoiseLevel> levels, ReverseVariance variance, Tensor x,
-                     const NoiseSource& noise, const LevelObserver& observer) {
+                     const NoiseSource& noise, const LevelObserver& observer,
+                     const LogProbabilityGradient& gradient) {
   const std::string& sampler = settings.text("sample.sampler");
+  if (gradient) {
+    const double scale = settings.real("sample.guidance");
+    if (sampler == "ancestral") {
+      return guided_ancestral_sample(denoise, levels, variance, gradient, scale, std::move(x), noise,
+                                     observer);
+    }
+    return sample_levels(settings, guided(denoise, gradient, scale), levels, variance, std::move(x), noise,
+                         observer);
+  }
   if (sampler == "ancestral")
     return ancestral_sample(denoise, levels, variance, std::move(x), noise, observer);
   if (sampler == "ddim")

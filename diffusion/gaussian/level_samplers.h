@@ -1,6 +1,6 @@
 #pragma once
 
-#include "haze/diffusion/gaussian/ancestral_sampler.h"
+#include "haze/diffusion/gaussian/classifier_guidance.h"
 #include "haze/nn/settings.h"
 
 /// What models that sample over levels of noise share: the rows of section [sample], and the choice of one.
@@ -14,9 +14,11 @@ SettingsTable level_sampler_settings();
 std::vector<NoiseLevel> sampling_levels(const Settings& settings, const NoiseSchedule& schedule, int count);
 
 /// Goes through `levels` with the sampler that sample.sampler names. x [n, ...] is at levels[0]; the result
-/// is at the last level. The variance is that of the ancestral sampler.
+/// is at the last level. The variance is that of the ancestral sampler. Where there is a `gradient`, it leads
+/// the samples, times sample.guidance: the ancestral sampler step by step, the others by a guided denoiser.
 Tensor sample_levels(const Settings& settings, const GaussianDenoiser& denoise,
                      std::span<const NoiseLevel> levels, ReverseVariance variance, Tensor x,
-                     const NoiseSource& noise, const LevelObserver& observer = {});
+                     const NoiseSource& noise, const LevelObserver& observer = {},
+                     const LogProbabilityGradient& gradient = {});
 
 }  // namespace haze

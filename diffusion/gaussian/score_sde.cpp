@@ -2,38 +2,18 @@
 
 #include <cmath>
 
+#include "haze/diffusion/gaussian/per_example.h"
 #include "haze/diffusion/random_times.h"
 
 namespace haze {
 namespace {
 
-// Of every SDE with a linear drift, g^2 / sigma^2 dt = d log(sigma^2 / alpha^2): the likelihood's weighting
-// is uniform in the log of the noise-to-signal ratio.
-double log_noise_to_signal(const Sde& sde, double t) {
-  const NoiseLevel level = sde_level(sde, t);
-  return 2 * std::log(level.sigma / level.alpha);
-}
-
-// The time at which it has grown by the share `u` of all its growth from kLikelihoodStart to 1.
-double likelihood_time(const Sde& sde, double u) {
-  const double first = log_noise_to_signal(sde, kLikelihoodStart);
-  const double wanted = first + u * (log_noise_to_signal(sde, 1) - first);
-  double low = kLikelihoodStart, high = 1;
-  for (int i = 0; i < 60; ++i) {  // halving an interval of length 1 until it is below float64's precision
-    const double middle = 0.5 * (low + high);
-    (log_noise_to_signal(sde, middle) < wanted ? low : high) = middle;
-  }
-  return high;
-}
-
-// One number for each example, in the shape that multiplies x [n, ...].
+// f(t) of each example, to be broadcast to x.
 template <typename F>
-Tensor per_example(std::span<const double> times, const Tensor& x, F of_time) {
-  Shape shape{x.size(0)};
-  for (int axis = 1; axis < x.rank(); ++axis) shape.append(1);
+Tensor at_times(std::span<const double> times, const Tensor& x, F f) {
   std::vector<double> numbers;
-  for (double t : times) numbers.push_back(of_time(t));
-  return cast(Tensor::from(numbers, shape), x.dtype());
+  for (double t : times) numbers.push_back(f(t));
+  return per_example(numbers, x);
 }
 
 }  // namespace
@@ -42,7 +22,7 @@ std::vector<double> draw_times(const Sde& sde, TimeWeighting weighting, int64_t 
   std::vector<double> times = draw_uniforms(count, /*antithetic=*/true, generator);
   for (double& t : times) {
     t = weighting == TimeWeighting::noise ? kLikelihoodStart + t * (1 - kLikelihoodStart)
-                                          : likelihood_time(sde, t);
+                                          : time_at_noise_share(sde, kLikelihoodStart, t);
   }
   return times;
 }
@@ -53,8 +33,8 @@ NoisyAtTimes add_sde_noise(const Sde& sde, const Tensor& x_0, std::vector<double
     fail("add_sde_noise: {} times for {} examples", times.size(), x_0.size(0));
   NoisyAtTimes noisy;
   noisy.noise = normal(x_0.shape(), generator, 0, 1, x_0.dtype());
-  const Tensor alpha = per_example(times, x_0, [&](double t) { return sde_level(sde, t).alpha; });
-  const Tensor sigma = per_example(times, x_0, [&](double t) { return sde_level(sde, t).sigma; });
+  const Tensor alpha = at_times(times, x_0, [&](double t) { return sde_level(sde, t).alpha; });
+  const Tensor sigma = at_times(times, x_0, [&](double t) { return sde_level(sde, t).sigma; });
   noisy.x_t = add(multiply(alpha, x_0), multiply(sigma, noisy.noise));
   noisy.times = std::move(times);
   return noisy;
@@ -68,7 +48,7 @@ ContinuousNoisePredictor preconditioned(TimedFunction network, const Sde& sde) {
   return [network = std::move(network), sde](const Variable& x, std::span<const double> times) {
     const auto scale_of = [](const NoiseLevel& level) { return std::hypot(level.alpha, level.sigma); };
     const auto factor = [&](auto of_level) {
-      return Variable(per_example(times, x.value(), [&](double t) {
+      return Variable(at_times(times, x.value(), [&](double t) {
         const NoiseLevel level = sde_level(sde, t);
         return of_level(level, scale_of(level));
       }));

@@ -18,6 +18,10 @@ constexpr const char* kName = "score_sde";
 // for each number.
 constexpr int64_t kMostForExactTrace = 4;
 
+// Networks embed 1000 t (positions.h), which turns 160 times from t = 0 to 1. The flow would turn with it,
+// and the solver would follow each turn.
+constexpr double kTimeScale = 0.1;
+
 Shape example_shape(const DataFacts& facts) {
   Shape shape;
   for (int64_t extent : facts.value_shape) shape.append(extent);
@@ -112,8 +116,9 @@ class ScoreSde : public Model, private Sampler, private Likelihood {
   Tensor sample_by_levels(SamplingRun& run, const SampleObserver& observer) const {
     const Settings& settings = run.settings;
     const int64_t steps = settings.integer("sample.steps");
-    const double guidance = settings.real("sample.guidance");
-    const std::vector<NoiseLevel> levels = sde_levels(sde_, steps);
+    const std::string& sampler = settings.text("sample.sampler");
+    const std::vector<NoiseLevel> levels =
+        sampler == "dpm-solver" ? sde_log_snr_levels(sde_, steps) : sde_levels(sde_, steps);
     if (observer) {
       run.observer = [&](size_t i, const Tensor& x) {
         observer({.step = static_cast<int64_t>(i),
@@ -122,26 +127,22 @@ class ScoreSde : public Model, private Sampler, private Likelihood {
                   .time = std::vector<double>(static_cast<size_t>(x.size(0)), levels[i].time)});
       };
     }
-    const std::string& sampler = settings.text("sample.sampler");
-    if (run.gradient && sampler == "ancestral") {
-      return guided_ancestral_sample(run.denoise, levels, ReverseVariance::small, run.gradient, guidance,
-                                     run.start, run.noise, run.observer);
-    }
-    if (run.gradient) run.denoise = guided(run.denoise, run.gradient, guidance);
+    const GaussianDenoiser denoise =
+        run.gradient ? guided(run.denoise, run.gradient, settings.real("sample.guidance")) : run.denoise;
     if (sampler == "reverse-sde") {
       const std::vector<double> times = falling_times(steps);
-      const Tensor x = reverse_sde_sample(run.denoise, sde_, times, run.start, run.noise, run.observer);
-      const Tensor x_0 = run.denoise(x, levels[static_cast<size_t>(steps)]).x_0;
+      const Tensor x = reverse_sde_sample(denoise, sde_, times, run.start, run.noise, run.observer);
+      const Tensor x_0 = denoise(x, levels[static_cast<size_t>(steps)]).x_0;
       if (run.observer) run.observer(levels.size() - 1, x_0);
       return x_0;
     }
     if (sampler == "predictor-corrector") {
       const CorrectorOptions corrector{.steps = settings.integer("sample.corrector_steps"),
                                        .signal_to_noise = settings.real("sample.signal_to_noise")};
-      return predictor_corrector_sample(run.denoise, levels, corrector, run.start, run.noise, run.observer);
+      return predictor_corrector_sample(denoise, levels, corrector, run.start, run.noise, run.observer);
     }
     return sample_levels(settings, run.denoise, levels, ReverseVariance::small, run.start, run.noise,
-                         run.observer);
+                         run.observer, run.gradient);
   }
 
   Samples sample_by_flow(const SamplingRun& run, const SampleObserver& observer) const {
@@ -175,9 +176,10 @@ class ScoreSde : public Model, private Sampler, private Likelihood {
   }
 
   ContinuousNoisePredictor predictor(const ForwardContext& context = {}) const {
-    return preconditioned(
-        [this, context](const Variable& x, const Tensor& t) { return network_.forward(x, t, context); },
-        sde_);
+    const auto network = [this, context](const Variable& x, const Tensor& t) {
+      return network_.forward(x, scale_shift(t, kTimeScale, 0), context);
+    };
+    return preconditioned(network, sde_);
   }
 
   Shape shape_;

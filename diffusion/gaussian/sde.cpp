@@ -1,6 +1,7 @@
 #include "haze/diffusion/gaussian/sde.h"
 
 #include <cmath>
+#include <span>
 
 namespace haze {
 namespace {
@@ -16,6 +17,19 @@ double beta_integral(const Sde& sde, double t) {
 
 double exploding_sigma(const Sde& sde, double t) {
   return sde.sigma_min * std::pow(sde.sigma_max / sde.sigma_min, t);
+}
+
+// Of every SDE with a linear drift, g^2 / sigma^2 dt = d log(sigma^2 / alpha^2), minus that of the log-SNR.
+double log_noise_to_signal(const Sde& sde, double t) {
+  const NoiseLevel level = sde_level(sde, t);
+  return 2 * std::log(level.sigma / level.alpha);
+}
+
+std::vector<NoiseLevel> levels_at(const Sde& sde, std::span<const double> times) {
+  std::vector<NoiseLevel> levels;
+  for (double t : times) levels.push_back(sde_level(sde, t));
+  levels.push_back({.alpha = 1, .sigma = 0, .time = 0});
+  return levels;
 }
 
 }  // namespace
@@ -61,6 +75,17 @@ Tensor score_of(const Denoised& denoised, const NoiseLevel& level) {
   return scale_shift(denoised.epsilon, -1 / level.sigma, 0);
 }
 
+double time_at_noise_share(const Sde& sde, double start, double share) {
+  const double first = log_noise_to_signal(sde, start);
+  const double wanted = first + share * (log_noise_to_signal(sde, 1) - first);
+  double low = start, high = 1;
+  for (int i = 0; i < 60; ++i) {  // halving an interval of length 1 until it is below float64's precision
+    const double middle = 0.5 * (low + high);
+    (log_noise_to_signal(sde, middle) < wanted ? low : high) = middle;
+  }
+  return high;
+}
+
 std::vector<double> falling_times(int64_t steps, double end) {
   if (steps < 1) fail("falling_times: {} steps", steps);
   if (!(end > 0 && end < 1)) fail("falling_times: the end {} is not between 0 and 1", end);
@@ -72,10 +97,16 @@ std::vector<double> falling_times(int64_t steps, double end) {
 }
 
 std::vector<NoiseLevel> sde_levels(const Sde& sde, int64_t steps, double end) {
-  std::vector<NoiseLevel> levels;
-  for (double t : falling_times(steps, end)) levels.push_back(sde_level(sde, t));
-  levels.push_back({.alpha = 1, .sigma = 0, .time = 0});
-  return levels;
+  return levels_at(sde, falling_times(steps, end));
+}
+
+std::vector<NoiseLevel> sde_log_snr_levels(const Sde& sde, int64_t steps, double end) {
+  std::vector<double> times = falling_times(steps, end);
+  for (int64_t i = 1; i < steps; ++i) {
+    const double share = 1 - static_cast<double>(i) / static_cast<double>(steps);
+    times[static_cast<size_t>(i)] = time_at_noise_share(sde, end, share);
+  }
+  return levels_at(sde, times);
 }
 
 }  // namespace haze

@@ -45,11 +45,18 @@ Tensor score_of(const Denoised& denoised, const NoiseLevel& level);
 /// Where sampling ends (appendix C): g^2 / sigma of VP grows without bound as t falls to 0.
 inline constexpr double kSamplingEnd = 1e-3;
 
+/// The time at which log(sigma^2 / alpha^2) has grown by this share of its growth from `start` to 1. It grows
+/// by g^2 / sigma^2 dt, of every SDE here.
+double time_at_noise_share(const Sde& sde, double start, double share);
+
 /// `steps` + 1 times, evenly from 1 down to `end`. Throws Error where steps < 1 or end is not in (0, 1).
 std::vector<double> falling_times(int64_t steps, double end = kSamplingEnd);
 
 /// The levels of falling_times(), and of the data after them: `steps` + 2 levels. The step to the data takes
 /// the remaining noise away, as the paper's code does.
 std::vector<NoiseLevel> sde_levels(const Sde& sde, int64_t steps, double end = kSamplingEnd);
+
+/// The same, evenly in the log-SNR log(alpha^2 / sigma^2) but for the step to the data.
+std::vector<NoiseLevel> sde_log_snr_levels(const Sde& sde, int64_t steps, double end = kSamplingEnd);
 
 }  // namespace haze

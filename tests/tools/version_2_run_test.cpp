@@ -28,16 +28,6 @@ class RunOfVersion2 {
   TemporaryFolder folder_;
 };
 
-// Three points of seed 5, in two numbers each.
-void check_samples(const std::filesystem::path& run, const std::vector<double>& expected) {
-  const SavedModel saved = load_model(run);
-  const Samples samples =
-      draw_samples(*saved.model, *saved.task, saved.settings, {.count = 3, .seed = 5}, {});
-  const std::vector<float> values = samples.values.to_vector<float>();
-  REQUIRE(values.size() == expected.size());
-  for (size_t i = 0; i < values.size(); ++i) CHECK(std::abs(values[i] - expected[i]) < 1e-4);
-}
-
 }  // namespace
 
 TEST_CASE("a run of settings version 2 goes on to the weights that its program went on to") {

@@ -156,7 +156,7 @@ SettingsTable tensor_settings() {
   return {
       choice_setting("data.task", "tensors", {"tensors"}, "what is learnt"),
       choice_setting("data.set", "eight-gaussians", sets, "points of the plane, or images"),
-      text_setting("data.folder", "", "of mnist's four files, or of the PNG files of png"),
+      since(3, text_setting("data.folder", "", "of mnist's four files, or of the PNG files of png")),
       integer_setting("data.train_size", 20000, between(1, 1e9),
                       "examples to train on; of a folder at most so many"),
       integer_setting(

@@ -112,7 +112,7 @@ TEST_CASE(
   const nn_test::ThreadScope one(1);
   const std::unique_ptr<Model> model = score_sde({"score_sde.tolerance=1e-3"});
   Generator generator(5);
-  train(*model, 400, generator);
+  train(*model, 300, generator);
   REQUIRE(model->likelihood()->is_exact());
   const std::vector<Batch> held_out = {two_gaussians(300, generator)};
   const BoundEstimate nats = estimate_bound(*model->likelihood(), held_out, {}, generator);
@@ -123,12 +123,13 @@ TEST_CASE(
           ", integral ", integral);
   CHECK(nats.nats_per_example() > entropy - 0.2);  // 300 points have a standard error of 0.06
   CHECK(nats.nats_per_example() < one_gaussian - 0.5);
-  CHECK(integral == doctest::Approx(1).epsilon(0.02));
-  for (const char* sampler : {"reverse-sde", "predictor-corrector", "probability-flow", "ancestral"}) {
+  CHECK(std::abs(integral - 1) < 0.01);
+  for (const char* sampler : {"reverse-sde", "predictor-corrector", "probability-flow", "ancestral", "ddim",
+                              "dpm-solver", "heun"}) {
     const Samples samples =
-        sampled(*model, {fmt::format("sample.sampler={}", sampler), "sample.steps=60"}, 200, {});
+        sampled(*model, {fmt::format("sample.sampler={}", sampler), "sample.steps=40"}, 200, {});
     const double share = share_on_the_right(samples.values);
-    MESSAGE(sampler, ": ", share, " on the right, ", samples.network_calls / 200, " calls");
+    MESSAGE(std::string(sampler), ": ", share, " on the right, ", samples.network_calls / 200, " calls");
     CHECK(std::abs(share - 0.5) < 0.2);
     CHECK(samples.values.shape() == Shape{200, 2});
   }
@@ -139,13 +140,13 @@ TEST_CASE("a classifier of noisy points leads every sampler that it can guide to
   const std::shared_ptr<Model> classifier = trained_classifier();
   const std::unique_ptr<Model> model = score_sde({}, classifier);
   Generator generator(6);
-  train(*model, 300, generator);
+  train(*model, 250, generator);
   CHECK(model->sampler()->uses().label);
   for (const char* sampler : {"reverse-sde", "predictor-corrector", "ancestral"}) {
-    const std::vector<std::string> settings = {fmt::format("sample.sampler={}", sampler), "sample.steps=60"};
+    const std::vector<std::string> settings = {fmt::format("sample.sampler={}", sampler), "sample.steps=40"};
     for (int32_t label : {0, 1}) {
       const double share = share_on_the_right(sampled(*model, settings, 200, label).values);
-      MESSAGE(sampler, ", label ", label, ": ", share, " on the right");
+      MESSAGE(std::string(sampler), ", label ", label, ": ", share, " on the right");
       CHECK((label == 1 ? share : 1 - share) > 0.9);
     }
   }

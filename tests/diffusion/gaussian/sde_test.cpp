@@ -116,6 +116,19 @@ TEST_CASE("times fall evenly from 1 to the end, and the levels go on to the data
   CHECK(levels[5].alpha == 1);
 }
 
+TEST_CASE("levels that are even in the log-SNR lower it by the same amount in every step") {
+  for (const Sde& sde : testing::all_sdes()) {
+    const std::vector<NoiseLevel> levels = sde_log_snr_levels(sde, 8);
+    REQUIRE(levels.size() == 10);
+    CHECK(levels[0].time == 1);
+    CHECK(levels[8].time == kSamplingEnd);
+    const auto log_snr = [&](size_t i) { return 2 * std::log(levels[i].alpha / levels[i].sigma); };
+    for (size_t i = 0; i < 8; ++i)
+      CHECK(log_snr(i + 1) - log_snr(i) == doctest::Approx((log_snr(8) - log_snr(0)) / 8).epsilon(1e-9));
+    CHECK(levels[9].sigma == 0);
+  }
+}
+
 TEST_CASE("an SDE says what it cannot be") {
   CHECK_THROWS_WITH_AS(check_sde({.beta_min = 2, .beta_max = 1}), "sde: beta cannot rise from 2 to 1", Error);
   CHECK_THROWS_WITH_AS(check_sde({.sigma_min = 0}), "sde: sigma cannot rise from 0 to 50", Error);

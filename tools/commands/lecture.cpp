@@ -1,0 +1,106 @@
+#include "haze/diffusion/lecture.h"
+
+#include <memory>
+#include <optional>
+
+#include <fmt/format.h>
+
+#include "haze/tools/commands/commands.h"
+#include "haze/tools/commands/options.h"
+#include "haze/tools/tasks/digits.h"
+#include "haze/tools/tasks/picture.h"
+#include "haze/tools/tasks/png_folder.h"
+#include "haze/tools/tasks/point_sets.h"
+
+namespace haze {
+namespace {
+
+struct Arguments {
+  std::string page, data = "digits", png;
+  std::vector<int> t;
+  LectureQuestion question;
+};
+
+constexpr int64_t kDigitsShown = 8, kPointsShown = 2000;
+
+/// What is noised, [n, 2] or [n, channels, height, width].
+Tensor data_of(const Arguments& arguments) {
+  const std::string& data = arguments.data;
+  if (data.ends_with(".png")) return values_of_images(read_png_files({data}), spread_indices(1, 0));
+  if (data == "digits") {
+    return values_of_images(draw_digits(kDigitsShown, arguments.question.seed, 0),
+                            spread_indices(kDigitsShown, 0));
+  }
+  Generator generator(arguments.question.seed);
+  return draw_points(data, kPointsShown, generator);
+}
+
+/// The steps that are shown where none are named.
+std::vector<int> default_steps(int steps) {
+  std::vector<int> t;
+  for (const int step : {2, steps / 5, steps / 2, steps - 1}) {
+    if (t.empty() || step > t.back()) t.push_back(step);
+  }
+  return t;
+}
+
+/// A row for each t: to the left one step at a time, to the right in one go.
+Picture picture_of(const LectureAnswer& answer, const std::string& data) {
+  std::vector<Picture> rows;
+  for (size_t i = 0; i < answer.noised.size(); i += 2) {
+    std::vector<Picture> row;
+    for (const Tensor& x : {answer.noised[i], answer.noised[i + 1]}) {
+      const bool points = x.rank() == 2;
+      row.push_back(points ? points_picture(x, std::max(4.0, point_set_extent(data)))
+                           : sheet_of(x, x.size(0)));
+    }
+    rows.push_back(beside_each_other(row));
+  }
+  return below_each_other(rows);
+}
+
+void list_pages() {
+  for (const LecturePage& page : lecture_pages()) {
+    fmt::print("{}\n  {}: {}\n", page.title, page.compute ? "haze lecture " + page.name : page.command,
+               page.shows);
+  }
+}
+
+void show(const Arguments& arguments) {
+  const LecturePage& page = lecture_page(arguments.page);
+  LectureQuestion question = arguments.question;
+  question.t = arguments.t.empty() ? default_steps(question.steps) : arguments.t;
+  if (page.takes_data) question.x_0 = data_of(arguments);
+  const LectureAnswer answer = page.compute(question);
+  if (!arguments.png.empty() && answer.noised.empty())
+    throw WrongUsage(fmt::format("the page {} has no picture for --png", page.name));
+  fmt::print("{}", answer.text);
+  if (!arguments.png.empty()) write_picture(arguments.png, picture_of(answer, arguments.data));
+}
+
+}  // namespace
+
+void add_lecture_command(CLI::App& app, int&) {
+  auto arguments = std::make_shared<Arguments>();
+  CLI::App* command = app.add_subcommand("lecture", "Compute what the pages of the lecture say");
+  command->add_option("page", arguments->page, "name of a page; none: list them");
+  command->add_option("--t", arguments->t, "steps to show, such as 0,200,500,999 (default: four)")
+      ->delimiter(',')
+      ->check(whole_number(0, 1000000));
+  command->add_option("--steps", arguments->question.steps, "T")
+      ->capture_default_str()
+      ->check(whole_number(2, 1000000));
+  command->add_option("--schedule", arguments->question.schedule, "of beta_t: linear, cosine or sqrt")
+      ->capture_default_str();
+  command
+      ->add_option("--data", arguments->data, "what forward noises: digits, a set of points, or a PNG file")
+      ->capture_default_str();
+  command->add_option("--seed", arguments->question.seed, "of the random numbers")
+      ->capture_default_str()
+      ->check(whole_number(0));
+  command->add_option("--png", arguments->png, "write a picture: one step at a time, and in one go");
+  add_threads_option(*command);
+  command->callback([arguments] { arguments->page.empty() ? list_pages() : show(*arguments); });
+}
+
+}  // namespace haze
