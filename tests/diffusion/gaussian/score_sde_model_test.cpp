@@ -244,6 +244,36 @@ TEST_CASE("noisy_classifier: p(y | x) is the posterior of the mixture at every l
   }
 }
 
+TEST_CASE("noisy_classifier: the last layer makes the logits of examples without noise from their features") {
+  const std::shared_ptr<Model> model = trained_classifier();
+  const auto classifier = std::dynamic_pointer_cast<const NoisyClassifier>(model);
+  REQUIRE(classifier);
+  REQUIRE(classifier->feature_extractor());
+  Generator generator(11);
+  const Batch batch = two_gaussians(60, generator);
+  const Tensor features = classifier->feature_extractor()->features(batch.values);
+  Tensor weight, bias;
+  for (const NamedParameter& parameter : model->parameters()) {
+    if (parameter.name == "output.weight") weight = parameter.variable->value();
+    if (parameter.name == "output.bias") bias = parameter.variable->value();
+  }
+  REQUIRE(weight.defined());
+  const std::vector<NoiseLevel> clean(60, NoiseLevel{1, 0});
+  const Tensor logits = classifier->logits(Variable(batch.values), clean).value();
+  const Tensor classes = classifier->feature_extractor()->classes(batch.values);
+  int64_t right = 0;
+  for (int64_t i = 0; i < 60; ++i) {
+    for (int64_t y = 0; y < 2; ++y) {
+      double sum = bias.at({y});
+      for (int64_t j = 0; j < features.size(1); ++j) sum += features.at({i, j}) * weight.at({y, j});
+      CHECK(logits.at({i, y}) == doctest::Approx(sum).epsilon(1e-4));
+    }
+    right += classes.at({i}) == batch.labels.at({i});
+  }
+  // The Gaussians are 20 deviations apart.
+  CHECK(right == 60);
+}
+
 TEST_CASE("noisy_classifier counts examples, and logs its accuracy") {
   const std::shared_ptr<Model> model = trained_classifier();
   Generator generator(10);
