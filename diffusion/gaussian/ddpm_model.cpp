@@ -215,7 +215,7 @@ SettingsTable ddpm_settings() {
   };
   for (const Setting& setting : value_network_settings()) table.push_back(setting);
   for (const Setting& setting : level_sampler_settings()) table.push_back(setting);
-  table.push_back(since(3, integer_setting("sample.steps", 0, between(0, 100000),
+  table.push_back(since(3, integer_setting("sample.steps", 0, between(0, 1 << 20),
                                            "steps of sampling, evenly chosen of ddpm.steps; 0: all")));
   for (const Setting& setting : guidance_settings()) table.push_back(since(3, setting));
   return table;

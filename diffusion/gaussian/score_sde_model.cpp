@@ -204,7 +204,7 @@ SettingsTable sampling_settings() {
   const auto of_sampler = [](Setting row, const char* sampler) {
     return only_with(std::move(row), "sample.sampler", sampler);
   };
-  table.push_back(integer_setting("sample.steps", 500, between(1, 100000),
+  table.push_back(integer_setting("sample.steps", 500, between(1, 1 << 20),
                                   "steps from noise to data; probability-flow chooses its own"));
   table.push_back(of_sampler(integer_setting("sample.corrector_steps", 1, between(0, 1000),
                                              "M, Langevin steps after each step of the predictor"),

@@ -9,10 +9,10 @@
 namespace haze {
 namespace {
 
-// Rounded to `digits` after the point and without zeros at the end: 0.25, 1., 0.
+// Rounded to `digits` after the point, halves to even, without zeros at the end: 0.25, 1., 0.
 std::string rounded(double value, int digits) {
   const double scale = std::pow(10, digits);
-  std::string text = fmt::format("{}", std::round(value * scale) / scale);
+  std::string text = fmt::format("{}", std::nearbyint(value * scale) / scale);
   return text.find('.') == std::string::npos ? text + "." : text;
 }
 

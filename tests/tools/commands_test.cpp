@@ -107,7 +107,7 @@ TEST_CASE(
   check_failure({"train", "--seed", "1", "--seed", "2"}, 2, "haze train: --seed can be given only once");
   check_failure({"train", "--json", "--json=maybe"}, 2, "haze train: --json takes no value");
   check_failure({"sample", "run", "--steps", "08"}, 2,
-                "--steps takes an integer from 1 to 1048576, not '08'");
+                "--steps takes an integer from 1 to 1048576, or an integer from 0 to 1048576, not '08'");
   check_failure({"train", "--seed", "010"}, 2, "--seed takes a whole number of at least 0, not '010'");
   check_failure({"train", "--seed", "-3"}, 2, "--seed takes a whole number of at least 0, not '-3'");
   check_failure({"train", "--profile", "0"}, 2, "--profile takes a whole number of at least 1, not '0'");
@@ -116,9 +116,10 @@ TEST_CASE(
   check_failure({"sample", "run", "--temperature", "-5"}, 2,
                 "--temperature takes a number of at least 0, not '-5'");
   check_failure({"sample", "run", "--top-p", "7"}, 2, "--top-p takes a number");
-  check_failure({"sample", "run", "--steps", "0"}, 2, "--steps takes an integer from 1 to 1048576, not '0'");
+  check_failure({"sample", "run", "--steps", "-1"}, 2,
+                "--steps takes an integer from 1 to 1048576, or an integer from 0 to 1048576, not '-1'");
   check_failure({"sample", "run", "--steps", "010"}, 2,
-                "--steps takes an integer from 1 to 1048576, not '010'");
+                "--steps takes an integer from 1 to 1048576, or an integer from 0 to 1048576, not '010'");
   check_failure({"sample", "run", "--sampler", "fast"}, 2, "'ancestral', 'first-hitting' or 'top-margin'");
   check_failure({"eval", "run", "--passes", "4"}, 2, "--passes takes a whole number from 5");
   check_failure({"train", "--print-config", "--resume"}, 2,

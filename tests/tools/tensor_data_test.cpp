@@ -42,11 +42,10 @@ void write_pngs(const std::filesystem::path& folder, int count) {
 
 /// Trains for a few steps, and returns the run's folder.
 std::string train(const std::filesystem::path& run, const std::vector<std::string>& more) {
-  std::vector<std::string> assignments = {"model=ddpm",         "ddpm.steps=10",
-                                          "mlp.layers=1",       "mlp.hidden=16",
-                                          "data.train_size=60", "data.valid_size=20",
-                                          "train.batch_size=8", "train.steps=4",
-                                          "train.log_every=2",  "train.evaluate_examples=9"};
+  std::vector<std::string> assignments = {
+      "model=ddpm",    "ddpm.steps=10",      "network.kind=mlp",         "mlp.layers=1",
+      "mlp.hidden=16", "data.train_size=60", "data.valid_size=20",       "train.batch_size=8",
+      "train.steps=4", "train.log_every=2",  "train.evaluate_examples=9"};
   assignments.insert(assignments.end(), more.begin(), more.end());
   const ProgramResult result = run_program(train_arguments(run, assignments));
   INFO(result.error);

@@ -146,7 +146,7 @@ TEST_CASE("a model of points refuses what only texts have, by its name") {
   const std::string file = (folder / "points").string();
   check_failure({"eval", run, "--data", file}, 1,
                 file + ": the model ddpm is evaluated on points that are drawn, not on a file");
-  for (const char* option : {"--temperature", "--top-p", "--top-k", "--steps", "--beam-size"})
+  for (const char* option : {"--temperature", "--top-p", "--top-k", "--beam-size"})
     check_failure({"sample", run, option, "1"}, 2, fmt::format("haze: {} is not for the model ddpm", option));
   check_failure({"sample", run, "--special-tokens"}, 2, "--special-tokens is not for the model ddpm");
   check_failure({"sample", run, "--sampler", "top-margin"}, 2, "sample.sampler");

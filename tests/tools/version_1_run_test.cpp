@@ -89,7 +89,7 @@ TEST_CASE("the settings of a run of version 1 are read as what the run did") {
   CHECK(d3pm.text("d3pm.auxiliary_form") == "paper");
   CHECK_FALSE(d3pm.boolean("d3pm.antithetic"));
   for (const Settings* settings : {&mdlm, &d3pm}) {
-    CHECK(settings->integer("settings_version") == 2);
+    CHECK(settings->integer("settings_version") == kSettingsVersion);
     CHECK(settings->text("data.task") == "texts");
     CHECK(settings->integer("data.corpus_size") == 200);
     CHECK(settings->integer("data.min_count") == 40);
@@ -133,18 +133,18 @@ TEST_CASE("a run of version 1 samples texts of its vocabulary") {
   }
 }
 
-TEST_CASE("a run of version 1 goes on as one of version 2, which can be stopped and resumed again") {
+TEST_CASE("a run of version 1 goes on as one of this version, which can be stopped and resumed again") {
   for (const char* time : {"continuous", "discrete"}) {
     CAPTURE(time);
     const RunOfVersion1 straight(time), stopped(time);
     CHECK(Trainer::resume(quiet(straight.path()))->run().step == 8);
     CHECK(Trainer::resume(quiet(stopped.path(), 7))->run().step == 7);
-    // From here on the settings are those of version 2.
+    // From here on the settings are those of this version.
     const Settings saved = load_model(stopped.path()).settings;
     for (const auto& text :
          {read_text(stopped.path() / "config.toml"), latest_checkpoint(stopped.path()).text("config.toml")}) {
       CHECK(text == print_run_configuration(saved));
-      CHECK(text.find("settings_version = 2") != std::string::npos);
+      CHECK(text.find(fmt::format("settings_version = {}", kSettingsVersion)) != std::string::npos);
     }
     CHECK(Trainer::resume(quiet(stopped.path()))->run().step == 8);
     check_same(latest_checkpoint(straight.path()), latest_checkpoint(stopped.path()));

@@ -203,9 +203,9 @@ TEST_CASE(
     CHECK(line_1(std::sqrt(alpha(t))) == doctest::Approx(mean).epsilon(1e-12));
     CHECK(line_2 == doctest::Approx(mean).epsilon(1e-12));
     CHECK(line_3 == doctest::Approx(mean).epsilon(1e-12));
-    CHECK(std::abs(line_1(std::sqrt(alpha_bar(t))) - mean) > 0.005);  // as printed
+    CHECK(std::abs(line_1(std::sqrt(alpha_bar(t))) - mean) > 1e-3);  // as printed
     // Page "Objective for DDPM" divides x_t alone by the root.
-    CHECK(std::abs(x_t / std::sqrt(1 - beta(t)) - beta(t) / std::sqrt(noise) * epsilon - mean) > 0.005);
+    CHECK(std::abs(x_t / std::sqrt(1 - beta(t)) - beta(t) / std::sqrt(noise) * epsilon - mean) > 1e-3);
   }
 }
 
