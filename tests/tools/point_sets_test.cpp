@@ -135,7 +135,8 @@ TEST_CASE("points depend on the seed and their number: a smaller draw is the beg
   }
   Generator generator(1);
   CHECK(error_of([&] { draw_points("three-moons", 1, generator); }) ==
-        "there is no set of points 'three-moons'");
+        "there is no set of points 'three-moons'; the sets are eight-gaussians, two-moons, swiss-roll, "
+        "checkerboard");
 }
 
 TEST_CASE("no point is in two of the parts, and every part depends on the run's seed") {
@@ -285,7 +286,9 @@ TEST_CASE("the modes of eight Gaussians are the mixture that its density says") 
     CHECK(point_density("eight-gaussians", x, y) == doctest::Approx(density));
   }
   CHECK(point_set_modes("checkerboard").empty());
-  CHECK(error_of([] { point_set_modes("three-moons"); }) == "there is no set of points 'three-moons'");
+  CHECK(error_of([] { point_set_modes("three-moons"); }) ==
+        "there is no set of points 'three-moons'; the sets are eight-gaussians, two-moons, swiss-roll, "
+        "checkerboard");
 }
 
 TEST_CASE("a point's label is the Gaussian, the moon or the square that it was drawn from") {

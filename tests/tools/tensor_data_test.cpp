@@ -214,7 +214,7 @@ TEST_CASE("a folder of PNG files that is not what it says is one sentence, and n
   const ProgramResult evaluation = run_program({"eval", run, "--json", "--passes", "5"});
   CHECK(json::parse(evaluation.output).at("images") == 2);
   write_text(folder / "png" / "07.png", "no image");
-  std::vector<std::string> again = train_arguments(folder / "other", {"model=ddpm"});
+  std::vector<std::string> again = train_arguments(folder / "other", {"model=ddpm", "network.kind=mlp"});
   for (const std::string& assignment : assignments) again.insert(again.end(), {"--set", assignment});
   check_failure(again, 1, (folder / "png" / "07.png").string() + ": it is no PNG file");
 }

@@ -4,6 +4,8 @@
 #include <cmath>
 #include <numbers>
 
+#include <fmt/format.h>
+
 #include "haze/engine/error.h"
 
 namespace haze {
@@ -153,7 +155,7 @@ const PointSet& set_called(const std::string& name) {
   for (const PointSet& set : kSets) {
     if (set.name == name) return set;
   }
-  fail("there is no set of points '{}'", name);
+  fail("there is no set of points '{}'; the sets are {}", name, fmt::join(point_set_names(), ", "));
 }
 
 }  // namespace

@@ -163,8 +163,8 @@ SettingsTable tensor_settings() {
           "data.valid_size", 2000, between(1, 1e9),
           "examples to evaluate on, and to test on where they are drawn; of mnist the last ones of "
           "the training file"),
-      text_setting("data.judge", "",
-                   "run of a classifier in whose features haze eval compares samples; empty: none"),
+      since(3, text_setting("data.judge", "",
+                            "run of a classifier in whose features haze eval compares samples; empty: none")),
   };
 }
 
