@@ -2,7 +2,9 @@
 
 #include <algorithm>
 #include <cmath>
+#include <span>
 
+#include "haze/engine/parallel.h"
 #include "haze/nn/sine_cosine.h"
 
 namespace haze {
@@ -15,24 +17,40 @@ PositionKind position_kind(std::string_view name) {
   fail("positions: '{}' is not learned, sinusoidal, rotary or none", name);
 }
 
+namespace {
+
+/// out[r] = the cosines of x[r] times each frequency, then the sines, then 0 where the width is odd.
+void write_waves(std::span<const double> x, std::span<const double> frequencies, const Tensor& out) {
+  const auto half = static_cast<int64_t>(frequencies.size()), width = out.size(1);
+  std::vector<double> cosines(frequencies.size()), sines(cosines);
+  dispatch_real(out.dtype(), [&](auto tag) {
+    using T = decltype(tag);
+    const auto rounded = [](double value) { return static_cast<T>(value); };
+    T* row = out.data<T>();
+    for (size_t r = 0; r < x.size(); ++r, row += width) {
+      // A sampler asks for one time for all its examples.
+      if (r == 0 || x[r] != x[r - 1]) sines_and_cosines(x[r], frequencies, cosines, sines);
+      std::transform(cosines.begin(), cosines.end(), row, rounded);
+      std::transform(sines.begin(), sines.end(), row + half, rounded);
+      std::fill(row + 2 * half, row + width, T{0});
+    }
+  });
+}
+
+}  // namespace
+
 Tensor sinusoidal_embedding(const Tensor& values, int64_t width, double max_period) {
   const int64_t half = width / 2, count = values.elements();
   const std::vector<double> x = values.to_vector<double>();
-  std::vector<double> frequencies(static_cast<size_t>(half)), cosines(frequencies), sines(frequencies);
+  std::vector<double> frequencies(static_cast<size_t>(half));
   for (int64_t i = 0; i < half; ++i)
     frequencies[static_cast<size_t>(i)] =
         std::pow(max_period, -static_cast<double>(i) / static_cast<double>(half));
-  Tensor result = zeros({count, width}, values.dtype());
-  dispatch_real(values.dtype(), [&](auto tag) {
-    using T = decltype(tag);
-    const auto rounded = [](double value) { return static_cast<T>(value); };
-    T* out = result.data<T>();
-    for (size_t r = 0; r < x.size(); ++r, out += width) {
-      // A sampler asks for one time for all its examples.
-      if (r == 0 || x[r] != x[r - 1]) sines_and_cosines(x[r], frequencies, cosines, sines);
-      std::transform(cosines.begin(), cosines.end(), out, rounded);
-      std::transform(sines.begin(), sines.end(), out + half, rounded);
-    }
+  const Tensor result({count, width}, values.dtype());
+  constexpr int64_t kGrain = 8192;  // elements that are worth a thread
+  parallel_for(count, kGrain / std::max<int64_t>(width, 1), [&](int64_t first, int64_t last) {
+    write_waves(std::span(x).subspan(static_cast<size_t>(first), static_cast<size_t>(last - first)),
+                frequencies, slice(result, 0, first, last));
   });
   return result;
 }

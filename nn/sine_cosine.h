@@ -4,8 +4,8 @@
 
 namespace haze {
 
-/// cosines[i] = cos(x f_i) and sines[i] = sin(x f_i), to about 1e-16, for frequencies of -1 to 1. Some eight
-/// times faster than std::sin and std::cos, which the compiler cannot vectorise.
+/// cosines[i] = cos(x f_i) and sines[i] = sin(x f_i), to about 1e-16, for frequencies of -1 to 1. By
+/// vectors, unlike std::sin and std::cos.
 void sines_and_cosines(double x, std::span<const double> frequencies, std::span<double> cosines,
                        std::span<double> sines);
 

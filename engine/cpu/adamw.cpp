@@ -99,11 +99,11 @@ void step_piece(const AdamWSlot& slot, const AdamWOptions& options, int64_t piec
 
 }  // namespace
 
-// The threads are started once: the pieces of all parameters are numbered through.
+// The threads are started once: the pieces of all parameters are numbered through. Those of biases are short.
 void CpuBackend::adamw(std::span<const AdamWSlot> slots, const AdamWOptions& options) {
   int64_t pieces = 0;
   for (const AdamWSlot& slot : slots) pieces += pieces_of(slot);
-  parallel_for(pieces, 1, [&](int64_t number, int64_t) {
+  parallel_for_uneven(pieces, true, [&](int64_t number) {
     for (const AdamWSlot& slot : slots) {
       if (number < pieces_of(slot)) return step_piece(slot, options, number);
       number -= pieces_of(slot);
