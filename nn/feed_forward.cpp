@@ -24,6 +24,13 @@ Variable activate(HiddenActivation activation, const Variable& x) {
   fail("no such activation");
 }
 
+std::vector<int64_t> feed_forward_widths(int64_t from, int64_t layers, int64_t hidden, int64_t to) {
+  std::vector<int64_t> widths(static_cast<size_t>(layers), hidden);
+  widths.insert(widths.begin(), from);
+  widths.push_back(to);
+  return widths;
+}
+
 FeedForward::FeedForward(const std::vector<int64_t>& widths, HiddenActivation activation,
                          Generator& generator)
     : activation_(activation) {
@@ -32,6 +39,15 @@ FeedForward::FeedForward(const std::vector<int64_t>& widths, HiddenActivation ac
     layers_.push_back(std::make_unique<Linear>(widths[i], widths[i + 1], generator));
     add_module("layers." + std::to_string(i), *layers_.back());
   }
+}
+
+Variable FeedForward::forward_frozen(const Variable& x) const {
+  Variable h = x;
+  for (size_t i = 0; i < layers_.size(); ++i) {
+    if (i > 0) h = activate(activation_, h);
+    h = linear(h, layers_[i]->weight().detach(), layers_[i]->bias().detach());
+  }
+  return h;
 }
 
 Variable FeedForward::forward(const Variable& x) const {

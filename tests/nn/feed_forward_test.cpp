@@ -53,6 +53,29 @@ TEST_CASE("first and second derivatives of a feed-forward network agree with cen
   }
 }
 
+TEST_CASE("a frozen pass gives the bits of the other, for x and its gradient, and no parameter a gradient") {
+  Generator generator(4);
+  for (const HiddenActivation activation : kActivations) {
+    FeedForward network({3, 5, 4, 2}, activation, generator);
+    randomise(network);
+    const Variable x = Variable::leaf(normal({6, 3}, generator));
+    const Variable learning = network.forward(x), frozen = network.forward_frozen(x);
+    CHECK(values(frozen) == values(learning));
+    CHECK(gradient(sum(square(frozen)), {x})[0].value().to_vector<float>() ==
+          gradient(sum(square(learning)), {x})[0].value().to_vector<float>());
+
+    backward(sum(network.forward_frozen(x)));
+    for (const NamedParameter& parameter : network.parameters())
+      CHECK_FALSE_MESSAGE(parameter.variable->gradient().defined(), parameter.name);
+    CHECK_FALSE(network.forward_frozen(x.detach()).requires_gradient());
+  }
+}
+
+TEST_CASE("the widths of equal hidden layers stand between the first and the last") {
+  CHECK(feed_forward_widths(3, 2, 8, 1) == std::vector<int64_t>{3, 8, 8, 1});
+  CHECK(feed_forward_widths(3, 0, 8, 1) == std::vector<int64_t>{3, 1});
+}
+
 TEST_CASE("a feed-forward network says what is wrong") {
   Generator generator(3);
   CHECK(hidden_activation("leaky-relu") == HiddenActivation::leaky_relu);
