@@ -4,24 +4,30 @@
 
 namespace haze {
 
-HiddenActivation hidden_activation(std::string_view name) {
-  if (name == "relu") return HiddenActivation::relu;
-  if (name == "silu") return HiddenActivation::silu;
-  if (name == "leaky-relu") return HiddenActivation::leaky_relu;
-  fail("there is no hidden activation '{}'; there are relu, silu and leaky-relu", name);
-}
+namespace {
 
-Variable activate(HiddenActivation activation, const Variable& x) {
+// activation(x weight^T + bias). The products have no leaky ReLU among their epilogues.
+Variable hidden_layer(const Variable& x, const Variable& weight, const Variable& bias,
+                      HiddenActivation activation) {
   constexpr double kSlope = 0.2;
   switch (activation) {
     case HiddenActivation::relu:
-      return relu(x);
+      return linear(x, weight, bias, Activation::relu);
     case HiddenActivation::silu:
-      return silu(x);
+      return linear(x, weight, bias, Activation::silu);
     case HiddenActivation::leaky_relu:
-      return x * kSlope + relu(x) * (1 - kSlope);
+      return leaky_relu(linear(x, weight, bias), kSlope);
   }
-  fail("no such activation");
+  fail("FeedForward: no such activation");
+}
+
+}  // namespace
+
+std::vector<int64_t> feed_forward_widths(int64_t from, int64_t layers, int64_t hidden, int64_t to) {
+  std::vector<int64_t> widths(static_cast<size_t>(layers), hidden);
+  widths.insert(widths.begin(), from);
+  widths.push_back(to);
+  return widths;
 }
 
 FeedForward::FeedForward(const std::vector<int64_t>& widths, HiddenActivation activation,
@@ -35,8 +41,20 @@ FeedForward::FeedForward(const std::vector<int64_t>& widths, HiddenActivation ac
 }
 
 Variable FeedForward::forward(const Variable& x) const {
-  Variable h = layers_.front()->forward(x);
-  for (size_t i = 1; i < layers_.size(); ++i) h = layers_[i]->forward(activate(activation_, h));
+  return forward(x, false);
+}
+
+Variable FeedForward::forward_frozen(const Variable& x) const {
+  return forward(x, true);
+}
+
+Variable FeedForward::forward(const Variable& x, bool frozen) const {
+  Variable h = x;
+  for (const auto& layer : layers_) {
+    const Variable weight = frozen ? layer->weight().detach() : layer->weight();
+    const Variable bias = frozen ? layer->bias().detach() : layer->bias();
+    h = layer == layers_.back() ? linear(h, weight, bias) : hidden_layer(h, weight, bias, activation_);
+  }
   return h;
 }
 

@@ -14,9 +14,9 @@ enum class HiddenActivation {
   leaky_relu,  // x where x > 0, otherwise 0.2 x
 };
 
-/// By name, as in a configuration: relu, silu or leaky-relu. Throws Error with the names there are.
-HiddenActivation hidden_activation(std::string_view name);
-Variable activate(HiddenActivation activation, const Variable& x);
+/// from, then `layers` times `hidden`, then to: the widths of a multilayer perceptron with equal hidden
+/// layers.
+std::vector<int64_t> feed_forward_widths(int64_t from, int64_t layers, int64_t hidden, int64_t to);
 
 /// A multilayer perceptron: linear layers with an activation between them, and none after the last.
 class FeedForward : public Module {
@@ -27,8 +27,13 @@ class FeedForward : public Module {
 
   /// x [..., widths.front()] -> [..., widths.back()].
   Variable forward(const Variable& x) const;
+  /// The same numbers with the parameters as constants: a backward pass reaches x alone, and computes no
+  /// gradient of a parameter.
+  Variable forward_frozen(const Variable& x) const;
 
  private:
+  Variable forward(const Variable& x, bool frozen) const;
+
   HiddenActivation activation_;
   std::vector<std::unique_ptr<Linear>> layers_;
 };

@@ -14,14 +14,6 @@ struct GanNoise : Prepared {
   Tensor epsilon;  // [n], in [0, 1): where between real and fake the gradient is penalised
 };
 
-std::vector<int64_t> widths_of(const Settings& settings, int64_t from, int64_t to) {
-  std::vector<int64_t> widths = {from};
-  widths.insert(widths.end(), static_cast<size_t>(settings.integer("gan.layers")),
-                settings.integer("gan.hidden"));
-  widths.push_back(to);
-  return widths;
-}
-
 class Gan : public Model, private Sampler {
  public:
   Gan(const Settings& settings, const DataFacts& facts, Generator& generator)
@@ -31,8 +23,12 @@ class Gan : public Model, private Sampler {
         wasserstein_(settings.text("gan.loss") == "wgan-gp"),
         penalty_weight_(settings.real("gan.penalty")),
         discriminator_steps_(settings.integer("gan.discriminator_steps")),
-        generator_(widths_of(settings, latent_, examples_.width()), HiddenActivation::relu, generator),
-        discriminator_(widths_of(settings, examples_.width(), 1), HiddenActivation::leaky_relu, generator) {
+        generator_(feed_forward_widths(latent_, settings.integer("gan.layers"),
+                                       settings.integer("gan.hidden"), examples_.width()),
+                   HiddenActivation::relu, generator),
+        discriminator_(feed_forward_widths(examples_.width(), settings.integer("gan.layers"),
+                                           settings.integer("gan.hidden"), 1),
+                       HiddenActivation::leaky_relu, generator) {
     if (discriminator_steps_ == 0) fail("gan: gan.discriminator_steps has not been resolved");
     add_module("generator", generator_);
     add_module("discriminator", discriminator_);
@@ -57,7 +53,7 @@ class Gan : public Model, private Sampler {
     if (!noise) fail("gan: the batch has not been prepared");
     if (objective == kGenerator) return generator_loss(*noise);
     const Tensor real = examples_.rows_of(batch);
-    const Tensor fake = generated(noise->z).value();  // a constant: the generator does not learn here
+    const Tensor fake = constant_fake(noise->z);
     return wasserstein_ ? critic_loss(real, fake, noise->epsilon) : probability_loss(real, fake);
   }
 
@@ -65,7 +61,8 @@ class Gan : public Model, private Sampler {
 
  private:
   Loss generator_loss(const GanNoise& noise) const {
-    const Variable scores = score(generated(noise.z));
+    // The discriminator's own gradients would be dropped: they are not computed.
+    const Variable scores = flat(discriminator_.forward_frozen(generated(noise.z)));
     return {.total = wasserstein_ ? critic_generator_loss(scores) : non_saturating_generator_loss(scores),
             .log = {},
             .inputs = {{"z", noise.z}}};
@@ -101,14 +98,22 @@ class Gan : public Model, private Sampler {
     return levels_ > 0 ? tanh(x) : x;
   }
 
+  // The same, of a generator that does not learn: no tape is written.
+  Tensor constant_fake(const Tensor& z) const {
+    const NoGradient scope;
+    return generated(z).value();
+  }
+
   // [n, width] -> [n].
-  Variable score(const Variable& x) const { return reshape(discriminator_.forward(x), {x.size(0)}); }
+  Variable score(const Variable& x) const { return flat(discriminator_.forward(x)); }
+
+  // [n, 1] -> [n].
+  static Variable flat(const Variable& column) { return reshape(column, {column.size(0)}); }
 
   Samples sample(std::span<const Request> requests, const SampleOptions& options,
                  Generator& generator) const override {
-    const NoGradient scope;
     const int64_t count = std::ssize(requests);
-    const Tensor rows = generated(example_noise(count, generator)({count, latent_}, Dtype::float32)).value();
+    const Tensor rows = constant_fake(example_noise(count, generator)({count, latent_}, Dtype::float32));
     const Tensor values = examples_.shaped(levels_ > 0 ? rounded_to_levels(rows, levels_) : rows);
     if (options.observer) options.observer({.step = 1, .steps = 1, .values = &values, .time = {}});
     return {.values = values, .network_calls = count};

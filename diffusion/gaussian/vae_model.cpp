@@ -14,15 +14,6 @@ struct LatentNoise : Prepared {
   Tensor epsilon;  // [draws, n, latent]
 };
 
-// `from`, then the hidden layers, then `to`.
-std::vector<int64_t> widths_of(const Settings& settings, int64_t from, int64_t to) {
-  std::vector<int64_t> widths = {from};
-  widths.insert(widths.end(), static_cast<size_t>(settings.integer("vae.layers")),
-                settings.integer("vae.hidden"));
-  widths.push_back(to);
-  return widths;
-}
-
 class Vae : public Model, private Sampler, private Likelihood {
  public:
   Vae(const Settings& settings, const DataFacts& facts, Generator& generator)
@@ -32,8 +23,12 @@ class Vae : public Model, private Sampler, private Likelihood {
         draws_(settings.integer("vae.decoder_samples")),
         importance_samples_(settings.integer("sample.importance_samples")),
         beta_(settings.real("vae.beta")),
-        encoder_(widths_of(settings, examples_.width(), 2 * latent_), HiddenActivation::silu, generator),
-        decoder_(widths_of(settings, latent_, examples_.width()), HiddenActivation::silu, generator) {
+        encoder_(feed_forward_widths(examples_.width(), settings.integer("vae.layers"),
+                                     settings.integer("vae.hidden"), 2 * latent_),
+                 HiddenActivation::silu, generator),
+        decoder_(feed_forward_widths(latent_, settings.integer("vae.layers"), settings.integer("vae.hidden"),
+                                     examples_.width()),
+                 HiddenActivation::silu, generator) {
     add_module("encoder", encoder_);
     add_module("decoder", decoder_);
     const int64_t variances = settings.text("vae.variance") == "scalar" ? 1 : examples_.width();
