@@ -94,13 +94,21 @@ class Sampler {
                          Generator& generator) const = 0;
 };
 
+/// What draws of Likelihood::draw_nats() are.
+enum class LikelihoodKind {
+  exact,     // -log p itself, the same numbers at every call
+  estimate,  // noisy, with the mean -log p
+  bound,     // noisy, with a mean that is an upper bound of -log p
+};
+
 /// -log p of examples, or an upper bound of it.
 class Likelihood {
  public:
   virtual ~Likelihood() = default;
+  virtual LikelihoodKind kind() const { return LikelihoodKind::bound; }
   /// Whether draw_nats() gives the same numbers at every call: then one pass is all there is to know.
-  virtual bool is_exact() const { return false; }
-  /// For each example of a batch an unbiased estimate of the bound, in nats, summed over the example.
+  bool is_exact() const { return kind() == LikelihoodKind::exact; }
+  /// For each example of a batch a draw of what kind() says, in nats, summed over the example.
   virtual std::vector<double> draw_nats(const Batch& batch, Generator& generator) const = 0;
   /// Terms of which the bound is the sum, for those who want all of them: 0 where there is no such sum.
   virtual int64_t terms() const { return 0; }

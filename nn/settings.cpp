@@ -231,9 +231,9 @@ Setting since(std::int64_t version, Setting setting) {
   return since(version, std::move(setting), std::move(value));
 }
 
-Setting only_with(Setting setting, std::string key, std::string value) {
+Setting only_with(Setting setting, std::string key, std::vector<std::string> values) {
   setting.with_key = std::move(key);
-  setting.with_value = std::move(value);
+  setting.with_values = std::move(values);
   return setting;
 }
 
@@ -321,10 +321,15 @@ void Settings::set(std::string_view key, SettingValue value, const std::string& 
   values_[index] = std::move(value);
 }
 
-void require_matters(const Settings& settings, std::string_view key, const std::string& shown) {
+bool matters(const Settings& settings, std::string_view key) {
   const Setting& row = settings.row(key, "the program");
-  if (row.with_key.empty() || settings.text(row.with_key) == row.with_value) return;
-  fail("{} is for {} {}, and it is {}", shown, name_of(row.with_key), row.with_value,
+  return row.with_key.empty() || std::ranges::count(row.with_values, settings.text(row.with_key)) > 0;
+}
+
+void require_matters(const Settings& settings, std::string_view key, const std::string& shown) {
+  if (matters(settings, key)) return;
+  const Setting& row = settings.row(key, "the program");
+  fail("{} is for {} {}, and it is {}", shown, name_of(row.with_key), join_with_or(row.with_values),
        settings.text(row.with_key));
 }
 

@@ -50,8 +50,9 @@ struct Setting {
   Interval interval;                 // of an integer or a real
   std::vector<std::string> choices;  // of a choice
   std::string explanation;           // one line
-  /// Another setting and the value of it with which this one matters; empty: it always does.
-  std::string with_key = {}, with_value = {};
+  /// Another setting and the values of it with which this one matters; empty: it always does.
+  std::string with_key = {};
+  std::vector<std::string> with_values = {};
   /// The first version of the settings that has it, and what programs of the versions before did.
   std::int64_t since = 1;
   SettingValue value_before = {};
@@ -76,8 +77,8 @@ Setting text_setting(std::string key, std::string default_value, std::string exp
 Setting choice_setting(std::string key, std::string default_value, std::vector<std::string> choices,
                        std::string explanation);
 
-/// The same setting, which matters only where `key` has this value: steps of one sampler of several.
-Setting only_with(Setting setting, std::string key, std::string value);
+/// The same setting, which matters only where `key` has one of these values: steps of some samplers.
+Setting only_with(Setting setting, std::string key, std::vector<std::string> values);
 
 /// The same setting, which there is since a version of the settings; runs of earlier versions are read as if
 /// they had `value_before`.
@@ -86,6 +87,9 @@ Setting since(std::int64_t version, Setting setting, SettingValue value_before);
 Setting since(std::int64_t version, Setting setting);
 
 class Settings;
+
+/// Whether the setting `key` matters with the others as they are (only_with).
+bool matters(const Settings& settings, std::string_view key);
 
 /// Throws Error where a setting that was given, as `shown`, matters only with another value of a second one.
 void require_matters(const Settings& settings, std::string_view key, const std::string& shown);

@@ -76,9 +76,9 @@ std::string kind_for(const Settings& settings, const Shape& example) {
 
 void require_defaults_of_others(const Settings& settings, const std::string& kind) {
   for (const Setting& row : value_network_settings()) {
-    if (row.with_key != kKind || row.with_value == kind) continue;
+    if (row.with_key != kKind || row.with_values.front() == kind) continue;
     if (settings.value(row.key) == row.default_value) continue;
-    fail("{} is for {} {}, and the network is {}", row.key, kKind, row.with_value, kind);
+    fail("{} is for {} {}, and the network is {}", row.key, kKind, row.with_values.front(), kind);
   }
 }
 
@@ -111,7 +111,7 @@ SettingsTable value_network_settings() {
                                               "auto: mlp of vectors, unet of images"),
                                std::string("mlp"))};
   const auto only = [&](const char* kind, int64_t version, SettingsTable rows) {
-    for (Setting& row : rows) table.push_back(since(version, only_with(std::move(row), kKind, kind)));
+    for (Setting& row : rows) table.push_back(since(version, only_with(std::move(row), kKind, {kind})));
   };
   const char* const multipliers = "of the width, one for each level; each level halves the image above";
   only("mlp", 1,

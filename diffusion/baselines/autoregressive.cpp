@@ -37,14 +37,14 @@ SettingsTable settings_table() {
   table.push_back(choice_setting("sample.sampler", "ancestral", {"ancestral", "beam"},
                                  "how a text is drawn, or searched for"));
   for (Setting& row : token_filter_settings())
-    table.push_back(only_with(std::move(row), "sample.sampler", "ancestral"));
+    table.push_back(only_with(std::move(row), "sample.sampler", {"ancestral"}));
   table.push_back(only_with(integer_setting("sample.beam_size", 4, between(1, 1000),
                                             "hypotheses that are kept at each step (beam)"),
-                            "sample.sampler", "beam"));
+                            "sample.sampler", {"beam"}));
   table.push_back(
       only_with(real_setting("sample.length_penalty", 0.6, between(0, 10),
                              "exponent alpha of ((5 + length) / 6)^alpha, by which log p is divided (beam)"),
-                "sample.sampler", "beam"));
+                "sample.sampler", {"beam"}));
   return table;
 }
 

@@ -43,7 +43,7 @@ class Autoregressive : public Model, private Sampler, private Likelihood {
   Uses uses() const override { return {.prompt = true, .source = has_sources()}; }
   Samples sample(std::span<const Request> requests, const SampleOptions& options,
                  Generator& generator) const override;
-  bool is_exact() const override { return true; }
+  LikelihoodKind kind() const override { return LikelihoodKind::exact; }
   std::vector<double> draw_nats(const Batch& batch, Generator& generator) const override;
 
   bool has_sources() const { return facts_.max_source_length > 0; }

@@ -10,7 +10,7 @@ SettingsTable sample_settings(std::vector<std::string> samplers, std::string ste
   SettingsTable table = {
       choice_setting("sample.sampler", first, std::move(samplers), "how a text is drawn, or searched for"),
       only_with(integer_setting("sample.steps", 64, between(1, kMostSteps), std::move(steps_explanation)),
-                "sample.sampler", "ancestral"),
+                "sample.sampler", {"ancestral"}),
   };
   for (Setting& row : token_filter_settings()) table.push_back(std::move(row));
   return table;

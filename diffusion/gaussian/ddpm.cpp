@@ -5,15 +5,17 @@
 
 #include "haze/diffusion/gaussian/ddpm_bound.h"
 #include "haze/diffusion/gaussian/per_example.h"
+#include "haze/diffusion/gaussian/value_examples.h"
 #include "haze/diffusion/random_times.h"
 
 namespace haze {
 
-double reverse_variance(const NoiseSchedule& schedule, ReverseVariance kind, int t) {
+double reverse_variance(const NoiseSchedule& schedule, ReverseVariance kind, int t, int64_t value_levels) {
   switch (kind) {
     case ReverseVariance::small:
       return gaussian_posterior(schedule, std::max(t, 2)).variance;
     case ReverseVariance::large:
+      if (t == 1 && value_levels > 0) return gaussian_posterior(schedule, 2).variance;
       return schedule.beta[static_cast<size_t>(t)];
     case ReverseVariance::learned:
       break;
@@ -158,12 +160,10 @@ Samples sample_from_noise(const GaussianDenoiser& denoise, std::span<const Noise
               .values = &x,
               .time = std::vector<double>(static_cast<size_t>(count), levels[i].time)});
   };
-  Shape batch{count};
-  for (int axis = 0; axis < shape.rank(); ++axis) batch.append(shape[axis]);
   const NoiseSource noise = example_noise(count, generator);
-  const Tensor x_T = noise(batch, Dtype::float32);                 // Algorithm 2, line 1
-  samples.values = sampler(counted, levels, x_T, noise, observe);  // lines 2 to 5
-  return samples;                                                  // line 6
+  const Tensor x_T = noise(batch_shape(count, shape), Dtype::float32);  // Algorithm 2, line 1
+  samples.values = sampler(counted, levels, x_T, noise, observe);       // lines 2 to 5
+  return samples;                                                       // line 6
 }
 
 }  // namespace haze

@@ -28,8 +28,9 @@ struct DdpmPrediction {
 using DdpmNetwork = std::function<DdpmPrediction(const Tensor& x_t, const Tensor& t)>;
 
 /// sigma_t^2 of p_theta(x_{t-1} | x_t) (section 3.2), of a fixed variance. The small one is 0 at t = 1: there
-/// it is that of t = 2. Throws Error where `kind` is learned.
-double reverse_variance(const NoiseSchedule& schedule, ReverseVariance kind, int t);
+/// it is that of t = 2. So is the large one of images at t = 1, where `value_levels` is positive, as in the
+/// paper's code; of points, whose L_0 is a density, it is beta_1. Throws Error where `kind` is learned.
+double reverse_variance(const NoiseSchedule& schedule, ReverseVariance kind, int t, int64_t value_levels = 0);
 
 /// A draw of q(x_t | x_{t-1}) = N(sqrt(1 - beta_t) x_{t-1}, beta_t I) (equation 2). Throws Error where t is
 /// not in 1..T.
@@ -63,6 +64,8 @@ enum class DdpmLoss {
   bound,   // L_vlb: T times the bound's term of t
   hybrid,  // L_simple + 0.001 L_vlb, which learns the variance alone (Nichol and Dhariwal 2021, equation 16)
 };
+// L_vlb of hybrid is T times the term of t, in nats a number. The paper does not name the unit. Its code
+// takes bits, which weigh the bound 1 / ln 2 = 1.44 times as much; its factor T / 1000 is the same 0.001 T.
 
 /// The loss of each example, [n]: a mean over its numbers. Of the bound it is T times the term of t, in nats
 /// a number.

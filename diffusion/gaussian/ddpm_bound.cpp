@@ -26,10 +26,13 @@ double least_log_variance(const NoiseSchedule& schedule, size_t t) {
 // log sigma_t^2 less the least; broadcasts to x_t.
 Variable excess_log_variance(const GaussianDiffusion& diffusion, const DdpmPrediction& prediction,
                              const NoisyValues& noisy) {
+  const NoiseSchedule& schedule = diffusion.schedule;
   const Tensor range = at_steps(noisy.t, noisy.x_t, [&](size_t t) {
-    return diffusion.variance == ReverseVariance::small
-               ? 0.0
-               : std::log(diffusion.schedule.beta[t]) - least_log_variance(diffusion.schedule, t);
+    const double greatest =
+        diffusion.variance == ReverseVariance::learned
+            ? schedule.beta[t]
+            : reverse_variance(schedule, diffusion.variance, static_cast<int>(t), diffusion.value_levels);
+    return std::log(greatest) - least_log_variance(schedule, t);
   });
   if (diffusion.variance != ReverseVariance::learned) return range;
   if (!prediction.variance_share.defined()) fail("ddpm: the network learns no variance");

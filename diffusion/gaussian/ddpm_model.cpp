@@ -5,6 +5,7 @@
 #include "haze/diffusion/gaussian/ddpm_bound.h"
 #include "haze/diffusion/gaussian/loss_history.h"
 #include "haze/diffusion/gaussian/noisy_classifier.h"
+#include "haze/diffusion/gaussian/value_examples.h"
 #include "haze/nn/value_network.h"
 
 namespace haze {
@@ -39,12 +40,6 @@ T called(const Settings& settings, const std::string& key, const Named<T> (&tabl
   fail("{} = '{}' is not known", key, settings.text(key));
 }
 
-Shape example_shape(const DataFacts& facts) {
-  Shape shape;
-  for (int64_t extent : facts.value_shape) shape.append(extent);
-  return shape;
-}
-
 GaussianDiffusion diffusion_of(const Settings& settings, const DataFacts& facts) {
   const auto steps = static_cast<int>(settings.integer("ddpm.steps"));
   return {.schedule = noise_schedule_called(settings.text("ddpm.schedule"), steps),
@@ -64,7 +59,7 @@ int sampled_steps(const Settings& settings, int64_t steps) {
 class Ddpm : public Model, private Sampler, private Likelihood {
  public:
   Ddpm(const Settings& settings, const DataFacts& facts, const FrozenModels& frozen, Generator& generator)
-      : shape_(example_shape(facts)),
+      : shape_(example_shape(facts, "ddpm")),
         diffusion_(diffusion_of(settings, facts)),
         loss_(called(settings, "ddpm.loss", kLosses)),
         network_(settings, shape_, diffusion_.variance == ReverseVariance::learned ? 2 : 1, generator) {
@@ -78,7 +73,7 @@ class Ddpm : public Model, private Sampler, private Likelihood {
 
   // Algorithm 1 of the paper: x_0 of line 2 is the batch.
   Batch prepare(Batch batch, size_t, Generator& generator) const override {
-    const Tensor& x_0 = values_of(batch);
+    const Tensor& x_0 = values_of(batch, shape_, "ddpm");
     const WeightedSteps steps =
         history_  // line 3
             ? history_->draw(x_0.size(0), generator)
@@ -115,7 +110,7 @@ class Ddpm : public Model, private Sampler, private Likelihood {
         sampling_levels(settings, diffusion_.schedule, sampled_steps(settings, diffusion_.schedule.steps()));
     GaussianDenoiser denoise = ddpm_denoiser(network(), diffusion_);
     if (diffusion_.value_levels > 0 && settings.boolean("sample.clip")) denoise = clipped(denoise, -1, 1);
-    const LogProbabilityGradient gradient = gradient_for(requests);
+    const LogProbabilityGradient gradient = gradient_for(requests, classifier_, "ddpm");
     const LevelSampler sampler = [&](const GaussianDenoiser& asked, std::span<const NoiseLevel> falling,
                                      Tensor x, const NoiseSource& noise, const LevelObserver& observe) {
       return sample_levels(settings, asked, falling, diffusion_.variance, std::move(x), noise, observe,
@@ -125,16 +120,8 @@ class Ddpm : public Model, private Sampler, private Likelihood {
                              generator);
   }
 
-  // Empty where no label is wanted.
-  LogProbabilityGradient gradient_for(std::span<const Request> requests) const {
-    std::vector<int32_t> labels = labels_of(requests, "ddpm");
-    if (labels.empty()) return {};
-    if (!classifier_) fail("ddpm: only a classifier leads samples to a label: see sample.classifier");
-    return log_probability_gradient(classifier_, std::move(labels));
-  }
-
   std::vector<double> draw_nats(const Batch& batch, Generator& generator) const override {
-    return ddpm_bound_nats(network(), diffusion_, values_of(batch), generator);
+    return ddpm_bound_nats(network(), diffusion_, values_of(batch, shape_, "ddpm"), generator);
   }
 
   // Term T holds the prior's.
@@ -142,24 +129,13 @@ class Ddpm : public Model, private Sampler, private Likelihood {
 
   std::vector<double> term_nats(const Batch& batch, int64_t term, Generator& generator) const override {
     if (term < 1 || term > terms()) fail("ddpm: term {} of the bound is not in 1..{}", term, terms());
-    const Tensor& x_0 = values_of(batch);
+    const Tensor& x_0 = values_of(batch, shape_, "ddpm");
     const Tensor t = full({x_0.size(0)}, static_cast<double>(term), Dtype::int32);
     std::vector<double> nats = ddpm_term_nats(network(), diffusion_, x_0, t, generator);
     if (term < terms()) return nats;
     const std::vector<double> prior = ddpm_prior_nats(diffusion_.schedule, x_0);
     for (size_t i = 0; i < nats.size(); ++i) nats[i] += prior[i];
     return nats;
-  }
-
-  const Tensor& values_of(const Batch& batch) const {
-    const Tensor& x_0 = batch.values_for("ddpm");
-    Shape expected{x_0.rank() == 0 ? 0 : x_0.size(0)};
-    for (int axis = 0; axis < shape_.rank(); ++axis) expected.append(shape_[axis]);
-    if (!(x_0.shape() == expected) || x_0.elements() == 0) {
-      fail("ddpm: the batch's tensor has shape {}, an example of this model has {}", x_0.shape().to_string(),
-           shape_.to_string());
-    }
-    return x_0;
   }
 
   NamedTensors log_of(const Variable& total) const {
@@ -236,7 +212,6 @@ ModelInfo ddpm_model() {
   };
   info.make = [](const Settings& settings, const DataFacts& facts, const FrozenModels& frozen,
                  Generator& generator) -> std::unique_ptr<Model> {
-    if (facts.value_shape.empty()) fail("ddpm: the data are no tensors");
     return std::make_unique<Ddpm>(settings, facts, frozen, generator);
   };
   return info;

@@ -4,6 +4,9 @@
 #include <limits>
 #include <numbers>
 
+#include "haze/autograd/rules.h"
+#include "haze/engine/parallel.h"
+
 namespace haze {
 namespace {
 
@@ -13,11 +16,15 @@ double log_normal_density(double z) {
   return -0.5 * (z * z + std::log(2 * std::numbers::pi));
 }
 
-// log Phi(z).
+// 1 - Phi(z).
+double normal_above(double z) {
+  return 0.5 * std::erfc(z / std::numbers::sqrt2);
+}
+
+// log Phi(z), z <= 0.
 double log_normal_below(double z) {
-  if (z > 0) return std::log1p(-0.5 * std::erfc(z / std::numbers::sqrt2));
   constexpr double kFar = -10;  // erfc underflows at -38
-  if (z > kFar) return std::log(0.5 * std::erfc(-z / std::numbers::sqrt2));
+  if (z > kFar) return std::log(normal_above(-z));
   // Mills' ratio as Laplace's continued fraction 1 / (x + 1 / (x + 2 / (x + ...))): 20 terms give all digits
   // from x = 10 on.
   double denominator = -z;
@@ -28,13 +35,19 @@ double log_normal_below(double z) {
 }  // namespace
 
 double log_normal_interval(double low, double high) {
+  if (low == -kInfinity && high == kInfinity) return 0;
   // The lower tail has the small numbers; the upper one is its mirror image.
   if (low + high > 0) return log_normal_interval(-high, -low);
-  const double outside = std::exp(log_normal_below(low)) + std::exp(log_normal_below(-high));
-  if (outside < 0.5) return std::log1p(-outside);
-  const double below_high = log_normal_below(high);
-  if (low == -kInfinity) return below_high;
-  return below_high + std::log(-std::expm1(log_normal_below(low) - below_high));
+  const double below_low = log_normal_below(low);
+  double below_high;
+  if (high > 0) {
+    const double above = normal_above(high), outside = std::exp(below_low) + above;
+    if (outside < 0.5) return std::log1p(-outside);
+    below_high = std::log1p(-above);
+  } else {
+    below_high = log_normal_below(high);
+  }
+  return below_high + std::log(-std::expm1(below_low - below_high));
 }
 
 DiscretizedGaussian discretized_gaussian(double x, double mean, double log_variance, int64_t levels) {
@@ -53,23 +66,51 @@ DiscretizedGaussian discretized_gaussian(double x, double mean, double log_varia
           .by_log_variance = 0.5 * ((last ? 0 : high * at_high) - (first ? 0 : low * at_low))};
 }
 
+namespace {
+
+/// Of all numbers, shaped as x, in x's dtype.
+struct NatsAndDerivatives {
+  Tensor nats, by_mean, by_log_variance;
+};
+
+NatsAndDerivatives discretized_gaussians(const Tensor& x, const Tensor& mean, const Tensor& log_variance,
+                                         int64_t levels) {
+  const auto numbers = [](const Tensor& from) { return contiguous(cast(from, Dtype::float64)); };
+  const Tensor values = numbers(x), means = numbers(mean), log_variances = numbers(log_variance);
+  const Tensor nats(x.shape(), Dtype::float64), by_mean(x.shape(), Dtype::float64),
+      by_log_variance(x.shape(), Dtype::float64);
+  constexpr int64_t kGrain = 1024;
+  parallel_for(x.elements(), kGrain, [&](int64_t first, int64_t last) {
+    for (int64_t i = first; i < last; ++i) {
+      const DiscretizedGaussian of_number = discretized_gaussian(
+          values.data<double>()[i], means.data<double>()[i], log_variances.data<double>()[i], levels);
+      nats.data<double>()[i] = of_number.nats;
+      by_mean.data<double>()[i] = of_number.by_mean;
+      by_log_variance.data<double>()[i] = of_number.by_log_variance;
+    }
+  });
+  return {cast(nats, x.dtype()), cast(by_mean, x.dtype()), cast(by_log_variance, x.dtype())};
+}
+
+}  // namespace
+
 Variable discretized_gaussian_nats(const Tensor& x, const Variable& mean, const Variable& log_variance,
                                    int64_t levels) {
-  const std::vector<double> values = x.to_vector<double>(), means = mean.value().to_vector<double>(),
-                            log_variances = expand(log_variance.value(), x.shape()).to_vector<double>();
-  std::vector<double> nats, by_mean, by_log_variance;
-  for (size_t i = 0; i < values.size(); ++i) {
-    const DiscretizedGaussian of_number = discretized_gaussian(values[i], means[i], log_variances[i], levels);
-    nats.push_back(of_number.nats);
-    by_mean.push_back(of_number.by_mean);
-    by_log_variance.push_back(of_number.by_log_variance);
+  if (!(mean.shape() == x.shape())) {
+    fail("discretized_gaussian: the mean has shape {}, x {}", mean.shape().to_string(),
+         x.shape().to_string());
   }
-  const auto constant = [&](const std::vector<double>& numbers) {
-    return Variable(cast(Tensor::from(numbers, x.shape()), x.dtype()));
-  };
-  // The tangent plane: its value and first derivatives here are those of the function.
-  return constant(nats) + constant(by_mean) * (mean - mean.detach()) +
-         constant(by_log_variance) * (log_variance - log_variance.detach());
+  const Variable log_variances = expand(log_variance, x.shape());
+  NatsAndDerivatives result = discretized_gaussians(x, mean.value(), log_variances.value(), levels);
+  return Tape::record(
+      "discretized_gaussian", std::move(result.nats), {mean, log_variances},
+      [by_mean = kept_if(mean.requires_gradient(), result.by_mean),
+       by_log_variance =
+           kept_if(log_variances.requires_gradient(), result.by_log_variance)](const Variable& g) {
+        refuse_second_derivative("discretized_gaussian");
+        const auto times_g = [&](const Tensor& d) { return d.defined() ? multiply(g.value(), d) : Tensor(); };
+        return Gradients{times_g(by_mean), times_g(by_log_variance)};
+      });
 }
 
 }  // namespace haze

@@ -5,28 +5,16 @@
 
 namespace haze {
 
-FlatExamples::FlatExamples(std::string model, const DataFacts& facts) : model_(std::move(model)) {
-  if (facts.value_shape.empty()) fail("{}: the data are no tensors", model_);
-  for (int64_t extent : facts.value_shape) shape_.append(extent);
-}
-
-Shape FlatExamples::with_count(int64_t count) const {
-  Shape shape{count};
-  for (int axis = 0; axis < shape_.rank(); ++axis) shape.append(shape_[axis]);
-  return shape;
-}
+FlatExamples::FlatExamples(std::string model, const DataFacts& facts)
+    : model_(std::move(model)), shape_(example_shape(facts, model_)) {}
 
 Tensor FlatExamples::rows_of(const Batch& batch) const {
-  const Tensor& values = batch.values_for(model_);
-  if (values.rank() == 0 || values.elements() == 0 || !(values.shape() == with_count(values.size(0)))) {
-    fail("{}: the batch's tensor has shape {}, an example of this model has {}", model_,
-         values.shape().to_string(), shape_.to_string());
-  }
+  const Tensor& values = values_of(batch, shape_, model_);
   return reshape(values, {values.size(0), width()});
 }
 
 Tensor FlatExamples::shaped(const Tensor& rows) const {
-  return reshape(rows, with_count(rows.size(0)));
+  return reshape(rows, batch_shape(rows.size(0), shape_));
 }
 
 Tensor rounded_to_levels(const Tensor& x, int64_t levels) {

@@ -2,7 +2,7 @@
 
 #include <string>
 
-#include "haze/diffusion/model.h"
+#include "haze/diffusion/gaussian/value_examples.h"
 
 namespace haze {
 
@@ -20,8 +20,6 @@ class FlatExamples {
   Tensor shaped(const Tensor& rows) const;
 
  private:
-  Shape with_count(int64_t count) const;
-
   std::string model_;
   Shape shape_;
 };

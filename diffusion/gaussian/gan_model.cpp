@@ -156,7 +156,7 @@ ModelInfo gan_model() {
       integer_setting("gan.discriminator_steps", 0, between(0, 1000000),
                       "of the discriminator before one of the generator; 0: 1, and 5 for wgan-gp"),
       only_with(real_setting("gan.penalty", 10.0, at_least(0), "lambda, weight of the gradient penalty"),
-                "gan.loss", "wgan-gp"),
+                "gan.loss", {"wgan-gp"}),
   };
   info.resolve = resolve;
   info.make = [](const Settings& settings, const DataFacts& facts, const FrozenModels&,

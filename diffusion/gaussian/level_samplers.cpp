@@ -12,7 +12,7 @@ SettingsTable level_sampler_settings() {
                      "how the levels of noise are gone through; heun asks the network twice"),
       since(3, only_with(real_setting("sample.eta", 0, between(0, 1),
                                       "noise of each step; 0: none, 1: as ancestral"),
-                         "sample.sampler", "ddim")),
+                         "sample.sampler", {"ddim"})),
       since(3,
             boolean_setting("sample.clip", true, "images: what the network says of x_0 is kept in [-1, 1]")),
   };

@@ -44,18 +44,16 @@ WeightedSteps LossHistory::draw(int64_t count, Generator& generator) const {
 }
 
 void LossHistory::add(const Tensor& t, const Tensor& losses) {
-  std::vector<float> history = losses_.to_vector<float>();
-  std::vector<int32_t> counts = counts_.to_vector<int32_t>();
   const std::vector<int32_t> steps = t.to_vector<int32_t>();
-  const std::vector<float> values = losses.to_vector<float>();
+  const std::vector<double> values = losses.to_vector<double>();
+  int32_t* counts = counts_.data<int32_t>();
   for (size_t i = 0; i < steps.size(); ++i) {
-    const auto step = static_cast<size_t>(steps[i]) - 1;
+    const int64_t step = steps[i] - 1;
     int32_t& count = counts[step];
-    history[step * kLength + static_cast<size_t>(count % kLength)] = values[i];
+    const int64_t slot = count % kLength;
+    fill(slice(slice(losses_, 0, step, step + 1), 1, slot, slot + 1), values[i]);
     count = count + 1 < 2 * kLength ? count + 1 : static_cast<int32_t>(kLength);
   }
-  copy_into(losses_, Tensor::from(history, losses_.shape()));
-  copy_into(counts_, Tensor::from(counts, counts_.shape()));
 }
 
 }  // namespace haze

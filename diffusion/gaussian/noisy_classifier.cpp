@@ -5,22 +5,16 @@
 
 #include "haze/diffusion/gaussian/score_sde.h"
 #include "haze/diffusion/gaussian/sde_settings.h"
+#include "haze/diffusion/gaussian/value_examples.h"
 
 namespace haze {
 namespace {
 
 constexpr const char* kName = "noisy_classifier";
 
-Shape example_shape(const DataFacts& facts) {
-  Shape shape;
-  for (int64_t extent : facts.value_shape) shape.append(extent);
-  return shape;
-}
-
 ClassifierConfig network_config(const Settings& settings, const DataFacts& facts) {
-  if (facts.value_shape.empty()) fail("{}: the data are no tensors", kName);
   if (facts.labels < 2) fail("{}: the data have no labels, of which it could learn", kName);
-  return {.example = example_shape(facts),
+  return {.example = example_shape(facts, kName),
           .classes = facts.labels,
           .width = settings.integer("noisy_classifier.width"),
           .time = true};
@@ -41,7 +35,7 @@ Tensor accuracy(const Tensor& logits, const Tensor& labels) {
 }  // namespace
 
 NoisyClassifier::NoisyClassifier(const Settings& settings, const DataFacts& facts, Generator& generator)
-    : example_(example_shape(facts)),
+    : example_(example_shape(facts, kName)),
       classes_(facts.labels),
       sde_(sde_from(settings, kName)),
       network_(network_config(settings, facts), generator) {
@@ -49,7 +43,7 @@ NoisyClassifier::NoisyClassifier(const Settings& settings, const DataFacts& fact
 }
 
 Batch NoisyClassifier::prepare(Batch batch, size_t, Generator& generator) const {
-  const Tensor& x_0 = batch.values_for(kName);
+  const Tensor& x_0 = values_of(batch, example_, kName);
   batch.labels_for(kName);
   NoisyAtTimes noisy =
       add_sde_noise(sde_, x_0, draw_times(sde_, TimeWeighting::noise, x_0.size(0), generator), generator);
@@ -126,6 +120,9 @@ std::shared_ptr<const NoisyClassifier> classifier_of(const FrozenModel& frozen, 
   return classifier;
 }
 
+namespace {
+
+// Empty where no request has a label.
 std::vector<int32_t> labels_of(std::span<const Request> requests, std::string_view model) {
   std::vector<int32_t> labels;
   for (const Request& request : requests) {
@@ -135,6 +132,17 @@ std::vector<int32_t> labels_of(std::span<const Request> requests, std::string_vi
     fail("{}: {} of {} requests have a label; either all have one or none", model, labels.size(),
          requests.size());
   return labels;
+}
+
+}  // namespace
+
+LogProbabilityGradient gradient_for(std::span<const Request> requests,
+                                    std::shared_ptr<const NoisyClassifier> classifier,
+                                    std::string_view model) {
+  std::vector<int32_t> labels = labels_of(requests, model);
+  if (labels.empty()) return {};
+  if (!classifier) fail("{}: only a classifier leads samples to a label: see sample.classifier", model);
+  return log_probability_gradient(std::move(classifier), std::move(labels));
 }
 
 SettingsTable guidance_settings() {

@@ -53,9 +53,11 @@ LogProbabilityGradient log_probability_gradient(std::shared_ptr<const NoisyClass
 std::shared_ptr<const NoisyClassifier> classifier_of(const FrozenModel& frozen, const std::string& key,
                                                      const Shape& example);
 
-/// The labels that requests ask for; empty where none asks. Throws Error, naming the model, where some do and
-/// others do not.
-std::vector<int32_t> labels_of(std::span<const Request> requests, std::string_view model);
+/// The gradient that leads samples to the labels that requests ask for; empty where none asks. Throws Error,
+/// naming the model, where some do and others do not, and where there is no classifier.
+LogProbabilityGradient gradient_for(std::span<const Request> requests,
+                                    std::shared_ptr<const NoisyClassifier> classifier,
+                                    std::string_view model);
 
 /// sample.classifier and sample.guidance, the rows of models that a classifier can guide.
 SettingsTable guidance_settings();

@@ -34,14 +34,16 @@ Tensor corrected(const GaussianDenoiser& denoise, const NoiseLevel& level, doubl
 Tensor predictor_corrector_sample(const GaussianDenoiser& denoise, std::span<const NoiseLevel> levels,
                                   const CorrectorOptions& corrector, Tensor x, const NoiseSource& noise,
                                   const LevelObserver& observer) {
+  check_levels(levels);
   const NoGradient scope;
   if (observer) observer(0, x);
   for (size_t i = 0; i + 1 < levels.size(); ++i) {
     const NoiseLevel& from = levels[i];
     const NoiseLevel& to = levels[i + 1];
     x = predicted(denoise(x, from), from, to, x, noise);
+    const NoiseLevel next = i + 2 < levels.size() ? levels[i + 2] : NoiseLevel{};
     for (int64_t m = 0; m < corrector.steps && to.sigma > 0; ++m)
-      x = corrected(denoise, to, from.alpha / to.alpha, corrector, x, noise);
+      x = corrected(denoise, to, to.alpha / next.alpha, corrector, x, noise);
     if (observer) observer(i + 1, x);
   }
   return x;

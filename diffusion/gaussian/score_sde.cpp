@@ -62,4 +62,28 @@ ContinuousNoisePredictor preconditioned(TimedFunction network, const Sde& sde) {
   };
 }
 
+ContinuousNoisePredictor with_clipped_data(ContinuousNoisePredictor predict, const Sde& sde, double low,
+                                           double high) {
+  return [=, predict = std::move(predict)](const Variable& x, std::span<const double> times) -> Variable {
+    const auto scale = [&](auto f) {
+      return Variable(at_times(times, x.value(), [&](double t) { return f(sde_level(sde, t)); }));
+    };
+    const Variable epsilon = predict(x, times);
+    const Variable x_0 = scale([](const NoiseLevel& level) { return 1 / level.alpha; }) * x -
+                         scale([](const NoiseLevel& level) { return level.sigma / level.alpha; }) * epsilon;
+    const Variable outside = x_0 - unary(UnaryOp::clamp, x_0, low, high);
+    return epsilon + scale([](const NoiseLevel& level) { return level.alpha / level.sigma; }) * outside;
+  };
+}
+
+Tensor dequantised(const Tensor& x_0, int64_t levels, Generator& generator) {
+  const double half_bin = std::exp(-dequantisation_nats(levels)) / 2;
+  return add(x_0, uniform(x_0.shape(), generator, -half_bin, half_bin, x_0.dtype()));
+}
+
+double dequantisation_nats(int64_t levels) {
+  if (levels < 2) fail("dequantisation: {} levels; at least 2 are needed", levels);
+  return std::log(static_cast<double>(levels - 1) / 2);
+}
+
 }  // namespace haze

@@ -42,8 +42,23 @@ using TimedFunction = std::function<Variable(const Variable& x, const Tensor& t)
 /// high noise, where epsilon is nearly x / sigma, its errors hardly matter.
 ContinuousNoisePredictor preconditioned(TimedFunction network, const Sde& sde);
 
+/// The same, with the x(0) that belongs to epsilon_theta kept in [low, high]. Where it is, epsilon_theta does
+/// not change.
+ContinuousNoisePredictor with_clipped_data(ContinuousNoisePredictor predict, const Sde& sde, double low,
+                                           double high);
+
+/// x_0, whose numbers are one of `levels` numbers evenly from -1 to 1, plus uniform noise that fills the bins
+/// around them, 2 / (levels - 1) wide (uniform dequantisation; Theis, van den Oord and Bethge 2016, "A note
+/// on the evaluation of generative models", section 3.1).
+Tensor dequantised(const Tensor& x_0, int64_t levels, Generator& generator);
+
+/// What to add to -log p(x), a density of dequantised x, for each number: -log of a bin's width. By Jensen's
+/// inequality the mean of the sum over the noise is an upper bound of -log P(x_0), the probability of the
+/// bins. So it compares with the discretised probabilities of a DDPM and of a VAE.
+double dequantisation_nats(int64_t levels);
+
 /// The model "score_sde" of tensors, with a network of values (nn/value_network.h). Its likelihood is that of
-/// the probability flow.
+/// the probability flow; that of images is of dequantised ones.
 ModelInfo score_sde_model();
 
 }  // namespace haze

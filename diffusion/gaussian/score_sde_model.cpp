@@ -3,10 +3,12 @@
 
 #include "haze/diffusion/gaussian/level_samplers.h"
 #include "haze/diffusion/gaussian/noisy_classifier.h"
+#include "haze/diffusion/gaussian/per_example.h"
 #include "haze/diffusion/gaussian/predictor_corrector_sampler.h"
 #include "haze/diffusion/gaussian/reverse_sde_sampler.h"
 #include "haze/diffusion/gaussian/score_sde.h"
 #include "haze/diffusion/gaussian/sde_settings.h"
+#include "haze/diffusion/gaussian/value_examples.h"
 #include "haze/nn/value_network.h"
 
 namespace haze {
@@ -22,12 +24,6 @@ constexpr int64_t kMostForExactTrace = 4;
 // and the solver would follow each turn.
 constexpr double kTimeScale = 0.1;
 
-Shape example_shape(const DataFacts& facts) {
-  Shape shape;
-  for (int64_t extent : facts.value_shape) shape.append(extent);
-  return shape;
-}
-
 TraceEstimate trace_of(const Settings& settings, const Shape& example) {
   const std::string& name = settings.text("score_sde.trace");
   if (name == "rademacher") return TraceEstimate::rademacher;
@@ -39,6 +35,7 @@ TraceEstimate trace_of(const Settings& settings, const Shape& example) {
 /// What the samplers of one call share.
 struct SamplingRun {
   const Settings& settings;
+  ContinuousNoisePredictor predict;
   GaussianDenoiser denoise;         // guided, where that is wanted
   LogProbabilityGradient gradient;  // empty: without guidance
   NoiseSource noise;
@@ -49,7 +46,7 @@ struct SamplingRun {
 class ScoreSde : public Model, private Sampler, private Likelihood {
  public:
   ScoreSde(const Settings& settings, const DataFacts& facts, const FrozenModels& frozen, Generator& generator)
-      : shape_(example_shape(facts)),
+      : shape_(example_shape(facts, kName)),
         value_levels_(facts.value_levels),
         sde_(sde_from(settings, kName)),
         weighting_(settings.text("score_sde.weighting") == "noise" ? TimeWeighting::noise
@@ -62,7 +59,7 @@ class ScoreSde : public Model, private Sampler, private Likelihood {
   }
 
   Batch prepare(Batch batch, size_t, Generator& generator) const override {
-    const Tensor& x_0 = values_of(batch);
+    const Tensor& x_0 = values_of(batch, shape_, kName);
     std::vector<double> times = draw_times(sde_, weighting_, x_0.size(0), generator);
     batch.prepared = std::make_shared<NoisyAtTimes>(add_sde_noise(sde_, x_0, std::move(times), generator));
     return batch;
@@ -86,31 +83,26 @@ class ScoreSde : public Model, private Sampler, private Likelihood {
   Samples sample(std::span<const Request> requests, const SampleOptions& options,
                  Generator& generator) const override {
     const int64_t count = std::ssize(requests);
-    Shape batch{count};
-    for (int axis = 0; axis < shape_.rank(); ++axis) batch.append(shape_[axis]);
     SamplingRun run{.settings = options.settings,
+                    .predict = predictor(),
                     .denoise = denoiser_of(predictor()),
-                    .gradient = gradient_for(requests),
+                    .gradient = gradient_for(requests, classifier_, kName),
                     .noise = example_noise(count, generator)};
-    run.start = scale_shift(run.noise(batch, Dtype::float32), prior_deviation(sde_), 0);
-    if (value_levels_ > 0 && options.settings.boolean("sample.clip"))
+    run.start = scale_shift(run.noise(batch_shape(count, shape_), Dtype::float32), prior_deviation(sde_), 0);
+    if (value_levels_ > 0 && options.settings.boolean("sample.clip")) {
+      run.predict = with_clipped_data(run.predict, sde_, -1, 1);
       run.denoise = clipped(run.denoise, -1, 1);
+    }
     int64_t calls = 0;
     run.denoise = [&calls, count, denoise = run.denoise](const Tensor& x, const NoiseLevel& level) {
       calls += count;
       return denoise(x, level);
     };
-    if (options.settings.text("sample.sampler") == "probability-flow")
-      return sample_by_flow(run, options.observer);
-    const Tensor values = sample_by_levels(run, options.observer);
-    return {.values = values, .network_calls = calls};
-  }
-
-  LogProbabilityGradient gradient_for(std::span<const Request> requests) const {
-    std::vector<int32_t> labels = labels_of(requests, kName);
-    if (labels.empty()) return {};
-    if (!classifier_) fail("{}: only a classifier leads samples to a label: see sample.classifier", kName);
-    return log_probability_gradient(classifier_, std::move(labels));
+    const bool by_flow = options.settings.text("sample.sampler") == "probability-flow";
+    Samples samples = by_flow ? sample_by_flow(run, options.observer)
+                              : Samples{.values = sample_by_levels(run, options.observer)};
+    samples.network_calls += calls;
+    return samples;
   }
 
   Tensor sample_by_levels(SamplingRun& run, const SampleObserver& observer) const {
@@ -149,30 +141,34 @@ class ScoreSde : public Model, private Sampler, private Likelihood {
     if (run.gradient)
       fail("{}: the sampler probability-flow knows no labels; reverse-sde and the others do", kName);
     const double tolerance = run.settings.real("sample.tolerance");
+    int64_t steps = 0;
     const auto observe = [&](size_t i, const Tensor& x) {
-      if (observer)
-        observer({.step = static_cast<int64_t>(i), .steps = static_cast<int64_t>(i), .values = &x});
+      steps = static_cast<int64_t>(i);
+      if (observer) observer({.step = steps, .steps = steps, .values = &x});
     };
-    const FlowResult result =
-        probability_flow(predictor(), sde_, 1, kSamplingEnd, run.start, {tolerance, tolerance}, observe);
-    return {.values = result.values, .network_calls = result.calls * run.start.size(0)};
+    const FlowResult flow =
+        probability_flow(run.predict, sde_, 1, kSamplingEnd, run.start, {tolerance, tolerance}, observe);
+    // The remaining noise is taken away, as by the other samplers.
+    const Tensor x_0 = run.denoise(flow.values, sde_level(sde_, kSamplingEnd)).x_0;
+    if (observer) observer({.step = steps + 1, .steps = steps + 1, .values = &x_0});
+    return {.values = x_0, .network_calls = flow.calls * run.start.size(0)};
   }
 
-  bool is_exact() const override { return trace_ == TraceEstimate::exact; }
+  LikelihoodKind kind() const override {
+    if (value_levels_ > 0) return LikelihoodKind::bound;
+    return trace_ == TraceEstimate::exact ? LikelihoodKind::exact : LikelihoodKind::estimate;
+  }
 
   std::vector<double> draw_nats(const Batch& batch, Generator& generator) const override {
-    return probability_flow_nats(predictor(), sde_, values_of(batch), trace_, generator, tolerance_).nats;
-  }
-
-  const Tensor& values_of(const Batch& batch) const {
-    const Tensor& x_0 = batch.values_for(kName);
-    Shape expected{x_0.rank() == 0 ? 0 : x_0.size(0)};
-    for (int axis = 0; axis < shape_.rank(); ++axis) expected.append(shape_[axis]);
-    if (!(x_0.shape() == expected) || x_0.elements() == 0) {
-      fail("{}: the batch's tensor has shape {}, an example of this model has {}", kName,
-           x_0.shape().to_string(), shape_.to_string());
-    }
-    return x_0;
+    const Tensor& x_0 = values_of(batch, shape_, kName);
+    const auto nats_of = [&](const Tensor& x) {
+      return probability_flow_nats(predictor(), sde_, x, trace_, generator, tolerance_).nats;
+    };
+    if (value_levels_ == 0) return nats_of(x_0);
+    std::vector<double> nats = nats_of(dequantised(x_0, value_levels_, generator));
+    const double of_bins = dequantisation_nats(value_levels_) * numbers_per_example(x_0);
+    for (double& value : nats) value += of_bins;
+    return nats;
   }
 
   ContinuousNoisePredictor predictor(const ForwardContext& context = {}) const {
@@ -195,17 +191,20 @@ class ScoreSde : public Model, private Sampler, private Likelihood {
 // The rows of the samplers over levels, with those of this paper among the choices.
 SettingsTable sampling_settings() {
   SettingsTable table = level_sampler_settings();
+  std::vector<std::string> choices = {"reverse-sde", "predictor-corrector", "probability-flow"};
   for (Setting& row : table) {
     if (row.key != "sample.sampler") continue;
-    std::vector<std::string> choices = {"reverse-sde", "predictor-corrector", "probability-flow"};
     choices.insert(choices.end(), row.choices.begin(), row.choices.end());
     row = choice_setting(row.key, choices.front(), choices, row.explanation);
   }
   const auto of_sampler = [](Setting row, const char* sampler) {
-    return only_with(std::move(row), "sample.sampler", sampler);
+    return only_with(std::move(row), "sample.sampler", {sampler});
   };
-  table.push_back(integer_setting("sample.steps", 500, between(1, 1 << 20),
-                                  "steps from noise to data; probability-flow chooses its own"));
+  std::vector<std::string> with_steps = choices;
+  std::erase(with_steps, "probability-flow");
+  table.push_back(only_with(integer_setting("sample.steps", 500, between(1, 1 << 20),
+                                            "steps from noise to data; probability-flow chooses its own"),
+                            "sample.sampler", with_steps));
   table.push_back(of_sampler(integer_setting("sample.corrector_steps", 1, between(0, 1000),
                                              "M, Langevin steps after each step of the predictor"),
                              "predictor-corrector"));
@@ -248,7 +247,6 @@ ModelInfo score_sde_model() {
   };
   info.make = [](const Settings& settings, const DataFacts& facts, const FrozenModels& frozen,
                  Generator& generator) -> std::unique_ptr<Model> {
-    if (facts.value_shape.empty()) fail("{}: the data are no tensors", kName);
     return std::make_unique<ScoreSde>(settings, facts, frozen, generator);
   };
   return info;

@@ -1,5 +1,6 @@
 #include "haze/diffusion/gaussian/sde.h"
 
+#include <algorithm>
 #include <cmath>
 #include <span>
 
@@ -75,15 +76,29 @@ Tensor score_of(const Denoised& denoised, const NoiseLevel& level) {
   return scale_shift(denoised.epsilon, -1 / level.sigma, 0);
 }
 
+namespace {
+
+// The B(t) of VP and sub-VP at which log(sigma^2 / alpha^2) has this value. Their sigma / alpha is
+// sqrt(e^B - 1) and 2 sinh(B / 2).
+double beta_integral_at(const Sde& sde, double log_noise) {
+  if (sde.kind == SdeKind::sub_variance_preserving) return 2 * std::asinh(0.5 * std::exp(0.5 * log_noise));
+  return std::max(log_noise, 0.0) + std::log1p(std::exp(-std::abs(log_noise)));
+}
+
+// The t of this B(t): the root of a quadratic, in the form that loses no digits for small B.
+double time_of_beta_integral(const Sde& sde, double integral) {
+  const double slope = sde.beta_max - sde.beta_min;
+  return 2 * integral / (sde.beta_min + std::sqrt(sde.beta_min * sde.beta_min + 2 * slope * integral));
+}
+
+}  // namespace
+
 double time_at_noise_share(const Sde& sde, double start, double share) {
+  // log sigma of VE is linear in t.
+  if (sde.kind == SdeKind::variance_exploding) return start + share * (1 - start);
   const double first = log_noise_to_signal(sde, start);
   const double wanted = first + share * (log_noise_to_signal(sde, 1) - first);
-  double low = start, high = 1;
-  for (int i = 0; i < 60; ++i) {  // halving an interval of length 1 until it is below float64's precision
-    const double middle = 0.5 * (low + high);
-    (log_noise_to_signal(sde, middle) < wanted ? low : high) = middle;
-  }
-  return high;
+  return std::clamp(time_of_beta_integral(sde, beta_integral_at(sde, wanted)), start, 1.0);
 }
 
 std::vector<double> falling_times(int64_t steps, double end) {

@@ -7,17 +7,25 @@ SettingsTable sde_settings(const std::string& section) {
   return {
       choice_setting(section + ".sde", "vp", {"vp", "sub-vp", "ve"},
                      "from data to noise: variance-preserving, sub-VP or variance-exploding"),
-      real_setting(section + ".beta_min", paper.beta_min, at_least(0), "beta at t = 0, of vp and sub-vp"),
-      real_setting(section + ".beta_max", paper.beta_max, above(0), "beta at t = 1, of vp and sub-vp"),
+      only_with(
+          real_setting(section + ".beta_min", paper.beta_min, at_least(0), "beta at t = 0, of vp and sub-vp"),
+          section + ".sde", {"vp", "sub-vp"}),
+      only_with(
+          real_setting(section + ".beta_max", paper.beta_max, above(0), "beta at t = 1, of vp and sub-vp"),
+          section + ".sde", {"vp", "sub-vp"}),
       only_with(real_setting(section + ".sigma_min", paper.sigma_min, above(0), "sigma at t = 0"),
-                section + ".sde", "ve"),
+                section + ".sde", {"ve"}),
       only_with(real_setting(section + ".sigma_max", paper.sigma_max, above(0),
                              "sigma at t = 1, about the largest distance between two examples"),
-                section + ".sde", "ve"),
+                section + ".sde", {"ve"}),
   };
 }
 
 Sde sde_from(const Settings& settings, const std::string& section) {
+  // A value that is not the default was meant for another SDE.
+  for (const Setting& row : sde_settings(section)) {
+    if (settings.value(row.key) != row.default_value) require_matters(settings, row.key, row.key);
+  }
   const std::string& name = settings.text(section + ".sde");
   const Sde sde{.kind = name == "ve"       ? SdeKind::variance_exploding
                         : name == "sub-vp" ? SdeKind::sub_variance_preserving

@@ -239,6 +239,23 @@ TEST_CASE("a table whose default is not accepted, or that has a key twice, is re
       }) == "the table of settings has 'a.b' twice");
 }
 
+TEST_CASE("a setting that matters with several values of another is refused with the rest, by their names") {
+  using namespace haze;
+  const SettingsTable table = {
+      choice_setting("method.kind", "left", {"left", "middle", "right"}, "which way"),
+      only_with(integer_setting("method.steps", 1, at_least(1), "how many"), "method.kind",
+                {"left", "right"}),
+      integer_setting("method.width", 1, at_least(1), "how wide")};
+  for (const char* kind : {"left", "middle", "right"}) {
+    Settings settings(table);
+    settings.set("method.kind", std::string(kind));
+    CHECK(matters(settings, "method.steps") == (std::string(kind) != "middle"));
+    CHECK(matters(settings, "method.width"));
+    CHECK(error_of([&] { require_matters(settings, "method.steps", "--steps"); }) ==
+          (matters(settings, "method.steps") ? "" : "--steps is for kind left or right, and it is middle"));
+  }
+}
+
 TEST_CASE("edit distance counts insertions, deletions, substitutions and swaps of neighbours") {
   CHECK(haze::edit_distance("", "abc") == 3);
   CHECK(haze::edit_distance("abc", "") == 3);

@@ -86,6 +86,40 @@ TEST_CASE("all terms of the bound of points have the mean of its draws (4 standa
   CHECK(exact_error < error);
 }
 
+TEST_CASE("a report names an exact likelihood, an estimate of it and a bound by what they are") {
+  const TemporaryFolder folder;
+  const auto report_of = [&](const std::string& trace) {
+    const std::string run = folder / trace;
+    const ProgramResult trained = run_program(train_arguments(
+        run,
+        {"model=score_sde", "mlp.layers=1", "mlp.hidden=8", "data.train_size=100", "data.valid_size=20",
+         "train.batch_size=32", "train.steps=2", "score_sde.tolerance=1e-2", "score_sde.trace=" + trace}));
+    INFO(trained.error);
+    REQUIRE(trained.status == 0);
+    const ProgramResult evaluated = run_program({"eval", run, "--samples", "0", "--threads", "1"});
+    INFO(evaluated.error);
+    REQUIRE(evaluated.status == 0);
+    return evaluated.output.substr(0, evaluated.output.find("nats per number"));
+  };
+  const std::string exact = report_of("exact"), estimate = report_of("rademacher");
+  CHECK_MESSAGE(exact.find("-log likelihood  ") != std::string::npos, exact);
+  CHECK(exact.find("+-") == std::string::npos);
+  CHECK_MESSAGE(estimate.find("-log likelihood, estimated  ") != std::string::npos, estimate);
+  CHECK(estimate.find("+-") != std::string::npos);
+  const ProgramResult bound = run_program({"eval", points_run(), "--samples", "0", "--threads", "1"});
+  CHECK_MESSAGE(bound.output.find("variational bound  ") != std::string::npos, bound.output);
+}
+
+TEST_CASE("a sampling that gives guidance or a classifier, but no label to lead to, is refused") {
+  for (const char* option : {"--guidance", "--classifier"}) {
+    const ProgramResult result = run_program({"sample", points_run(), "--count", "1", option, "2"});
+    CHECK(result.status == 2);
+    CHECK_MESSAGE(result.error.find(fmt::format("{} leads samples to a label: say which one with --label",
+                                                option)) != std::string::npos,
+                  result.error);
+  }
+}
+
 TEST_CASE("points are written as two numbers a line, the same as the values in JSON") {
   const std::vector<std::string> sample = {"sample", points_run(), "--seed", "4", "--count", "5"};
   const ProgramResult plain = run_program(sample);

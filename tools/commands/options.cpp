@@ -257,6 +257,13 @@ void SampleSettingOptions::apply_to(Settings& settings) const {
   }
 }
 
+std::optional<std::string> SampleSettingOptions::given(std::string_view key) const {
+  for (const Option& option : options_) {
+    if (option.key == key && option.value) return option.name;
+  }
+  return std::nullopt;
+}
+
 std::string describe_parse_error(const CLI::App& app, const CLI::ParseError& error) {
   const CLI::App& command = innermost(app);
   const std::vector<std::string> unexpected = app.remaining(true);

@@ -41,6 +41,8 @@ class SampleSettingOptions {
   /// Takes over what was given. Throws WrongUsage where the model has no such setting, or its sampler no use
   /// for it.
   void apply_to(Settings& settings) const;
+  /// The name of the option that sets `key`, such as "--guidance", where it was given.
+  std::optional<std::string> given(std::string_view key) const;
 
  private:
   struct Option {

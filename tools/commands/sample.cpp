@@ -51,7 +51,17 @@ void write_samples(const Arguments& arguments, const SavedModel& saved, const Sa
     fmt::print("{}\n", arguments.json ? task.json(samples, i) : task.written(samples, i));
 }
 
+// A classifier leads samples to a label: without one it would be passed over.
+void require_label_of_guidance(const Arguments& arguments) {
+  if (arguments.label) return;
+  for (const char* key : {"sample.classifier", "sample.guidance"}) {
+    if (const std::optional<std::string> option = arguments.settings.given(key))
+      throw WrongUsage(fmt::format("{} leads samples to a label: say which one with --label", *option));
+  }
+}
+
 void sample(const Arguments& arguments, std::optional<int64_t> default_count) {
+  require_label_of_guidance(arguments);
   const SavedModel saved =
       load_model(arguments.run, [&](Settings& settings) { arguments.settings.apply_to(settings); });
   SampleRequest request;

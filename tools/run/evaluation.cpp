@@ -11,10 +11,22 @@ namespace {
 
 constexpr const char* kWork = "evaluating";
 
+std::string label_of(LikelihoodKind kind) {
+  switch (kind) {
+    case LikelihoodKind::exact:
+      return "-log likelihood";
+    case LikelihoodKind::estimate:
+      return "-log likelihood, estimated";
+    case LikelihoodKind::bound:
+      return "variational bound";
+  }
+  fail("label_of: unknown kind of likelihood");
+}
+
 void report_bound(const BoundEstimate& bound, const Model& model, const Task& task, Report& report) {
   const std::string unit = task.unit(), nats = "nats per " + unit, bits = "bits per " + unit;
   const bool exact = model.likelihood()->is_exact();
-  const std::string label = exact ? "-log likelihood" : "variational bound";
+  const std::string label = label_of(model.likelihood()->kind());
   const bool given_length = model.sampler() && model.sampler()->uses().length;
   const auto error = [&](double scale) -> std::optional<double> {
     return exact ? std::nullopt : std::optional(scale * bound.error_per_unit());

@@ -86,7 +86,7 @@ std::vector<std::string> abilities_of(const ModelRow& row) {
   const std::unique_ptr<Model> model = row.info.make(settings, facts, none, generator);
   std::vector<std::string> abilities;
   if (const Likelihood* likelihood = model->likelihood())
-    abilities.push_back(likelihood->is_exact() ? "likelihood" : "bound");
+    abilities.push_back(likelihood->kind() == LikelihoodKind::bound ? "bound" : "likelihood");
   if (const Sampler* sampler = model->sampler()) {
     abilities.push_back("samples");
     const Uses uses = sampler->uses();

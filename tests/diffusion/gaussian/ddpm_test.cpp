@@ -18,6 +18,24 @@ constexpr ReverseVariance kVariances[] = {ReverseVariance::small, ReverseVarianc
 
 }  // namespace
 
+TEST_CASE("the large variance at t = 1 is beta_1 of points, and of images the posterior's of t = 2") {
+  // Of the square-root schedule with T = 2000. The reference code's log variances of FIXED_LARGE are
+  // -5.191831 and -4.722931, and its posterior variance of t = 2 is 0.0055618163.
+  const NoiseSchedule schedule = sqrt_noise_schedule(2000);
+  CHECK(std::log(reverse_variance(schedule, ReverseVariance::large, 1, 256)) ==
+        doctest::Approx(-5.191831).epsilon(1e-7));
+  CHECK(reverse_variance(schedule, ReverseVariance::small, 1) == doctest::Approx(0.0055618163).epsilon(1e-8));
+  // beta_1 = 1 - f(1) / f(0) with f(t) = 1 - sqrt(t / T + 1e-4).
+  CHECK(reverse_variance(schedule, ReverseVariance::large, 1) ==
+        doctest::Approx(1 - (1 - std::sqrt(0.0006)) / 0.99).epsilon(1e-12));
+  for (const int64_t levels : {0, 256}) {
+    CHECK(std::log(reverse_variance(schedule, ReverseVariance::large, 2, levels)) ==
+          doctest::Approx(-4.722931).epsilon(1e-7));
+    CHECK(reverse_variance(schedule, ReverseVariance::small, 1, levels) ==
+          reverse_variance(schedule, ReverseVariance::small, 2));
+  }
+}
+
 TEST_CASE("x_t has the mean and variance of q(x_t | x_0) (4 standard errors, 40,000 draws)") {
   const NoiseSchedule schedule = short_schedule();
   Generator generator(1);

@@ -4,6 +4,8 @@
 
 #include <doctest/doctest.h>
 
+#include "haze/engine/parallel.h"
+
 namespace haze {
 namespace {
 
@@ -100,6 +102,37 @@ TEST_CASE("the operation on tensors has those values and gives those derivatives
       both += expected.by_log_variance;
     }
     CHECK(by_log_variance[i] == doctest::Approx(both).epsilon(1e-13));
+  }
+}
+
+TEST_CASE("the operation on tensors has no second derivative, and says so") {
+  const Variable mean = Variable::leaf(full({2, 2}, 0.2, Dtype::float64));
+  const Variable log_variance = Variable::leaf(full({1}, -2, Dtype::float64));
+  const Variable nats = discretized_gaussian_nats(zeros({2, 2}, Dtype::float64), mean, log_variance, 256);
+  CHECK_THROWS_WITH_AS(
+      gradient(sum(nats), {mean}, {.create_graph = true}),
+      "discretized_gaussian: a fused operation has no second derivative; compose it from simpler operations",
+      Error);
+}
+
+TEST_CASE("the operation on tensors gives the same bits with every number of threads, of strided means too") {
+  Generator generator(3);
+  const Tensor x = uniform({60, 50}, generator, -1, 1), wide = normal({50, 60}, generator);
+  const Tensor log_variance = normal({1, 50}, generator, -3);
+  const auto nats_with = [&](int count) {
+    const int before = threads();
+    set_threads(count);
+    const Tensor nats =
+        discretized_gaussian_nats(x, Variable(transpose(wide, 0, 1)), log_variance, 256).value();
+    set_threads(before);
+    return nats.to_vector<float>();
+  };
+  const std::vector<float> one = nats_with(1);
+  CHECK(nats_with(3) == one);
+  for (const int64_t i : {0, 7, 59}) {
+    const double expected =
+        discretized_gaussian(x.at({i, 3}), wide.at({3, i}), log_variance.at({0, 3}), 256).nats;
+    CHECK(one[static_cast<size_t>(i * 50 + 3)] == doctest::Approx(expected).epsilon(1e-6));
   }
 }
 

@@ -51,6 +51,16 @@ TEST_CASE("only the last 10 losses of a t count") {
   CHECK(history.probabilities()[0] == doctest::Approx(0.999 * first / total + 0.001 / kSteps).epsilon(1e-6));
 }
 
+TEST_CASE("adding a loss writes its slot: no copy of the history is made") {
+  constexpr int kMany = 100000;
+  LossHistory history(kMany);
+  const Tensor t = full({1}, kMany, Dtype::int32), loss = full({1}, 1.0);
+  reset_peak_memory();
+  const size_t before = memory_statistics().in_use;
+  history.add(t, loss);
+  CHECK(memory_statistics().peak - before < size_t{kMany} * LossHistory::kLength);  // a quarter of the floats
+}
+
 TEST_CASE("the weighted loss has the mean of a uniform t, exactly: E_p[w L] = E_uniform[L]") {
   LossHistory history(kSteps);
   fill_history(history, 10);

@@ -44,9 +44,11 @@ double boxed_variance(const Sde& sde, int64_t steps, const CorrectorOptions& cor
         levels[i].sigma * levels[i].sigma - root * root * levels[i + 1].sigma * levels[i + 1].sigma;
     const double kept = 2 - root - beta / marginal(levels[i]);
     variance = kept * kept * variance + beta;
+    // alpha_i of Algorithm 5: 1 - beta of the level at which x is; before the first level are the data.
+    const double own_root = levels[i + 1].alpha / (i + 2 < levels.size() ? levels[i + 2].alpha : 1);
     for (int64_t m = 0; m < corrector.steps; ++m) {
       const double r = corrector.signal_to_noise * levels[i + 1].sigma;
-      const double step = 2 * root * root * r * r;
+      const double step = 2 * own_root * own_root * r * r;
       const double pulled = 1 - step / marginal(levels[i + 1]);
       variance = pulled * pulled * variance + 2 * step;
     }
@@ -99,10 +101,42 @@ TEST_CASE("predictor-corrector: with batch norms the step is 2 a^2 (r |z| / |g|)
       predictor_corrector_sample(denoise, levels, {.steps = 1, .signal_to_noise = 0.1, .batch_norms = true},
                                  start, noise)
           .to_vector<double>();
-  const double z_norm = (5 + 2) / 2.0, g_norm = (0.5 + 1) / 2 / 0.7, a = 0.5 / 0.6;
+  const double z_norm = (5 + 2) / 2.0, g_norm = (0.5 + 1) / 2 / 0.7, a = 0.6;
   const double step = 2 * a * a * std::pow(0.1 * z_norm / g_norm, 2);
   for (size_t k = 0; k < 4; ++k)
     CHECK(after[k] == doctest::Approx(before[k] - step * epsilon[k] / 0.7 + std::sqrt(2 * step) * z[k]));
+}
+
+TEST_CASE("predictor-corrector: the corrector at step t of DDPM takes alpha_t, as Algorithm 5 does") {
+  const NoiseSchedule schedule = noise_schedule({0.1, 0.2, 0.4});
+  const std::vector<NoiseLevel> levels = {noise_level(schedule, 3), noise_level(schedule, 2),
+                                          noise_level(schedule, 1)};
+  const GaussianDenoiser denoise = [](const Tensor& x, const NoiseLevel& level) {
+    return denoised_from(Parameterisation::epsilon, zeros(x.shape(), x.dtype()), x, level);
+  };
+  // With a score of 0 the noise of each draw is all that a step adds.
+  const auto with_noise_in_draw = [&](int wanted) {
+    int draw = 0;
+    const NoiseSource noise = [&](const Shape& shape, Dtype dtype) {
+      return full(shape, draw++ == wanted ? 1 : 0, dtype);
+    };
+    return predictor_corrector_sample(denoise, levels, {.steps = 1, .signal_to_noise = 0.5},
+                                      zeros({1, 1}, Dtype::float64), noise)
+        .item();
+  };
+  // Draws 1 and 3 are the corrector's, at t = 2 and t = 1: sqrt(2 e) = 2 sqrt(alpha_t) r sigma_t, and the
+  // predictor's step from t = 2 multiplies the first by 2 - sqrt(alpha_2).
+  CHECK(with_noise_in_draw(1) ==
+        doctest::Approx(2 * std::sqrt(0.8) * 0.5 * levels[1].sigma * (2 - std::sqrt(0.8))));
+  CHECK(with_noise_in_draw(3) == doctest::Approx(2 * std::sqrt(0.9) * 0.5 * levels[2].sigma));
+}
+
+TEST_CASE("predictor-corrector refuses levels that do not fall") {
+  const GaussianDenoiser denoise = denoiser_of(testing::NormalData{}.predictor({}));
+  const NoiseSource none = [](const Shape& shape, Dtype dtype) { return zeros(shape, dtype); };
+  const std::vector<NoiseLevel> one = {sde_level({}, 0.5)}, rising = {sde_level({}, 0.2), sde_level({}, 0.5)};
+  for (const std::vector<NoiseLevel>& levels : {one, rising})
+    CHECK_THROWS_AS(predictor_corrector_sample(denoise, levels, {}, zeros({1, 2}), none), Error);
 }
 
 TEST_CASE("predictor-corrector: the step to data gives the denoised x_0, with neither noise nor corrector") {

@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <array>
 #include <cmath>
 
 #include <doctest/doctest.h>
@@ -17,12 +18,13 @@ namespace {
 constexpr double kRadius = 1.5, kSpread = 0.15;  // of two Gaussians, left (label 0) and right (label 1)
 
 std::unique_ptr<Model> made(const ModelInfo& info, const std::vector<std::string>& overrides,
-                            const std::shared_ptr<Model>& classifier = nullptr) {
+                            const std::shared_ptr<Model>& classifier = nullptr, int64_t value_levels = 0) {
   Settings settings(info.settings);
   for (const std::string& assignment : overrides) settings.override_with(assignment);
   info.resolve(settings);
   DataFacts facts;
   facts.value_shape = {2};
+  facts.value_levels = value_levels;
   facts.labels = 2;
   Generator generator(1);
   return info.make(settings, facts,
@@ -33,6 +35,15 @@ std::unique_ptr<Model> score_sde(std::vector<std::string> overrides = {},
                                  const std::shared_ptr<Model>& classifier = nullptr) {
   overrides.insert(overrides.begin(), {"mlp.hidden=32", "mlp.layers=2"});
   return made(score_sde_model(), overrides, classifier);
+}
+
+/// Every weight is 0, so that the data have the distribution N(0, I): its noise is sigma x, its x_0 alpha x.
+std::unique_ptr<Model> score_sde_of_normal_data(std::vector<std::string> overrides = {},
+                                                int64_t value_levels = 0) {
+  overrides.insert(overrides.begin(), {"mlp.hidden=8", "mlp.layers=1"});
+  std::unique_ptr<Model> model = made(score_sde_model(), overrides, nullptr, value_levels);
+  for (const NamedParameter& parameter : model->parameters()) fill(parameter.variable->value(), 0);
+  return model;
 }
 
 Batch two_gaussians(int64_t count, Generator& generator) {
@@ -70,14 +81,23 @@ std::shared_ptr<Model> trained_classifier() {
 }
 
 Samples sampled(const Model& model, const std::vector<std::string>& overrides, int64_t count,
-                std::optional<int32_t> label, uint64_t seed = 3) {
+                std::optional<int32_t> label, uint64_t seed = 3, const SampleObserver& observer = {}) {
   Settings settings(score_sde_model().settings);
   for (const std::string& assignment : overrides) settings.override_with(assignment);
   std::vector<Request> requests(static_cast<size_t>(count));
   for (Request& request : requests) request.label = label;
   Generator generator(seed);
   const NoGradient scope;  // as the tools sample
-  return model.sampler()->sample(requests, {settings, {}, {}}, generator);
+  return model.sampler()->sample(requests, {settings, {}, observer}, generator);
+}
+
+// Of a point of the mixture, by its formula.
+double true_nats(double x, double y) {
+  const auto log_density = [&](double mean) {
+    const double square = (x - mean) * (x - mean) + y * y;
+    return -square / (2 * kSpread * kSpread) - std::log(2 * M_PI * kSpread * kSpread);
+  };
+  return -std::log(0.5 * (std::exp(log_density(-kRadius)) + std::exp(log_density(kRadius))));
 }
 
 double share_on_the_right(const Tensor& values) {
@@ -112,17 +132,22 @@ TEST_CASE(
   const nn_test::ThreadScope one(1);
   const std::unique_ptr<Model> model = score_sde({"score_sde.tolerance=1e-3"});
   Generator generator(5);
-  train(*model, 300, generator);
+  train(*model, 500, generator);
   REQUIRE(model->likelihood()->is_exact());
-  const std::vector<Batch> held_out = {two_gaussians(300, generator)};
+  const std::vector<Batch> held_out = {two_gaussians(600, generator)};
   const BoundEstimate nats = estimate_bound(*model->likelihood(), held_out, {}, generator);
   const double entropy = std::log(2) + std::log(2 * M_PI * M_E * kSpread * kSpread);
-  const double one_gaussian = std::log(2 * M_PI * M_E * kSpread * std::hypot(kRadius, kSpread));
+  const std::vector<double> points = held_out[0].values.to_vector<double>();
+  double of_points = 0;
+  for (size_t i = 0; i < points.size(); i += 2) of_points += true_nats(points[i], points[i + 1]) / 600;
   const double integral = integral_of_density(*model);
-  MESSAGE("nats a point ", nats.nats_per_example(), ", entropy ", entropy, ", one Gaussian ", one_gaussian,
-          ", integral ", integral);
-  CHECK(nats.nats_per_example() > entropy - 0.2);  // 300 points have a standard error of 0.06
-  CHECK(nats.nats_per_example() < one_gaussian - 0.5);
+  MESSAGE("nats a point ", nats.nats_per_example(), ", of their true density ", of_points, ", entropy ",
+          entropy, ", integral ", integral);
+  // The points' own nats have a standard deviation of 1, so 600 of them a standard error of 0.04.
+  CHECK(std::abs(nats.nats_per_example() - entropy) < 0.2);
+  // Against the true nats of the same points that error is gone: what is left is KL(data || model).
+  CHECK(nats.nats_per_example() - of_points > -0.05);
+  CHECK(nats.nats_per_example() - of_points < 0.15);
   CHECK(std::abs(integral - 1) < 0.01);
   for (const char* sampler : {"reverse-sde", "predictor-corrector", "probability-flow", "ancestral", "ddim",
                               "dpm-solver", "heun"}) {
@@ -142,7 +167,8 @@ TEST_CASE("a classifier of noisy points leads every sampler that it can guide to
   Generator generator(6);
   train(*model, 250, generator);
   CHECK(model->sampler()->uses().label);
-  for (const char* sampler : {"reverse-sde", "predictor-corrector", "ancestral"}) {
+  for (const char* sampler :
+       {"reverse-sde", "predictor-corrector", "ancestral", "ddim", "dpm-solver", "heun"}) {
     const std::vector<std::string> settings = {fmt::format("sample.sampler={}", sampler), "sample.steps=40"};
     for (int32_t label : {0, 1}) {
       const double share = share_on_the_right(sampled(*model, settings, 200, label).values);
@@ -155,6 +181,136 @@ TEST_CASE("a classifier of noisy points leads every sampler that it can guide to
       "score_sde: the sampler probability-flow knows no labels; reverse-sde and the others do", Error);
   CHECK_THROWS_WITH_AS(sampled(*model, {}, 2, 2),
                        "the label 2 is not one of the classifier's 2 classes, from 0", Error);
+}
+
+TEST_CASE("the nats of images are those of dequantised pixels: an upper bound of those of their bins") {
+  constexpr int64_t kLevels = 4, kCopies = 4000;
+  constexpr double kWidth = 2.0 / (kLevels - 1);
+  const std::unique_ptr<Model> model = score_sde_of_normal_data({}, kLevels);
+  CHECK(model->likelihood()->kind() == LikelihoodKind::bound);
+  const auto mean_and_error = [](const std::vector<double>& nats) {
+    double mean = 0, square = 0;
+    for (double value : nats) mean += value / kCopies;
+    for (double value : nats) square += (value - mean) * (value - mean) / kCopies;
+    return std::pair(mean, std::sqrt(square / kCopies));
+  };
+  for (const auto& image : std::vector<std::array<double, 2>>{{-1.0 / 3, 1.0 / 3}, {1.0, -1.0 / 3}}) {
+    Batch batch;
+    batch.values = contiguous(expand(Tensor::from({image[0], image[1]}, {1, 2}), {kCopies, 2}));
+    batch.values = cast(batch.values, Dtype::float32);
+    Generator generator(12);
+    const auto [mean, error] = mean_and_error(model->likelihood()->draw_nats(batch, generator));
+    // E over the bin of (x + u)^2 is x^2 + width^2 / 12; the density of N(0, 1) times the bin's width.
+    double dequantised = 0, of_bins = 0;
+    for (double x : image) {
+      dequantised += 0.5 * std::log(2 * M_PI) + 0.5 * (x * x + kWidth * kWidth / 12) - std::log(kWidth);
+      const double low = x - kWidth / 2, high = x + kWidth / 2;
+      of_bins -= std::log(0.5 * (std::erfc(low / std::sqrt(2)) - std::erfc(high / std::sqrt(2))));
+    }
+    CHECK(std::abs(mean - dequantised) < 4 * error);
+    CHECK(error > 0.001);
+    CHECK(error < 0.01);
+    CHECK(dequantised > of_bins);
+    CHECK(dequantised < of_bins + 0.03);
+  }
+}
+
+TEST_CASE("dequantised numbers fill the bins of their levels, 2 / (levels - 1) wide, evenly") {
+  Generator generator(13);
+  const std::vector<double> u =
+      dequantised(zeros({20000}, Dtype::float64), 256, generator).to_vector<double>();
+  double square = 0;
+  for (double value : u) {
+    CHECK(std::abs(value) <= 1 / 255.0);
+    square += value * value / 20000;
+  }
+  // The square of a uniform number has a standard deviation of 0.9 of its mean: 4 errors are 0.025.
+  CHECK(square == doctest::Approx(std::pow(2 / 255.0, 2) / 12).epsilon(0.025));
+  CHECK(dequantisation_nats(256) == doctest::Approx(std::log(127.5)));
+  CHECK_THROWS_WITH_AS(dequantisation_nats(1), "dequantisation: 1 levels; at least 2 are needed", Error);
+}
+
+TEST_CASE("the likelihood is exact of points with an exact trace, and an estimate with Hutchinson's") {
+  const auto kind_of = [](const std::string& trace, int64_t levels) {
+    return score_sde_of_normal_data({"score_sde.trace=" + trace}, levels)->likelihood()->kind();
+  };
+  CHECK(kind_of("auto", 0) == LikelihoodKind::exact);
+  CHECK(kind_of("rademacher", 0) == LikelihoodKind::estimate);
+  CHECK(kind_of("gaussian", 0) == LikelihoodKind::estimate);
+  for (const char* trace : {"exact", "rademacher"}) CHECK(kind_of(trace, 256) == LikelihoodKind::bound);
+}
+
+TEST_CASE("probability-flow ends with the denoised x_0, as the other samplers do, and keeps that of images") {
+  const double alpha = sde_level({}, kSamplingEnd).alpha;
+  for (const bool clip : {false, true}) {
+    CAPTURE(clip);
+    std::vector<std::vector<double>> seen;
+    const SampleObserver observer = [&](const Snapshot& snapshot) {
+      seen.push_back(snapshot.values->to_vector<double>());
+    };
+    const std::unique_ptr<Model> model = score_sde_of_normal_data({}, 256);
+    const Samples samples = sampled(
+        *model,
+        {"sample.sampler=probability-flow", fmt::format("sample.clip={}", clip), "sample.tolerance=1e-6"},
+        200, {}, 3, observer);
+    const std::vector<double> x_0 = samples.values.to_vector<double>();
+    REQUIRE(seen.size() >= 3);
+    CHECK(seen.back() == x_0);
+    const std::vector<double>&start = seen.front(), &end_of_flow = seen[seen.size() - 2];
+    double farthest = 0;
+    for (size_t i = 0; i < x_0.size(); ++i) {
+      // The flow of normal data moves nothing, and its x_0 is alpha x.
+      const double expected = clip ? std::clamp(alpha * start[i], -1.0, 1.0) : alpha * start[i];
+      CHECK(std::abs(x_0[i] - expected) < 1e-3);
+      farthest = std::max(farthest, std::abs(end_of_flow[i]));
+    }
+    // 400 normal numbers reach beyond 2; a flow towards images ends at most some sigma from them.
+    CHECK((clip ? farthest < 1.1 : farthest > 2));
+    CHECK(samples.network_calls % 200 == 0);
+  }
+}
+
+TEST_CASE("clipping the data of a predictor is that of a denoiser, at each example's time") {
+  const ContinuousNoisePredictor predict = [](const Variable& x, std::span<const double>) {
+    return unary(UnaryOp::sin, x * 3.0);
+  };
+  const std::vector<double> times = {0.05, 0.4, 0.9};
+  Generator generator(14);
+  const Tensor x = normal({3, 20}, generator, 0, 1.5, Dtype::float64);
+  for (const Sde& sde : testing::all_sdes()) {
+    const Tensor kept = with_clipped_data(predict, sde, -1, 1)(Variable(x), times).value();
+    for (int64_t i = 0; i < 3; ++i) {
+      const GaussianDenoiser denoise = clipped(denoiser_of(predict), -1, 1);
+      const NoiseLevel level = sde_level(sde, times[static_cast<size_t>(i)]);
+      const std::vector<double> expected =
+          denoise(contiguous(slice(x, 0, i, i + 1)), level).epsilon.to_vector<double>();
+      for (int64_t k = 0; k < 20; ++k)
+        CHECK(kept.at({i, k}) == doctest::Approx(expected[static_cast<size_t>(k)]).epsilon(1e-9));
+    }
+  }
+}
+
+TEST_CASE("settings of score_sde that another choice makes idle are refused where they are given") {
+  const auto check_given = [](const std::vector<std::string>& assignments, const char* key) {
+    Settings settings(score_sde_model().settings);
+    for (const std::string& assignment : assignments) settings.override_with(assignment);
+    require_matters(settings, key, key);
+  };
+  CHECK_THROWS_WITH_AS(check_given({"sample.sampler=probability-flow"}, "sample.steps"),
+                       "sample.steps is for sampler reverse-sde, predictor-corrector, ancestral, ddim, "
+                       "dpm-solver or heun, and it is probability-flow",
+                       Error);
+  for (const char* sampler :
+       {"reverse-sde", "predictor-corrector", "ancestral", "ddim", "dpm-solver", "heun"})
+    CHECK_NOTHROW(check_given({fmt::format("sample.sampler={}", sampler)}, "sample.steps"));
+  CHECK_THROWS_WITH_AS(score_sde({"score_sde.sde=ve", "score_sde.beta_max=10"}),
+                       "score_sde.beta_max is for sde vp or sub-vp, and it is ve", Error);
+  CHECK_THROWS_WITH_AS(score_sde({"score_sde.sde=sub-vp", "score_sde.sigma_max=10"}),
+                       "score_sde.sigma_max is for sde ve, and it is sub-vp", Error);
+  CHECK_THROWS_WITH_AS(
+      made(noisy_classifier_model(), {"noisy_classifier.sde=ve", "noisy_classifier.beta_min=1"}),
+      "noisy_classifier.beta_min is for sde vp or sub-vp, and it is ve", Error);
+  CHECK_NOTHROW(score_sde({"score_sde.sde=sub-vp", "score_sde.beta_max=10"}));
 }
 
 TEST_CASE("example i of every sampler of score_sde is the same whatever the count") {
@@ -306,6 +462,13 @@ TEST_CASE("score_sde and noisy_classifier say what they lack") {
   const std::unique_ptr<Model> classifier = made(noisy_classifier_model(), {});
   Batch unlabelled = two_gaussians(2, generator);
   unlabelled.labels = {};
+  Batch wrong = two_gaussians(2, generator);
+  wrong.values = zeros({2, 3});
+  for (const Model* each : {model.get(), classifier.get()}) {
+    CHECK_THROWS_WITH_AS(
+        each->prepare(wrong, 0, generator),
+        doctest::Contains("the batch's tensor has shape [2, 3], an example of this model has [2]"), Error);
+  }
   CHECK_THROWS_WITH_AS(classifier->prepare(unlabelled, 0, generator),
                        "noisy_classifier: the batch has no labels, which this model needs", Error);
 }

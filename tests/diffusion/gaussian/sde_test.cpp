@@ -129,6 +129,27 @@ TEST_CASE("levels that are even in the log-SNR lower it by the same amount in ev
   }
 }
 
+TEST_CASE("the time at a share of the noise's growth is that share, to 1e-9, of every SDE and steep betas") {
+  std::vector<Sde> sdes = testing::all_sdes();
+  sdes.push_back({.beta_min = 0, .beta_max = 20});
+  sdes.push_back({.beta_min = 5, .beta_max = 5});
+  sdes.push_back({.kind = SdeKind::sub_variance_preserving, .beta_min = 0.1, .beta_max = 1000});
+  for (const Sde& sde : sdes) {
+    const auto log_noise = [&](double t) {
+      return 2 * std::log(sde_level(sde, t).sigma / sde_level(sde, t).alpha);
+    };
+    for (double start : {1e-5, 1e-3, 0.5}) {
+      CHECK(time_at_noise_share(sde, start, 0) == doctest::Approx(start).epsilon(1e-9));
+      CHECK(time_at_noise_share(sde, start, 1) == doctest::Approx(1).epsilon(1e-12));
+      for (double share : {0.001, 0.3, 0.9}) {
+        const double t = time_at_noise_share(sde, start, share);
+        CHECK((log_noise(t) - log_noise(start)) / (log_noise(1) - log_noise(start)) ==
+              doctest::Approx(share).epsilon(1e-9));
+      }
+    }
+  }
+}
+
 TEST_CASE("an SDE says what it cannot be") {
   CHECK_THROWS_WITH_AS(check_sde({.beta_min = 2, .beta_max = 1}), "sde: beta cannot rise from 2 to 1", Error);
   CHECK_THROWS_WITH_AS(check_sde({.sigma_min = 0}), "sde: sigma cannot rise from 0 to 50", Error);
