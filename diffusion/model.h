@@ -108,6 +108,8 @@ class Likelihood {
   virtual LikelihoodKind kind() const { return LikelihoodKind::bound; }
   /// Whether draw_nats() gives the same numbers at every call: then one pass is all there is to know.
   bool is_exact() const { return kind() == LikelihoodKind::exact; }
+  /// Whether a draw takes many times the work of a loss: then training is measured by its loss.
+  virtual bool is_costly() const { return false; }
   /// For each example of a batch a draw of what kind() says, in nats, summed over the example.
   virtual std::vector<double> draw_nats(const Batch& batch, Generator& generator) const = 0;
   /// Terms of which the bound is the sum, for those who want all of them: 0 where there is no such sum.

@@ -154,6 +154,7 @@ class ScoreSde : public Model, private Sampler, private Likelihood {
     return {.values = x_0, .network_calls = flow.calls * run.start.size(0)};
   }
 
+  bool is_costly() const override { return shape_.elements() > kMostForExactTrace; }
   LikelihoodKind kind() const override {
     if (value_levels_ > 0) return LikelihoodKind::bound;
     return trace_ == TraceEstimate::exact ? LikelihoodKind::exact : LikelihoodKind::estimate;

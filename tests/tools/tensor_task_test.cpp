@@ -174,7 +174,9 @@ TEST_CASE("a model of points refuses what only texts have, by its name") {
     check_failure({"sample", run, more[0], more[1]}, 1,
                   "haze: the model ddpm makes no texts: it takes no prompt, source or length");
   }
-  check_failure({"sample", run, "--label", "3"}, 1, "haze: the model ddpm cannot draw examples of one label");
+  check_failure(
+      {"sample", run, "--label", "3"}, 1,
+      "haze: the model ddpm needs a classifier to draw examples of one label: name its run by --classifier");
   check_failure({"infill", run, "a _"}, 1, "haze: the model ddpm cannot infill texts");
   write_text(folder / "points", "0.5 0.5\n");
   const std::string file = (folder / "points").string();

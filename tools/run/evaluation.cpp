@@ -73,8 +73,13 @@ Report evaluate_bound(Model& model, const Task& task, const Examples& examples,
                       std::span<const int64_t> indices, const EvaluationOptions& options) {
   Report report;
   Generator generator(options.seed);
-  const std::vector<Batch> batches = batches_of(examples, indices);
-  if (const Likelihood* likelihood = model.likelihood()) {
+  const Likelihood* likelihood = model.likelihood();
+  const bool is_costly = likelihood && likelihood->is_costly();
+  // Small calls, so that the work can be watched and broken off.
+  constexpr int64_t kCostlyRows = 1024;
+  const std::vector<Batch> batches =
+      is_costly ? batches_of(examples, indices, kCostlyRows) : batches_of(examples, indices);
+  if (likelihood && !(is_costly && options.in_training)) {
     EstimateOptions estimate{.passes = options.passes, .every_term = options.every_term};
     if (options.progress)
       estimate.observer = [&](int64_t done, int64_t calls) { options.progress(kWork, done, calls); };

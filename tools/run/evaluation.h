@@ -13,6 +13,7 @@ struct EvaluationOptions {
   int passes = 8;           // independent estimates, at least 2; kFewestPasses from users
   bool every_term = false;  // all terms of the bound instead of draws
   uint64_t seed = 1;
+  bool in_training = false;  // a likelihood that is costly gives way to the loss
   WorkProgress progress;
 };
 

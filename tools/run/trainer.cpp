@@ -298,10 +298,10 @@ void Trainer::train_step(ProgressBar& progress) {
   const PrecisionScope precision(precision_called(settings().text("train.precision")));
   ProfilePhase phase("batch");
   std::vector<Batch> batches;
-  int64_t units = 0;
+  int64_t tokens = 0;
   for (int64_t i = 0; i < settings().integer("train.accumulate"); ++i) {
     batches.push_back(train_->batch(stream_->next()));
-    units += batches.back().units();
+    if (batches.back().target) tokens += batches.back().units();
   }
   const double learning_rate = schedule_->at(++step_);
   std::optional<double> loss;
@@ -312,7 +312,7 @@ void Trainer::train_step(ProgressBar& progress) {
   }
   if (ema_) ema_->update();
   phase.next("report");
-  progress.update(step_, units, loss);
+  progress.update(step_, tokens, loss);
   if (step_ % settings().integer("train.log_every") == 0) write_metrics();
 }
 
@@ -334,6 +334,7 @@ void Trainer::evaluate(ProgressBar& progress, const InterruptGuard& interrupt) {
   EvaluationOptions options;
   options.passes = static_cast<int>(settings().integer("train.evaluate_passes"));
   options.seed = static_cast<uint64_t>(settings().integer("train.seed"));
+  options.in_training = true;
   options.progress = [&](const std::string&, int64_t done, int64_t all) { work.update(done, all); };
   try {
     evaluation_ = evaluate_bound(model(), *saved_.task, *valid_, indices, options);

@@ -1,6 +1,7 @@
 #include "haze/tools/tasks/sample_measures.h"
 
 #include <chrono>
+#include <optional>
 
 #include "haze/tools/run/sampling.h"
 #include "haze/tools/tasks/corpus_floor.h"
@@ -109,17 +110,25 @@ Samples timed_samples(const Task& task, const TaskEvaluation& evaluation, Report
 void measure_samples(const Task& task, const TaskEvaluation& evaluation, std::span<const PointMode> modes,
                      Report& report) {
   if (!evaluation.model.sampler() || evaluation.samples == 0) return;
+  const std::filesystem::path folder = judge_folder(evaluation.settings);
+  std::optional<Judge> judge;  // before the samples, for its refusal
+  if (!folder.empty()) judge = Judge::load(folder, task.facts().value_shape);
   const Samples drawn = timed_samples(task, evaluation, report);
   const Compared compared = compared_sets(task, evaluation, drawn.values);
+  if (compared.data.size(0) < drawn.values.size(0)) {
+    report.notes.push_back(
+        fmt::format("samples are compared with {} examples, the number evaluated: "
+                    "distances to few examples are large",
+                    compared.data.size(0)));
+  }
   const SampleSet samples = sample_set(compared.samples), data = sample_set(compared.data),
                   training = sample_set(compared.training);
   add_pair("sliced_wasserstein", "sliced Wasserstein distance", sliced_wasserstein(samples, data),
            sliced_wasserstein(training, data), report);
-  const std::filesystem::path judge = judge_folder(evaluation.settings);
-  if (judge.empty()) {
-    add_neighbours(samples, data, training, report);
+  if (judge) {
+    add_judged(*judge, compared, report);
   } else {
-    add_judged(Judge::load(judge, task.facts().value_shape), compared, report);
+    add_neighbours(samples, data, training, report);
   }
   add_modes(compared, modes, report);
 }

@@ -87,11 +87,14 @@ std::string TensorTask::fingerprint(const Settings& settings, Part part) const {
   return tensor_fingerprint(settings, part);
 }
 
-std::vector<Request> TensorTask::requests(const Settings&, const Uses& uses,
+std::vector<Request> TensorTask::requests(const Settings& settings, const Uses& uses,
                                           const SampleRequest& request) const {
   if (request.gapped) fail("the model {} cannot infill texts", model_);
   if (request.prompt || request.source || request.length > 0)
     fail("the model {} makes no texts: it takes no prompt, source or length", model_);
+  if (request.label && !uses.label && settings.has("sample.classifier"))
+    fail("the model {} needs a classifier to draw examples of one label: name its run by --classifier",
+         model_);
   Request one;
   one.label = wanted_label(request, uses, facts_.labels, model_);
   return std::vector<Request>(static_cast<size_t>(request.count), one);
