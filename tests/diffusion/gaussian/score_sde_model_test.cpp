@@ -132,7 +132,7 @@ TEST_CASE(
   const nn_test::ThreadScope one(1);
   const std::unique_ptr<Model> model = score_sde({"score_sde.tolerance=1e-3"});
   Generator generator(5);
-  train(*model, 500, generator);
+  train(*model, 600, generator);
   REQUIRE(model->likelihood()->is_exact());
   const std::vector<Batch> held_out = {two_gaussians(600, generator)};
   const BoundEstimate nats = estimate_bound(*model->likelihood(), held_out, {}, generator);
