@@ -2,6 +2,7 @@
 
 #include <functional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "haze/engine/generator.h"
@@ -12,7 +13,7 @@ namespace haze {
 
 /// What a page is asked.
 struct LectureQuestion {
-  std::vector<int> t;               // steps to show, rising, in 0..steps
+  std::vector<int> t;               // steps to show, each larger than the one before, in 0..steps
   std::string schedule = "linear";  // noise_schedule_names()
   int steps = 1000;                 // T
   Tensor x_0;                       // real [n, ...]: what is noised
@@ -33,7 +34,11 @@ struct LecturePage {
   std::string shows;    // half a line
   /// Throws Error where the question is wrong. Empty where there is no name.
   std::function<LectureAnswer(const LectureQuestion&)> compute = {};
-  bool takes_data = false;  // LectureQuestion::x_0
+  /// The parts of LectureQuestion that `compute` reads, by their names there. One that reads x_0 answers with
+  /// LectureAnswer::noised.
+  std::vector<std::string> uses = {};
+
+  bool reads(std::string_view part) const;
 };
 
 /// The pages in the lecture's order.

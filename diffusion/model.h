@@ -148,7 +148,8 @@ class Model : public Module {
 
 /// A model of another run that a model stands on: its weights are constants.
 struct FrozenModel {
-  std::shared_ptr<Model> model;  // null where the setting that names the run is empty
+  /// Null where the setting that names the run is empty or, of section [sample], nothing will be sampled.
+  std::shared_ptr<Model> model;
   DataFacts facts;
   Settings settings;
 };

@@ -16,11 +16,25 @@ NoiseSchedule schedule_of(const LectureQuestion& question) {
   return noise_schedule_called(question.schedule, question.steps);
 }
 
-// Throws Error where a step is not in first..T.
+// Throws Error where a step is not in first..T, or not larger than the one before.
 void check_steps(const LectureQuestion& question, int first) {
   if (question.t.empty()) fail("there is no step t to show");
-  for (const int t : question.t) {
+  for (size_t i = 0; i < question.t.size(); ++i) {
+    const int t = question.t[i];
     if (t < first || t > question.steps) fail("step t = {} is not in {}..{}", t, first, question.steps);
+    if (i > 0 && t <= question.t[i - 1])
+      fail("step t = {} does not come after {}: the steps have to rise", t, question.t[i - 1]);
+  }
+}
+
+// Throws Error where the longest path x_1..x_t would take more memory than a page may.
+void check_path(const LectureQuestion& question) {
+  constexpr double kMostBytes = 1e9;
+  const double bytes = static_cast<double>(question.t.back()) * static_cast<double>(question.x_0.elements()) *
+                       static_cast<double>(size_of(question.x_0.dtype()));
+  if (bytes > kMostBytes) {
+    fail("the path to t = {} takes {:.1f} GB, and at most {:.0f} GB is kept: ask for an earlier step",
+         question.t.back(), bytes / 1e9, kMostBytes / 1e9);
   }
 }
 
@@ -76,6 +90,7 @@ constexpr const char* kForwardHeading =
 LectureAnswer forward_process(const LectureQuestion& question) {
   check_steps(question, 0);
   if (!question.x_0.defined() || question.x_0.elements() == 0) fail("there are no data to add noise to");
+  check_path(question);
   const NoiseSchedule schedule = schedule_of(question);
   LectureAnswer answer{.text = kForwardHeading, .noised = {}};
   for (const int t : question.t) {

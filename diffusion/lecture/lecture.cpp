@@ -1,5 +1,7 @@
 #include "haze/diffusion/lecture.h"
 
+#include <algorithm>
+
 #include <fmt/format.h>
 
 #include "haze/diffusion/lecture/discrete_pages.h"
@@ -8,21 +10,37 @@
 
 namespace haze {
 
+bool LecturePage::reads(std::string_view part) const {
+  return std::find(uses.begin(), uses.end(), part) != uses.end();
+}
+
 const std::vector<LecturePage>& lecture_pages() {
   static const std::vector<LecturePage> pages = {
       {"The Generative Learning Trilemma", "", "haze compare configs/tables/trilemma.toml",
-       "quality, coverage and speed of five models"},
+       "quality, coverage and speed of four models"},
       {"Variational Autoencoder", "", "haze train --config configs/vae.toml", "L_VAE falls"},
       {"Generative Adversarial Network", "", "haze train --config configs/gan.toml",
        "generator against discriminator"},
-      {"Forward Diffusion Process; reference 1", "forward", "",
-       "x_t one step at a time, beside the closed form", forward_process, true},
+      {"Forward Diffusion Process; reference 1",
+       "forward",
+       "",
+       "x_t one step at a time, beside the closed form",
+       forward_process,
+       {"t", "schedule", "steps", "x_0", "seed"}},
       {"Reverse Denoising Process; Algorithms 1 and 2", "", "haze train --config configs/ddpm.toml",
        "p_theta(x_{t-1} | x_t), trained by L_simple"},
-      {"L_{t-1}; reference 4, the posterior", "posterior", "", "mu_tilde_t and beta_tilde_t",
-       posterior_coefficients},
-      {"Objective for DDPM; reference 5", "objective", "", "what L_simple leaves out of L_{t-1}",
-       objective_weights},
+      {"L_{t-1}; reference 4, the posterior",
+       "posterior",
+       "",
+       "mu_tilde_t and beta_tilde_t",
+       posterior_coefficients,
+       {"t", "schedule", "steps"}},
+      {"Objective for DDPM; reference 5",
+       "objective",
+       "",
+       "what L_simple leaves out of L_{t-1}",
+       objective_weights,
+       {"t", "schedule", "steps"}},
       {"Score-based generative modeling through SDEs", "", "haze train --config configs/score-sde.toml",
        "the reverse SDE from a learned score"},
       {"Diffusion models for discrete state spaces; absorbing state", "d3pm", "",

@@ -142,8 +142,8 @@ TEST_CASE("an evaluation that is kept comes back as it was made, and others are 
   const CompareTable table = table_in(folder, toml);
   complete(table);
   const CompareRun before = find_runs(table)[0];
-  const ProgramResult alone =
-      run_program({"eval", before.folder.string(), "--examples", "6", "--samples", "2", "--json"});
+  const ProgramResult alone = run_program(
+      {"eval", before.folder.string(), "--examples", "6", "--samples", "2", "--seed", "2", "--json"});
   REQUIRE(alone.status == 0);
   const auto json = nlohmann::json::parse(alone.output);
   for (const Measure& measure : before.report->measures)
@@ -157,6 +157,41 @@ TEST_CASE("an evaluation that is kept comes back as it was made, and others are 
   CHECK(said.find("run 3 of 4: wide, seed 1: evaluating\nrun 4 of 4: wide, seed 2: evaluating\n") == 0);
   CHECK(said.find("training") == std::string::npos);
   CHECK(complete(table) == "");
+}
+
+TEST_CASE("runs of one row are evaluated with different random numbers, those of one seed with the same") {
+  const TemporaryFolder folder;
+  const std::string toml = fmt::format(R"(runs = "{}"
+seeds = [1, 2]
+set = ["model=mdlm", "transformer.layers=1", "transformer.heads=2", "transformer.hidden=8", "train.steps=1",
+       "optimizer.learning_rate=1e-12", "train.batch_size=4", "data.corpus_size=100",
+       "train.evaluate_examples=4"]
+[evaluation]
+examples = 6
+samples = 0
+seed = 5
+[[rows]]
+name = "a"
+[[rows]]
+name = "b"
+)",
+                                       (folder / "runs").string());
+  const CompareTable table = table_in(folder, toml);
+  CHECK(evaluation_of(table, 2).seed == 7);
+  CHECK(evaluation_of(table, 2).examples == 6);
+  complete(table);
+  const std::vector<CompareRun> runs = find_runs(table);
+  const auto of_seed = [&](const fs::path& run, const std::string& seed) {
+    const ProgramResult alone =
+        run_program({"eval", run.string(), "--examples", "6", "--samples", "0", "--seed", seed, "--json"});
+    return nlohmann::json::parse(alone.output).at("nats_per_token").get<double>();
+  };
+  REQUIRE(of_seed(runs[0].folder, "6") != of_seed(runs[0].folder, "7"));
+  for (const size_t i : {0, 1}) {
+    const double expected = of_seed(runs[i].folder, fmt::format("{}", 6 + i));
+    CHECK(runs[i].report->at("nats_per_token").value == doctest::Approx(expected).epsilon(1e-6));
+    CHECK(runs[i + 2].report->at("nats_per_token").value == runs[i].report->at("nats_per_token").value);
+  }
 }
 
 TEST_CASE("an evaluation is made anew where its data file has changed") {

@@ -97,6 +97,27 @@ TEST_CASE("labels beyond 9, too few of them or too many are one sentence") {
             (folder / "train-images-idx3-ubyte").string() + " 12 images");
 }
 
+TEST_CASE("labels that would take more memory than images may are refused by their head") {
+  const std::string zeros(1 << 20, '\0');
+  CHECK(labels_error(big_endian(0x0801) + big_endian(0xffffffff) + zeros) ==
+        "4294967295 labels of 4 bytes are more than the 2147483648 bytes that are read");
+  CHECK(labels_error(big_endian(0x0801) + big_endian((1u << 29) + 1) + zeros) ==
+        "536870913 labels of 4 bytes are more than the 2147483648 bytes that are read");
+  CHECK(labels_error(big_endian(0x0801) + big_endian(1u << 29) + zeros) ==
+        "the file is truncated: its head speaks of 536870912 bytes, and 1048576 are there");
+}
+
+TEST_CASE("heads of different numbers of images and labels are refused before either file is read") {
+  const TemporaryFolder folder;
+  write_mnist(folder.path(), 12, 5);
+  // Both files are truncated: a reader of what follows the heads would say so.
+  write_text(folder / "train-images-idx3-ubyte", idx_images(12, 4, 3).substr(0, 16));
+  write_text(folder / "train-labels-idx1-ubyte", big_endian(0x0801) + big_endian(500'000'000));
+  CHECK(error_of([&] { read_mnist(mnist_files(folder.path(), "train")); }) ==
+        (folder / "train-labels-idx1-ubyte").string() + " holds 500000000 labels, and " +
+            (folder / "train-images-idx3-ubyte").string() + " 12 images");
+}
+
 TEST_CASE("a damaged compressed file, a missing one and a folder are one sentence") {
   const TemporaryFolder folder;
   const std::filesystem::path path = folder / "images.gz";

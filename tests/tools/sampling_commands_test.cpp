@@ -150,6 +150,25 @@ TEST_CASE("the help of sample and infill has each option once, with an explanati
     CHECK_MESSAGE(explanations.at(key).size() == 1, key);
 }
 
+TEST_CASE("the help of sample explains an option by what each model says of its setting") {
+  std::map<std::string, std::string> help;
+  for (const auto& [name, explanation] : options_in_help("sample")) help[name] = explanation;
+  for (const ModelRow& model : model_table()) {
+    for (const Setting& row : settings_table(model.info)) {
+      if (row.section() != "sample" || row.key == "sample.count") continue;
+      std::string option = "--" + std::string(row.name());
+      std::replace(option.begin(), option.end(), '_', '-');
+      CAPTURE(option);
+      CAPTURE(model.info.name);
+      CHECK(help.at(option).find(row.explanation) != std::string::npos);
+    }
+  }
+  // Once where all say the same, and not beside a sentence that begins so.
+  CHECK(help.at("--precision").find(" / ") == std::string::npos);
+  const std::string first = "denoising steps of the ancestral sampler";
+  CHECK(help.at("--steps").find(first) == help.at("--steps").rfind(first));
+}
+
 TEST_CASE("eval draws no samples where none are asked for, and otherwise as --set says") {
   const json without = eval(masked_run(), {"--examples", "3", "--samples", "0"});
   CHECK_FALSE(without.contains("samples"));

@@ -219,6 +219,35 @@ TEST_CASE("a folder of PNG files that is not what it says is one sentence, and n
   check_failure(again, 1, (folder / "png" / "07.png").string() + ": it is no PNG file");
 }
 
+TEST_CASE("a part that is missing, or of other images, is refused before a run begins") {
+  const TemporaryFolder folder;
+  const auto refused = [&](const std::string& set, const std::string& part) {
+    std::vector<std::string> command =
+        train_arguments(folder / "run", {"model=ddpm", "network.kind=mlp", "data.set=" + set,
+                                         "data.folder=" + (folder / set).string(), "data.valid_size=5"});
+    check_failure(command, 1, part);
+    CHECK_FALSE(std::filesystem::exists(folder / "run"));
+  };
+  for (const char* part : {"train", "valid"}) {
+    std::filesystem::create_directories(folder / "png" / part);
+    write_pngs(folder / "png" / part, 6);
+  }
+  refused("png", (folder / "png" / "test").string() +
+                     ": there is no such folder, and where one of the parts train, valid and test has one, "
+                     "all have");
+  std::filesystem::create_directories(folder / "png" / "test");
+  refused("png", (folder / "png" / "test").string() + ": there is no PNG file in it");
+  write_png(folder / "png" / "test" / "a.png", {3, 3, 1, std::vector<uint8_t>(9)});
+  refused("png", (folder / "png" / "test" / "a.png").string() + ": the image is 3 x 3 pixels, gray; ");
+  write_mnist(folder / "mnist", 30, 7);
+  write_text(folder / "mnist" / "t10k-images-idx3-ubyte", idx_images(7, 4, 4));
+  refused("mnist", "t10k-images-idx3-ubyte: its images are of 4 x 4 pixels, and those of ");
+  write_text(folder / "mnist" / "t10k-images-idx3-ubyte", idx_images(8, 4, 3));
+  refused("mnist", "t10k-labels-idx1-ubyte holds 7 labels, and ");
+  std::filesystem::remove(folder / "mnist" / "t10k-images-idx3-ubyte");
+  refused("mnist", "t10k-images-idx3-ubyte: the file is not there");
+}
+
 TEST_CASE("one class is asked for by its number where the sampler can draw one, and refused otherwise") {
   Uses can;
   can.label = true;
@@ -243,6 +272,10 @@ TEST_CASE("haze data show prints examples with their labels, or writes a picture
   for (const std::string& line : points) CHECK(line.starts_with("label "));
   CHECK(lines_of(run_program({"data", "show", "digits", "--count", "2"}).output).size() == 2 * 18);
   const TemporaryFolder folder;
+  write_mnist(folder / "mnist", 30, 7);
+  const ProgramResult few =
+      run_program({"data", "show", "mnist", "--folder", (folder / "mnist").string(), "--count", "3"});
+  CHECK(lines_of(few.output).size() == 3 * (1 + 4 + 1));
   const std::string png = (folder / "x.png").string();
   CHECK(run_program({"data", "show", "checkerboard", "--png", png}).status == 0);
   CHECK(read_png(png).width == 2 * 400 + 8);

@@ -8,8 +8,10 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include "haze/tools/run/training_settings.h"
 #include "haze/tools/tasks/png_file.h"
 
+#include "error_of.h"
 #include "program.h"
 #include "temporary_folder.h"
 
@@ -140,6 +142,44 @@ TEST_CASE("points are written as two numbers a line, the same as the values in J
     for (size_t axis = 0; axis < 2; ++axis) CHECK(std::abs(values[axis] - written[axis]) <= 0.5001e-5);
   }
   CHECK(lines_of(run_program({"sample", points_run()}).output).size() == 8);
+}
+
+TEST_CASE("what a checkpoint says of its images is read, or refused in a sentence") {
+  Settings settings = settings_from({}, {"model=ddpm", "data.set=png", "data.folder=moved"});
+  const auto facts_of = [&](const std::string& text) {
+    return TensorTask::restore(settings, {{"data.json", text}})->facts();
+  };
+  const auto json_of = [](const std::string& shape, const std::string& levels, const std::string& labels) {
+    return fmt::format(R"({{"value_shape":{},"value_levels":{},"labels":{}}})", shape, levels, labels);
+  };
+  const DataFacts facts = facts_of(json_of("[3,16,8]", "256", "10"));
+  CHECK(facts.value_shape == std::vector<int64_t>{3, 16, 8});
+  CHECK(facts.value_levels == 256);
+  CHECK(facts.labels == 10);
+  CHECK(facts_of(json_of("[1,2,3]", "0", "0")).value_levels == 0);
+  const auto refusal = [&](const std::string& text) {
+    const std::string sentence = error_of([&] { facts_of(text); });
+    CAPTURE(sentence);
+    CHECK(sentence.starts_with("data.json of the checkpoint: "));
+    CHECK(sentence.find('\n') == std::string::npos);
+    return sentence.substr(std::min(sentence.size(), std::string("data.json of the checkpoint: ").size()));
+  };
+  for (const char* levels : {"1", "-1", "-256", "2.5", "1e300", "65537", "\"256\""})
+    CHECK(refusal(json_of("[1,4,4]", levels, "0")) == "value_levels is no whole number from 2 to 65536");
+  for (const char* labels : {"-1", "0.5", "65537", "18446744073709551615", "null"})
+    CHECK(refusal(json_of("[1,4,4]", "256", labels)) == "labels is no whole number from 0 to 65536");
+  for (const char* shape : {"[0,4,4]", "[1,-4,4]", "[1,4,4.5]", "[1,9223372036854775807,4]"})
+    CHECK(refusal(json_of(shape, "256", "0")) ==
+          "an extent of an image is no whole number from 1 to 67108864");
+  // Products of 2^64 and 2^27: the first is 0 in 64 bits.
+  CHECK(refusal(json_of("[4194304,2097152,2097152]", "256", "0")) ==
+        "an image of 4194304 x 2097152 x 2097152 is more than 67108864 numbers");
+  CHECK(refusal(json_of("[2,8192,8192]", "256", "0")) ==
+        "an image of 2 x 8192 x 8192 is more than 67108864 numbers");
+  CHECK(refusal(json_of("[4,4]", "256", "0")) == "it has no shape of images");
+  CHECK(refusal(json_of("4", "256", "0")) == "it has no shape of images");
+  refusal("{");
+  refusal("[]");
 }
 
 TEST_CASE("a picture of points shows the density of the data, and the samples beside it") {

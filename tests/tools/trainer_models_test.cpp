@@ -488,6 +488,25 @@ TEST_CASE("a run that only sampling stands on can be named, changed and trained 
   Trainer::resume(quiet(guided, 3))->run();  // the guide was no part of training
 }
 
+TEST_CASE("training starts, goes on and gives its weights away without a run that only sampling stands on") {
+  const TemporaryFolder folder;
+  const std::filesystem::path guide = folder / "guide", guided = folder / "guided";
+  Trainer::start(labelled_settings("bag_of_words", {"train.steps=2"}), quiet(guide))->run();
+  const std::string setting = "sample.guide=" + guide.string();
+  Trainer::start(labelled_settings("toy_guided", {setting}), quiet(guided, 2))->run();
+  CHECK(dynamic_cast<const Guided&>(*load_model(guided).model).guide);
+  CHECK_FALSE(dynamic_cast<const Guided&>(*load_model(guided, {}, Purpose::training).model).guide);
+
+  std::filesystem::rename(guide, folder / "moved");
+  CHECK(error_of([&] { Trainer::resume(quiet(guided, 4))->run(); }) == "no error");
+  CHECK(latest_checkpoint(guided).step == 4);
+  const Settings fresh = labelled_settings("toy_guided", {setting, "train.steps=1"});
+  TrainOptions options = quiet(folder / "second");
+  options.initial_run = guided;
+  CHECK(error_of([&] { Trainer::start(fresh, options)->run(); }) == "no error");
+  CHECK(error_of([&] { load_model(guided); }) == guide.string() + ": there is no such run");
+}
+
 TEST_CASE("the name of a model that is in the table cannot be taken again") {
   labelled_settings("bag_of_words");  // adds the models of this file, where no test before has
   CHECK(error_of([] { add_model({bag_of_words_model(), ""}); }) == "there is a model 'bag_of_words' already");

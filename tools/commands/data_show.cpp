@@ -22,6 +22,7 @@ Settings settings_of(const Arguments& arguments) {
   settings.set("data.set", arguments.set, "haze data show");
   settings.set("data.folder", arguments.folder);
   settings.set("data.train_size", arguments.count, "--count");
+  settings.set("data.valid_size", 1);  // which of mnist is taken from the images that there are to show
   settings.set("train.seed", arguments.seed);
   check_tensor_data(settings);
   return settings;

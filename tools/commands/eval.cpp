@@ -40,8 +40,9 @@ void apply_settings(const Arguments& arguments, Settings& settings) {
 }
 
 Report evaluate(const Arguments& arguments) {
-  const SavedModel saved =
-      load_model(arguments.run, [&](Settings& settings) { apply_settings(arguments, settings); });
+  const Purpose purpose = arguments.samples == 0 ? Purpose::training : Purpose::sampling;
+  const SavedModel saved = load_model(
+      arguments.run, [&](Settings& settings) { apply_settings(arguments, settings); }, purpose);
   const Likelihood* likelihood = saved.model->likelihood();
   if (arguments.exact && (!likelihood || likelihood->terms() == 0))
     throw WrongUsage("--exact adds up the terms of a bound, and this model's bound is no sum of terms");

@@ -1,15 +1,15 @@
 #include "haze/diffusion/lecture.h"
 
+#include <array>
 #include <memory>
-#include <optional>
+#include <string_view>
 
 #include <fmt/format.h>
 
 #include "haze/tools/commands/commands.h"
 #include "haze/tools/commands/options.h"
-#include "haze/tools/tasks/digits.h"
+#include "haze/tools/tasks/lecture_data.h"
 #include "haze/tools/tasks/picture.h"
-#include "haze/tools/tasks/png_folder.h"
 #include "haze/tools/tasks/point_sets.h"
 
 namespace haze {
@@ -21,18 +21,28 @@ struct Arguments {
   LectureQuestion question;
 };
 
-constexpr int64_t kDigitsShown = 8, kPointsShown = 2000;
+/// An option, and the part of the question that it gives.
+struct PageOption {
+  const char *name, *part;
+};
 
-/// What is noised, [n, 2] or [n, channels, height, width].
-Tensor data_of(const Arguments& arguments) {
-  const std::string& data = arguments.data;
-  if (data.ends_with(".png")) return values_of_images(read_png_files({data}), spread_indices(1, 0));
-  if (data == "digits") {
-    return values_of_images(draw_digits(kDigitsShown, arguments.question.seed, 0),
-                            spread_indices(kDigitsShown, 0));
+constexpr std::array<PageOption, 6> kPageOptions = {{{"--t", "t"},
+                                                     {"--steps", "steps"},
+                                                     {"--schedule", "schedule"},
+                                                     {"--data", "x_0"},
+                                                     {"--seed", "seed"},
+                                                     {"--png", "x_0"}}};
+
+/// Throws WrongUsage where an option was given that the page has no use for.
+void check_options(const CLI::App& command, const std::string& name) {
+  for (const PageOption& option : kPageOptions) {
+    if (command.get_option(option.name)->count() == 0) continue;
+    if (name.empty()) throw WrongUsage(fmt::format("{} is for a page, and none is named", option.name));
+    if (lecture_page(name).reads(option.part)) continue;
+    if (std::string_view(option.name) == "--png")
+      throw WrongUsage(fmt::format("the page {} has no picture for --png", name));
+    throw WrongUsage(fmt::format("the page {} has no use for {}", name, option.name));
   }
-  Generator generator(arguments.question.seed);
-  return draw_points(data, kPointsShown, generator);
 }
 
 /// The steps that are shown where none are named.
@@ -70,10 +80,8 @@ void show(const Arguments& arguments) {
   const LecturePage& page = lecture_page(arguments.page);
   LectureQuestion question = arguments.question;
   question.t = arguments.t.empty() ? default_steps(question.steps) : arguments.t;
-  if (page.takes_data) question.x_0 = data_of(arguments);
+  if (page.reads("x_0")) question.x_0 = lecture_data(arguments.data, question.seed);
   const LectureAnswer answer = page.compute(question);
-  if (!arguments.png.empty() && answer.noised.empty())
-    throw WrongUsage(fmt::format("the page {} has no picture for --png", page.name));
   fmt::print("{}", answer.text);
   if (!arguments.png.empty()) write_picture(arguments.png, picture_of(answer, arguments.data));
 }
@@ -100,7 +108,10 @@ void add_lecture_command(CLI::App& app, int&) {
       ->check(whole_number(0));
   command->add_option("--png", arguments->png, "write a picture: one step at a time, and in one go");
   add_threads_option(*command);
-  command->callback([arguments] { arguments->page.empty() ? list_pages() : show(*arguments); });
+  command->callback([arguments, command] {
+    check_options(*command, arguments->page);
+    arguments->page.empty() ? list_pages() : show(*arguments);
+  });
 }
 
 }  // namespace haze

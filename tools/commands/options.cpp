@@ -204,6 +204,21 @@ CLI::Validator as_setting(const std::vector<Setting>& rows) {
   return CLI::Validator(check, "");
 }
 
+/// Their explanations, each once, and none that is only the beginning of another: models may share a
+/// setting's name, and not all of what it means.
+std::string explanations_of(const std::vector<Setting>& rows) {
+  std::vector<std::string> explanations;
+  for (const Setting& row : rows) {
+    const bool is_said = std::any_of(rows.begin(), rows.end(), [&](const Setting& other) {
+      return other.explanation != row.explanation && other.explanation.starts_with(row.explanation);
+    });
+    if (!is_said &&
+        std::find(explanations.begin(), explanations.end(), row.explanation) == explanations.end())
+      explanations.push_back(row.explanation);
+  }
+  return fmt::format("{}", fmt::join(explanations, " / "));
+}
+
 /// What of all models' choices there is.
 std::string explanation_of(const std::vector<Setting>& rows) {
   std::vector<std::string> choices;
@@ -212,7 +227,7 @@ std::string explanation_of(const std::vector<Setting>& rows) {
       if (std::find(choices.begin(), choices.end(), choice) == choices.end()) choices.push_back(choice);
     }
   }
-  std::string explanation = rows.front().explanation;
+  std::string explanation = explanations_of(rows);
   if (!choices.empty()) explanation += fmt::format(": {}", fmt::join(choices, " | "));
   return explanation + " (default: the run's)";
 }
@@ -232,7 +247,7 @@ void SampleSettingOptions::add_to(CLI::App& command, std::initializer_list<std::
     Option& option = options_.emplace_back(Option{option_name(row), row.key, {}});
     if (row.type == SettingType::boolean) {
       command.add_flag_callback(
-          option.name, [&option] { option.value = "true"; }, row.explanation);
+          option.name, [&option] { option.value = "true"; }, explanations_of(setting.rows));
     } else {
       command.add_option(option.name, option.value, explanation_of(setting.rows))
           ->check(as_setting(setting.rows));

@@ -57,7 +57,7 @@ ComparePicture compare_picture(const CompareTable& table, const std::vector<Comp
       result.panels.emplace_back("data");
     }
     if (!saved.model->sampler()) continue;
-    panels.push_back(samples_panel(saved, table.evaluation.seed));
+    panels.push_back(samples_panel(saved, evaluation_of(table, run->seed).seed));
     result.panels.push_back(table.rows[row].name);
   }
   result.picture = beside_each_other(panels);

@@ -137,7 +137,8 @@ void inspect(const CompareTable& table, CompareRun& run) {
   run.finished =
       run.step == steps_of(row) && !parse_state(read_whole_file(*checkpoint / "state.toml")).evaluation_due;
   if (!run.finished) return;
-  if (const auto kept = find_evaluation(run.folder, evaluation_key(table.evaluation, row, run.step))) {
+  const std::string key = evaluation_key(evaluation_of(table, run.seed), row, run.step);
+  if (const auto kept = find_evaluation(run.folder, key)) {
     run.report = kept->report;
     run.costs = costs_of(row, run, kept->parameters);
   }
@@ -166,8 +167,9 @@ void evaluate(const CompareTable& table, const CompareRun& run, const ProgressOu
     if (what != label) work.emplace(label = what, interrupt, progress);
     work->update(done, all);
   };
-  keep_evaluation(run.folder, evaluation_key(table.evaluation, row, run.step),
-                  evaluate_row(run.folder, table.evaluation, row, observer));
+  const CompareEvaluation options = evaluation_of(table, run.seed);
+  keep_evaluation(run.folder, evaluation_key(options, row, run.step),
+                  evaluate_row(run.folder, options, row, observer));
 }
 
 /// "run 2 of 6: small, seed 1".

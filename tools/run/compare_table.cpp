@@ -316,6 +316,12 @@ CompareTable read_compare_table(const fs::path& file) {
   return table;
 }
 
+CompareEvaluation evaluation_of(const CompareTable& table, int64_t training_seed) {
+  CompareEvaluation evaluation = table.evaluation;
+  evaluation.seed += static_cast<uint64_t>(training_seed);
+  return evaluation;
+}
+
 std::string run_name(const std::string& row, int64_t seed) {
   std::string name = row;
   for (char& c : name) {

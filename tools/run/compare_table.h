@@ -23,6 +23,9 @@ struct CompareEvaluation {
   int64_t examples = 0;            // evenly spread over all; 0: all
   int passes = 8;                  // independent estimates, at least 2
   std::optional<int64_t> samples;  // to draw and measure; 0: none; by default as many as the task says
+  /// A run with train.seed s is evaluated with the seed `seed` + s (evaluation_of): runs of one row share no
+  /// random numbers, so that the standard error over seeds holds the noise of sampling and of the bound's
+  /// draws. Rows share those of the same s.
   uint64_t seed = 1;
 };
 
@@ -49,6 +52,9 @@ struct CompareTable {
 /// folder, as they are in configurations. Throws Error in one sentence, with file and line, on a key that
 /// there is not, on a file that is missing, and on settings that are wrong.
 CompareTable read_compare_table(const std::filesystem::path& file);
+
+/// The options of the evaluation of a run with this train.seed: those of all, with the run's own seed.
+CompareEvaluation evaluation_of(const CompareTable& table, int64_t training_seed);
 
 /// The name of a run's folder: "A small model" with seed 3 is in A-small-model-seed-3.
 std::string run_name(const std::string& row, int64_t seed);

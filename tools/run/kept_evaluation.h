@@ -17,7 +17,8 @@ struct KeptEvaluation {
 };
 
 /// Everything on which the result of a row's evaluation depends beside the run, as JSON: the step of the
-/// checkpoint, the options, the settings of [sample], and the data file's size, checksum and reading.
+/// checkpoint, the options (evaluation_of), the settings of [sample], and the data file's size, checksum and
+/// reading.
 std::string evaluation_key(const CompareEvaluation& options, const CompareRow& row, int64_t step);
 
 /// The latest checkpoint of a run, with the settings of a row's evaluation.

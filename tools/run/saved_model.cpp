@@ -12,8 +12,12 @@ namespace {
 
 namespace fs = std::filesystem;
 
-FrozenModel load_frozen(const fs::path& folder) {
-  SavedModel saved = load_model(folder);
+bool is_of_sampling(const std::string& key) {
+  return key.starts_with("sample.");
+}
+
+FrozenModel load_frozen(const fs::path& folder, Purpose purpose) {
+  SavedModel saved = load_model(folder, {}, purpose);
   for (const NamedParameter& parameter : saved.model->parameters())
     *parameter.variable = Variable(parameter.variable->value());
   return {std::move(saved.model), saved.task->facts(), std::move(saved.settings)};
@@ -29,14 +33,28 @@ void check_frozen(const Settings& settings, const RunState& state) {
   }
 }
 
+SavedModel restored(const Checkpoint& checkpoint, const fs::path& run_folder,
+                    const std::function<void(Settings&)>& adjust, Purpose purpose) {
+  Settings settings = read_run_configuration(checkpoint.text("config.toml"), "config.toml of the checkpoint");
+  check_frozen(settings, parse_state(checkpoint.text("state.toml")));
+  if (adjust) adjust(settings);
+  std::unique_ptr<Task> task = restore_task(settings, run_folder, checkpoint.texts);
+  Generator unused(0);
+  std::unique_ptr<Model> model = make_model(settings, task->facts(), unused, purpose);
+  copy_by_name(state_tensors(*model), checkpoint.model, true, "model.safetensors of the checkpoint");
+  return {std::move(settings), std::move(task), std::move(model)};
+}
+
 }  // namespace
 
-std::unique_ptr<Model> make_model(const Settings& settings, const DataFacts& facts, Generator& generator) {
+std::unique_ptr<Model> make_model(const Settings& settings, const DataFacts& facts, Generator& generator,
+                                  Purpose purpose) {
   const ModelInfo& info = model_row(settings.text("model")).info;
   FrozenModels frozen;
   for (const std::string& key : info.frozen) {
     const std::string& run = settings.text(key);
-    frozen.push_back(run.empty() ? FrozenModel{nullptr, {}, settings} : load_frozen(run));
+    const bool left_out = run.empty() || (purpose == Purpose::training && is_of_sampling(key));
+    frozen.push_back(left_out ? FrozenModel{nullptr, {}, settings} : load_frozen(run, purpose));
   }
   return info.make(settings, facts, frozen, generator);
 }
@@ -45,28 +63,20 @@ std::vector<std::pair<std::string, fs::path>> frozen_weights(const Settings& set
   std::vector<std::pair<std::string, fs::path>> weights;
   for (const std::string& key : model_row(settings.text("model")).info.frozen) {
     const std::string& run = settings.text(key);
-    if (!run.empty() && !key.starts_with("sample."))
+    if (!run.empty() && !is_of_sampling(key))
       weights.emplace_back(key, checkpoint_in(run) / "model.safetensors");
   }
   return weights;
 }
 
-SavedModel model_of(const Checkpoint& checkpoint, const fs::path& run_folder,
-                    const std::function<void(Settings&)>& adjust) {
-  Settings settings = read_run_configuration(checkpoint.text("config.toml"), "config.toml of the checkpoint");
-  check_frozen(settings, parse_state(checkpoint.text("state.toml")));
-  if (adjust) adjust(settings);
-  std::unique_ptr<Task> task = restore_task(settings, run_folder, checkpoint.texts);
-  Generator unused(0);
-  std::unique_ptr<Model> model = make_model(settings, task->facts(), unused);
-  copy_by_name(state_tensors(*model), checkpoint.model, true, "model.safetensors of the checkpoint");
-  return {std::move(settings), std::move(task), std::move(model)};
+SavedModel model_of(const Checkpoint& checkpoint, const fs::path& run_folder) {
+  return restored(checkpoint, run_folder, {}, Purpose::training);
 }
 
-SavedModel load_model(const fs::path& folder, const std::function<void(Settings&)>& adjust) {
+SavedModel load_model(const fs::path& folder, const std::function<void(Settings&)>& adjust, Purpose purpose) {
   const fs::path checkpoint_folder = checkpoint_in(folder);
   const Checkpoint checkpoint = read_checkpoint(checkpoint_folder);
-  SavedModel saved = model_of(checkpoint, run_of_checkpoint(checkpoint_folder), adjust);
+  SavedModel saved = restored(checkpoint, run_of_checkpoint(checkpoint_folder), adjust, purpose);
   if (!checkpoint.ema.empty()) {
     copy_by_name(parameter_tensors(*saved.model), checkpoint.ema, false, "ema.safetensors of the checkpoint");
   }

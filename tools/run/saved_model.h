@@ -16,21 +16,27 @@ struct SavedModel {
   std::unique_ptr<Model> model;
 };
 
+/// What a model is made for. Runs that settings of section [sample] name are loaded for sampling alone: a
+/// model for training, or for its likelihood, loss or features, is made without them.
+enum class Purpose { training, sampling };
+
 /// The model in a checkpoint, with its averaged weights where there are any. `folder` is a run's folder,
 /// which stands for its latest checkpoint, a checkpoint's folder, or a run's file `best`. Throws Error where
 /// there is none.
 ///
 /// `adjust`, where it is given, changes settings of section [sample] before the model is made: they may name
 /// runs that sampling stands on.
-SavedModel load_model(const std::filesystem::path& folder, const std::function<void(Settings&)>& adjust = {});
+SavedModel load_model(const std::filesystem::path& folder, const std::function<void(Settings&)>& adjust = {},
+                      Purpose purpose = Purpose::sampling);
 
 /// The model of a checkpoint that has been read, with the weights that training goes on from. `run_folder` is
 /// its run's.
-SavedModel model_of(const Checkpoint& checkpoint, const std::filesystem::path& run_folder,
-                    const std::function<void(Settings&)>& adjust = {});
+SavedModel model_of(const Checkpoint& checkpoint, const std::filesystem::path& run_folder);
 
-/// A model of these settings with weights drawn from `generator`. The runs that it stands on are read.
-std::unique_ptr<Model> make_model(const Settings& settings, const DataFacts& facts, Generator& generator);
+/// A model of these settings with weights drawn from `generator`. The runs that it stands on for `purpose`
+/// are read; throws Error where one is missing.
+std::unique_ptr<Model> make_model(const Settings& settings, const DataFacts& facts, Generator& generator,
+                                  Purpose purpose = Purpose::training);
 
 /// The weights of the runs that training a model of these settings stands on: the setting's key and the file.
 /// Runs that settings of section [sample] name are not among them: they may be chosen anew for each sampling.

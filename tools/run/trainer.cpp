@@ -157,7 +157,7 @@ void Trainer::make_optimizers() {
 }
 
 void Trainer::start_from(const fs::path& run) {
-  const SavedModel initial = load_model(run);
+  const SavedModel initial = load_model(run, {}, Purpose::training);
   const NameMatch match = copy_matching(state_tensors(model()), state_tensors(*initial.model));
   const auto say = [&](const std::string& line) { options_.progress.write(line + "\n"); };
   say(fmt::format("{}: {} of {} tensors have the same name and shape and are taken", run.string(),

@@ -91,6 +91,19 @@ std::array<int64_t, 3> read_image_head(ByteReader& file) {
   return {count, rows, columns};
 }
 
+int64_t read_label_head(ByteReader& file) {
+  if (const uint32_t magic = file.big_endian(); magic != kLabelsMagic) {
+    fail("{}: it is no IDX file of labels: it begins with {:#010x}, not {:#010x}", file.name(), magic,
+         kLabelsMagic);
+  }
+  const int64_t count = file.big_endian();
+  if (count > kMostBytes / static_cast<int64_t>(sizeof(int32_t))) {
+    fail("{}: {} labels of {} bytes are more than the {} bytes that are read", file.name(), count,
+         sizeof(int32_t), kMostBytes);
+  }
+  return count;
+}
+
 fs::path plain_or_compressed(const fs::path& path) {
   const fs::path compressed = path.string() + ".gz";
   if (fs::exists(path)) return path;
@@ -113,11 +126,7 @@ std::array<int64_t, 3> read_idx_image_extents(const fs::path& path) {
 
 std::vector<int32_t> read_idx_labels(const fs::path& path) {
   ByteReader file(path);
-  if (const uint32_t magic = file.big_endian(); magic != kLabelsMagic) {
-    fail("{}: it is no IDX file of labels: it begins with {:#010x}, not {:#010x}", file.name(), magic,
-         kLabelsMagic);
-  }
-  const std::vector<uint8_t> bytes = file.rest(file.big_endian());
+  const std::vector<uint8_t> bytes = file.rest(read_label_head(file));
   for (size_t i = 0; i < bytes.size(); ++i) {
     if (bytes[i] > 9) fail("{}: label {} is {}, and there are the digits 0 to 9", file.name(), i, bytes[i]);
   }
@@ -130,13 +139,20 @@ MnistFiles mnist_files(const fs::path& folder, const std::string& part) {
           plain_or_compressed(folder / (part + "-labels-idx1-ubyte"))};
 }
 
+std::array<int64_t, 3> read_mnist_extents(const MnistFiles& files) {
+  const std::array<int64_t, 3> extents = read_idx_image_extents(files.images);
+  ByteReader labels(files.labels);
+  if (const int64_t count = read_label_head(labels); count != extents[0]) {
+    fail("{} holds {} labels, and {} {} images", files.labels.string(), count, files.images.string(),
+         extents[0]);
+  }
+  return extents;
+}
+
 ImageSet read_mnist(const MnistFiles& files) {
+  read_mnist_extents(files);
   ImageSet set = read_idx_images(files.images);
   set.labels = read_idx_labels(files.labels);
-  if (std::ssize(set.labels) != set.count()) {
-    fail("{} holds {} labels, and {} {} images", files.labels.string(), set.labels.size(),
-         files.images.string(), set.count());
-  }
   return set;
 }
 

@@ -17,7 +17,7 @@ ImageSet read_idx_images(const std::filesystem::path& path);
 /// Images, rows and columns, as the head of such a file says.
 std::array<int64_t, 3> read_idx_image_extents(const std::filesystem::path& path);
 
-/// Labels of a file of one axis: each a digit from 0 to 9.
+/// Labels of a file of one axis: each a digit from 0 to 9. They may take 2 GiB of memory, as images may.
 std::vector<int32_t> read_idx_labels(const std::filesystem::path& path);
 
 /// A folder of MNIST's four files, of which each may end in ".gz".
@@ -28,7 +28,11 @@ struct MnistFiles {
 /// is missing.
 MnistFiles mnist_files(const std::filesystem::path& folder, const std::string& part);
 
-/// Images with labels. Throws Error where the files hold different numbers of them.
+/// Images, rows and columns, as the heads say. Throws Error where the files speak of different numbers of
+/// images and labels.
+std::array<int64_t, 3> read_mnist_extents(const MnistFiles& files);
+
+/// Images with labels. Throws Error as read_mnist_extents(), before it reads either file.
 ImageSet read_mnist(const MnistFiles& files);
 
 }  // namespace haze

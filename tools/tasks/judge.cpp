@@ -19,7 +19,7 @@ void in_chunks(const Tensor& values, const std::function<void(const Tensor& chun
 }  // namespace
 
 Judge Judge::load(const std::filesystem::path& folder, std::span<const int64_t> value_shape) {
-  SavedModel saved = load_model(folder);
+  SavedModel saved = load_model(folder, {}, Purpose::training);
   if (!saved.model->feature_extractor()) {
     fail("data.judge: the run in {} is of the model {}, which has no features to compare examples by",
          folder.string(), saved.settings.text("model"));

@@ -62,6 +62,10 @@ std::vector<fs::path> png_files(const fs::path& folder, Part part) {
   if (!fs::is_directory(folder)) fail("{}: there is no such folder", folder.string());
   if (has_subfolders(folder)) {
     const fs::path subfolder = folder / name_of(part);
+    if (!fs::is_directory(subfolder)) {
+      fail("{}: there is no such folder, and where one of the parts train, valid and test has one, all have",
+           subfolder.string());
+    }
     std::vector<fs::path> files = sorted_png_files(subfolder);
     if (files.empty()) fail("{}: there is no PNG file in it", subfolder.string());
     return files;

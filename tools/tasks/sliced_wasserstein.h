@@ -16,8 +16,9 @@ double squared_wasserstein_of_sorted(std::span<const double> a, std::span<const 
 ///
 /// In the plane the directions are `projections` angles that lie evenly in [0, pi). In other dimensions they
 /// are drawn uniformly from a fixed seed, so that the distance is the same at every call. A set that is
-/// shifted by v has the distance |v| / sqrt(dimensions). Throws Error as require_comparable(), and where
-/// projections < 1.
+/// shifted by v has the distance |v| / sqrt(dimensions) in one dimension, and in two with two or more
+/// projections; in more dimensions its square is |v|^2 / dimensions only in expectation over the directions.
+/// Throws Error as require_comparable(), and where projections < 1.
 double sliced_wasserstein(const SampleSet& a, const SampleSet& b, int64_t projections = 128);
 
 }  // namespace haze

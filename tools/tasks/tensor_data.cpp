@@ -148,6 +148,27 @@ DataFacts image_facts(int64_t channels, int64_t height, int64_t width, int64_t l
   return facts;
 }
 
+// One image of each part is read: a part that is missing, or of other images, is no surprise after training.
+DataFacts png_facts(const fs::path& folder) {
+  std::vector<fs::path> first_of_parts;
+  for (const Part part : {Part::train, Part::valid, Part::test})
+    first_of_parts.push_back(png_files(folder, part).front());
+  const ImageSet images = read_png_files(first_of_parts);
+  return image_facts(images.channels, images.height, images.width, 0);
+}
+
+// The heads of all four files are read, for the same reason.
+DataFacts mnist_facts(const fs::path& folder) {
+  const MnistFiles train = mnist_files(folder, "train"), test = mnist_files(folder, "t10k");
+  const auto [count, rows, columns] = read_mnist_extents(train);
+  const auto [test_count, test_rows, test_columns] = read_mnist_extents(test);
+  if (rows != test_rows || columns != test_columns) {
+    fail("{}: its images are of {} x {} pixels, and those of {} are of {} x {}", test.images.string(),
+         test_rows, test_columns, train.images.string(), rows, columns);
+  }
+  return image_facts(1, rows, columns, 10);
+}
+
 }  // namespace
 
 SettingsTable tensor_settings() {
@@ -188,15 +209,8 @@ DataFacts tensor_facts(const Settings& settings) {
     return facts;
   }
   if (set_of(settings) == "digits") return image_facts(1, kDigitSide, kDigitSide, 10);
-  if (set_of(settings) == "png") {
-    std::vector<fs::path> first = png_files(settings.text("data.folder"), Part::train);
-    first.resize(1);
-    const ImageSet images = read_png_files(first);
-    return image_facts(images.channels, images.height, images.width, 0);
-  }
-  const auto [count, rows, columns] =
-      read_idx_image_extents(mnist_files(settings.text("data.folder"), "train").images);
-  return image_facts(1, rows, columns, 10);
+  return set_of(settings) == "png" ? png_facts(settings.text("data.folder"))
+                                   : mnist_facts(settings.text("data.folder"));
 }
 
 std::unique_ptr<Examples> tensor_examples(const Settings& settings, Part part) {

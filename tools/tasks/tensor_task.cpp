@@ -16,6 +16,9 @@ namespace {
 
 constexpr const char* kFactsFile = "data.json";
 
+// What a checkpoint may say of its images: no less than a folder can hold, and sizes that networks can have.
+constexpr int64_t kMostNumbers = 1 << 26, kMostLevels = 1 << 16, kMostLabels = 1 << 16;
+
 std::vector<float> numbers_of(const Samples& samples, int64_t index) {
   return contiguous(slice(samples.values, 0, index, index + 1)).to_vector<float>();
 }
@@ -28,16 +31,37 @@ std::string facts_json(const DataFacts& facts) {
          "\n";
 }
 
+// Throws Error where the number is none from `minimum` to `maximum`. A fraction is refused: JSON's reader
+// would cut it.
+int64_t whole_number(const nlohmann::json& number, const char* what, int64_t minimum, int64_t maximum,
+                     const std::string& source) {
+  const bool fits = number.is_number_unsigned() && number.get<uint64_t>() >= static_cast<uint64_t>(minimum) &&
+                    number.get<uint64_t>() <= static_cast<uint64_t>(maximum);
+  if (!fits) fail("{}: {} is no whole number from {} to {}", source, what, minimum, maximum);
+  return number.get<int64_t>();
+}
+
+std::vector<int64_t> image_shape(const nlohmann::json& json, const std::string& source) {
+  if (!json.is_array() || json.size() != 3) fail("{}: it has no shape of images", source);
+  std::vector<int64_t> shape;
+  int64_t numbers_left = kMostNumbers;
+  for (const nlohmann::json& extent : json) {
+    shape.push_back(whole_number(extent, "an extent of an image", 1, kMostNumbers, source));
+    numbers_left /= shape.back();
+  }
+  if (numbers_left == 0)
+    fail("{}: an image of {} is more than {} numbers", source, fmt::join(shape, " x "), kMostNumbers);
+  return shape;
+}
+
 DataFacts facts_from_json(const std::string& text, const std::string& source) {
   try {
     const nlohmann::json json = nlohmann::json::parse(text);
     DataFacts facts;
-    facts.value_shape = json.at("value_shape").get<std::vector<int64_t>>();
-    facts.value_levels = json.at("value_levels").get<int64_t>();
-    facts.labels = json.at("labels").get<int64_t>();
-    const bool positive = std::all_of(facts.value_shape.begin(), facts.value_shape.end(),
-                                      [](int64_t extent) { return extent > 0; });
-    if (facts.value_shape.size() != 3 || !positive) fail("{}: it has no shape of images", source);
+    facts.value_shape = image_shape(json.at("value_shape"), source);
+    const nlohmann::json& levels = json.at("value_levels");
+    if (levels != 0) facts.value_levels = whole_number(levels, "value_levels", 2, kMostLevels, source);
+    facts.labels = whole_number(json.at("labels"), "labels", 0, kMostLabels, source);
     return facts;
   } catch (const nlohmann::json::exception& error) {
     fail("{}: {}", source, error.what());
