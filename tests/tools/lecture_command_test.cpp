@@ -111,6 +111,29 @@ TEST_CASE("the noise of haze lecture forward is not correlated with its data (4 
   }
 }
 
+TEST_CASE(
+    "the sizes of noise are not correlated with points that are as far in a stream (4 standard errors)") {
+  // Of a stream's counters, point i of a checkerboard takes 3 i + 1 and 3 i + 2 for its place in a square,
+  // and two pairs of normal numbers take one for their sizes: of one stream, the correlation would be near
+  // 0.9.
+  constexpr int kSteps = 10;
+  const double scale = std::sqrt(noise_schedule_called("linear", kSteps).alpha_bar[1]);
+  const Tensor x_0 = lecture_data("checkerboard", 1);
+  const Tensor x_1 =
+      lecture_page("forward").compute({.t = {1}, .steps = kSteps, .x_0 = x_0, .seed = 1}).noised.front();
+  const std::vector<double> noise = column(reshape(subtract(x_1, scale_shift(x_0, scale, 0)), {-1, 1}), 0);
+  for (const int64_t axis : {0, 1}) {
+    const std::vector<double> coordinates = column(x_0, axis);
+    std::vector<double> places, sizes;
+    for (size_t i = 0; 4 * (3 * i + 2) + 1 < noise.size(); ++i) {
+      const size_t pair = 4 * (3 * i + 1 + static_cast<size_t>(axis));
+      places.push_back(coordinates[i] - std::floor(coordinates[i]));
+      sizes.push_back(std::hypot(noise[pair], noise[pair + 1]));
+    }
+    CHECK(std::abs(correlation(places, sizes)) < 4 / std::sqrt(static_cast<double>(places.size())));
+  }
+}
+
 TEST_CASE("the data of haze lecture forward are drawn from another stream than its noise") {
   // All random numbers of an image or a point are a function of seed and stream.
   for (const std::string set : {"digits", "two-moons"}) {
