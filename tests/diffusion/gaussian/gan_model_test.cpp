@@ -95,15 +95,16 @@ TEST_CASE("each loss of a GAN gives gradients to its own network and none to the
     const std::unique_ptr<Model> model = gan({loss, "gan.hidden=8"});
     Generator generator(2);
     const Batch batch = batch_of(draw_eight_gaussians(20, generator));
+    const std::vector<Objective> objectives = model->objectives();
     for (size_t objective : {0, 1}) {
       CAPTURE(objective);
       model->clear_gradients();
       backward(model->loss(model->prepare(batch, objective, generator), objective, {}).total);
-      for (const NamedParameter& parameter : model->objectives()[objective].parameters) {
+      for (const NamedParameter& parameter : objectives[objective].parameters) {
         // The critic's last bias moves both means, and so nothing: its gradient is 0.
         CHECK_MESSAGE(parameter.variable->gradient().defined(), parameter.name);
       }
-      for (const NamedParameter& parameter : model->objectives()[1 - objective].parameters)
+      for (const NamedParameter& parameter : objectives[1 - objective].parameters)
         CHECK_FALSE_MESSAGE(parameter.variable->gradient().defined(), parameter.name);
     }
   }
@@ -124,7 +125,8 @@ TEST_CASE("gradients of both losses of both kinds of GAN agree with central diff
       model->clear_gradients();
       backward(loss());
       constexpr double kStep = 1e-5;
-      for (const NamedParameter& parameter : model->objectives()[objective].parameters) {
+      const std::vector<NamedParameter> own = model->objectives()[objective].parameters;
+      for (const NamedParameter& parameter : own) {
         CAPTURE(parameter.name);
         const Tensor value = parameter.variable->value();
         const std::vector<double> start = value.to_vector<double>();
