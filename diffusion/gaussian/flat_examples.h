@@ -16,12 +16,16 @@ class FlatExamples {
   int64_t width() const { return shape_.elements(); }
   /// The batch's tensor as [n, width]. Throws Error where there is none, or its examples have another shape.
   Tensor rows_of(const Batch& batch) const;
-  /// rows [n, width] as [n, shape...].
-  Tensor shaped(const Tensor& rows) const;
+  /// Levels of an image's numbers; 0: real numbers.
+  int64_t levels() const { return levels_; }
+  /// Samples of one call of the network an example: rows [n, width] as [n, shape...], an image's numbers
+  /// rounded to its levels. The observer, which may be empty, is shown them.
+  Samples samples_of(const Tensor& rows, const SampleObserver& observer) const;
 
  private:
   std::string model_;
   Shape shape_;
+  int64_t levels_;
 };
 
 /// Each number as the nearest of `levels` numbers evenly from -1 to 1.

@@ -18,7 +18,6 @@ class Gan : public Model, private Sampler {
  public:
   Gan(const Settings& settings, const DataFacts& facts, Generator& generator)
       : examples_("gan", facts),
-        levels_(facts.value_levels),
         latent_(settings.integer("gan.latent")),
         wasserstein_(settings.text("gan.loss") == "wgan-gp"),
         penalty_weight_(settings.real("gan.penalty")),
@@ -95,7 +94,7 @@ class Gan : public Model, private Sampler {
   // [n, latent] -> [n, width].
   Variable generated(const Tensor& z) const {
     const Variable x = generator_.forward(z);
-    return levels_ > 0 ? tanh(x) : x;
+    return examples_.levels() > 0 ? tanh(x) : x;
   }
 
   // The same, of a generator that does not learn: no tape is written.
@@ -114,9 +113,7 @@ class Gan : public Model, private Sampler {
                  Generator& generator) const override {
     const int64_t count = std::ssize(requests);
     const Tensor rows = constant_fake(example_noise(count, generator)({count, latent_}, Dtype::float32));
-    const Tensor values = examples_.shaped(levels_ > 0 ? rounded_to_levels(rows, levels_) : rows);
-    if (options.observer) options.observer({.step = 1, .steps = 1, .values = &values, .time = {}});
-    return {.values = values, .network_calls = count};
+    return examples_.samples_of(rows, options.observer);
   }
 
   std::vector<NamedParameter> parameters_below(const std::string& prefix) {
@@ -126,7 +123,6 @@ class Gan : public Model, private Sampler {
   }
 
   FlatExamples examples_;
-  int64_t levels_;  // of an image's numbers; 0: real numbers
   int64_t latent_;
   bool wasserstein_;
   double penalty_weight_;

@@ -3,6 +3,7 @@
 #include <cmath>
 #include <numbers>
 
+#include "haze/diffusion/gaussian/per_example.h"
 #include "haze/diffusion/gaussian/score_sde.h"
 #include "haze/diffusion/gaussian/sde_settings.h"
 #include "haze/diffusion/gaussian/value_examples.h"
@@ -19,12 +20,6 @@ ClassifierConfig network_config(const Settings& settings, const DataFacts& facts
           .width = settings.integer("noisy_classifier.width"),
           .time = true};
 }
-
-/// Noisy examples, and the level of each.
-struct NoisyExamples : Prepared {
-  Tensor x_t;
-  std::vector<NoiseLevel> levels;
-};
 
 // The share of examples whose most likely class is the label, a scalar.
 Tensor accuracy(const Tensor& logits, const Tensor& labels) {
@@ -45,20 +40,18 @@ NoisyClassifier::NoisyClassifier(const Settings& settings, const DataFacts& fact
 Batch NoisyClassifier::prepare(Batch batch, size_t, Generator& generator) const {
   const Tensor& x_0 = values_of(batch, example_, kName);
   batch.labels_for(kName);
-  NoisyAtTimes noisy =
-      add_sde_noise(sde_, x_0, draw_times(sde_, TimeWeighting::noise, x_0.size(0), generator), generator);
-  NoisyExamples examples;
-  examples.x_t = std::move(noisy.x_t);
-  for (double t : noisy.times) examples.levels.push_back(sde_level(sde_, t));
-  batch.prepared = std::make_shared<NoisyExamples>(std::move(examples));
+  std::vector<double> times = draw_times(sde_, TimeWeighting::noise, x_0.size(0), generator);
+  batch.prepared = std::make_shared<NoisyAtTimes>(add_sde_noise(sde_, x_0, std::move(times), generator));
   return batch;
 }
 
 Loss NoisyClassifier::loss(const Batch& batch, size_t, const ForwardContext&) const {
-  const auto* noisy = dynamic_cast<const NoisyExamples*>(batch.prepared.get());
+  const auto* noisy = dynamic_cast<const NoisyAtTimes*>(batch.prepared.get());
   if (!noisy) fail("{}: the batch has not been prepared", kName);
   const Tensor& labels = batch.labels_for(kName);
-  const Variable logits = this->logits(noisy->x_t, noisy->levels);
+  std::vector<NoiseLevel> levels;
+  for (double t : noisy->times) levels.push_back(sde_level(sde_, t));
+  const Variable logits = this->logits(noisy->x_t, levels);
   const Variable log_probabilities = gather(log_softmax(logits), 1, unsqueeze(labels, 1));
   return {.total = mean(log_probabilities) * -1,
           .log = {{"accuracy", accuracy(logits.value(), labels)}},
@@ -66,16 +59,14 @@ Loss NoisyClassifier::loss(const Batch& batch, size_t, const ForwardContext&) co
 }
 
 Variable NoisyClassifier::logits(const Variable& x, std::span<const NoiseLevel> levels) const {
-  std::vector<float> angles, scales;
+  std::vector<float> angles;
+  std::vector<double> scales;
   for (const NoiseLevel& level : levels) {
     angles.push_back(static_cast<float>(2 / std::numbers::pi * std::atan2(level.sigma, level.alpha)));
-    scales.push_back(static_cast<float>(1 / std::hypot(level.alpha, level.sigma)));
+    scales.push_back(1 / std::hypot(level.alpha, level.sigma));
   }
-  const auto n = std::ssize(levels);
-  Shape per_example{n};
-  for (int axis = 1; axis < x.rank(); ++axis) per_example.append(1);
-  const Variable scaled = x * Variable(cast(Tensor::from(scales, per_example), x.dtype()));
-  return network_.forward(scaled, Tensor::from(angles, {n}));
+  const Variable scaled = x * Variable(per_example(scales, x.value()));
+  return network_.forward(scaled, Tensor::from(angles, {std::ssize(levels)}));
 }
 
 Tensor NoisyClassifier::features(const Tensor& values) const {

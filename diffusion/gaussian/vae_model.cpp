@@ -18,7 +18,6 @@ class Vae : public Model, private Sampler, private Likelihood {
  public:
   Vae(const Settings& settings, const DataFacts& facts, Generator& generator)
       : examples_("vae", facts),
-        levels_(facts.value_levels),
         latent_(settings.integer("vae.latent")),
         draws_(settings.integer("vae.decoder_samples")),
         importance_samples_(settings.integer("sample.importance_samples")),
@@ -68,10 +67,7 @@ class Vae : public Model, private Sampler, private Likelihood {
     Variable x = decoder_.forward(z);
     if (options.settings.text("sample.decoder") == "draw")
       x = reparameterise({x, expand(log_variance_, x.shape())}, noise(x.shape(), x.dtype()));
-    const Tensor rows = levels_ > 0 ? rounded_to_levels(x.value(), levels_) : x.value();
-    const Tensor values = examples_.shaped(rows);
-    if (options.observer) options.observer({.step = 1, .steps = 1, .values = &values, .time = {}});
-    return {.values = values, .network_calls = count};
+    return examples_.samples_of(x.value(), options.observer);
   }
 
   std::vector<double> draw_nats(const Batch& batch, Generator& generator) const override {
@@ -97,13 +93,12 @@ class Vae : public Model, private Sampler, private Likelihood {
   VaeReconstruction reconstruction() const {
     return [this](const Tensor& x, const Variable& z) -> Variable {
       const Variable mean = decoder_.forward(z);
-      if (levels_ == 0) return log_density({mean, expand(log_variance_, mean.shape())}, x);
-      return -sum(discretized_gaussian_nats(x, mean, log_variance_, levels_), {1});
+      if (examples_.levels() == 0) return log_density({mean, expand(log_variance_, mean.shape())}, x);
+      return -sum(discretized_gaussian_nats(x, mean, log_variance_, examples_.levels()), {1});
     };
   }
 
   FlatExamples examples_;
-  int64_t levels_;  // of an image's numbers; 0: real numbers
   int64_t latent_, draws_, importance_samples_;
   double beta_;
   FeedForward encoder_, decoder_;
