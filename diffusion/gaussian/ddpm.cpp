@@ -5,7 +5,6 @@
 
 #include "haze/diffusion/gaussian/ddpm_bound.h"
 #include "haze/diffusion/gaussian/per_example.h"
-#include "haze/diffusion/gaussian/value_examples.h"
 #include "haze/diffusion/random_times.h"
 
 namespace haze {
@@ -142,28 +141,6 @@ Samples ddpm_sample(const DdpmNetwork& network, const GaussianDiffusion& diffusi
   const std::vector<NoiseLevel> levels = strided_levels(diffusion.schedule, diffusion.schedule.steps());
   return sample_from_noise(ddpm_denoiser(network, diffusion), levels, ancestral, count, shape, observer,
                            generator);
-}
-
-Samples sample_from_noise(const GaussianDenoiser& denoise, std::span<const NoiseLevel> levels,
-                          const LevelSampler& sampler, int64_t count, const Shape& shape,
-                          const SampleObserver& observer, Generator& generator) {
-  const NoGradient scope;
-  Samples samples;
-  const GaussianDenoiser counted = [&](const Tensor& x, const NoiseLevel& level) {
-    samples.network_calls += x.size(0);
-    return denoise(x, level);
-  };
-  const LevelObserver observe = [&](size_t i, const Tensor& x) {
-    if (!observer) return;
-    observer({.step = static_cast<int64_t>(i),
-              .steps = std::ssize(levels) - 1,
-              .values = &x,
-              .time = std::vector<double>(static_cast<size_t>(count), levels[i].time)});
-  };
-  const NoiseSource noise = example_noise(count, generator);
-  const Tensor x_T = noise(batch_shape(count, shape), Dtype::float32);  // Algorithm 2, line 1
-  samples.values = sampler(counted, levels, x_T, noise, observe);       // lines 2 to 5
-  return samples;                                                       // line 6
 }
 
 }  // namespace haze

@@ -83,14 +83,6 @@ GaussianDenoiser ddpm_denoiser(const DdpmNetwork& network, const GaussianDiffusi
 Samples ddpm_sample(const DdpmNetwork& network, const GaussianDiffusion& diffusion, int64_t count,
                     const Shape& shape, const SampleObserver& observer, Generator& generator);
 
-/// Any sampler of levels, with what it takes filled in.
-using LevelSampler = std::function<Tensor(const GaussianDenoiser& denoise, std::span<const NoiseLevel> levels,
-                                          Tensor x, const NoiseSource& noise, const LevelObserver& observer)>;
-/// The same with any sampler, through any of the levels.
-Samples sample_from_noise(const GaussianDenoiser& denoise, std::span<const NoiseLevel> levels,
-                          const LevelSampler& sampler, int64_t count, const Shape& shape,
-                          const SampleObserver& observer, Generator& generator);
-
 /// The model "ddpm" of tensors, with a network of values (nn/value_network.h).
 ModelInfo ddpm_model();
 

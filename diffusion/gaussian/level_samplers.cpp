@@ -3,6 +3,7 @@
 #include "haze/diffusion/gaussian/ddim_sampler.h"
 #include "haze/diffusion/gaussian/dpm_solver_sampler.h"
 #include "haze/diffusion/gaussian/heun_sampler.h"
+#include "haze/diffusion/gaussian/value_examples.h"
 
 namespace haze {
 
@@ -45,6 +46,28 @@ Tensor sample_levels(const Settings& settings, const GaussianDenoiser& denoise,
   if (sampler == "dpm-solver") return dpm_solver_sample(denoise, levels, std::move(x), observer);
   if (sampler == "heun") return heun_sample(denoise, levels, std::move(x), observer);
   fail("sample_levels: there is no sampler '{}'", sampler);
+}
+
+Samples sample_from_noise(const GaussianDenoiser& denoise, std::span<const NoiseLevel> levels,
+                          const LevelSampler& sampler, int64_t count, const Shape& shape,
+                          const SampleObserver& observer, Generator& generator) {
+  const NoGradient scope;
+  Samples samples;
+  const GaussianDenoiser counted = [&](const Tensor& x, const NoiseLevel& level) {
+    samples.network_calls += x.size(0);
+    return denoise(x, level);
+  };
+  const LevelObserver observe = [&](size_t i, const Tensor& x) {
+    if (!observer) return;
+    observer({.step = static_cast<int64_t>(i),
+              .steps = std::ssize(levels) - 1,
+              .values = &x,
+              .time = std::vector<double>(static_cast<size_t>(count), levels[i].time)});
+  };
+  const NoiseSource noise = example_noise(count, generator);
+  const Tensor x_T = noise(batch_shape(count, shape), Dtype::float32);  // Algorithm 2, line 1
+  samples.values = sampler(counted, levels, x_T, noise, observe);       // lines 2 to 5
+  return samples;                                                       // line 6
 }
 
 }  // namespace haze

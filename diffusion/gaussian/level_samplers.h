@@ -1,7 +1,7 @@
 #pragma once
 
 #include "haze/diffusion/gaussian/classifier_guidance.h"
-#include "haze/nn/settings.h"
+#include "haze/diffusion/model.h"
 
 /// What models that sample over levels of noise share: the rows of section [sample], and the choice of one.
 namespace haze {
@@ -20,5 +20,15 @@ Tensor sample_levels(const Settings& settings, const GaussianDenoiser& denoise,
                      std::span<const NoiseLevel> levels, ReverseVariance variance, Tensor x,
                      const NoiseSource& noise, const LevelObserver& observer = {},
                      const LogProbabilityGradient& gradient = {});
+
+/// Any sampler of levels, with what it takes filled in.
+using LevelSampler = std::function<Tensor(const GaussianDenoiser& denoise, std::span<const NoiseLevel> levels,
+                                          Tensor x, const NoiseSource& noise, const LevelObserver& observer)>;
+
+/// `count` examples of `shape`, real [count, shape...]: what the sampler makes of x from N(0, I), with the
+/// calls of the denoiser counted. Example i depends on the generator and i alone. The observer may be empty.
+Samples sample_from_noise(const GaussianDenoiser& denoise, std::span<const NoiseLevel> levels,
+                          const LevelSampler& sampler, int64_t count, const Shape& shape,
+                          const SampleObserver& observer, Generator& generator);
 
 }  // namespace haze

@@ -32,17 +32,6 @@ TraceEstimate trace_of(const Settings& settings, const Shape& example) {
   return exact ? TraceEstimate::exact : TraceEstimate::rademacher;
 }
 
-/// What the samplers of one call share.
-struct SamplingRun {
-  const Settings& settings;
-  ContinuousNoisePredictor predict;
-  GaussianDenoiser denoise;         // guided, where that is wanted
-  LogProbabilityGradient gradient;  // empty: without guidance
-  NoiseSource noise;
-  Tensor start;
-  LevelObserver observer;
-};
-
 class ScoreSde : public Model, private Sampler, private Likelihood {
  public:
   ScoreSde(const Settings& settings, const DataFacts& facts, const FrozenModels& frozen, Generator& generator)
@@ -82,76 +71,73 @@ class ScoreSde : public Model, private Sampler, private Likelihood {
 
   Samples sample(std::span<const Request> requests, const SampleOptions& options,
                  Generator& generator) const override {
+    const Settings& settings = options.settings;
     const int64_t count = std::ssize(requests);
-    SamplingRun run{.settings = options.settings,
-                    .predict = predictor(),
-                    .denoise = denoiser_of(predictor()),
-                    .gradient = gradient_for(requests, classifier_, kName),
-                    .noise = example_noise(count, generator)};
-    run.start = scale_shift(run.noise(batch_shape(count, shape_), Dtype::float32), prior_deviation(sde_), 0);
-    if (value_levels_ > 0 && options.settings.boolean("sample.clip")) {
-      run.predict = with_clipped_data(run.predict, sde_, -1, 1);
-      run.denoise = clipped(run.denoise, -1, 1);
+    const LogProbabilityGradient gradient = gradient_for(requests, classifier_, kName);
+    GaussianDenoiser denoise = denoiser_of(predictor());
+    if (clips(settings)) denoise = clipped(denoise, -1, 1);
+    if (settings.text("sample.sampler") == "probability-flow") {
+      if (gradient)
+        fail("{}: the sampler probability-flow knows no labels; reverse-sde and the others do", kName);
+      return sample_by_flow(settings, denoise, count, options.observer, generator);
     }
-    int64_t calls = 0;
-    run.denoise = [&calls, count, denoise = run.denoise](const Tensor& x, const NoiseLevel& level) {
-      calls += count;
-      return denoise(x, level);
+    const int64_t steps = settings.integer("sample.steps");
+    const std::vector<NoiseLevel> levels = settings.text("sample.sampler") == "dpm-solver"
+                                               ? sde_log_snr_levels(sde_, steps)
+                                               : sde_levels(sde_, steps);
+    const LevelSampler sampler = [&](const GaussianDenoiser& asked, std::span<const NoiseLevel> falling,
+                                     const Tensor& x, const NoiseSource& noise,
+                                     const LevelObserver& observe) {
+      return sample_by_levels(settings, gradient, asked, falling, from_prior(x), noise, observe);
     };
-    const bool by_flow = options.settings.text("sample.sampler") == "probability-flow";
-    Samples samples = by_flow ? sample_by_flow(run, options.observer)
-                              : Samples{.values = sample_by_levels(run, options.observer)};
-    samples.network_calls += calls;
-    return samples;
+    return sample_from_noise(denoise, levels, sampler, count, shape_, options.observer, generator);
   }
 
-  Tensor sample_by_levels(SamplingRun& run, const SampleObserver& observer) const {
-    const Settings& settings = run.settings;
-    const int64_t steps = settings.integer("sample.steps");
+  bool clips(const Settings& settings) const { return value_levels_ > 0 && settings.boolean("sample.clip"); }
+
+  // x from N(0, I) as a draw of p_T.
+  Tensor from_prior(const Tensor& x) const { return scale_shift(x, prior_deviation(sde_), 0); }
+
+  Tensor sample_by_levels(const Settings& settings, const LogProbabilityGradient& gradient,
+                          const GaussianDenoiser& denoise, std::span<const NoiseLevel> levels,
+                          const Tensor& x, const NoiseSource& noise, const LevelObserver& observe) const {
     const std::string& sampler = settings.text("sample.sampler");
-    const std::vector<NoiseLevel> levels =
-        sampler == "dpm-solver" ? sde_log_snr_levels(sde_, steps) : sde_levels(sde_, steps);
-    if (observer) {
-      run.observer = [&](size_t i, const Tensor& x) {
-        observer({.step = static_cast<int64_t>(i),
-                  .steps = std::ssize(levels) - 1,
-                  .values = &x,
-                  .time = std::vector<double>(static_cast<size_t>(x.size(0)), levels[i].time)});
-      };
+    const bool is_own = sampler == "reverse-sde" || sampler == "predictor-corrector";
+    if (!is_own) {
+      return sample_levels(settings, denoise, levels, ReverseVariance::small, x, noise, observe, gradient);
     }
-    const GaussianDenoiser denoise =
-        run.gradient ? guided(run.denoise, run.gradient, settings.real("sample.guidance")) : run.denoise;
-    if (sampler == "reverse-sde") {
-      const std::vector<double> times = falling_times(steps);
-      const Tensor x = reverse_sde_sample(denoise, sde_, times, run.start, run.noise, run.observer);
-      const Tensor x_0 = denoise(x, levels[static_cast<size_t>(steps)]).x_0;
-      if (run.observer) run.observer(levels.size() - 1, x_0);
-      return x_0;
-    }
+    const GaussianDenoiser led =
+        gradient ? guided(denoise, gradient, settings.real("sample.guidance")) : denoise;
     if (sampler == "predictor-corrector") {
       const CorrectorOptions corrector{.steps = settings.integer("sample.corrector_steps"),
                                        .signal_to_noise = settings.real("sample.signal_to_noise")};
-      return predictor_corrector_sample(denoise, levels, corrector, run.start, run.noise, run.observer);
+      return predictor_corrector_sample(led, levels, corrector, x, noise, observe);
     }
-    return sample_levels(settings, run.denoise, levels, ReverseVariance::small, run.start, run.noise,
-                         run.observer, run.gradient);
+    const size_t last = levels.size() - 2;  // before the data
+    const std::vector<double> times = falling_times(static_cast<int64_t>(last));
+    const Tensor x_0 = led(reverse_sde_sample(led, sde_, times, x, noise, observe), levels[last]).x_0;
+    observe(last + 1, x_0);
+    return x_0;
   }
 
-  Samples sample_by_flow(const SamplingRun& run, const SampleObserver& observer) const {
-    if (run.gradient)
-      fail("{}: the sampler probability-flow knows no labels; reverse-sde and the others do", kName);
-    const double tolerance = run.settings.real("sample.tolerance");
+  Samples sample_by_flow(const Settings& settings, const GaussianDenoiser& denoise, int64_t count,
+                         const SampleObserver& observer, Generator& generator) const {
+    const Tensor start =
+        from_prior(example_noise(count, generator)(batch_shape(count, shape_), Dtype::float32));
+    const ContinuousNoisePredictor predict =
+        clips(settings) ? with_clipped_data(predictor(), sde_, -1, 1) : predictor();
+    const double tolerance = settings.real("sample.tolerance");
     int64_t steps = 0;
     const auto observe = [&](size_t i, const Tensor& x) {
       steps = static_cast<int64_t>(i);
       if (observer) observer({.step = steps, .steps = steps, .values = &x});
     };
     const FlowResult flow =
-        probability_flow(run.predict, sde_, 1, kSamplingEnd, run.start, {tolerance, tolerance}, observe);
+        probability_flow(predict, sde_, 1, kSamplingEnd, start, {tolerance, tolerance}, observe);
     // The remaining noise is taken away, as by the other samplers.
-    const Tensor x_0 = run.denoise(flow.values, sde_level(sde_, kSamplingEnd)).x_0;
+    const Tensor x_0 = denoise(flow.values, sde_level(sde_, kSamplingEnd)).x_0;
     if (observer) observer({.step = steps + 1, .steps = steps + 1, .values = &x_0});
-    return {.values = x_0, .network_calls = flow.calls * run.start.size(0)};
+    return {.values = x_0, .network_calls = (flow.calls + 1) * count};
   }
 
   bool is_costly() const override { return shape_.elements() > kMostForExactTrace; }
