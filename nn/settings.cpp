@@ -369,4 +369,12 @@ std::size_t edit_distance(std::string_view first, std::string_view second) {
   return row[second.size()];
 }
 
+std::string nearest_name(const std::vector<std::string>& names, std::string_view word) {
+  const auto nearest = std::min_element(names.begin(), names.end(), [&](const auto& a, const auto& b) {
+    return edit_distance(word, a) < edit_distance(word, b);
+  });
+  const bool is_near = nearest != names.end() && edit_distance(word, *nearest) <= word.size() / 3 + 1;
+  return is_near ? *nearest : "";
+}
+
 }  // namespace haze

@@ -146,4 +146,8 @@ std::vector<std::string> nearest_keys(const SettingsTable& table, std::string_vi
 /// other (optimal string alignment distance, in bytes).
 std::size_t edit_distance(std::string_view first, std::string_view second);
 
+/// The first of `names` that is the fewest edits from `word`; empty where none is near enough for a person to
+/// have meant it.
+std::string nearest_name(const std::vector<std::string>& names, std::string_view word);
+
 }  // namespace haze

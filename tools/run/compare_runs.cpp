@@ -206,11 +206,8 @@ void check_columns(const CompareTable& table) {
   }
   for (const CompareColumn& column : table.columns) {
     if (column.measure.starts_with("loss") || names.contains(column.measure)) continue;
-    const std::string& nearest =
-        *std::min_element(names.begin(), names.end(), [&](const auto& a, const auto& b) {
-          return edit_distance(column.measure, a) < edit_distance(column.measure, b);
-        });
-    if (edit_distance(column.measure, nearest) <= column.measure.size() / 3 + 1)
+    const std::string nearest = nearest_name({names.begin(), names.end()}, column.measure);
+    if (!nearest.empty())
       fail("{}: there is no measure '{}'; did you mean '{}'?", column.where, column.measure, nearest);
     fail("{}: there is no measure '{}'; there are {}", column.where, column.measure, fmt::join(names, ", "));
   }

@@ -96,11 +96,8 @@ class Section {
 
   [[noreturn]] void fail_unknown(const std::string& key, const std::string& where,
                                  const std::vector<std::string>& keys) const {
-    const auto nearest = std::min_element(keys.begin(), keys.end(), [&](const auto& a, const auto& b) {
-      return edit_distance(key, a) < edit_distance(key, b);
-    });
-    if (edit_distance(key, *nearest) <= key.size() / 3 + 1)
-      fail("{}: {} has no '{}'; did you mean '{}'?", where, name_, key, *nearest);
+    const std::string nearest = nearest_name(keys, key);
+    if (!nearest.empty()) fail("{}: {} has no '{}'; did you mean '{}'?", where, name_, key, nearest);
     fail("{}: {} has no '{}'; it has {}", where, name_, key, fmt::join(keys, ", "));
   }
 
@@ -278,7 +275,7 @@ void check_frozen_runs(const CompareTable& table) {
   };
   for (const CompareRow& row : table.rows) {
     for (const std::string& key : model_row(row.training.text("model")).info.frozen) {
-      const fs::path run = (key.starts_with("sample.") ? row.evaluation : row.training).text(key);
+      const fs::path run = (is_of_sampling(key) ? row.evaluation : row.training).text(key);
       check(row, key, run);
     }
     for (const int64_t seed : row.seeds)

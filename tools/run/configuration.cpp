@@ -33,12 +33,8 @@ std::string show_node(const toml::node& node) {
 [[noreturn]] void fail_unknown_section(const SettingsTable& table, std::string_view section,
                                        const std::string& where) {
   const std::vector<std::string> sections = sections_of(table);
-  const auto nearest = std::min_element(sections.begin(), sections.end(), [&](const auto& a, const auto& b) {
-    return edit_distance(section, a) < edit_distance(section, b);
-  });
-  if (nearest != sections.end() && edit_distance(section, *nearest) <= section.size() / 3 + 1) {
-    fail("{}: there is no section [{}]; did you mean [{}]?", where, section, *nearest);
-  }
+  const std::string nearest = nearest_name(sections, section);
+  if (!nearest.empty()) fail("{}: there is no section [{}]; did you mean [{}]?", where, section, nearest);
   fail("{}: there is no section [{}]; the sections are {}", where, section, fmt::join(sections, ", "));
 }
 

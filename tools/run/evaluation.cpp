@@ -4,6 +4,7 @@
 #include <array>
 #include <cmath>
 
+#include "haze/tools/run/models.h"
 #include "haze/tools/text/text_format.h"
 
 namespace haze {
@@ -112,7 +113,7 @@ std::vector<Measure> leading_measures(Model& model, const Report& report) {
 }
 
 bool is_of_evaluation(std::string_view key) {
-  return key.starts_with("sample.") || key == "data.judge";
+  return is_of_sampling(key) || key == "data.judge";
 }
 
 void set_for_evaluation(const std::vector<std::string>& assignments, bool own_file, Settings& settings,

@@ -11,6 +11,7 @@
 #include "haze/tools/run/evaluation.h"
 #include "haze/tools/run/models.h"
 #include "haze/tools/run/saved_model.h"
+#include "haze/tools/tasks/judge.h"
 
 namespace haze {
 namespace {
@@ -74,14 +75,12 @@ std::string evaluation_key(const CompareEvaluation& options, const CompareRow& r
     if (bears_on_evaluation(setting)) key[setting.key] = print_value(row.evaluation.value(setting.key));
   }
   for (const std::string& run : model_row(row.evaluation.text("model")).info.frozen) {
-    if (!run.starts_with("sample.")) continue;  // the others belong to the checkpoint
+    if (!is_of_sampling(run)) continue;  // the others belong to the checkpoint
     const std::string& folder = row.evaluation.text(run);
     if (!folder.empty()) key[run] = fingerprint_of(checkpoint_in(folder) / "model.safetensors");
   }
-  const bool has_judge =
-      row.evaluation.has("data.judge") && fs::is_directory(row.evaluation.text("data.judge"));
-  if (has_judge)
-    key["judge"] = fingerprint_of(checkpoint_in(row.evaluation.text("data.judge")) / "model.safetensors");
+  const fs::path judge = judge_folder(row.evaluation);
+  if (fs::is_directory(judge)) key["judge"] = fingerprint_of(checkpoint_in(judge) / "model.safetensors");
   return key.dump(-1, ' ', false, Json::error_handler_t::replace);
 }
 

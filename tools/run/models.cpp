@@ -35,7 +35,7 @@ std::vector<ModelRow>& table() {
 // Whether the model cannot be made without other runs; those of section [sample] may be missing.
 bool stands_on_runs(const ModelInfo& info) {
   return std::any_of(info.frozen.begin(), info.frozen.end(),
-                     [](const std::string& key) { return !key.starts_with("sample."); });
+                     [](const std::string& key) { return !is_of_sampling(key); });
 }
 
 }  // namespace
@@ -58,12 +58,13 @@ const ModelRow& model_row(const std::string& name, const std::string& where) {
   if (found != rows.end()) return *found;
   std::vector<std::string> names;
   for (const ModelRow& row : rows) names.push_back(row.info.name);
-  const auto nearest = std::min_element(names.begin(), names.end(), [&](const auto& a, const auto& b) {
-    return edit_distance(name, a) < edit_distance(name, b);
-  });
-  if (edit_distance(name, *nearest) <= name.size() / 3 + 1)
-    fail("{}there is no model '{}'; did you mean '{}'?", where, name, *nearest);
+  const std::string nearest = nearest_name(names, name);
+  if (!nearest.empty()) fail("{}there is no model '{}'; did you mean '{}'?", where, name, nearest);
   fail("{}there is no model '{}'; the models are {}", where, name, fmt::join(names, ", "));
+}
+
+bool is_of_sampling(std::string_view key) {
+  return key.starts_with("sample.");
 }
 
 NamedValues settings_of_version_1(NamedValues values) {

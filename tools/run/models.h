@@ -1,6 +1,7 @@
 #pragma once
 
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "haze/diffusion/model.h"
@@ -23,6 +24,9 @@ void add_model(ModelRow row);
 
 /// Throws Error, beginning with `where`, with the nearest name, where there is no such model.
 const ModelRow& model_row(const std::string& name, const std::string& where = "");
+
+/// Whether a setting is of section [sample]: it, and the run that it may name, is chosen for each sampling.
+bool is_of_sampling(std::string_view key);
 
 /// The settings of a run that version 1 of them saved, under today's names; `model` says whose they are. As
 /// settings_from_version_1() in diffusion/.

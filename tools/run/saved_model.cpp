@@ -12,10 +12,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-bool is_of_sampling(const std::string& key) {
-  return key.starts_with("sample.");
-}
-
 FrozenModel load_frozen(const fs::path& folder, Purpose purpose) {
   SavedModel saved = load_model(folder, {}, purpose);
   for (const NamedParameter& parameter : saved.model->parameters())
