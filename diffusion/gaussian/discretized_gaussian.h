@@ -12,10 +12,9 @@ double log_normal_interval(double low, double high);
 struct DiscretizedGaussian {
   double nats, by_mean, by_log_variance;
 };
-/// A number x that is one of `levels` numbers evenly from -1 to 1, under N(mean, e^log_variance) summed over
-/// bins of width 2 / (levels - 1), of which the first and the last are open (Ho et al. 2020, section 3.3,
-/// equation 13). An x between two levels counts as the nearest.
-/// Throws Error where levels < 2.
+/// The probability of the bin of x under N(mean, e^log_variance) (Ho et al. 2020, section 3.3, equation 13).
+/// x is on one of `levels` levels, evenly from -1 to 1; between two of them it counts as the nearest. Bins
+/// are 2 / (levels - 1) wide, and the first and the last are open. Throws Error where levels < 2.
 DiscretizedGaussian discretized_gaussian(double x, double mean, double log_variance, int64_t levels);
 
 /// -log p of each number in nats, shaped as x: `mean` has that shape, log_variance one that broadcasts to it.

@@ -47,9 +47,9 @@ ContinuousNoisePredictor preconditioned(TimedFunction network, const Sde& sde);
 ContinuousNoisePredictor with_clipped_data(ContinuousNoisePredictor predict, const Sde& sde, double low,
                                            double high);
 
-/// x_0, whose numbers are one of `levels` numbers evenly from -1 to 1, plus uniform noise that fills the bins
-/// around them, 2 / (levels - 1) wide (uniform dequantisation; Theis, van den Oord and Bethge 2016, "A note
-/// on the evaluation of generative models", section 3.1).
+/// x_0 plus uniform noise that fills the bin of each number: uniform dequantisation (Theis, van den Oord and
+/// Bethge 2016, "A note on the evaluation of generative models", section 3.1). The numbers of x_0 are on
+/// `levels` levels, evenly from -1 to 1. A bin is 2 / (levels - 1) wide.
 Tensor dequantised(const Tensor& x_0, int64_t levels, Generator& generator);
 
 /// What to add to -log p(x), a density of dequantised x, for each number: -log of a bin's width. By Jensen's

@@ -211,7 +211,7 @@ void PackAnyRow(MatrixView<const S> x, int64_t k, int64_t depth, int64_t width,
 }
 
 /// out[k / kDepth][c] from x(k, c) for all k below `depth` and c below `width`, out's rows `panel` apart: one
-/// panel. What is written from `width` on is of no use, and not all of it is written. x's elements lie dense
+/// panel. The columns from `width` on hold no meaningful values, and some are not written. x's elements lie dense
 /// along c, along k, or anyhow.
 template <class Element, typename S>
 void PackPanel(MatrixView<const S> x, int64_t depth, int64_t width, int64_t panel,
