@@ -211,8 +211,8 @@ void PackAnyRow(MatrixView<const S> x, int64_t k, int64_t depth, int64_t width,
 }
 
 /// out[k / kDepth][c] from x(k, c) for all k below `depth` and c below `width`, out's rows `panel` apart: one
-/// panel. The columns from `width` on hold no meaningful values, and some are not written. x's elements lie dense
-/// along c, along k, or anyhow.
+/// panel. The columns from `width` on hold no meaningful values, and some are not written. x may be
+/// contiguous along c, along k, or along neither.
 template <class Element, typename S>
 void PackPanel(MatrixView<const S> x, int64_t depth, int64_t width, int64_t panel,
                typename Element::Packed* HWY_RESTRICT out) {
