@@ -7,12 +7,6 @@
 namespace haze {
 namespace {
 
-Shape batch_shape(const ValueStepModel& model) {
-  Shape shape{model.batch};
-  for (int64_t extent : model.example) shape.append(extent);
-  return shape;
-}
-
 // t [n] as [n, 1, ...], to scale x by.
 Tensor for_each_example(const Tensor& t, const Tensor& x) {
   Shape shape{t.size(0)};
@@ -47,7 +41,7 @@ StepPeer value_step_peer(const ValueStepModel& model) {
 
 ValueStepProgram::ValueStepProgram(const ValueStepModel& model)
     : generator_(1),
-      x_0_(normal(batch_shape(model), generator_)),
+      x_0_(normal(batch_shape(model.batch, model.example), generator_)),
       network_(Settings(value_network_settings()), model.example, 1, generator_),
       optimizer_(network_.parameters(), {.weight_decay = 0.01}) {}
 

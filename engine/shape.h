@@ -59,6 +59,13 @@ class Shape {
   int rank_ = 0;
 };
 
+/// [count, example...]: the shape of `count` examples.
+inline Shape batch_shape(int64_t count, const Shape& example) {
+  Shape shape{count};
+  for (int64_t extent : example) shape.append(extent);
+  return shape;
+}
+
 /// Strides, in elements, of a dense row-major tensor.
 inline Shape contiguous_strides(const Shape& shape) {
   Shape strides = shape;

@@ -50,9 +50,7 @@ void Classifier::make_image_blocks(Generator& generator) {
 
 void Classifier::check_input(const Variable& x, const Tensor& t) const {
   const Shape& example = config_.example;
-  bool fits = x.rank() == example.rank() + 1;
-  for (int axis = 0; fits && axis < example.rank(); ++axis) fits = x.size(axis + 1) == example[axis];
-  if (!fits) {
+  if (x.rank() == 0 || !(x.shape() == batch_shape(x.size(0), example))) {
     fail("Classifier: x has shape {}, it takes examples of {}", x.shape().to_string(), example.to_string());
   }
   if (config_.time) check_times("Classifier", t, x.size(0), "examples");

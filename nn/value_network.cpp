@@ -91,13 +91,6 @@ std::unique_ptr<TimedNetwork> make_network(const std::string& kind, const Settin
   return std::make_unique<MlpNetwork>(mlp_config(settings, example, outputs), generator);
 }
 
-// [n, extents...]
-Shape batch_of(int64_t n, const Shape& extents) {
-  Shape shape{n};
-  for (int64_t extent : extents) shape.append(extent);
-  return shape;
-}
-
 void check_groups(const Settings& settings, const std::string& section) {
   const int64_t width = settings.integer(section + ".width"), groups = settings.integer(section + ".groups");
   if (width % groups != 0) fail("{0}.width {1} is not a multiple of {0}.groups {2}", section, width, groups);
@@ -160,12 +153,13 @@ ValueNetwork::ValueNetwork(const Settings& settings, const Shape& example, int64
 
 Variable ValueNetwork::forward(const Variable& x, const Tensor& t, const ForwardContext& context) const {
   const int64_t n = x.rank() == 0 ? 0 : x.size(0);
-  if (!(x.shape() == batch_of(n, example_))) {
+  if (!(x.shape() == batch_shape(n, example_))) {
     fail("a network of values: x has shape {}, it takes examples of {}", x.shape().to_string(),
          example_.to_string());
   }
   if (kind_ != "mlp") return network_->forward(x, t, context);
-  return reshape(network_->forward(reshape(x, {n, example_.elements()}), t, context), batch_of(n, output_));
+  return reshape(network_->forward(reshape(x, {n, example_.elements()}), t, context),
+                 batch_shape(n, output_));
 }
 
 }  // namespace haze

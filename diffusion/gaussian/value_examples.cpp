@@ -4,15 +4,7 @@ namespace haze {
 
 Shape example_shape(const DataFacts& facts, std::string_view model) {
   if (facts.value_shape.empty()) fail("{}: the data are no tensors", model);
-  Shape shape;
-  for (int64_t extent : facts.value_shape) shape.append(extent);
-  return shape;
-}
-
-Shape batch_shape(int64_t count, const Shape& example) {
-  Shape shape{count};
-  for (int axis = 0; axis < example.rank(); ++axis) shape.append(example[axis]);
-  return shape;
+  return Shape(std::span(facts.value_shape));
 }
 
 const Tensor& values_of(const Batch& batch, const Shape& example, std::string_view model) {

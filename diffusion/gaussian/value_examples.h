@@ -10,9 +10,6 @@ namespace haze {
 /// The shape of one example. Throws Error, in a sentence that names the model, where the data are no tensors.
 Shape example_shape(const DataFacts& facts, std::string_view model);
 
-/// [count, example...].
-Shape batch_shape(int64_t count, const Shape& example);
-
 /// The batch's tensor [n, example...], n > 0. Throws Error, naming the model, where there is none, or its
 /// examples have another shape.
 const Tensor& values_of(const Batch& batch, const Shape& example, std::string_view model);

@@ -90,8 +90,7 @@ SideFiles TensorTask::side_files() const {
 std::unique_ptr<Examples> TensorTask::examples(const Settings& settings, Part part) const {
   std::unique_ptr<Examples> examples = tensor_examples(settings, part);
   const Shape found = examples->batch(std::vector<int64_t>{0}).values.shape();
-  Shape expected{1};
-  for (const int64_t extent : facts_.value_shape) expected.append(extent);
+  const Shape expected = batch_shape(1, Shape(std::span(facts_.value_shape)));
   if (!(found == expected)) {
     fail("{}: the model {} learns {}, and these are {}", origin(settings, part), model_, expected.to_string(),
          found.to_string());
