@@ -1,11 +1,6 @@
 #include "haze/nn/denoising_autoencoder.h"
 
 namespace haze {
-namespace {
-
-constexpr int64_t kTimeRatio = 4;  // the time's vector is so many times wider than the first level
-
-}  // namespace
 
 DenoisingAutoencoder::DenoisingAutoencoder(const DenoisingAutoencoderConfig& config, Generator& generator)
     : image_(config.image) {

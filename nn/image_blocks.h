@@ -18,6 +18,9 @@ void check_images(const char* name, const Variable& x, const Shape& image);
 /// x [n, channels, h, w] + y [n, channels] at every pixel.
 Variable add_to_pixels(const Variable& x, const Variable& y);
 
+/// The vector of the time is so many times wider than a network's first level (Ho et al. 2020).
+inline constexpr int64_t kTimeRatio = 4;
+
 struct ResidualBlockConfig {
   int64_t in, out;     // channels
   int64_t time_width;  // of the time's vector

@@ -8,9 +8,6 @@
 namespace haze {
 namespace {
 
-// The vector of the time is so many times wider than the first level.
-constexpr int64_t kTimeRatio = 4;
-
 void check_config(const UNetConfig& config) {
   check_image_levels("UNet", config.image, config.width, config.multipliers);
   if (config.blocks < 1 || config.outputs < 1)

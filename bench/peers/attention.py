@@ -2,8 +2,6 @@
 """Times PyTorch's scaled_dot_product_attention, forward and backward, by its fastest backend for each."""
 
 import argparse
-import time
-from typing import Callable
 
 import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
@@ -12,17 +10,6 @@ from torch.nn.functional import scaled_dot_product_attention
 import on_request
 
 BACKENDS = {"flash": SDPBackend.FLASH_ATTENTION, "math": SDPBackend.MATH}
-
-
-def seconds_of(work: Callable[[], object], at_least: float = 0.2) -> float:
-    """Mean seconds of one call, over as many calls as take `at_least` seconds."""
-    start = time.perf_counter()
-    calls, elapsed = 0, 0.0
-    while elapsed < at_least:
-        work()
-        calls += 1
-        elapsed = time.perf_counter() - start
-    return elapsed / calls
 
 
 class Problem:
@@ -37,9 +24,9 @@ class Problem:
     def times(self, backend: SDPBackend) -> dict:
         with sdpa_kernel(backend):
             with torch.no_grad():
-                forward = seconds_of(self.forward)
+                forward = on_request.seconds_of(self.forward)
             output = self.forward()
-            backward = seconds_of(
+            backward = on_request.seconds_of(
                 lambda: torch.autograd.grad(output, self.inputs, self.gradient, retain_graph=True))
         return {"forward": forward, "backward": backward}
 

@@ -3,6 +3,7 @@
 import argparse
 import json
 import sys
+import time
 from typing import Callable
 
 
@@ -11,6 +12,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--repetitions", type=int, default=3)
     parser.add_argument("--on-request", action="store_true",
                         help="a repetition for each line of standard input (haze bench sends them)")
+
+
+def seconds_of(work: Callable[[], object], at_least: float = 0.2) -> float:
+    """Mean seconds of one call, over as many calls as take `at_least` seconds."""
+    start = time.perf_counter()
+    calls, elapsed = 0, 0.0
+    while elapsed < at_least:
+        work()
+        calls += 1
+        elapsed = time.perf_counter() - start
+    return elapsed / calls
 
 
 def run(measure: Callable[[], dict], arguments: argparse.Namespace) -> None:

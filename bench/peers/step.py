@@ -7,7 +7,6 @@ memory that the process had in RAM after warming up and compiling.
 """
 
 import argparse
-import time
 from dataclasses import replace
 from typing import Callable
 
@@ -97,14 +96,8 @@ def main() -> None:
     reset_peak_memory()
 
     def measure() -> dict:
-        start = time.perf_counter()
-        steps, seconds = 0, 0.0
-        while seconds < arguments.seconds:
-            work()
-            steps += 1
-            seconds = time.perf_counter() - start
-        return {"tokens_per_second": steps * arguments.batch * arguments.length / seconds,
-                "peak_bytes": peak_memory()}
+        seconds = on_request.seconds_of(work, arguments.seconds)
+        return {"tokens_per_second": arguments.batch * arguments.length / seconds, "peak_bytes": peak_memory()}
 
     on_request.run(measure, arguments)
 

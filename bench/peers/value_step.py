@@ -7,7 +7,6 @@ examples a second, and the peak of the memory that the process had in RAM after 
 
 import argparse
 import math
-import time
 from typing import Callable
 
 import torch
@@ -87,13 +86,8 @@ def main() -> None:
     reset_peak_memory()
 
     def measure() -> dict:
-        start = time.perf_counter()
-        steps, seconds = 0, 0.0
-        while seconds < arguments.seconds:
-            step()
-            steps += 1
-            seconds = time.perf_counter() - start
-        return {"examples_per_second": steps * arguments.batch / seconds, "peak_bytes": peak_memory()}
+        seconds = on_request.seconds_of(step, arguments.seconds)
+        return {"examples_per_second": arguments.batch / seconds, "peak_bytes": peak_memory()}
 
     on_request.run(measure, arguments)
 
