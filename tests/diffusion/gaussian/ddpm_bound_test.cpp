@@ -210,11 +210,7 @@ TEST_CASE("for each x_0 the bound is at least -log p_theta(x_0) of the chain of 
     const GaussianDiffusion diffusion{.schedule = schedule, .variance = kind};
     double mean = 0, variance = 1;  // of p_theta(x_t), from t = T down to 0
     for (int t = schedule.steps(); t >= 1; --t) {
-      const auto i = static_cast<size_t>(t);
-      const double total = schedule.alpha_bar[i] * kDeviation * kDeviation + schedule.noise[i];
-      const double a = (1 - schedule.beta[i] / total) / std::sqrt(schedule.alpha[i]);
-      const double b =
-          schedule.beta[i] / total * std::sqrt(schedule.alpha_bar[i]) * kMean / std::sqrt(schedule.alpha[i]);
+      const auto [a, b] = optimal_reverse_mean(schedule, t);
       mean = a * mean + b;
       variance = a * a * variance + (kind == ReverseVariance::learned ? optimal_variance(schedule, t)
                                                                       : reverse_variance(schedule, kind, t));

@@ -37,6 +37,18 @@ inline double optimal_variance(const NoiseSchedule& schedule, int t) {
          posterior.x_0_coefficient * posterior.x_0_coefficient * uncertainty_of_x_0(schedule, t);
 }
 
+/// E[x_{t-1} | x_t] = slope x_t + shift.
+struct ReverseMean {
+  double slope, shift;
+};
+inline ReverseMean optimal_reverse_mean(const NoiseSchedule& schedule, int t) {
+  const auto i = static_cast<size_t>(t);
+  const double share =  // of the step's noise in the variance of x_t
+      schedule.beta[i] / (schedule.alpha_bar[i] * kDeviation * kDeviation + schedule.noise[i]);
+  const double root = std::sqrt(schedule.alpha[i]);
+  return {(1 - share) / root, share * std::sqrt(schedule.alpha_bar[i]) * kMean / root};
+}
+
 /// The share of a learned variance with which it is `variance` at t.
 inline double share_of(const NoiseSchedule& schedule, double variance, int t) {
   const double low = std::log(reverse_variance(schedule, ReverseVariance::small, t));

@@ -79,11 +79,7 @@ TEST_CASE("samples of the optimal denoiser have the mean and variance of its cha
     // x_{t-1} = a x_t + b + sigma_t z is a chain of Gaussians: mean and variance follow step by step.
     double mean = 0, variance = 1;
     for (int t = 50; t >= 1; --t) {
-      const auto i = static_cast<size_t>(t);
-      const double total = schedule.alpha_bar[i] * kDeviation * kDeviation + schedule.noise[i];
-      const double a = (1 - schedule.beta[i] / total) / std::sqrt(schedule.alpha[i]);
-      const double b =
-          schedule.beta[i] / total * std::sqrt(schedule.alpha_bar[i]) * kMean / std::sqrt(schedule.alpha[i]);
+      const auto [a, b] = optimal_reverse_mean(schedule, t);
       mean = a * mean + b;
       variance = a * a * variance + (t > 1 ? reverse_variance(schedule, kind, t) : 0);
     }
