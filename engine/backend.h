@@ -31,8 +31,6 @@ class Backend {
   virtual bool all_finite(const Tensor& x) = 0;                         // x dense
 
   // Rows: x is dense [rows, columns].
-  virtual void softmax(const Tensor& x, bool log, const Tensor& out) = 0;
-  virtual void softmax_gradient(const Tensor& y, const Tensor& g, bool log, const Tensor& out) = 0;
   virtual void layer_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, double epsilon,
                           const NormResult& out) = 0;
   virtual void layer_norm_gradient(const Tensor& g, const Tensor& x, const Tensor& weight,

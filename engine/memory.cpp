@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <array>
 #include <bit>
-#include <cstdlib>
 #include <memory>
 #include <mutex>
 
@@ -35,6 +34,8 @@ SizeClass size_class_of(size_t bytes) {
 
 class CachingAllocator {
  public:
+  explicit CachingAllocator(Device device) : device_(device), runtime_(runtime(device)) {}
+
   Block* allocate(size_t bytes) {
     if (bytes > SIZE_MAX / 2) fail("out of memory: {} bytes asked for", bytes);
     const SizeClass size_class = size_class_of(bytes);
@@ -76,15 +77,16 @@ class CachingAllocator {
  private:
   Block* ask_system(SizeClass size_class) {
     auto block = std::make_unique<Block>();
-    void* data = std::aligned_alloc(kAlignment, size_class.bytes);
+    void* data = runtime_.allocate(size_class.bytes);
     if (!data) {
       release_free_blocks();
-      data = std::aligned_alloc(kAlignment, size_class.bytes);
+      data = runtime_.allocate(size_class.bytes);
     }
     if (!data) fail("out of memory: {} bytes asked for with {} in use", size_class.bytes, statistics_.in_use);
     block->data = data;
     block->capacity = size_class.bytes;
     block->size_class = size_class.index;
+    block->device = device_;
     statistics_.reserved += size_class.bytes;
     ++statistics_.system_calls;
     return block.release();
@@ -95,41 +97,58 @@ class CachingAllocator {
       while (Block* block = list) {
         list = block->next_free;
         statistics_.reserved -= block->capacity;
-        std::free(block->data);
+        runtime_.free(block->data);
         delete block;
       }
     }
   }
 
+  const Device device_;
+  DeviceRuntime& runtime_;
   std::mutex mutex_;
   std::array<Block*, kSizeClasses> free_{};
   MemoryStatistics statistics_;
 };
 
 // Never destroyed: tensors with static storage duration may outlive any other order.
-CachingAllocator& allocator() {
-  static auto* instance = new CachingAllocator;
+template <Device device>
+CachingAllocator& allocator_of() {
+  static auto* instance = new CachingAllocator(device);
   return *instance;
+}
+
+CachingAllocator& allocator(Device device) {
+  switch (device) {
+    case Device::cpu:
+      return allocator_of<Device::cpu>();
+    case Device::guarded:
+      return allocator_of<Device::guarded>();
+    default:
+      runtime(device);  // throws: this build has none
+      fail("device {}: no allocator", name(device));
+  }
 }
 
 }  // namespace
 
 void Storage::release() {
-  if (block_ && block_->references.fetch_sub(1, std::memory_order_acq_rel) == 1) allocator().free(block_);
+  if (block_ && block_->references.fetch_sub(1, std::memory_order_acq_rel) == 1) {
+    allocator(block_->device).free(block_);
+  }
   block_ = nullptr;
 }
 
-Storage allocate(size_t bytes, Device) {
-  return Storage(allocator().allocate(bytes));
+Storage allocate(size_t bytes, Device device) {
+  return Storage(allocator(device).allocate(bytes));
 }
-MemoryStatistics memory_statistics(Device) {
-  return allocator().statistics();
+MemoryStatistics memory_statistics(Device device) {
+  return allocator(device).statistics();
 }
-void reset_peak_memory(Device) {
-  allocator().reset_peak();
+void reset_peak_memory(Device device) {
+  allocator(device).reset_peak();
 }
-void release_cached_memory(Device) {
-  allocator().release_cached();
+void release_cached_memory(Device device) {
+  allocator(device).release_cached();
 }
 
 }  // namespace haze

@@ -5,9 +5,9 @@
 #include <cstdint>
 #include <utility>
 
-namespace haze {
+#include "haze/engine/device.h"
 
-enum class Device : uint8_t { cpu };
+namespace haze {
 
 /// A block of memory, shared by the tensors that view it. Made by allocate(); goes back to the allocator's
 /// cache with its last Storage handle.
@@ -17,6 +17,8 @@ struct Block {
   int size_class = 0;
   Device device = Device::cpu;
   std::atomic<int> references{0};
+  std::atomic<uint32_t> version{0};              // how often an operation has written to it
+  std::atomic<const char*> written_by{nullptr};  // the last operation that did
   Block* next_free = nullptr;
 };
 
@@ -37,6 +39,19 @@ class Storage {
   size_t capacity() const { return block_ ? block_->capacity : 0; }
   /// Number of handles on this block.
   int use_count() const { return block_ ? block_->references.load(std::memory_order_relaxed) : 0; }
+  /// Grows with every operation that writes to this block, so that who keeps a tensor can tell whether it is
+  /// still what it was.
+  uint32_t version() const { return block_ ? block_->version.load(std::memory_order_relaxed) : 0; }
+  /// The operation that wrote to this block last, a literal; null where none did.
+  const char* written_by() const {
+    return block_ ? block_->written_by.load(std::memory_order_relaxed) : nullptr;
+  }
+  /// `operation` must be a literal.
+  void mark_written(const char* operation) const {
+    if (!block_) return;
+    block_->version.store(version() + 1, std::memory_order_relaxed);
+    block_->written_by.store(operation, std::memory_order_relaxed);
+  }
   explicit operator bool() const { return block_ != nullptr; }
   friend bool operator==(const Storage& a, const Storage& b) { return a.block_ == b.block_; }
 

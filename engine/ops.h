@@ -9,23 +9,29 @@
 
 /// The one list of operations. Every function takes views of any strides, checks shapes and dtypes once
 /// (throwing Error with the operation, the argument, the shapes it got and those it takes), allocates its
-/// result and calls the device's Backend. "real" below means float32 or float64; a negative axis counts from
-/// the last. Operations of two tensors take equal dtypes and never convert silently.
+/// result and calls the kernel of its operands' device. "real" below means float32 or float64; a negative
+/// axis counts from the last. Operations of two tensors take equal dtypes and one device, and never convert
+/// silently. Values, such as indices, are checked by the kernel: the cpu throws at once, other devices at the
+/// next synchronize(), item(), to_vector() or to() (device.h).
 namespace haze {
 
 // ---- Creation -----------------------------------------------------------------------------------
 
-Tensor full(const Shape& shape, double value, Dtype dtype = Dtype::float32);
-Tensor zeros(const Shape& shape, Dtype dtype = Dtype::float32);
-Tensor ones(const Shape& shape, Dtype dtype = Dtype::float32);
+Tensor full(const Shape& shape, double value, Dtype dtype = Dtype::float32, Device device = Device::cpu);
+Tensor zeros(const Shape& shape, Dtype dtype = Dtype::float32, Device device = Device::cpu);
+Tensor ones(const Shape& shape, Dtype dtype = Dtype::float32, Device device = Device::cpu);
+/// Shape, dtype and device of x.
+Tensor full_like(const Tensor& x, double value);
+Tensor zeros_like(const Tensor& x);
+Tensor ones_like(const Tensor& x);
 /// [count]: 0, 1, 2, ...
-Tensor arange(int64_t count, Dtype dtype = Dtype::int32);
+Tensor arange(int64_t count, Dtype dtype = Dtype::int32, Device device = Device::cpu);
 /// Uniform in [low, high), real: 24 random bits for float32, 53 for float64.
 Tensor uniform(const Shape& shape, Generator& generator, double low = 0, double high = 1,
-               Dtype dtype = Dtype::float32);
+               Dtype dtype = Dtype::float32, Device device = Device::cpu);
 /// Normal by the Box-Muller transform, real.
 Tensor normal(const Shape& shape, Generator& generator, double mean = 0, double standard_deviation = 1,
-              Dtype dtype = Dtype::float32);
+              Dtype dtype = Dtype::float32, Device device = Device::cpu);
 
 // ---- Views: none of these copies elements -------------------------------------------------------
 
@@ -51,6 +57,8 @@ Tensor clone(const Tensor& x);
 /// Any dtype to any dtype; to bfloat16 by rounding to nearest even, to integers by truncation, a number
 /// outside their range to the nearest inside, NaN to 0.
 Tensor cast(const Tensor& x, Dtype dtype);
+/// x itself where it is on `device`, otherwise a dense copy there. Waits for the device that x is on.
+Tensor to(const Tensor& x, Device device);
 /// target = source (broadcast, converted to the target's dtype).
 void copy_into(const Tensor& target, const Tensor& source);
 void fill(const Tensor& target, double value);

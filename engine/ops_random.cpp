@@ -29,8 +29,9 @@ uint64_t counters(const Tensor& x) {
 
 }  // namespace
 
-Tensor uniform(const Shape& shape, Generator& generator, double low, double high, Dtype dtype) {
-  Tensor result(shape, dtype);
+Tensor uniform(const Shape& shape, Generator& generator, double low, double high, Dtype dtype,
+               Device device) {
+  Tensor result(shape, dtype, device);
   check_real("uniform", "dtype", result);
   const double largest =
       dtype == Dtype::float32 ? std::numeric_limits<float>::max() : std::numeric_limits<double>::max();
@@ -41,8 +42,9 @@ Tensor uniform(const Shape& shape, Generator& generator, double low, double high
   return result;
 }
 
-Tensor normal(const Shape& shape, Generator& generator, double mean, double standard_deviation, Dtype dtype) {
-  Tensor result(shape, dtype);
+Tensor normal(const Shape& shape, Generator& generator, double mean, double standard_deviation, Dtype dtype,
+              Device device) {
+  Tensor result(shape, dtype, device);
   check_real("normal", "dtype", result);
   if (!std::isfinite(mean)) fail("normal: the mean is {}, it takes a finite number", mean);
   if (!(std::isfinite(standard_deviation) && standard_deviation >= 0)) {

@@ -141,24 +141,6 @@ bool all_finite(const Tensor& x) {
 
 namespace {
 
-Tensor softmax_of(const char* operation, const Tensor& x, bool log) {
-  check_real(operation, "x", x);
-  checked_axis(operation, x, -1);
-  Tensor result(x.shape(), x.dtype(), x.device());
-  backend(x.device()).softmax(as_rows(x), log, as_rows(result));
-  return result;
-}
-
-Tensor softmax_gradient_of(const char* operation, const Tensor& y, const Tensor& g, bool log) {
-  check_real(operation, "y", y);
-  checked_axis(operation, y, -1);
-  check_same_dtype(operation, y, g);
-  check_shape(operation, "g", g, y.shape());
-  Tensor result(y.shape(), y.dtype(), y.device());
-  backend(y.device()).softmax_gradient(as_rows(y), as_rows(g), log, as_rows(result));
-  return result;
-}
-
 void check_norm_arguments(const char* operation, const Tensor& x, const Tensor& weight, const Tensor& bias) {
   check_real(operation, "x", x);
   checked_axis(operation, x, -1);
@@ -216,20 +198,6 @@ NormGradient rows_of(const NormGradient& gradient) {
 }
 
 }  // namespace
-
-Tensor softmax(const Tensor& x) {
-  return softmax_of("softmax", x, false);
-}
-Tensor log_softmax(const Tensor& x) {
-  return softmax_of("log_softmax", x, true);
-}
-
-Tensor softmax_gradient(const Tensor& y, const Tensor& g) {
-  return softmax_gradient_of("softmax_gradient", y, g, false);
-}
-Tensor log_softmax_gradient(const Tensor& y, const Tensor& g) {
-  return softmax_gradient_of("log_softmax_gradient", y, g, true);
-}
 
 NormResult layer_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, double epsilon) {
   check_norm_arguments("layer_norm", x, weight, bias);

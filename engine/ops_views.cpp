@@ -6,24 +6,37 @@
 // Creation, views and copies of ops.h.
 namespace haze {
 
-Tensor full(const Shape& shape, double value, Dtype dtype) {
-  Tensor result(shape, dtype);
+Tensor full(const Shape& shape, double value, Dtype dtype, Device device) {
+  Tensor result(shape, dtype, device);
   fill(result, value);
   return result;
 }
 
-Tensor zeros(const Shape& shape, Dtype dtype) {
-  return full(shape, 0, dtype);
+Tensor zeros(const Shape& shape, Dtype dtype, Device device) {
+  return full(shape, 0, dtype, device);
 }
-Tensor ones(const Shape& shape, Dtype dtype) {
-  return full(shape, 1, dtype);
+Tensor ones(const Shape& shape, Dtype dtype, Device device) {
+  return full(shape, 1, dtype, device);
 }
 
-Tensor arange(int64_t count, Dtype dtype) {
+Tensor full_like(const Tensor& x, double value) {
+  check_defined("full_like", "x", x);
+  return full(x.shape(), value, x.dtype(), x.device());
+}
+Tensor zeros_like(const Tensor& x) {
+  check_defined("zeros_like", "x", x);
+  return full_like(x, 0);
+}
+Tensor ones_like(const Tensor& x) {
+  check_defined("ones_like", "x", x);
+  return full_like(x, 1);
+}
+
+Tensor arange(int64_t count, Dtype dtype, Device device) {
   if (count < 0) fail("arange: count {} is negative", count);
   const int64_t most = dtype == Dtype::uint8 ? 256 : dtype == Dtype::int32 ? int64_t{1} << 31 : INT64_MAX;
   if (count > most) fail("arange: {} numbers do not fit in {}", count, name(dtype));
-  Tensor result({count}, dtype);
+  Tensor result({count}, dtype, device);
   backend(result.device()).arange(result);
   return result;
 }
@@ -189,6 +202,22 @@ Tensor cast(const Tensor& x, Dtype dtype) {
   check_defined("cast", "x", x);
   Tensor result(x.shape(), dtype, x.device());
   backend(x.device()).copy(x, result);
+  return result;
+}
+
+Tensor to(const Tensor& x, Device device) {
+  check_defined("to", "x", x);
+  if (x.device() == device) return x;
+  const Tensor dense = contiguous(x);
+  const size_t bytes = static_cast<size_t>(dense.elements()) * size_of(dense.dtype());
+  Tensor result(x.shape(), x.dtype(), device);
+  if (device == Device::cpu) {
+    runtime(x.device()).copy_to_host(result.address(), dense.address(), bytes);
+  } else if (x.device() == Device::cpu) {
+    runtime(device).copy_from_host(result.address(), dense.address(), bytes);
+  } else {
+    return to(to(dense, Device::cpu), device);
+  }
   return result;
 }
 

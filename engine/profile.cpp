@@ -17,7 +17,7 @@ double Profile::now() const {
 
 ProfileScope::ProfileScope(Profile& profile)
     : profile_(profile),
-      backend_(std::make_unique<ProfilingBackend>(kernels(Device::cpu), *this)),
+      backend_(std::make_shared<ProfilingBackend>(kernels(Device::cpu), *this)),
       before_(std::exchange(current_scope, this)),
       start_(profile.now()) {}
 

@@ -4,21 +4,28 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
-#include "haze/engine/backend.h"
+#include "haze/engine/shape.h"
 
 namespace haze {
 
+class Backend;
+
+/// What a call of a kernel is and what it has to do.
+struct CallDescription {
+  std::string operation;  // such as "matmul a b^T +bias +gelu"
+  Shape extents = {};     // m, n and k of a product; empty where the name says enough
+  double flops = 0;  // floating-point operations; a multiply-add counts as two; 0 where memory is the limit
+  double bytes = 0;  // of the operands that it must read and write
+};
+
 /// One call of a kernel. Times are in seconds since the profile was made.
-struct ProfileCall {
-  std::string operation;  // what is done, such as "matmul a b^T +bias +gelu"
-  Shape extents;          // m, n and k of a product; empty where the name says enough
-  const char* phase;      // the ProfilePhase it fell in, or ""
-  int64_t step;           // from 0
-  double start, seconds;
-  double flops;  // of a product: those it must do, a multiply-add counts as two; 0 where memory is the limit
-  double bytes;  // of the operands that it must read and write, each once
+struct ProfileCall : CallDescription {
+  const char* phase = "";  // the ProfilePhase it fell in
+  int64_t step = 0;        // from 0
+  double start = 0, seconds = 0;
 };
 
 /// A stretch of time: a step, or a phase of one.
@@ -37,6 +44,20 @@ struct Profile {
   double now() const;
 };
 
+class ProfileScope;
+
+/// While it lives, nothing is recorded: what a kernel calls is part of the kernel.
+class ProfilePause {
+ public:
+  ProfilePause();
+  ~ProfilePause();
+  ProfilePause(const ProfilePause&) = delete;
+  ProfilePause& operator=(const ProfilePause&) = delete;
+
+ private:
+  ProfileScope* paused_;
+};
+
 /// While it lives, every kernel that this thread calls is recorded in `profile`, and the time as one step of
 /// it. A scope inside another takes over from it. Without one nothing is recorded and nothing costs anything.
 class ProfileScope {
@@ -51,29 +72,26 @@ class ProfileScope {
 
   Backend& backend() { return *backend_; }
   Profile& profile() { return profile_; }
-  /// The name of the phase that it is in, or "".
   const char* phase() const { return phase_; }
+  /// Runs `kernel` and records it. What a kernel calls is part of it, and not recorded.
+  template <typename Kernel>
+  void record(CallDescription description, Kernel&& kernel) {
+    const ProfilePause pause;
+    const double start = profile_.now();
+    kernel();
+    const double seconds = profile_.now() - start;
+    profile_.calls.push_back(
+        {std::move(description), phase_, static_cast<int64_t>(profile_.steps.size()), start, seconds});
+  }
 
  private:
   friend class ProfilePhase;
 
   Profile& profile_;
-  std::unique_ptr<Backend> backend_;
+  std::shared_ptr<Backend> backend_;
   ProfileScope* before_;
   double start_;
   const char* phase_ = "";
-};
-
-/// While it lives, nothing is recorded: what a kernel calls is part of the kernel.
-class ProfilePause {
- public:
-  ProfilePause();
-  ~ProfilePause();
-  ProfilePause(const ProfilePause&) = delete;
-  ProfilePause& operator=(const ProfilePause&) = delete;
-
- private:
-  ProfileScope* paused_;
 };
 
 /// A part of a step, such as "backward", from here to next() or to its end. Where nothing is recorded it does

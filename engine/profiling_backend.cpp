@@ -139,8 +139,11 @@ void ProfilingBackend::record(Call call, Kernel&& kernel) {
   const double start = profile.now();
   kernel();
   const double seconds = profile.now() - start;
-  profile.calls.push_back({std::move(call.operation), call.extents, scope_.phase(), step, start, seconds,
-                           call.flops, call.bytes});
+  profile.calls.push_back({{std::move(call.operation), call.extents, call.flops, call.bytes},
+                           scope_.phase(),
+                           step,
+                           start,
+                           seconds});
 }
 
 void ProfilingBackend::fill(const Tensor& out, double value) {
@@ -208,15 +211,6 @@ bool ProfilingBackend::all_finite(const Tensor& x) {
   bool result = false;
   record({"all_finite", bytes_of(x)}, [&] { result = device_.all_finite(x); });
   return result;
-}
-
-void ProfilingBackend::softmax(const Tensor& x, bool log, const Tensor& out) {
-  record({log ? "log_softmax" : "softmax", bytes_of(x, out)}, [&] { device_.softmax(x, log, out); });
-}
-
-void ProfilingBackend::softmax_gradient(const Tensor& y, const Tensor& g, bool log, const Tensor& out) {
-  record({log ? "log_softmax_gradient" : "softmax_gradient", bytes_of(y, g, out)},
-         [&] { device_.softmax_gradient(y, g, log, out); });
 }
 
 void ProfilingBackend::layer_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, double epsilon,

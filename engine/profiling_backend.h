@@ -1,5 +1,6 @@
 #pragma once
 
+#include "haze/engine/backend.h"
 #include "haze/engine/profile.h"
 
 namespace haze {
@@ -26,8 +27,6 @@ class ProfilingBackend final : public Backend {
   double sum_of_squares(const Tensor& x) override;
   bool all_finite(const Tensor& x) override;
 
-  void softmax(const Tensor& x, bool log, const Tensor& out) override;
-  void softmax_gradient(const Tensor& y, const Tensor& g, bool log, const Tensor& out) override;
   void layer_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, double epsilon,
                   const NormResult& out) override;
   void layer_norm_gradient(const Tensor& g, const Tensor& x, const Tensor& weight, const NormResult& saved,

@@ -2,6 +2,8 @@
 
 #include <fmt/ranges.h>
 
+#include "haze/engine/ops.h"
+
 namespace haze {
 namespace {
 
@@ -71,6 +73,10 @@ void Tensor::fail_without_axis(int axis) const {
   fail("tensor: shape {} has no axis {}", shape_.to_string(), axis);
 }
 
+void Tensor::fail_on_device() const {
+  fail("tensor on {} read by the host; item(), to_vector() and to() bring its elements here", name(device_));
+}
+
 void Tensor::check_defined() const {
   if (!defined()) fail("tensor: an undefined tensor has no elements");
 }
@@ -91,12 +97,14 @@ double Tensor::at(std::initializer_list<int64_t> index) const {
       fail("at: index {} is outside axis {} of shape {}", i, axis, shape_.to_string());
     offset += i * strides_[axis++];
   }
-  return dispatch(dtype_, [&](auto tag) { return static_cast<double>(data<decltype(tag)>()[offset]); });
+  const Tensor element(storage_, {}, {}, offset_ + offset, dtype_, device_);
+  return element.item();
 }
 
 template <typename T>
 std::vector<T> Tensor::to_vector() const {
   check_defined();
+  if (device_ != Device::cpu) return to(*this, Device::cpu).to_vector<T>();
   std::vector<T> values;
   values.reserve(elements_);
   dispatch(dtype_, [&](auto tag) {

@@ -23,21 +23,21 @@ class Tensor {
 
   /// Dense copy of `values`, which must number as many as `shape` has elements.
   template <typename T>
-  static Tensor from(std::span<const T> values, const Shape& shape) {
-    Tensor result(shape, dtype_of<T>());
+  static Tensor from(std::span<const T> values, const Shape& shape, Device device = Device::cpu) {
+    Tensor result(shape, dtype_of<T>(), device);
     if (static_cast<int64_t>(values.size()) != result.elements()) {
       fail("Tensor::from: {} values do not fill shape {}", values.size(), shape.to_string());
     }
-    std::copy(values.begin(), values.end(), result.data<T>());
+    runtime(device).copy_from_host(result.address(), values.data(), values.size_bytes());
     return result;
   }
   template <typename T>
-  static Tensor from(const std::vector<T>& values, const Shape& shape) {
-    return from(std::span<const T>(values), shape);
+  static Tensor from(const std::vector<T>& values, const Shape& shape, Device device = Device::cpu) {
+    return from(std::span<const T>(values), shape, device);
   }
   template <typename T>
-  static Tensor from(std::initializer_list<T> values, const Shape& shape) {
-    return from(std::span<const T>(values.begin(), values.size()), shape);
+  static Tensor from(std::initializer_list<T> values, const Shape& shape, Device device = Device::cpu) {
+    return from(std::span<const T>(values.begin(), values.size()), shape, device);
   }
 
   bool defined() const { return static_cast<bool>(storage_); }
@@ -55,18 +55,25 @@ class Tensor {
   /// Whether elements lie dense in row-major order.
   bool is_contiguous() const;
 
-  /// First element, as T. Throws Error where T is not the tensor's dtype.
+  /// First element, as T, for the host. Throws Error where T is not the tensor's dtype, and on every device
+  /// but the cpu: what lies elsewhere is read by item(), to_vector() and to().
   template <typename T>
   T* data() const {
     if (dtype_of<T>() != dtype_) fail("tensor of {} read as {}", name(dtype_), name(dtype_of<T>()));
+    check_on_host();
     return static_cast<T*>(storage_.data()) + offset_;
   }
-  /// First element, untyped.
+  /// First element, untyped, for the host. Throws Error on every device but the cpu.
   void* raw() const {
+    check_on_host();
+    return address();
+  }
+  /// Where the first element lies in its device's memory: for kernels and for a DeviceRuntime.
+  void* address() const {
     return static_cast<char*>(storage_.data()) + offset_ * static_cast<int64_t>(size_of(dtype_));
   }
 
-  /// The one element of a tensor with one element, as double.
+  /// The one element of a tensor with one element, as double. This and the next two wait for the device.
   double item() const;
   /// Element at `index` (one number an axis), as double. For tests and printing, not for loops.
   double at(std::initializer_list<int64_t> index) const;
@@ -81,7 +88,11 @@ class Tensor {
     return resolved;
   }
   [[noreturn]] void fail_without_axis(int axis) const;
+  [[noreturn]] void fail_on_device() const;
   void check_defined() const;
+  void check_on_host() const {
+    if (device_ != Device::cpu) fail_on_device();
+  }
 
   Storage storage_;
   Shape shape_;

@@ -30,8 +30,6 @@ class CpuBackend final : public Backend {
   bool all_finite(const Tensor& x) override;                         // x dense
 
   // Rows: x is dense [rows, columns].
-  void softmax(const Tensor& x, bool log, const Tensor& out) override;
-  void softmax_gradient(const Tensor& y, const Tensor& g, bool log, const Tensor& out) override;
   void layer_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, double epsilon,
                   const NormResult& out) override;
   void layer_norm_gradient(const Tensor& g, const Tensor& x, const Tensor& weight, const NormResult& saved,

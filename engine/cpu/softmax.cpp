@@ -1,6 +1,8 @@
+#include "haze/engine/ops/softmax.h"
+
 #include <cmath>
 
-#include "haze/engine/cpu/cpu_backend.h"
+#include "haze/engine/cpu/grain.h"
 #include "haze/engine/cpu/prefetch.h"
 #include "haze/engine/cpu/result_writer.h"
 #include "haze/engine/cpu/row_spans.h"
@@ -37,7 +39,7 @@ void softmax_row(const T* x, T* out, int64_t columns, bool log, UnarySpan<T> sca
 
 }  // namespace
 
-void CpuBackend::softmax(const Tensor& x, bool log, const Tensor& out) {
+void Softmax::run(Cpu) const {
   const int64_t columns = x.size(1);
   if (x.elements() == 0) return;
   dispatch_real(x.dtype(), [&](auto tag) {
@@ -51,7 +53,7 @@ void CpuBackend::softmax(const Tensor& x, bool log, const Tensor& out) {
   });
 }
 
-void CpuBackend::softmax_gradient(const Tensor& y, const Tensor& g, bool log, const Tensor& out) {
+void SoftmaxGradient::run(Cpu) const {
   const int64_t columns = y.size(1);
   if (y.elements() == 0) return;
   dispatch_real(y.dtype(), [&](auto tag) {

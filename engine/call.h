@@ -1,0 +1,132 @@
+#pragma once
+
+#include <concepts>
+#include <cstdint>
+#include <string>
+#include <utility>
+
+#include "haze/engine/profile.h"
+#include "haze/engine/tensor.h"
+
+/// How an operation calls its kernel. A *call* is a struct of ops/ that holds all that a kernel gets: dense
+/// or broadcast operands whose shapes and dtypes have been checked, and the allocated results. It describes
+/// itself, so that profiles, the check of devices and the guarded device need no list of operations:
+///
+///   struct AveragePool {
+///     static constexpr const char* kName = "average_pool";
+///     Tensor x;      // dense [batch, channels, height, width]
+///     int64_t size;
+///     Tensor out;    // dense [batch, channels, height / size, width / size]
+///
+///     void each_operand(auto&& f) const { f(Use::read, "x", x), f(Use::write, "the result", out); }
+///     void run(Cpu) const;   // cpu/pooling.cpp
+///   };
+///
+/// A call may also say, where the defaults do not fit: title(), its name in a profile (kName); extents(),
+/// such as m, n and k of a product (none); flops(), its floating-point operations, a multiply-add counting as
+/// two (0: memory is the limit); bytes(), those that have to be moved (every operand once, an updated one
+/// twice).
+namespace haze {
+
+enum class Use : uint8_t { read, write, update };
+
+/// The devices that have kernels, as an argument of run().
+struct Cpu {};
+
+namespace detail {
+
+/// Bytes of what is stored: an element that broadcasting repeats counts once.
+double stored_bytes(const Tensor& x);
+
+/// The device of a call's operands. Throws Error where two of them lie on different devices, naming both.
+class OperandDevice {
+ public:
+  explicit OperandDevice(const char* operation) : operation_(operation) {}
+  void operator()(Use, const char* operand, const Tensor& x) {
+    if (!x.defined()) return;
+    if (!operand_) {
+      operand_ = operand;
+      device_ = x.device();
+    } else if (x.device() != device_) {
+      fail_differing(operand, x.device());
+    }
+  }
+  Device device() const { return device_; }
+
+ private:
+  [[noreturn]] void fail_differing(const char* operand, Device device) const;
+
+  const char* operation_;
+  const char* operand_ = nullptr;
+  Device device_ = Device::cpu;
+};
+
+/// x as the processor's kernels see it.
+Tensor on_cpu(const Tensor& x);
+
+template <typename Call>
+double bytes_of(const Call& call) {
+  if constexpr (requires { call.bytes(); }) {
+    return call.bytes();
+  } else {
+    double bytes = 0;
+    call.each_operand([&](Use use, const char*, const Tensor& x) {
+      if (x.defined()) bytes += (use == Use::update ? 2 : 1) * stored_bytes(x);
+    });
+    return bytes;
+  }
+}
+
+template <typename Call>
+CallDescription describe(const Call& call) {
+  CallDescription result{.operation = Call::kName, .bytes = bytes_of(call)};
+  if constexpr (requires { call.title(); }) result.operation = call.title();
+  if constexpr (requires { call.extents(); }) result.extents = call.extents();
+  if constexpr (requires { call.flops(); }) result.flops = call.flops();
+  return result;
+}
+
+template <typename Call>
+void run_guarded(const Call& call) {
+  Call relabelled = call;
+  relabelled.each_operand([](Use, const char*, const Tensor& x) {
+    if (x.defined()) const_cast<Tensor&>(x) = on_cpu(x);  // `relabelled` is not const
+  });
+  try {
+    relabelled.run(Cpu{});
+  } catch (const Error&) {
+    runtime(Device::guarded).report(std::current_exception());
+  }
+}
+
+template <typename Call>
+void run_on(Device device, const Call& call) {
+  switch (device) {
+    case Device::cpu:
+      return call.run(Cpu{});
+    case Device::guarded:
+      return run_guarded(call);
+    default:
+      runtime(device);  // throws: this build has none
+  }
+}
+
+}  // namespace detail
+
+/// Runs the kernel of `call` on the device of its operands, and records it where a ProfileScope lives. Throws
+/// Error where the operands lie on different devices.
+template <typename Call>
+void launch(const Call& call) {
+  detail::OperandDevice check(Call::kName);
+  call.each_operand(check);
+  call.each_operand([](Use use, const char*, const Tensor& x) {
+    if (use != Use::read && x.defined()) x.storage().mark_written(Call::kName);
+  });
+  if (ProfileScope* const scope = ProfileScope::current()) {
+    scope->record(detail::describe(call), [&] { detail::run_on(check.device(), call); });
+  } else {
+    detail::run_on(check.device(), call);
+  }
+}
+
+}  // namespace haze

@@ -1,0 +1,48 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <exception>
+#include <string_view>
+
+namespace haze {
+
+/// Where a tensor's memory lies and its kernels run.
+enum class Device : uint8_t {
+  cpu,
+  cuda,     // not built yet
+  guarded,  // the processor's kernels behind memory that the host must not touch: what runs here reads no
+            // device memory behind the back of item(), to_vector() and to(), and so would run on a GPU
+  kCount
+};
+inline constexpr size_t kDevices = static_cast<size_t>(Device::kCount);
+
+std::string_view name(Device device);
+/// The device of that name. Throws Error where there is none, naming those there are.
+Device device_named(std::string_view name);
+
+/// What a device does besides running kernels: memory, copies to and from the host, and waiting.
+class DeviceRuntime {
+ public:
+  virtual ~DeviceRuntime() = default;
+
+  /// Memory on a 64-byte boundary; null where none is left.
+  virtual void* allocate(size_t bytes) = 0;
+  virtual void free(void* memory) = 0;
+  /// Both return when the copy is done.
+  virtual void copy_to_host(void* host, const void* device, size_t bytes) = 0;
+  virtual void copy_from_host(void* device, const void* host, size_t bytes) = 0;
+  /// Waits until every kernel has run, then throws the first error that one of them reported since the last
+  /// call.
+  virtual void synchronize() = 0;
+  /// What a kernel found wrong with the values it read, such as an index outside its axis, for synchronize().
+  virtual void report(std::exception_ptr error) = 0;
+};
+
+/// Throws Error where this build has no such device.
+DeviceRuntime& runtime(Device device);
+/// Waits until every kernel called on the device has run. Throws Error where one of them read a value that it
+/// does not take; the sentence begins with the operation's name.
+void synchronize(Device device);
+
+}  // namespace haze

@@ -1,0 +1,42 @@
+#include "haze/engine/ops/softmax.h"
+
+#include "haze/engine/checks.h"
+
+namespace haze {
+namespace {
+
+Tensor softmax_of(const char* operation, const Tensor& x, bool log) {
+  check_real(operation, "x", x);
+  checked_axis(operation, x, -1);
+  Tensor result(x.shape(), x.dtype(), x.device());
+  launch(Softmax{as_rows(x), log, as_rows(result)});
+  return result;
+}
+
+Tensor gradient_of(const char* operation, const Tensor& y, const Tensor& g, bool log) {
+  check_real(operation, "y", y);
+  checked_axis(operation, y, -1);
+  check_same_dtype(operation, y, g);
+  check_shape(operation, "g", g, y.shape());
+  Tensor result(y.shape(), y.dtype(), y.device());
+  launch(SoftmaxGradient{as_rows(y), as_rows(g), log, as_rows(result)});
+  return result;
+}
+
+}  // namespace
+
+Tensor softmax(const Tensor& x) {
+  return softmax_of("softmax", x, false);
+}
+Tensor log_softmax(const Tensor& x) {
+  return softmax_of("log_softmax", x, true);
+}
+
+Tensor softmax_gradient(const Tensor& y, const Tensor& g) {
+  return gradient_of("softmax_gradient", y, g, false);
+}
+Tensor log_softmax_gradient(const Tensor& y, const Tensor& g) {
+  return gradient_of("log_softmax_gradient", y, g, true);
+}
+
+}  // namespace haze
