@@ -47,11 +47,6 @@ class Backend {
   // Matrix products. a [batch, m, k], b [batch, k, n], any strides; out dense [batch, m, n].
   virtual void matmul(const Tensor& a, const Tensor& b, const MatmulOptions& options, bool accumulate,
                       const Tensor& out) = 0;
-  virtual void attention(const Tensor& query, const Tensor& key, const Tensor& value,
-                         const AttentionOptions& options, const AttentionResult& out) = 0;
-  virtual void attention_gradient(const Tensor& g, const Tensor& query, const Tensor& key,
-                                  const Tensor& value, const AttentionResult& saved,
-                                  const AttentionOptions& options, const AttentionGradient& out) = 0;
   virtual void linear_cross_entropy(const Tensor& hidden, const Tensor& weight, const Tensor& bias,
                                     const Tensor& targets, const Tensor& row_weights, Precision precision,
                                     const CrossEntropyResult& out) = 0;

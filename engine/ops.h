@@ -263,7 +263,7 @@ struct AttentionResult {
   Tensor output;     // [batch, queries, heads, head_size]
   Tensor logsumexp;  // [batch, heads, queries] of the scaled scores
 };
-struct AttentionGradient {
+struct AttentionGradients {
   Tensor query, key, value;
 };
 
@@ -274,9 +274,9 @@ struct AttentionGradient {
 AttentionResult attention(const Tensor& query, const Tensor& key, const Tensor& value,
                           const AttentionOptions& options);
 /// Written to `into` where that is given (views with unit stride on the last axis), otherwise to new tensors.
-AttentionGradient attention_gradient(const Tensor& g, const Tensor& query, const Tensor& key,
-                                     const Tensor& value, const AttentionResult& saved,
-                                     const AttentionOptions& options, const AttentionGradient& into = {});
+AttentionGradients attention_gradient(const Tensor& g, const Tensor& query, const Tensor& key,
+                                      const Tensor& value, const AttentionResult& saved,
+                                      const AttentionOptions& options, const AttentionGradients& into = {});
 /// Counters that the dropout of attention takes out of a generator.
 uint64_t attention_dropout_counters(const Tensor& query, const Tensor& key);
 

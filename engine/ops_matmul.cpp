@@ -1,9 +1,7 @@
-#include <algorithm>
-
 #include "haze/engine/backend.h"
 #include "haze/engine/checks.h"
 
-// Matrix products, attention, cross-entropy and the optimiser step of ops.h.
+// Matrix products, cross-entropy and the optimiser step of ops.h.
 namespace haze {
 namespace {
 
@@ -160,129 +158,6 @@ void matmul_into(const Tensor& target, const Tensor& a, const Tensor& b, Precisi
   check_shape("matmul_into", "target", target, shape);
   if (!target.is_contiguous()) fail("matmul_into: the target must be dense");
   run_matmul(a, b, {.precision = precision}, true, target);
-}
-
-namespace {
-
-Tensor unit_last_stride(const Tensor& x) {
-  return x.size(-1) == 1 || x.stride(-1) == 1 ? x : clone(x);
-}
-
-void check_attention_inputs(const char* operation, const Tensor& query, const Tensor& key,
-                            const Tensor& value) {
-  for (const auto& [argument, tensor] :
-       {std::pair("query", &query), std::pair("key", &key), std::pair("value", &value)}) {
-    check_real(operation, argument, *tensor);
-    check_rank(operation, argument, *tensor, 4);
-    check_same_dtype(operation, query, *tensor);
-  }
-  check_shape(operation, "key", key, {query.size(0), key.size(1), query.size(2), query.size(3)});
-  check_shape(operation, "value", value, key.shape());
-  if (query.size(3) == 0) fail("{}: the head size is 0", operation);
-}
-
-void check_offsets(const char* operation, const Tensor& query, const Tensor& key, const Tensor& offsets) {
-  check_dtype(operation, "sequence_offsets", offsets, Dtype::int32);
-  check_rank(operation, "sequence_offsets", offsets, 1);
-  const std::vector<int32_t> values = offsets.to_vector<int32_t>();
-  const bool valid = !values.empty() && values.front() == 0 && values.back() == query.size(1) &&
-                     std::is_sorted(values.begin(), values.end());
-  if (!valid || query.size(0) != 1 || key.size(1) != query.size(1)) {
-    fail(
-        "{}: sequence_offsets must rise from 0 to the number of rows, with queries and keys [1, rows, ...]; "
-        "query has "
-        "shape {}, key {}",
-        operation, query.shape().to_string(), key.shape().to_string());
-  }
-}
-
-AttentionOptions checked_options(const char* operation, const Tensor& query, const Tensor& key,
-                                 const AttentionOptions& options) {
-  AttentionOptions result = options;
-  if (!(options.scale >= 0)) fail("{}: scale {} is negative", operation, options.scale);
-  if (!(options.dropout >= 0 && options.dropout < 1))
-    fail("{}: dropout {} is not in [0, 1)", operation, options.dropout);
-  if (options.sequence_offsets.defined()) {
-    check_offsets(operation, query, key, options.sequence_offsets);
-    if (options.key_lengths.defined() || options.block_mask.defined()) {
-      fail("{}: sequence_offsets cannot be combined with key_lengths or block_mask", operation);
-    }
-    result.sequence_offsets = contiguous(options.sequence_offsets);
-  }
-  if (options.key_lengths.defined()) {
-    check_dtype(operation, "key_lengths", options.key_lengths, Dtype::int32);
-    check_shape(operation, "key_lengths", options.key_lengths, {query.size(0)});
-    for (int32_t length : options.key_lengths.to_vector<int32_t>()) {
-      if (length < 0 || length > key.size(1))
-        fail("{}: key length {} is not in 0..{}", operation, length, key.size(1));
-    }
-    result.key_lengths = contiguous(options.key_lengths);
-  }
-  if (options.block_mask.defined()) {
-    if (options.block_size < 1) fail("{}: block_mask needs a block_size of at least 1", operation);
-    const auto blocks = [&](int64_t length) {
-      return (length + options.block_size - 1) / options.block_size;
-    };
-    check_dtype(operation, "block_mask", options.block_mask, Dtype::uint8);
-    check_shape(operation, "block_mask", options.block_mask, {blocks(query.size(1)), blocks(key.size(1))});
-    result.block_mask = contiguous(options.block_mask);
-  }
-  return result;
-}
-
-}  // namespace
-
-AttentionResult attention(const Tensor& query, const Tensor& key, const Tensor& value,
-                          const AttentionOptions& options) {
-  check_attention_inputs("attention", query, key, value);
-  const AttentionOptions checked = checked_options("attention", query, key, options);
-  const AttentionResult result{
-      Tensor(query.shape(), query.dtype(), query.device()),
-      Tensor({query.size(0), query.size(2), query.size(1)}, query.dtype(), query.device())};
-  if (query.elements() > 0) {
-    backend(query.device())
-        .attention(unit_last_stride(query), unit_last_stride(key), unit_last_stride(value), checked, result);
-  }
-  return result;
-}
-
-AttentionGradient attention_gradient(const Tensor& g, const Tensor& query, const Tensor& key,
-                                     const Tensor& value, const AttentionResult& saved,
-                                     const AttentionOptions& options, const AttentionGradient& into) {
-  check_attention_inputs("attention_gradient", query, key, value);
-  check_same_dtype("attention_gradient", query, g);
-  check_shape("attention_gradient", "g", g, query.shape());
-  const AttentionOptions checked = checked_options("attention_gradient", query, key, options);
-  check_same_dtype("attention_gradient", query, saved.output);
-  check_shape("attention_gradient", "the saved output", saved.output, query.shape());
-  check_same_dtype("attention_gradient", query, saved.logsumexp);
-  check_shape("attention_gradient", "the saved logsumexp", saved.logsumexp,
-              {query.size(0), query.size(2), query.size(1)});
-  const AttentionResult dense_saved{unit_last_stride(saved.output), contiguous(saved.logsumexp)};
-  AttentionGradient result = into;
-  for (const auto& [target, input] :
-       {std::pair(&result.query, &query), std::pair(&result.key, &key), std::pair(&result.value, &value)}) {
-    if (!target->defined()) *target = Tensor(input->shape(), input->dtype(), input->device());
-    check_shape("attention_gradient", "a target", *target, input->shape());
-    check_same_dtype("attention_gradient", query, *target);
-    if (target->size(-1) > 1 && target->stride(-1) != 1)
-      fail("attention_gradient: a target's last stride must be 1");
-  }
-  if (query.elements() == 0) {
-    fill(result.key, 0);
-    fill(result.value, 0);
-    return result;
-  }
-  backend(query.device())
-      .attention_gradient(unit_last_stride(g), unit_last_stride(query), unit_last_stride(key),
-                          unit_last_stride(value), dense_saved, checked, result);
-  return result;
-}
-
-uint64_t attention_dropout_counters(const Tensor& query, const Tensor& key) {
-  check_rank("attention_dropout_counters", "query", query, 4);
-  check_rank("attention_dropout_counters", "key", key, 4);
-  return static_cast<uint64_t>(query.size(0) * query.size(1) * query.size(2) * ((key.size(1) + 3) / 4));
 }
 
 namespace {

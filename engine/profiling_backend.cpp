@@ -79,52 +79,6 @@ std::string name_of_product(const Tensor& a, const Tensor& b, const MatmulOption
   return text;
 }
 
-// Pairs of a query and a key that it sees, of one sequence; keys from visible_keys on are padding.
-double visible_pairs(int64_t queries, int64_t keys, int64_t visible_keys, bool causal) {
-  if (!causal) return static_cast<double>(queries * visible_keys);
-  int64_t pairs = 0;
-  for (int64_t i = 0; i < queries; ++i) {
-    pairs += std::clamp<int64_t>(i + 1 + keys - queries, 0, visible_keys);
-  }
-  return static_cast<double>(pairs);
-}
-
-double share_of_ones(const Tensor& mask) {
-  const uint8_t* first = mask.data<uint8_t>();
-  const auto ones = std::count(first, first + mask.elements(), uint8_t{1});
-  return static_cast<double>(ones) / static_cast<double>(std::max<int64_t>(mask.elements(), 1));
-}
-
-// Of all sequences, for one head. A block mask counts by the share of its blocks that are seen.
-double visible_pairs(const Tensor& query, const Tensor& key, const AttentionOptions& options) {
-  double pairs = 0;
-  if (options.sequence_offsets.defined()) {
-    const int32_t* offsets = options.sequence_offsets.data<int32_t>();
-    for (int64_t i = 0; i + 1 < options.sequence_offsets.elements(); ++i) {
-      const int64_t length = offsets[i + 1] - offsets[i];
-      pairs += visible_pairs(length, length, length, options.causal);
-    }
-    return pairs;
-  }
-  for (int64_t i = 0; i < query.size(0); ++i) {
-    const int64_t visible =
-        options.key_lengths.defined() ? options.key_lengths.data<int32_t>()[i] : key.size(1);
-    pairs += visible_pairs(query.size(1), key.size(1), visible, options.causal);
-  }
-  return options.block_mask.defined() ? pairs * share_of_ones(options.block_mask) : pairs;
-}
-
-// Of one product of attention, such as query key^T, over the pairs that are seen.
-double attention_flops(const Tensor& query, const Tensor& key, const AttentionOptions& options) {
-  return 2 * visible_pairs(query, key, options) * static_cast<double>(query.size(2) * query.size(3));
-}
-
-// Sequences end to end have as many rows as queries, and no length in common.
-Shape attention_extents(const Tensor& query, const Tensor& key, const AttentionOptions& options) {
-  if (options.sequence_offsets.defined()) return {query.size(1), query.size(2), query.size(3)};
-  return {query.size(0), query.size(1), key.size(1), query.size(2), query.size(3)};
-}
-
 double bytes_of_slot(const AdamWSlot& slot) {
   return 2 * bytes_of(slot.parameter, slot.first_moment, slot.second_moment) + bytes_of(slot.gradient);
 }
@@ -262,24 +216,6 @@ void ProfilingBackend::matmul(const Tensor& a, const Tensor& b, const MatmulOpti
   record({name_of_product(a, b, options, accumulate), bytes, flops,
           batch == 1 ? Shape{m, n, k} : Shape{batch, m, n, k}},
          [&] { device_.matmul(a, b, options, accumulate, out); });
-}
-
-void ProfilingBackend::attention(const Tensor& query, const Tensor& key, const Tensor& value,
-                                 const AttentionOptions& options, const AttentionResult& out) {
-  constexpr double kProducts = 2;  // query key^T, P value
-  record({"attention", bytes_of(query, key, value, out.output, out.logsumexp),
-          kProducts * attention_flops(query, key, options), attention_extents(query, key, options)},
-         [&] { device_.attention(query, key, value, options, out); });
-}
-
-void ProfilingBackend::attention_gradient(const Tensor& g, const Tensor& query, const Tensor& key,
-                                          const Tensor& value, const AttentionResult& saved,
-                                          const AttentionOptions& options, const AttentionGradient& out) {
-  constexpr double kProducts = 5;  // query key^T, g value^T, P^T g, dS key, dS^T query
-  record({"attention_gradient",
-          bytes_of(g, query, key, value, saved.output, saved.logsumexp, out.query, out.key, out.value),
-          kProducts * attention_flops(query, key, options), attention_extents(query, key, options)},
-         [&] { device_.attention_gradient(g, query, key, value, saved, options, out); });
 }
 
 void ProfilingBackend::linear_cross_entropy(const Tensor& hidden, const Tensor& weight, const Tensor& bias,

@@ -40,11 +40,6 @@ class ProfilingBackend final : public Backend {
 
   void matmul(const Tensor& a, const Tensor& b, const MatmulOptions& options, bool accumulate,
               const Tensor& out) override;
-  void attention(const Tensor& query, const Tensor& key, const Tensor& value, const AttentionOptions& options,
-                 const AttentionResult& out) override;
-  void attention_gradient(const Tensor& g, const Tensor& query, const Tensor& key, const Tensor& value,
-                          const AttentionResult& saved, const AttentionOptions& options,
-                          const AttentionGradient& out) override;
   void linear_cross_entropy(const Tensor& hidden, const Tensor& weight, const Tensor& bias,
                             const Tensor& targets, const Tensor& row_weights, Precision precision,
                             const CrossEntropyResult& out) override;

@@ -129,7 +129,7 @@ Row gradient_row(const Problem& p, double high = 2) {
     if (in[0].defined() && in[1].defined() && in[2].defined()) {
       saved = attention(in[0], in[1], in[2], options);
     }
-    const AttentionGradient result = attention_gradient(in[3], in[0], in[1], in[2], saved, options);
+    const AttentionGradients result = attention_gradient(in[3], in[0], in[1], in[2], saved, options);
     return Tensors{result.query, result.key, result.value};
   };
   row.reference = [=](const Arrays& in, Dtype) {
@@ -165,7 +165,7 @@ Row packed_row(const Problem& p) {
     const Tensor query = part(in[0], 0), key = part(in[0], 1), value = part(in[0], 2);
     const AttentionResult saved = attention(query, key, value, options);
     const Tensor packed = full(in[0].shape(), 77, dtype);
-    const AttentionGradient into{part(packed, 0), part(packed, 1), part(packed, 2)};
+    const AttentionGradients into{part(packed, 0), part(packed, 1), part(packed, 2)};
     attention_gradient(in[1], query, key, value, saved, options, into);
     return Tensors{saved.output, part(packed, 0), part(packed, 1), part(packed, 2)};
   };
@@ -227,7 +227,7 @@ void refuse_options(Row& row) {
 }
 
 void refuse_gradient_arguments(Row& row) {
-  const auto call = [](const Tensor& g, const Tensor& x, const AttentionGradient& into = {}) {
+  const auto call = [](const Tensor& g, const Tensor& x, const AttentionGradients& into = {}) {
     const Tensor good = ones({1, 6, 2, 4});
     attention_gradient(g, x, x, x, attention(good, good, good, {}), {}, into);
   };
