@@ -24,7 +24,7 @@ TEST_CASE("attention: queries that see a NaN among the keys become NaN, and no o
       int64_t wrong = 0;
       for (int64_t i = 0; i < kLength; ++i) {
         const bool sees = i >= broken;
-        wrong += std::isnan(result.logsumexp.data<float>()[i]) != sees;
+        wrong += std::isnan(result.row_sum.data<float>()[i]) != sees;
         for (int64_t c = 0; c < kHeadSize; ++c) {
           wrong += std::isnan(result.output.data<float>()[i * kHeadSize + c]) != sees;
         }
@@ -44,7 +44,7 @@ TEST_CASE("attention: scores that are too large for their rounding become NaN, n
     const AttentionResult result =
         attention(scale_shift(query, size, 0), scale_shift(key, size, 0), query, {});
     for (int64_t i = 0; i < kLength; ++i) {
-      CHECK(std::isnan(result.logsumexp.data<float>()[i]) != finite);
+      CHECK(std::isnan(result.row_sum.data<float>()[i]) != finite);
       CHECK(std::isnan(result.output.data<float>()[i * kHeadSize]) != finite);
     }
   }

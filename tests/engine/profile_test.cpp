@@ -164,7 +164,7 @@ TEST_CASE("the operations of attention are those of the pairs that see each othe
         }).flops == 5 * product);
 
   const Tensor rows = zeros_of({1, 10, kHeads, kSize});
-  const AttentionOptions ragged{.sequence_offsets = Tensor::from<int32_t>({0, 3, 3, 10}, {4})};
+  const AttentionOptions ragged{.query_offsets = Tensor::from<int32_t>({0, 3, 3, 10}, {4})};
   CHECK(call_of("attention", [&] { attention(rows, rows, rows, ragged); }).flops ==
         2 * 2.0 * (3 * 3 + 7 * 7) * kHeads * kSize);
 }
