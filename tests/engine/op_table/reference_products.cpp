@@ -121,6 +121,7 @@ class AttentionReference {
     double total = 0, total_off = 0;
     for (const Number& score : scores) {
       const double p = std::exp(score.value - largest);
+      result.probabilities.push_back(p);
       total += p;
       // An online softmax may rescale by e^(old maximum - new), once a tile.
       total_off += p * (score.error + 2 * (largest - score.value) + 2 * kElementary);
@@ -130,8 +131,7 @@ class AttentionReference {
     result.max.error += std::abs(largest);
     result.sum = {total, total * (of_sum + result.max.error + 1)};
     for (size_t j = 0; j < scores.size(); ++j) {
-      const double p = std::exp(scores[j].value - largest) / total;
-      result.probabilities.push_back(p);
+      const double p = result.probabilities[j] /= total;
       result.dropped.push_back(kept(b, head, i, result.keys[j]) ? p / (1 - mask_.dropout) : 0);
       result.relative.push_back(scores[j].error + 2 * (largest - scores[j].value) + 2 * kElementary + of_sum +
                                 3);
