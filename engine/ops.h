@@ -263,9 +263,9 @@ struct AttentionOptions {
   Tensor block_mask;
   int64_t block_size = 0;
   /// A ragged batch: sequences of any lengths laid end to end in tensors whose batch is 1. Sequence s has the
-  /// rows query_offsets[s] to query_offsets[s + 1] of the query, and those of key_offsets in key and value; a
-  /// query sees its own sequence only. int32 [sequences + 1], rising from 0 to the number of rows. Where
-  /// key_offsets is undefined, query_offsets stands for it.
+  /// rows query_offsets[s] to query_offsets[s + 1] of the query, and the rows between its key_offsets of key
+  /// and value. A query sees its own sequence only. Both are int32 [sequences + 1] and rise from 0 to the
+  /// number of rows. Where key_offsets is undefined, query_offsets stands for it.
   Tensor query_offsets, key_offsets;
   /// A mask of pairs, by their rows in query and key; broadcasts to [batch, heads, queries, keys]. uint8: not
   /// 0 where the query sees the key. The query's dtype: added to the scaled score, and -infinity rules the

@@ -16,8 +16,8 @@
 namespace haze {
 namespace {
 
-// The largest tile of scores, 48 KiB: it stays near, and what is done once a tile (packing keys) or once a
-// row of it (maximum, sum, correction) is spread over many products.
+// The largest tile of scores, 48 KiB: it stays in the nearest caches, and what is done once a tile (packing
+// keys) or once a row of it (maximum, sum, correction) is spread over many products.
 constexpr int64_t kQueryTile = 96;
 constexpr int64_t kKeyTile = 128;
 
@@ -186,7 +186,7 @@ class Tiles {
   UnarySpan<T> scale_shift_ = unary_span<T>(UnaryOp::scale_shift);
 };
 
-// Scratch memory of one piece of work, cut into buffers aligned to a cache line.
+// Scratch memory of one task, cut into buffers aligned to a cache line.
 template <typename T>
 class Buffers {
  public:
