@@ -424,9 +424,7 @@ std::vector<Row> attention_rows() {
   refuse_options(rows[1]);
   refuse_gradient_arguments(rows[1]);
   // Scores up to several thousand: softmax becomes the choice of one key.
-  const Problem large{"of large scores", kBatch, 65, 65, 32};
-  rows.push_back(forward_row(large, 60));
-  rows.push_back(gradient_row(large, 60));
+  rows.push_back(forward_row({"of large scores", kBatch, 65, 65, 32}, 60));
   const AttentionMask packed{.causal = true, .query_offsets = {0, 5, 5, 70, 130}};
   rows.push_back(packed_row({"all", kBatch, 65, 65, 32}));
   rows.push_back(packed_row({"query_offsets", 1, 130, 130, 8, with_dropout(packed)}));
