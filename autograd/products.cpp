@@ -44,7 +44,7 @@ Variable attention(const Variable& query, const Variable& key, const Variable& v
        q_needed = query.requires_gradient(), k_needed = key.requires_gradient(),
        v_needed = value.requires_gradient()](const Variable& g) {
         refuse_second_derivative("attention");
-        AttentionGradients d = attention_gradient(g.value(), q, k, v, saved, options);
+        AttentionGradient d = attention_gradient(g.value(), q, k, v, saved, options);
         return Gradients{kept_if(q_needed, d.query), kept_if(k_needed, d.key), kept_if(v_needed, d.value)};
       });
 }

@@ -34,7 +34,7 @@ struct Problem : AttentionSequence {
 template <typename T>
 class Tiles {
  public:
-  Tiles(const char* operation, const Attention& call)
+  Tiles(const char* operation, const call::Attention& call)
       : query_(call.query),
         key_(call.key),
         value_(call.value),
@@ -257,7 +257,7 @@ void forward_tile(const Tiles<T>& attention, const Problem& p, int64_t i, Buffer
 template <typename T>
 class KeyHeadGradient {
  public:
-  KeyHeadGradient(const Tiles<T>& attention, const AttentionGradient& call, Buffers<T> buffers)
+  KeyHeadGradient(const Tiles<T>& attention, const call::AttentionGradient& call, Buffers<T> buffers)
       : attention_(attention),
         g_(call.g),
         saved_(call.forward.out),
@@ -328,7 +328,7 @@ class KeyHeadGradient {
   const Tiles<T>& attention_;
   const Tensor& g_;
   const AttentionResult& saved_;
-  const AttentionGradients& out_;
+  const AttentionGradient& out_;
   int64_t size_;
   T *probabilities_, *gradients_, *scratch_;
   T delta_[kQueryTile];  // rowsum(dO O) of the tile's queries
@@ -336,10 +336,10 @@ class KeyHeadGradient {
 
 }  // namespace
 
-void Attention::run(Cpu) const {
+void call::Attention::run(Cpu) const {
   dispatch_real(query.dtype(), [&](auto tag) {
     using T = decltype(tag);
-    const Tiles<T> attention(kName, *this);
+    const Tiles<T> attention(name(), *this);
     const int64_t size = attention.head_size(), heads = attention.heads();
     const int64_t tiles = attention.most_query_tiles();
     const int64_t scratch = kQueryTile * (kKeyTile + size) + gemm_scratch(size);
@@ -352,10 +352,10 @@ void Attention::run(Cpu) const {
   });
 }
 
-void AttentionGradient::run(Cpu) const {
+void call::AttentionGradient::run(Cpu) const {
   dispatch_real(g.dtype(), [&](auto tag) {
     using T = decltype(tag);
-    const Tiles<T> attention(kName, forward);
+    const Tiles<T> attention(name(), forward);
     const int64_t key_heads = attention.key_heads();
     const int64_t scratch = 2 * kQueryTile * kKeyTile + gemm_scratch(attention.head_size());
     const int64_t tasks = attention.sequences() * key_heads;

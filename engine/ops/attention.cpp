@@ -109,7 +109,7 @@ double share_seen(const Tensor& mask) {
 
 // Pairs of a query and a key that it sees, for one head. A block mask counts by the share of its blocks that
 // are seen, a mask of pairs does not count.
-double visible_pairs(const char* operation, const Attention& a) {
+double visible_pairs(const char* operation, const call::Attention& a) {
   double pairs = 0;
   for (const AttentionSequence& sequence : sequences_of(operation, a)) {
     for (int64_t i = 0; i < sequence.queries; ++i) pairs += static_cast<double>(sequence.key_end(i + 1));
@@ -118,26 +118,26 @@ double visible_pairs(const char* operation, const Attention& a) {
 }
 
 // Of one product of attention, such as query key^T, over the pairs that are seen.
-double product_flops(const char* operation, const Attention& a) {
+double product_flops(const char* operation, const call::Attention& a) {
   return 2 * visible_pairs(operation, a) * static_cast<double>(a.query.size(2) * a.query.size(3));
 }
 
 }  // namespace
 
 // Sequences end to end have as many rows as queries, and no length in common.
-Shape Attention::extents() const {
+Shape call::Attention::extents() const {
   if (options.query_offsets.defined()) return {query.size(1), query.size(2), query.size(3)};
   return {query.size(0), query.size(1), key.size(1), query.size(2), query.size(3)};
 }
 
-double Attention::flops() const {
+double call::Attention::flops() const {
   constexpr double kProducts = 2;  // scores, and their sum of values
-  return kProducts * product_flops(kName, *this);
+  return kProducts * product_flops(name(), *this);
 }
 
-double AttentionGradient::flops() const {
+double call::AttentionGradient::flops() const {
   constexpr double kProducts = 5;  // the scores again, and the gradients of weights, query, key and value
-  return kProducts * product_flops(kName, forward);
+  return kProducts * product_flops(name(), forward);
 }
 
 AttentionResult attention(const Tensor& query, const Tensor& key, const Tensor& value,
@@ -148,13 +148,14 @@ AttentionResult attention(const Tensor& query, const Tensor& key, const Tensor& 
   const AttentionResult result{Tensor(query.shape(), query.dtype(), query.device()),
                                Tensor(rows, query.dtype(), query.device()),
                                Tensor(rows, query.dtype(), query.device())};
-  launch(Attention{unit_last_stride(query), unit_last_stride(key), unit_last_stride(value), checked, result});
+  launch(call::Attention{unit_last_stride(query), unit_last_stride(key), unit_last_stride(value), checked,
+                         result});
   return result;
 }
 
-AttentionGradients attention_gradient(const Tensor& g, const Tensor& query, const Tensor& key,
-                                      const Tensor& value, const AttentionResult& saved,
-                                      const AttentionOptions& options, const AttentionGradients& into) {
+AttentionGradient attention_gradient(const Tensor& g, const Tensor& query, const Tensor& key,
+                                     const Tensor& value, const AttentionResult& saved,
+                                     const AttentionOptions& options, const AttentionGradient& into) {
   check_inputs("attention_gradient", query, key, value);
   check_same_dtype("attention_gradient", query, g);
   check_shape("attention_gradient", "g", g, query.shape());
@@ -168,7 +169,7 @@ AttentionGradients attention_gradient(const Tensor& g, const Tensor& query, cons
   }
   const AttentionResult dense_saved{unit_last_stride(saved.output), contiguous(saved.row_max),
                                     contiguous(saved.row_sum)};
-  AttentionGradients result = into;
+  AttentionGradient result = into;
   for (const auto& [target, input] :
        {std::pair(&result.query, &query), std::pair(&result.key, &key), std::pair(&result.value, &value)}) {
     if (!target->defined()) *target = Tensor(input->shape(), input->dtype(), input->device());
@@ -177,7 +178,7 @@ AttentionGradients attention_gradient(const Tensor& g, const Tensor& query, cons
     if (target->size(-1) > 1 && target->stride(-1) != 1)
       fail("attention_gradient: a target's last stride must be 1");
   }
-  launch(AttentionGradient{
+  launch(call::AttentionGradient{
       unit_last_stride(g),
       {unit_last_stride(query), unit_last_stride(key), unit_last_stride(value), checked, dense_saved},
       result});

@@ -5,13 +5,13 @@
 #include "haze/engine/call.h"
 #include "haze/engine/ops.h"
 
-namespace haze {
+namespace haze::call {
 
 /// query, key and value have unit stride on the last axis. The tensors of `options` are dense, but for the
 /// mask of pairs, which is expanded to [batch, heads, queries, keys]. The kernel checks the values of offsets
 /// and lengths.
 struct Attention {
-  static constexpr const char* kName = "attention";
+  const char* name() const { return "attention"; }
   Tensor query;       // [batch, queries, heads, head_size], real
   Tensor key, value;  // [batch, keys, key_heads, head_size]
   AttentionOptions options;
@@ -31,10 +31,10 @@ struct Attention {
 };
 
 struct AttentionGradient {
-  static constexpr const char* kName = "attention_gradient";
-  Tensor g;                // like forward.out.output
-  Attention forward;       // with its results
-  AttentionGradients out;  // like query, key and value, with unit stride on the last axis
+  const char* name() const { return "attention_gradient"; }
+  Tensor g;                     // like forward.out.output
+  Attention forward;            // with its results
+  haze::AttentionGradient out;  // like query, key and value, with unit stride on the last axis
 
   Shape extents() const { return forward.extents(); }
   double flops() const;
@@ -46,6 +46,10 @@ struct AttentionGradient {
   }
   void run(Cpu) const;
 };
+
+}  // namespace haze::call
+
+namespace haze {
 
 /// A sequence of a call: its rows, and which keys its queries may see at most.
 struct AttentionSequence {
@@ -66,6 +70,6 @@ inline int64_t blocks_of(int64_t positions, int64_t size) {
 
 /// The sequences of a call, read by the host. Throws Error naming `operation` where offsets or lengths do not
 /// fit the rows.
-std::vector<AttentionSequence> sequences_of(const char* operation, const Attention& call);
+std::vector<AttentionSequence> sequences_of(const char* operation, const call::Attention& call);
 
 }  // namespace haze

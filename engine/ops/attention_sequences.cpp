@@ -17,14 +17,14 @@ void check_offsets(const char* operation, const char* argument, const Numbers& o
 }
 
 // One an entry of the batch.
-std::vector<AttentionSequence> batch_entries(const Attention& call) {
+std::vector<AttentionSequence> batch_entries(const call::Attention& call) {
   std::vector<AttentionSequence> result;
   const int64_t queries = call.query.size(1), keys = call.key.size(1);
   for (int64_t b = 0; b < call.query.size(0); ++b) result.push_back({b, b, 0, queries, 0, keys, keys, 0});
   return result;
 }
 
-std::vector<AttentionSequence> ragged(const char* operation, const Attention& call) {
+std::vector<AttentionSequence> ragged(const char* operation, const call::Attention& call) {
   const Numbers of_queries = read(call.options.query_offsets);
   const Numbers of_keys = call.options.key_offsets.defined() ? read(call.options.key_offsets) : of_queries;
   check_offsets(operation, "query_offsets", of_queries, call.query.size(1));
@@ -53,7 +53,7 @@ int64_t AttentionSequence::key_end(int64_t query_end) const {
   return std::clamp<int64_t>(query_end + causal_offset, 0, visible_keys);
 }
 
-std::vector<AttentionSequence> sequences_of(const char* operation, const Attention& call) {
+std::vector<AttentionSequence> sequences_of(const char* operation, const call::Attention& call) {
   const AttentionOptions& options = call.options;
   const Numbers lengths = read(options.key_lengths), causal_offsets = read(options.causal_offsets);
   std::vector<AttentionSequence> result =

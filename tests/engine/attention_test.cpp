@@ -106,9 +106,9 @@ TEST_CASE(
     const AttentionResult got = attention(single.query, single.key, single.value, options);
     const AttentionResult want = attention(wide.query, wide.key, wide.value, options);
     CHECK(largest_difference(got.output, want.output) < 2e-6);
-    const AttentionGradients of_single =
+    const AttentionGradient of_single =
         attention_gradient(single.g, single.query, single.key, single.value, got, options);
-    const AttentionGradients of_wide =
+    const AttentionGradient of_wide =
         attention_gradient(wide.g, wide.query, wide.key, wide.value, want, options);
     CHECK(largest_difference(of_single.value, of_wide.value) < 1e-6 * largest(of_wide.value));
     CHECK(largest_difference(of_single.key, of_wide.key) < 2e-6 * largest(of_wide.key));

@@ -38,10 +38,6 @@ AttentionOptions options_of(const AttentionMask& mask, Dtype dtype, Device devic
                           : uint8_tensor(mask.pair_mask, device);
   return options;
 }
-AttentionOptions options_of(const AttentionMask& mask, Dtype dtype, const Tensors& inputs) {
-  return options_of(mask, dtype, inputs[0].defined() ? inputs[0].device() : Device::cpu);
-}
-
 struct Problem {
   std::string name;
   int64_t batch, queries, keys, size;
@@ -218,7 +214,7 @@ Row forward_row(const Problem& p, double high = 2) {
   Row row{
       .name = title("attention", p), .function = "attention", .dtypes = kReal, .cases = inputs_of(p, high)};
   row.apply = [=](const Tensors& in, Dtype dtype) {
-    const AttentionResult result = attention(in[0], in[1], in[2], options_of(p.mask, dtype, in));
+    const AttentionResult result = attention(in[0], in[1], in[2], options_of(p.mask, dtype, in[0].device()));
     return Tensors{result.output, result.row_max, result.row_sum};
   };
   row.reference = [=](const Arrays& in, Dtype) {
@@ -235,12 +231,12 @@ Row gradient_row(const Problem& p, double high = 2) {
   row.name = title("attention_gradient", p);
   row.function = "attention_gradient";
   row.apply = [=](const Tensors& in, Dtype dtype) {
-    const AttentionOptions options = options_of(p.mask, dtype, in);
+    const AttentionOptions options = options_of(p.mask, dtype, in[0].device());
     AttentionResult saved;  // where an input is undefined, the gradient is the one to say so
     if (in[0].defined() && in[1].defined() && in[2].defined()) {
       saved = attention(in[0], in[1], in[2], options);
     }
-    const AttentionGradients result = attention_gradient(in[3], in[0], in[1], in[2], saved, options);
+    const AttentionGradient result = attention_gradient(in[3], in[0], in[1], in[2], saved, options);
     return Tensors{result.query, result.key, result.value};
   };
   row.reference = [=](const Arrays& in, Dtype) {
@@ -272,11 +268,11 @@ Row packed_row(const Problem& p) {
           .dtypes = kReal,
           .cases = {{{{p.batch, p.queries, 3, kHeads, p.size}}, {{p.batch, p.queries, kHeads, p.size}}}}};
   row.apply = [=](const Tensors& in, Dtype dtype) {
-    const AttentionOptions options = options_of(p.mask, dtype, in);
+    const AttentionOptions options = options_of(p.mask, dtype, in[0].device());
     const Tensor query = part(in[0], 0), key = part(in[0], 1), value = part(in[0], 2);
     const AttentionResult saved = attention(query, key, value, options);
-    const Tensor packed = full(in[0].shape(), 77, dtype);
-    const AttentionGradients into{part(packed, 0), part(packed, 1), part(packed, 2)};
+    const Tensor packed = full(in[0].shape(), 77, dtype, in[0].device());
+    const AttentionGradient into{part(packed, 0), part(packed, 1), part(packed, 2)};
     attention_gradient(in[1], query, key, value, saved, options, into);
     return Tensors{saved.output, part(packed, 0), part(packed, 1), part(packed, 2)};
   };
@@ -366,7 +362,7 @@ void refuse_options(Row& row) {
 }
 
 void refuse_gradient_arguments(Row& row) {
-  const auto call = [](const Tensor& g, const Tensor& x, const AttentionGradients& into = {}) {
+  const auto call = [](const Tensor& g, const Tensor& x, const AttentionGradient& into = {}) {
     const Tensor good = ones({1, 6, 2, 4});
     attention_gradient(g, x, x, x, attention(good, good, good, {}), {}, into);
   };

@@ -1,9 +1,19 @@
-#include "haze/engine/backend.h"
+#include "haze/engine/ops/matmul.h"
+
 #include "haze/engine/checks.h"
 
-// Matrix products, cross-entropy and the optimiser step of ops.h.
 namespace haze {
 namespace {
+
+const char* name_of(Activation activation) {
+  constexpr std::array kNames = {"none", "relu", "gelu", "gelu_tanh", "silu"};
+  return kNames[static_cast<size_t>(activation)];
+}
+
+// Whether a matrix of a product lies in memory column by column.
+bool is_transposed(const Tensor& x) {
+  return x.stride(-1) != 1 && x.size(-1) > 1 && x.stride(-2) == 1;
+}
 
 // x with its leading axes broadcast to `batch`.
 Tensor with_batch(const Tensor& x, const Shape& batch) {
@@ -86,12 +96,8 @@ void run_matmul(const Tensor& a, const Tensor& b, const MatmulOptions& options, 
   const auto flat = [count = batch.elements()](const Tensor& x) {
     return reshape(x, {count, x.size(-2), x.size(-1)});
   };
-  backend(out.device()).matmul(flat(wide_a), flat(wide_b), with_each(options, flat), accumulate, flat(out));
+  launch(call::Matmul{flat(wide_a), flat(wide_b), with_each(options, flat), accumulate, flat(out)});
 }
-
-}  // namespace
-
-namespace {
 
 MatmulOptions checked_options(const MatmulOptions& options, const Tensor& a, const Shape& shape,
                               Dtype computed) {
@@ -131,6 +137,30 @@ MatmulOptions checked_options(const MatmulOptions& options, const Tensor& a, con
 
 }  // namespace
 
+std::string call::Matmul::title() const {
+  std::string text = "matmul";
+  if (a.dtype() != Dtype::float32) text += fmt::format(" {}", haze::name(a.dtype()));
+  text += is_transposed(a) ? " a^T" : " a";
+  text += is_transposed(b) ? " b^T" : " b";
+  if (options.bias.defined()) text += " +bias";
+  if (options.activation != Activation::none) text += fmt::format(" +{}", name_of(options.activation));
+  if (options.slope_at.defined()) text += "'";
+  if (options.residual.defined()) text += " +residual";
+  if (options.row_sums.defined()) text += " +row sums";
+  if (options.precision == Precision::bfloat16) text += " in bfloat16";
+  if (accumulate) text += " +target";
+  return text;
+}
+
+Shape call::Matmul::extents() const {
+  const Shape product{out.size(1), out.size(2), a.size(2)};
+  return out.size(0) == 1 ? product : batch_shape(out.size(0), product);
+}
+
+double call::Matmul::flops() const {
+  return 2 * static_cast<double>(out.elements()) * static_cast<double>(a.size(2));
+}
+
 Tensor matmul(const Tensor& a, const Tensor& b, const MatmulOptions& options,
               std::optional<Dtype> out_dtype) {
   check_matmul("matmul", a, b);
@@ -158,67 +188,6 @@ void matmul_into(const Tensor& target, const Tensor& a, const Tensor& b, Precisi
   check_shape("matmul_into", "target", target, shape);
   if (!target.is_contiguous()) fail("matmul_into: the target must be dense");
   run_matmul(a, b, {.precision = precision}, true, target);
-}
-
-namespace {
-
-void check_targets(const Tensor& targets, int64_t vocabulary) {
-  const int32_t* values = targets.data<int32_t>();
-  for (int64_t i = 0; i < targets.elements(); ++i) {
-    if (values[i] < 0 || values[i] >= vocabulary) {
-      fail("linear_cross_entropy: target {} at row {} is outside the vocabulary of {}", values[i], i,
-           vocabulary);
-    }
-  }
-}
-
-}  // namespace
-
-CrossEntropyResult linear_cross_entropy(const Tensor& hidden, const Tensor& weight, const Tensor& bias,
-                                        const Tensor& targets, const Tensor& row_weights,
-                                        Precision precision) {
-  constexpr const char* kName = "linear_cross_entropy";
-  check_real(kName, "hidden", hidden);
-  check_rank(kName, "hidden", hidden, 2);
-  check_same_dtype(kName, hidden, weight);
-  check_rank(kName, "weight", weight, 2);
-  check_shape(kName, "weight", weight, {weight.size(0), hidden.size(1)});
-  check_dtype(kName, "targets", targets, Dtype::int32);
-  check_shape(kName, "targets", targets, {hidden.size(0)});
-  if (bias.defined()) {
-    check_same_dtype(kName, hidden, bias);
-    check_shape(kName, "bias", bias, {weight.size(0)});
-  }
-  const Tensor dense_targets = contiguous(targets);
-  check_targets(dense_targets, weight.size(0));
-  CrossEntropyResult result;
-  result.losses = Tensor({hidden.size(0)}, hidden.dtype(), hidden.device());
-  if (row_weights.defined()) {
-    check_same_dtype(kName, hidden, row_weights);
-    check_shape(kName, "row_weights", row_weights, {hidden.size(0)});
-    result.hidden = Tensor(hidden.shape(), hidden.dtype(), hidden.device());
-    result.weight = Tensor(weight.shape(), weight.dtype(), weight.device());
-    if (bias.defined()) result.bias = Tensor(bias.shape(), bias.dtype(), bias.device());
-  }
-  const auto dense = [](const Tensor& x) { return x.defined() ? contiguous(x) : x; };
-  backend(hidden.device())
-      .linear_cross_entropy(contiguous(hidden), contiguous(weight), dense(bias), dense_targets,
-                            dense(row_weights), precision, result);
-  return result;
-}
-
-void adamw_step(std::span<const AdamWSlot> slots, const AdamWOptions& options) {
-  if (options.step < 1) fail("adamw_step: step {} counts from 1", options.step);
-  if (slots.empty()) return;
-  for (const AdamWSlot& slot : slots) {
-    check_real("adamw_step", "parameter", slot.parameter);
-    for (const Tensor* tensor : {&slot.parameter, &slot.gradient, &slot.first_moment, &slot.second_moment}) {
-      check_same_dtype("adamw_step", slot.parameter, *tensor);
-      check_shape("adamw_step", "gradient and moments", *tensor, slot.parameter.shape());
-      if (!tensor->is_contiguous()) fail("adamw_step: parameter, gradient and moments must be dense");
-    }
-  }
-  backend(slots[0].parameter.device()).adamw(slots, options);
 }
 
 }  // namespace haze
