@@ -19,7 +19,8 @@ struct AttentionSpans {
   /// float32 a maximum of 2^30 or more in size, total[row] becomes NaN and its other results mean nothing.
   void (*softmax)(T* scores, const ScoreTile& tile, T scale, T* max, double* total, T* correction);
   /// Scores s become the probabilities p = e^(scale s - max[row]) / sum[row], gradients g of these become
-  /// p (g - delta[row]) times `gradient_scale`. Both are zeros where the sum is 0.
+  /// p (g - delta[row]) times `gradient_scale`. Both are zeros where the sum is 0. The difference is rounded
+  /// once where the processor has a fused multiply-add; elsewhere, scale s is rounded before.
   void (*softmax_gradient)(T* scores, T* gradients, const ScoreTile& tile, T scale, T gradient_scale,
                            const T* max, const T* sum, const T* delta);
   /// scores[c] becomes -infinity where the c-th element of the mask, `stride` apart, is 0.
