@@ -1,7 +1,6 @@
 #include "haze/engine/ops/random.h"
 
 #include <cmath>
-#include <numbers>
 
 #include "haze/engine/cpu/random_spans.h"
 #include "haze/engine/cpu/strided.h"
@@ -37,14 +36,6 @@ double unit(const uint32_t* words, double) {
   return unit_interval(words[0], words[1]);
 }
 
-// In (0, 1]. Near 0, where the logarithm makes the normal distribution's tail, float has all 32 bits.
-float positive_unit(const uint32_t* words, float) {
-  return static_cast<float>(words[0]) * 0x1p-32f + 0x1p-33f;
-}
-double positive_unit(const uint32_t* words, double) {
-  return 1 - unit_interval(words[0], words[1]);
-}
-
 }  // namespace
 
 void call::Uniform::run(Cpu) const {
@@ -67,15 +58,10 @@ void call::Normal::run(Cpu) const {
   dispatch_real(out.dtype(), [&](auto tag) {
     using T = decltype(tag);
     const T center = static_cast<T>(mean), deviation = static_cast<T>(standard_deviation);
+    const NormalSpan<T> span = normal_span<T>();
     T* result = out.data<T>();
     for_each_stretch<T>(position, out.elements(), [&](int64_t first, int64_t count, const uint32_t* words) {
-      for (int64_t i = 0; i < count; i += 2) {
-        const uint32_t* pair = words + i * kWords<T>;
-        const T radius = deviation * std::sqrt(T{-2} * std::log(positive_unit(pair, T{})));
-        const T angle = 2 * std::numbers::pi_v<T> * unit(pair + kWords<T>, T{});
-        result[first + i] = center + radius * std::cos(angle);
-        if (i + 1 < count) result[first + i + 1] = center + radius * std::sin(angle);
-      }
+      span(words, count, center, deviation, result + first);
     });
   });
 }

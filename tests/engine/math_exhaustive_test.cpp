@@ -10,13 +10,15 @@
 #include <vector>
 
 #include <doctest/doctest.h>
-#include <hwy/targets.h>
 
 #include "haze/engine/cpu/row_spans.h"
 #include "haze/engine/cpu/spans.h"
 #include "haze/engine/parallel.h"
 
+#include "engine/targets.h"
+
 using namespace haze;
+using namespace haze::test;
 
 namespace {
 
@@ -73,13 +75,6 @@ const Function kFunctions[] = {{UnaryOp::exp, [](double x) { return std::exp(x);
                                {UnaryOp::erf, exact_erf, sign_from_10},
                                {UnaryOp::log, [](double x) { return std::log(x); }, constant_log}};
 
-// What every processor of this kind has: on x86-64, kernels of one element at a time.
-#if HWY_ARCH_X86
-constexpr int64_t kBaseline = HWY_SCALAR;
-#else
-constexpr int64_t kBaseline = HWY_STATIC_TARGET;
-#endif
-
 struct Kernel {
   std::string target;
   UnarySpan<float> span;
@@ -88,17 +83,9 @@ struct Kernel {
 // The kernels of the baseline, or those on vectors of all instruction sets that this processor has.
 std::vector<Kernel> kernels(UnaryOp op, bool baseline) {
   std::vector<Kernel> result;
-  const int64_t supported = hwy::SupportedTargets() | kBaseline;
-  const std::vector<int64_t> targets =
-      baseline ? std::vector<int64_t>{kBaseline} : std::vector<int64_t>{HWY_AVX3, HWY_AVX2, HWY_NEON};
-  for (int64_t target : targets) {
-    if ((supported & target) == 0) continue;
-    hwy::SetSupportedTargetsForTest(target);
-    hwy::GetChosenTarget().Update(hwy::SupportedTargets());
+  for_each_target(baseline ? std::vector{kBaselineTarget} : kVectorTargets, [&](int64_t target) {
     result.push_back({hwy::TargetName(target), unary_span<float>(op)});
-  }
-  hwy::SetSupportedTargetsForTest(0);
-  hwy::GetChosenTarget().Update(hwy::SupportedTargets());
+  });
   return result;
 }
 
