@@ -160,10 +160,13 @@ Variable extremum(BinaryOp op, CompareOp wins, const Variable& x, const Variable
 }
 
 /// Dropout at a position already taken out of a generator; linear in x for a given position.
-Variable dropout_at(const Variable& x, double probability, RandomPosition position) {
+Variable dropout_at(const Variable& x, double probability, const RandomPosition& position) {
   // d(m x) = m dx with the same mask m
-  return Tape::record("dropout", dropout(x.value(), probability, position), {x},
-                      [=](const Variable& g) { return Gradients{dropout_at(g, probability, position)}; });
+  const KeptPosition kept(position);
+  return Tape::record("dropout", dropout(x.value(), probability, position), {x}, [=](const Variable& g) {
+    kept.check_unchanged("dropout");
+    return Gradients{dropout_at(g, probability, kept.value())};
+  });
 }
 
 }  // namespace

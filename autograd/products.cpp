@@ -40,10 +40,11 @@ Variable attention(const Variable& query, const Variable& key, const Variable& v
   // 2022, appendix B)
   return Tape::record(
       "attention", saved.output, {query, key, value},
-      [saved, options, q = query.value(), k = key.value(), v = value.value(),
-       q_needed = query.requires_gradient(), k_needed = key.requires_gradient(),
+      [saved, options, kept = KeptPosition(options.dropout_position), q = query.value(), k = key.value(),
+       v = value.value(), q_needed = query.requires_gradient(), k_needed = key.requires_gradient(),
        v_needed = value.requires_gradient()](const Variable& g) {
         refuse_second_derivative("attention");
+        kept.check_unchanged("attention");
         AttentionGradient d = attention_gradient(g.value(), q, k, v, saved, options);
         return Gradients{kept_if(q_needed, d.query), kept_if(k_needed, d.key), kept_if(v_needed, d.value)};
       });

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <initializer_list>
+#include <utility>
 
 #include "haze/autograd/ops.h"
 
@@ -30,6 +31,25 @@ inline void refuse_second_derivative(const char* operation) {
     fail("{}: a fused operation has no second derivative; compose it from simpler operations", operation);
   }
 }
+
+/// Where a forward pass drew its random numbers, for a backward pass that draws them again.
+class KeptPosition {
+ public:
+  explicit KeptPosition(RandomPosition position)
+      : position_(std::move(position)), version_(position_.base.version()) {}
+
+  const RandomPosition& value() const { return position_; }
+  /// Throws Error where the counter on the device has moved since: other numbers stand there now.
+  void check_unchanged(const char* operation) const {
+    if (position_.base.version() == version_) return;
+    fail("{}: {} changed the random counter between the forward and the backward pass", operation,
+         position_.base.written_by());
+  }
+
+ private:
+  RandomPosition position_;
+  uint32_t version_;
+};
 
 /// g where `mask` is 1, elsewhere 0.
 inline Variable masked(const Tensor& mask, const Variable& g) {

@@ -1,4 +1,5 @@
 #include "haze/autograd/ops.h"
+#include "haze/autograd/rules.h"
 
 namespace haze {
 namespace {
@@ -23,7 +24,9 @@ Variable self_attention(const Variable& qkv, AttentionOptions options, Generator
   }
   const AttentionResult result = attention(query, key, value, options);
   const Tensor output = reshape(result.output, {qkv.size(0), qkv.size(2), qkv.size(3)});
+  const KeptPosition kept(options.dropout_position);
   return Tape::record("self_attention", output, {qkv}, [=](const Variable& g) {
+    kept.check_unchanged("self_attention");
     if (gradients_enabled())
       fail("self_attention: second derivatives through fused attention are not supported");
     const Tensor gradient(qkv.shape(), qkv.dtype());

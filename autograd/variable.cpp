@@ -5,6 +5,7 @@
 #include <queue>
 
 #include "haze/autograd/ops.h"
+#include "haze/autograd/rules.h"
 
 namespace haze {
 namespace {
@@ -272,7 +273,9 @@ Variable checkpoint(const CheckpointedFunction& function, const std::vector<Vari
   recorded.push_back(anchor);
   const bool detect = detecting_non_finite;
   const Precision precision = precision_in_use;
+  const KeptPosition counter(before ? RandomPosition{.base = before->base()} : RandomPosition{});
   return Tape::record("checkpoint", value, recorded, [=](const Variable& g) {
+    counter.check_unchanged("checkpoint");
     if (gradients_enabled()) fail("checkpoint: second derivatives through a checkpoint are not supported");
     std::vector<Variable> leaves;
     for (const Variable& input : inputs) {

@@ -2,6 +2,10 @@
 
 #include <array>
 #include <cstdint>
+#include <cstring>
+#include <utility>
+
+#include "haze/engine/memory.h"
 
 namespace haze {
 
@@ -26,13 +30,26 @@ struct RandomPosition {
   uint64_t seed = 0;
   uint64_t stream = 0;
   uint64_t counter = 0;
+  /// Where set (random_base() of ops.h), a 64-bit number in the memory of a device that is added to `counter`
+  /// when the kernel runs. So what the host has recorded once, such as a CUDA graph, draws new numbers each
+  /// time it is run, if advance_counter() is part of it.
+  Storage base = {};
 
-  /// The four words at `index` counters past this position.
+  /// `counter` plus the base. For kernels: the host must not read the memory of a device.
+  constexpr uint64_t first() const { return base ? counter + base_value() : counter; }
+  /// The four words at `index` counters past this position. For kernels, as first().
   constexpr std::array<uint32_t, 4> words(uint64_t index) const {
-    const uint64_t c = counter + index;
+    const uint64_t c = first() + index;
     return philox({static_cast<uint32_t>(c), static_cast<uint32_t>(c >> 32), static_cast<uint32_t>(stream),
                    static_cast<uint32_t>(stream >> 32)},
                   {static_cast<uint32_t>(seed), static_cast<uint32_t>(seed >> 32)});
+  }
+
+ private:
+  uint64_t base_value() const {
+    uint64_t value;
+    std::memcpy(&value, base.data(), sizeof(value));
+    return value;
   }
 };
 
@@ -50,21 +67,30 @@ class Generator {
 
   /// Takes the next `count` counters (four 32-bit words each) out of the stream and says where they start.
   RandomPosition reserve(uint64_t count) {
-    const RandomPosition position{state_.seed, state_.stream, state_.counter};
+    RandomPosition position{state_.seed, state_.stream, state_.counter, base_};
     state_.counter += count;
     return position;
   }
 
-  /// Uniform in [0, 1) with 53 random bits. Uses one counter.
+  /// Uniform in [0, 1) with 53 random bits. Uses one counter. Throws Error where there is a base.
   double uniform();
-  /// Uniform integer in [0, bound). Uses at least one counter. Throws Error where bound is 0.
+  /// Uniform integer in [0, bound). Uses at least one counter. Throws Error where bound is 0 or there is a
+  /// base.
   uint64_t below(uint64_t bound);
+
+  /// The base of every position that is reserved from here on (see RandomPosition). It is not part of
+  /// state().
+  void set_base(Storage base) { base_ = std::move(base); }
+  const Storage& base() const { return base_; }
 
   const State& state() const { return state_; }
   void set_state(const State& state) { state_ = state; }
 
  private:
+  std::array<uint32_t, 4> host_words();
+
   State state_;
+  Storage base_;
 };
 
 /// A double in [0, 1) from 53 of the 64 bits of two words.

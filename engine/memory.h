@@ -27,16 +27,23 @@ class Storage {
  public:
   Storage() = default;
   explicit Storage(Block* block) : block_(block) { retain(); }
-  Storage(const Storage& other) : block_(other.block_) { retain(); }
-  Storage(Storage&& other) noexcept : block_(std::exchange(other.block_, nullptr)) {}
-  Storage& operator=(Storage other) noexcept {
+  // An empty handle may be part of a constant.
+  constexpr Storage(const Storage& other) : block_(other.block_) {
+    if (block_) retain();
+  }
+  constexpr Storage(Storage&& other) noexcept : block_(std::exchange(other.block_, nullptr)) {}
+  constexpr Storage& operator=(Storage other) noexcept {
     std::swap(block_, other.block_);
     return *this;
   }
-  ~Storage() { release(); }
+  constexpr ~Storage() {
+    if (block_) release();
+  }
 
   void* data() const { return block_ ? block_->data : nullptr; }
   size_t capacity() const { return block_ ? block_->capacity : 0; }
+  /// The device whose memory it is; the cpu where there is none.
+  Device device() const { return block_ ? block_->device : Device::cpu; }
   /// Number of handles on this block.
   int use_count() const { return block_ ? block_->references.load(std::memory_order_relaxed) : 0; }
   /// Grows with every operation that writes to this block, so that who keeps a tensor can tell whether it is
@@ -52,7 +59,7 @@ class Storage {
     block_->version.store(version() + 1, std::memory_order_relaxed);
     block_->written_by.store(operation, std::memory_order_relaxed);
   }
-  explicit operator bool() const { return block_ != nullptr; }
+  constexpr explicit operator bool() const { return block_ != nullptr; }
   friend bool operator==(const Storage& a, const Storage& b) { return a.block_ == b.block_; }
 
  private:

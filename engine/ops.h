@@ -33,6 +33,15 @@ Tensor uniform(const Shape& shape, Generator& generator, double low = 0, double 
 Tensor normal(const Shape& shape, Generator& generator, double mean = 0, double standard_deviation = 1,
               Dtype dtype = Dtype::float32, Device device = Device::cpu);
 
+/// A 64-bit number in the memory of a device that random operations count from: int32 [2], the lower word
+/// first.
+Tensor random_counter(uint64_t value = 0, Device device = Device::cpu);
+/// counter += by, modulo 2^64, in place. counter int32 [2], dense.
+void advance_counter(const Tensor& counter, uint64_t by);
+/// What Generator::set_base() and RandomPosition::base take. Operations that draw read the counter when their
+/// kernels run; it lies on their device. counter int32 [2], dense, at the beginning of its storage.
+Storage random_base(const Tensor& counter);
+
 // ---- Views: none of these copies elements -------------------------------------------------------
 
 /// A view where the strides allow it, otherwise a dense copy. One extent may be -1: it follows from the
@@ -174,6 +183,11 @@ Tensor argmax(const Tensor& x, int axis = -1);
 double global_norm(std::span<const Tensor> tensors);
 /// The same as float64 [] on the tensors' device, which nobody waits for.
 Tensor device_global_norm(std::span<const Tensor> tensors);
+/// The factor that brings gradients s g, where g has the norm `norm` and s = gradient_scale, down to the norm
+/// max_norm: s min(1, max_norm / (s norm + 1e-6)), or s where max_norm is 0 (no limit). norm real [];
+/// the result float64 [] on its device. Throws Error where max_norm or s is negative or not finite; the
+/// kernel does where s norm is not finite.
+Tensor device_clip_scale(const Tensor& norm, double max_norm, double gradient_scale = 1);
 /// Whether every element is finite; real. Waits for the device.
 bool all_finite(const Tensor& x);
 
@@ -372,13 +386,19 @@ struct AdamWOptions {
   double learning_rate = 1e-3, beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8, weight_decay = 0;
   double gradient_scale = 1;  // gradients are multiplied by this first (clipping)
   int64_t step = 1;           // counts from 1, for the bias correction
+  /// Where defined, these are read when the kernel runs and stand for the numbers of their names, so that
+  /// nobody waits for them and a recorded step can be repeated with others. They lie on the parameters'
+  /// device.
+  Tensor device_learning_rate = {}, device_gradient_scale = {};  // real []
+  Tensor device_step = {};                                       // int32 []
 };
 struct AdamWSlot {
   Tensor parameter, gradient, first_moment, second_moment;  // float32 or float64, dense, of equal shapes
   bool decay = true;
 };
 
-/// Decoupled weight decay (Loshchilov and Hutter 2019, algorithm 2), in place.
+/// Decoupled weight decay (Loshchilov and Hutter 2019, algorithm 2), in place. The kernel checks that
+/// device_step is at least 1.
 void adamw_step(std::span<const AdamWSlot> slots, const AdamWOptions& options);
 
 }  // namespace haze

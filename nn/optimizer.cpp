@@ -44,17 +44,34 @@ Optimizer::Optimizer(const std::vector<ParameterGroup>& groups, double weight_de
 }
 
 void Optimizer::step(double learning_rate, double gradient_scale) {
+  if (!std::isfinite(gradient_scale)) fail("the optimizer's gradient scale is {}", gradient_scale);
+  check_not_negative(std::abs(gradient_scale), "the optimizer's gradient scale", narrowest_dtype());
+  update(checked_indices(learning_rate), learning_rate, {.number = gradient_scale});
+}
+
+void Optimizer::step(double learning_rate, const Tensor& gradient_scale) {
+  const bool real = gradient_scale.dtype() == Dtype::float32 || gradient_scale.dtype() == Dtype::float64;
+  if (!gradient_scale.defined() || gradient_scale.rank() != 0 || !real) {
+    fail("the optimizer's gradient scale is {}, not one real number", to_string(gradient_scale));
+  }
+  update(checked_indices(learning_rate), learning_rate, {.device = gradient_scale});
+}
+
+std::vector<size_t> Optimizer::checked_indices(double learning_rate) const {
   const Dtype dtype = narrowest_dtype();
   constexpr std::string_view kLearningRate = "the optimizer's learning rate";
   check_not_negative(learning_rate, kLearningRate, Dtype::float64);
-  if (!std::isfinite(gradient_scale)) fail("the optimizer's gradient scale is {}", gradient_scale);
-  check_not_negative(std::abs(gradient_scale), "the optimizer's gradient scale", dtype);
   std::vector<size_t> indices;
   for (size_t i = 0; i < entries_.size(); ++i) {
     check_not_negative(learning_rate * rate(i), kLearningRate, dtype);
     if (entries_[i].parameter.variable->gradient().defined()) indices.push_back(i);
   }
-  update(indices, learning_rate, gradient_scale);
+  return indices;
+}
+
+Tensor Optimizer::GradientScale::times(const Tensor& gradient) const {
+  return device.defined() ? multiply(gradient, cast(device, gradient.dtype()))
+                          : scale_shift(gradient, number, 0);
 }
 
 void Optimizer::load_state(const NamedTensors& state, std::string_view source_name) {
@@ -94,7 +111,7 @@ AdamW::AdamW(const std::vector<ParameterGroup>& groups, const AdamWHyperparamete
   }
 }
 
-void AdamW::update(std::span<const size_t> indices, double learning_rate, double gradient_scale) {
+void AdamW::update(std::span<const size_t> indices, double learning_rate, const GradientScale& scale) {
   // One fused call for all that share a step, a rate and a weight decay.
   std::map<std::tuple<int32_t, double, double>, std::vector<AdamWSlot>> calls;
   for (const size_t i : indices) {
@@ -113,8 +130,9 @@ void AdamW::update(std::span<const size_t> indices, double learning_rate, double
                        .beta2 = hyperparameters_.beta2,
                        .epsilon = hyperparameters_.epsilon,
                        .weight_decay = weight_decay,
-                       .gradient_scale = gradient_scale,
-                       .step = step});
+                       .gradient_scale = scale.number,
+                       .step = step,
+                       .device_gradient_scale = scale.device});
   }
 }
 
@@ -131,9 +149,9 @@ Adagrad::Adagrad(const std::vector<ParameterGroup>& groups, const AdagradHyperpa
   }
 }
 
-void Adagrad::update(std::span<const size_t> indices, double learning_rate, double gradient_scale) {
+void Adagrad::update(std::span<const size_t> indices, double learning_rate, const GradientScale& scale) {
   for (const size_t i : indices) {
-    const Tensor g = scale_shift(gradient(i), gradient_scale, 0);
+    const Tensor g = scale.times(gradient(i));
     add_into(sums_[i], unary(UnaryOp::square, g));
     decay(i, learning_rate * rate(i));
     const Tensor root = scale_shift(unary(UnaryOp::sqrt, sums_[i]), 1, hyperparameters_.epsilon);
@@ -153,9 +171,9 @@ Sgd::Sgd(const std::vector<ParameterGroup>& groups, const SgdHyperparameters& hy
   }
 }
 
-void Sgd::update(std::span<const size_t> indices, double learning_rate, double gradient_scale) {
+void Sgd::update(std::span<const size_t> indices, double learning_rate, const GradientScale& scale) {
   for (const size_t i : indices) {
-    Tensor direction = scale_shift(gradient(i), gradient_scale, 0);
+    Tensor direction = scale.times(gradient(i));
     if (!velocities_.empty()) {
       add_into(direction, scale_shift(velocities_[i], hyperparameters_.momentum, 0));
       copy_into(velocities_[i], direction);
@@ -165,14 +183,32 @@ void Sgd::update(std::span<const size_t> indices, double learning_rate, double g
   }
 }
 
-double clip_scale(const std::vector<NamedParameter>& parameters, double max_norm, double* norm,
-                  double gradient_scale) {
-  if (!(max_norm >= 0)) fail("the largest gradient norm must not be negative, got {}", max_norm);
-  check_not_negative(gradient_scale, "the gradients' scale", Dtype::float64);
+namespace {
+
+std::vector<Tensor> gradients_of(const std::vector<NamedParameter>& parameters) {
   std::vector<Tensor> gradients;
   for (const auto& parameter : parameters) {
     if (parameter.variable->gradient().defined()) gradients.push_back(parameter.variable->gradient());
   }
+  return gradients;
+}
+
+std::vector<NamedParameter> trained(const std::vector<ParameterGroup>& groups) {
+  std::vector<NamedParameter> result;
+  for (const ParameterGroup& group : groups) {
+    if (group.rate == 0) continue;
+    result.insert(result.end(), group.parameters.begin(), group.parameters.end());
+  }
+  return result;
+}
+
+}  // namespace
+
+double clip_scale(const std::vector<NamedParameter>& parameters, double max_norm, double* norm,
+                  double gradient_scale) {
+  if (!(max_norm >= 0)) fail("the largest gradient norm must not be negative, got {}", max_norm);
+  check_not_negative(gradient_scale, "the gradients' scale", Dtype::float64);
+  const std::vector<Tensor> gradients = gradients_of(parameters);
   const double total = gradient_scale * global_norm(gradients);
   if (norm) *norm = total;
   if (!std::isfinite(total)) {
@@ -189,12 +225,13 @@ double clip_scale(const std::vector<NamedParameter>& parameters, double max_norm
 
 double clip_scale(const std::vector<ParameterGroup>& groups, double max_norm, double* norm,
                   double gradient_scale) {
-  std::vector<NamedParameter> trained;
-  for (const ParameterGroup& group : groups) {
-    if (group.rate == 0) continue;
-    trained.insert(trained.end(), group.parameters.begin(), group.parameters.end());
-  }
-  return clip_scale(trained, max_norm, norm, gradient_scale);
+  return clip_scale(trained(groups), max_norm, norm, gradient_scale);
+}
+
+Tensor device_clip_scale(const std::vector<ParameterGroup>& groups, double max_norm, double gradient_scale) {
+  const std::vector<Tensor> gradients = gradients_of(trained(groups));
+  if (gradients.empty()) fail("device_clip_scale: no parameter has a gradient");
+  return device_clip_scale(device_global_norm(gradients), max_norm, gradient_scale);
 }
 
 }  // namespace haze

@@ -34,6 +34,9 @@ class Optimizer {
   /// rate is negative or either number is not finite. Throws too where one that is not 0 becomes 0 or
   /// infinite in the parameters' dtype.
   void step(double learning_rate, double gradient_scale = 1);
+  /// The same with a scale that the device has computed (see device_clip_scale), real [], which the host does
+  /// not read: that it is finite is the caller's to know.
+  void step(double learning_rate, const Tensor& gradient_scale);
 
   /// All that must be kept to go on as if never stopped, such as "mlp.weight.first_moment", in a fixed order.
   /// The tensors are the optimizer's own: step() changes them.
@@ -43,10 +46,18 @@ class Optimizer {
   void load_state(const NamedTensors& state, std::string_view source_name = "the optimizer's state");
 
  protected:
+  /// What gradients are multiplied by: the number, or the tensor where it is defined.
+  struct GradientScale {
+    double number = 1;
+    Tensor device = {};  // real []
+
+    Tensor times(const Tensor& gradient) const;
+  };
+
   Optimizer(const std::vector<ParameterGroup>& groups, double weight_decay);
 
   /// Steps the parameters at these indices, all of which have gradients.
-  virtual void update(std::span<const size_t> indices, double learning_rate, double gradient_scale) = 0;
+  virtual void update(std::span<const size_t> indices, double learning_rate, const GradientScale& scale) = 0;
 
   /// The number of parameters that are not frozen. Indices count them, group by group.
   size_t parameter_count() const { return entries_.size(); }
@@ -66,6 +77,8 @@ class Optimizer {
   Tensor add_state(size_t index, std::string_view name, Tensor initial);
 
  private:
+  std::vector<size_t> checked_indices(double learning_rate) const;
+
   struct Entry {
     NamedParameter parameter;
     double rate, weight_decay;
@@ -94,7 +107,7 @@ class AdamW : public Optimizer {
     Tensor first_moment, second_moment;
     Tensor steps;  // int32 []
   };
-  void update(std::span<const size_t> indices, double learning_rate, double gradient_scale) override;
+  void update(std::span<const size_t> indices, double learning_rate, const GradientScale& scale) override;
 
   AdamWHyperparameters hyperparameters_;
   std::vector<Slot> slots_;
@@ -115,7 +128,7 @@ class Adagrad : public Optimizer {
                    const AdagradHyperparameters& hyperparameters = {});
 
  private:
-  void update(std::span<const size_t> indices, double learning_rate, double gradient_scale) override;
+  void update(std::span<const size_t> indices, double learning_rate, const GradientScale& scale) override;
 
   AdagradHyperparameters hyperparameters_;
   std::vector<Tensor> sums_;
@@ -134,7 +147,7 @@ class Sgd : public Optimizer {
   explicit Sgd(std::vector<NamedParameter> parameters, const SgdHyperparameters& hyperparameters = {});
 
  private:
-  void update(std::span<const size_t> indices, double learning_rate, double gradient_scale) override;
+  void update(std::span<const size_t> indices, double learning_rate, const GradientScale& scale) override;
 
   SgdHyperparameters hyperparameters_;
   std::vector<Tensor> velocities_;
@@ -150,5 +163,10 @@ double clip_scale(const std::vector<NamedParameter>& parameters, double max_norm
 /// The same without the gradients of frozen groups.
 double clip_scale(const std::vector<ParameterGroup>& groups, double max_norm, double* norm = nullptr,
                   double gradient_scale = 1);
+/// The scale of clip_scale() as float64 [] on the parameters' device, for Optimizer::step(): nobody waits for
+/// it. Throws Error where there are no gradients, and as device_clip_scale() of engine/ops.h does: a norm
+/// that is not finite is reported when the device is next waited for.
+Tensor device_clip_scale(const std::vector<ParameterGroup>& groups, double max_norm,
+                         double gradient_scale = 1);
 
 }  // namespace haze

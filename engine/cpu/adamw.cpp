@@ -75,6 +75,20 @@ AdamWFactors<T> factors(const AdamWOptions& o, bool decay) {
           static_cast<T>(decay ? 1 - o.learning_rate * o.weight_decay : 1)};
 }
 
+/// The options with the numbers that lie on the device.
+AdamWOptions read_numbers(AdamWOptions o) {
+  const auto read = [](const Tensor& number, double& into) {
+    if (!number.defined()) return;
+    into = dispatch_real(number.dtype(),
+                         [&](auto tag) { return static_cast<double>(*number.data<decltype(tag)>()); });
+  };
+  read(o.device_learning_rate, o.learning_rate);
+  read(o.device_gradient_scale, o.gradient_scale);
+  if (o.device_step.defined()) o.step = *o.device_step.data<int32_t>();
+  if (o.step < 1) fail("adamw_step: step {} counts from 1", o.step);
+  return o;
+}
+
 /// A piece of one parameter's elements: those from `first` on, kPiece at most.
 constexpr int64_t kPiece = 16384;
 
@@ -102,11 +116,12 @@ void step_piece(const AdamWSlot& slot, const AdamWOptions& options, int64_t piec
 
 // The threads are started once: the pieces of all parameters are numbered through. Those of biases are short.
 void call::AdamW::run(Cpu) const {
+  const AdamWOptions numbers = read_numbers(options);
   int64_t pieces = 0;
   for (const AdamWSlot& slot : slots) pieces += pieces_of(slot);
   parallel_for_uneven(pieces, true, [&](int64_t number) {
     for (const AdamWSlot& slot : slots) {
-      if (number < pieces_of(slot)) return step_piece(slot, options, number);
+      if (number < pieces_of(slot)) return step_piece(slot, numbers, number);
       number -= pieces_of(slot);
     }
   });

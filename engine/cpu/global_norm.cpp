@@ -1,5 +1,8 @@
 #include "haze/engine/ops/global_norm.h"
 
+#include <algorithm>
+#include <cmath>
+
 #include "haze/engine/cpu/row_blocks.h"
 #include "haze/engine/cpu/row_spans.h"
 
@@ -22,6 +25,15 @@ void call::GlobalNorm::run(Cpu) const {
     total += dispatch_real(x.dtype(), [&](auto tag) { return sum_of_squares<decltype(tag)>(x); });
   }
   *out.data<double>() = std::sqrt(total);
+}
+
+void call::ClipScale::run(Cpu) const {
+  const double total = gradient_scale * dispatch_real(norm.dtype(), [&](auto tag) {
+                         return static_cast<double>(*norm.data<decltype(tag)>());
+                       });
+  if (!std::isfinite(total)) fail("device_clip_scale: the norm of the gradients is {}", total);
+  const double factor = max_norm == 0 ? 1 : std::min(1.0, max_norm / (total + 1e-6));
+  *out.data<double>() = gradient_scale * factor;
 }
 
 }  // namespace haze

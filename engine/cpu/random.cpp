@@ -1,6 +1,7 @@
 #include "haze/engine/ops/random.h"
 
 #include <cmath>
+#include <cstring>
 
 #include "haze/engine/cpu/random_spans.h"
 #include "haze/engine/cpu/strided.h"
@@ -64,6 +65,13 @@ void call::Normal::run(Cpu) const {
       span(words, count, center, deviation, result + first);
     });
   });
+}
+
+void call::AdvanceCounter::run(Cpu) const {
+  uint64_t value;
+  std::memcpy(&value, counter.raw(), sizeof(value));
+  value += by;
+  std::memcpy(counter.raw(), &value, sizeof(value));
 }
 
 }  // namespace haze

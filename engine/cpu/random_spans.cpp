@@ -45,12 +45,13 @@ HWY_INLINE void Philox(Vector (&c)[kCounters][4], const Vector (&keys0)[kRounds]
 }
 #endif
 
-/// The words of counters [position.counter + first, ... + count).
+/// The words of counters [position.first() + first, ... + count).
 void CounterWords(const RandomPosition& position, uint64_t first, int64_t count, uint32_t* out) {
   int64_t i = 0;
 #if HWY_TARGET != HWY_SCALAR
   const Lanes64 d;
   const auto n = static_cast<int64_t>(hn::Lanes(d));
+  const uint64_t origin = position.first() + first;
   Vector keys0[kRounds], keys1[kRounds];
   auto key0 = static_cast<uint32_t>(position.seed), key1 = static_cast<uint32_t>(position.seed >> 32);
   for (int round = 0; round < kRounds; ++round, key0 += 0x9E3779B9u, key1 += 0xBB67AE85u) {
@@ -64,7 +65,7 @@ void CounterWords(const RandomPosition& position, uint64_t first, int64_t count,
   for (; i + kCounters * n <= count; i += kCounters * n) {
     Vector c[kCounters][4];
     for (int v = 0; v < kCounters; ++v) {
-      const uint64_t start = position.counter + first + static_cast<uint64_t>(i + v * n);
+      const uint64_t start = origin + static_cast<uint64_t>(i + v * n);
       const Vector counter = hn::Add(hn::Set(d, start), hn::Iota(d, 0));
       c[v][0] = counter;
       c[v][1] = hn::ShiftRight<32>(counter);

@@ -7,6 +7,7 @@
 
 namespace haze::call {
 
+/// Throws Error where the step on the device is below 1.
 struct AdamW {
   std::vector<AdamWSlot> slots;  // not empty
   AdamWOptions options;
@@ -18,6 +19,9 @@ struct AdamW {
       f(Use::update, "its first moment", slot.first_moment);
       f(Use::update, "its second moment", slot.second_moment);
     }
+    f(Use::read, "the learning rate", options.device_learning_rate);
+    f(Use::read, "the gradient scale", options.device_gradient_scale);
+    f(Use::read, "the step", options.device_step);
   }
   void run(Cpu) const;
 };

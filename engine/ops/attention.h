@@ -4,6 +4,7 @@
 
 #include "haze/engine/call.h"
 #include "haze/engine/ops.h"
+#include "haze/engine/ops/random.h"
 
 namespace haze::call {
 
@@ -24,6 +25,7 @@ struct Attention {
     f(Use::read, "causal_offsets", options.causal_offsets), f(Use::read, "key_lengths", options.key_lengths);
     f(Use::read, "query_offsets", options.query_offsets), f(Use::read, "key_offsets", options.key_offsets);
     f(Use::read, "block_mask", options.block_mask), f(Use::read, "pair_mask", options.pair_mask);
+    f(Use::read, "the random counter", base_operand(options.dropout_position));
     f(Use::write, "the result", out.output);
     f(Use::write, "row_max", out.row_max), f(Use::write, "row_sum", out.row_sum);
   }

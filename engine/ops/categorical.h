@@ -1,7 +1,7 @@
 #pragma once
 
 #include "haze/engine/call.h"
-#include "haze/engine/generator.h"
+#include "haze/engine/ops/random.h"
 
 namespace haze::call {
 
@@ -15,7 +15,7 @@ struct Categorical {
   const char* name() const { return "categorical"; }
   void each_operand(auto&& f) const {
     f(Use::read, "log_probabilities", log_probabilities), f(Use::read, "uniforms", uniforms);
-    f(Use::write, "the result", out);
+    f(Use::write, "the result", out), f(Use::read, "the random counter", base_operand(position));
   }
   void run(Cpu) const;
 };

@@ -1,7 +1,7 @@
 #pragma once
 
 #include "haze/engine/call.h"
-#include "haze/engine/generator.h"
+#include "haze/engine/ops/random.h"
 
 namespace haze::call {
 
@@ -12,7 +12,10 @@ struct Dropout {
   Tensor out;  // dense, like x
 
   const char* name() const { return "dropout"; }
-  void each_operand(auto&& f) const { f(Use::read, "x", x), f(Use::write, "the result", out); }
+  void each_operand(auto&& f) const {
+    f(Use::read, "x", x), f(Use::write, "the result", out);
+    f(Use::read, "the random counter", base_operand(position));
+  }
   void run(Cpu) const;
 };
 

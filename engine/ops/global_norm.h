@@ -18,4 +18,15 @@ struct GlobalNorm {
   void run(Cpu) const;
 };
 
+/// Throws Error where gradient_scale norm is not finite.
+struct ClipScale {
+  Tensor norm;  // real []
+  double max_norm, gradient_scale;
+  Tensor out;  // float64 []
+
+  const char* name() const { return "clip_scale"; }
+  void each_operand(auto&& f) const { f(Use::read, "the norm", norm), f(Use::write, "the result", out); }
+  void run(Cpu) const;
+};
+
 }  // namespace haze::call

@@ -16,6 +16,33 @@ uint64_t counters(const Tensor& x) {
 
 }  // namespace
 
+Tensor base_operand(const RandomPosition& position) {
+  const Storage& base = position.base;
+  if (!base) return Tensor();
+  return Tensor(base, {2}, {1}, 0, Dtype::int32, base.device());
+}
+
+Tensor random_counter(uint64_t value, Device device) {
+  const auto lower = static_cast<int32_t>(value), upper = static_cast<int32_t>(value >> 32);
+  return Tensor::from<int32_t>({lower, upper}, {2}, device);
+}
+
+void advance_counter(const Tensor& counter, uint64_t by) {
+  check_dtype("advance_counter", "counter", counter, Dtype::int32);
+  check_shape("advance_counter", "counter", counter, {2});
+  if (!counter.is_contiguous()) fail("advance_counter: the counter must be dense");
+  launch(call::AdvanceCounter{counter, by});
+}
+
+Storage random_base(const Tensor& counter) {
+  check_dtype("random_base", "counter", counter, Dtype::int32);
+  check_shape("random_base", "counter", counter, {2});
+  if (!counter.is_contiguous() || counter.offset() != 0) {
+    fail("random_base: the counter must be dense and at the beginning of its storage");
+  }
+  return counter.storage();
+}
+
 Tensor uniform(const Shape& shape, Generator& generator, double low, double high, Dtype dtype,
                Device device) {
   Tensor result(shape, dtype, device);

@@ -3,7 +3,12 @@
 #include "haze/engine/call.h"
 #include "haze/engine/generator.h"
 
-namespace haze::call {
+namespace haze {
+
+/// The base of a position as an operand of a call, int32 [2]; undefined where it has none.
+Tensor base_operand(const RandomPosition& position);
+
+namespace call {
 
 struct Uniform {
   RandomPosition position;
@@ -11,7 +16,9 @@ struct Uniform {
   Tensor out;  // dense, real
 
   const char* name() const { return "uniform"; }
-  void each_operand(auto&& f) const { f(Use::write, "the result", out); }
+  void each_operand(auto&& f) const {
+    f(Use::write, "the result", out), f(Use::read, "the random counter", base_operand(position));
+  }
   void run(Cpu) const;
 };
 
@@ -21,8 +28,20 @@ struct Normal {
   Tensor out;  // dense, real
 
   const char* name() const { return "normal"; }
-  void each_operand(auto&& f) const { f(Use::write, "the result", out); }
+  void each_operand(auto&& f) const {
+    f(Use::write, "the result", out), f(Use::read, "the random counter", base_operand(position));
+  }
   void run(Cpu) const;
 };
 
-}  // namespace haze::call
+struct AdvanceCounter {
+  Tensor counter;  // dense int32 [2], the lower word first
+  uint64_t by;
+
+  const char* name() const { return "advance_counter"; }
+  void each_operand(auto&& f) const { f(Use::update, "the counter", counter); }
+  void run(Cpu) const;
+};
+
+}  // namespace call
+}  // namespace haze

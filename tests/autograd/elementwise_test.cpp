@@ -146,6 +146,21 @@ TEST_CASE("dropout multiplies the gradient by the mask it drew") {
   CHECK(generator.state().counter == dropout_counters(100));
 }
 
+TEST_CASE("dropout whose counter on the device moves before the backward pass is an error") {
+  const Tensor counter = random_counter(5);
+  Generator generator(3);
+  generator.set_base(random_base(counter));
+  const Variable x = Variable::leaf(ones({100}));
+  const Variable y = dropout(x, 0.25, generator);
+  backward(sum(y));
+  CHECK(x.gradient().to_vector<float>() == y.value().to_vector<float>());
+  const Variable again = sum(dropout(x, 0.25, generator));
+  advance_counter(counter, 1);
+  CHECK_THROWS_WITH_AS(
+      backward(again),
+      "dropout: advance_counter changed the random counter between the forward and the backward pass", Error);
+}
+
 TEST_CASE("dropout with probability 0 draws nothing and is the identity") {
   Generator generator(5);
   const Variable x = Variable::leaf(ones({4}));

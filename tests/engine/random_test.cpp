@@ -31,6 +31,24 @@ std::vector<int64_t> histogram(const std::vector<double>& values, double low, do
   return counts;
 }
 
+// What every operation that draws gives at a position, on a device.
+std::vector<std::vector<double>> drawn_at(const RandomPosition& position, Device device) {
+  Generator numbers(Generator::State{position.seed, position.stream, position.counter});
+  numbers.set_base(position.base);
+  const Tensor x = ones({3, 37}, Dtype::float64, device), rows = zeros({50, 9}, Dtype::float32, device);
+  const Tensor query = ones({1, 20, 2, 4}, Dtype::float32, device);
+  const AttentionOptions options = {.dropout = 0.5, .dropout_position = position};
+  const AttentionResult attended = attention(query, query, query, options);
+  const AttentionGradient gradient = attention_gradient(query, query, query, query, attended, options);
+  std::vector<std::vector<double>> result;
+  for (const Tensor& y : {dropout(x, 0.5, position), categorical(rows, position), attended.output,
+                          gradient.value, uniform({101}, numbers, 0, 1, Dtype::float32, device),
+                          normal({101}, numbers, 0, 1, Dtype::float64, device)}) {
+    result.push_back(y.to_vector<double>());
+  }
+  return result;
+}
+
 }  // namespace
 
 TEST_CASE("Philox4x32-10 gives the known answers of Random123") {
@@ -206,6 +224,36 @@ TEST_CASE("random operations say what is wrong") {
   CHECK_THROWS_WITH_AS(dropout(Tensor(), 0.1, {}), "dropout: x is an undefined tensor", Error);
   CHECK(generator.state().counter == 0);
 }
+
+TEST_CASE("numbers drawn relative to a counter on the device are those at the sum, and move on with it") {
+  const uint64_t start = (uint64_t{1} << 32) - 3;
+  const auto at_first = drawn_at({7, 3, start + 5}, Device::cpu);
+  const auto at_second = drawn_at({7, 3, start + 5 + 1000}, Device::cpu);
+  for (size_t i = 0; i < at_first.size(); ++i) CHECK(at_first[i] != at_second[i]);
+  for (Device device : {Device::cpu, Device::guarded}) {
+    const Tensor counter = random_counter(start, device);
+    const RandomPosition position{7, 3, 5, random_base(counter)};
+    CHECK(drawn_at(position, device) == at_first);
+    advance_counter(counter, 1000);
+    CHECK(drawn_at(position, device) == at_second);
+    CHECK(counter.to_vector<int32_t>() == std::vector<int32_t>{997, 1});
+  }
+}
+
+TEST_CASE("a counter on another device than the operands is refused, and so are draws of the host from it") {
+  const Tensor counter = random_counter(0, Device::guarded);
+  Generator generator(81);
+  generator.set_base(random_base(counter));
+  CHECK_THROWS_WITH_AS(
+      uniform({2}, generator),
+      "uniform: the result is on cpu and the random counter on guarded; bring them to one device with to()",
+      Error);
+  CHECK_THROWS_WITH_AS(generator.uniform(), "Generator: its base lies on guarded, where the host cannot draw",
+                       Error);
+  CHECK_THROWS_WITH_AS(generator.below(3), "Generator: its base lies on guarded, where the host cannot draw",
+                       Error);
+}
+
 TEST_CASE("a stretch of random words is Philox's, wherever it begins and where the counter carries") {
   for (const uint64_t counter : {uint64_t{0}, (uint64_t{1} << 32) - 5, (uint64_t{3} << 32) - 1}) {
     const RandomPosition position{0x123456789ABCDEFull, (uint64_t{7} << 32) + 9, counter};

@@ -152,6 +152,32 @@ TEST_CASE("clip_scale brings the norm of all gradients together down to the larg
   CHECK_THROWS_AS(clip_scale(pair.parameters(), -1), Error);
 }
 
+TEST_CASE("optimizers step with a clipping scale on the device as with the same number on the host") {
+  for (const Kind& kind : kKinds) {
+    CAPTURE(kind.name);
+    Pair by_host, by_device;
+    const std::vector<ParameterGroup> host_groups(1, {by_host.parameters()});
+    const std::vector<ParameterGroup> device_groups(1, {by_device.parameters()});
+    const auto host_optimizer = kind.make_of_groups(host_groups);
+    const auto device_optimizer = kind.make_of_groups(device_groups);
+    CHECK_THROWS_WITH_AS(device_clip_scale(device_groups, 1),
+                         "device_clip_scale: no parameter has a gradient", Error);
+    std::mt19937 random(6), same_random(6);
+    for (const double max_norm : {0.5, 0.0, 100.0}) {
+      by_host.draw_gradients(random);
+      by_device.draw_gradients(same_random);
+      host_optimizer->step(0.1, clip_scale(host_groups, max_norm, nullptr, 0.25));
+      device_optimizer->step(0.1, device_clip_scale(device_groups, max_norm, 0.25));
+    }
+    CHECK(all_bytes(parameter_tensors(by_device)) == all_bytes(parameter_tensors(by_host)));
+    CHECK(all_bytes(device_optimizer->state()) == all_bytes(host_optimizer->state()));
+    CHECK_THROWS_WITH_AS(device_optimizer->step(0.1, Tensor()),
+                         "the optimizer's gradient scale is undefined tensor, not one real number", Error);
+    CHECK_THROWS_AS(device_optimizer->step(0.1, ones({1})), Error);
+    CHECK_THROWS_AS(device_optimizer->step(0.1, ones({}, Dtype::int32)), Error);
+  }
+}
+
 TEST_CASE("clip_scale clips the mean of gradients that several backward passes have added up") {
   Pair pair;
   for (int pass = 0; pass < 4; ++pass) backward(pair.weight, full({4, 3}, 2));

@@ -31,6 +31,43 @@ Generator generator_at(RandomPosition position) {
   return Generator(Generator::State{position.seed, position.stream, position.counter});
 }
 
+// counter += 2^32 + 5, for counters whose lower word does and does not carry.
+Row advance_counter_row() {
+  Row row{.name = "advance_counter", .function = "advance_counter", .dtypes = {Dtype::int32}};
+  row.cases = {{{{2}, 0, 0, {3, 4}}}, {{{2}, 0, 0, {-5, 4}}}, {{{2}, 0, 0, {-1, -1}}}};
+  row.apply = [](const Tensors& in, Dtype) {
+    const Tensor counter = copy_of(in[0]);
+    advance_counter(counter, (uint64_t{1} << 32) + 5);
+    return Tensors{counter};
+  };
+  row.reference = [](const Arrays& in, Dtype) {
+    const auto lower = static_cast<int64_t>(in[0].values[0]), upper = static_cast<int64_t>(in[0].values[1]);
+    const bool carries = lower < 0 && lower + 5 >= 0;  // words above 2^31 are negative numbers
+    Array result({2});
+    result.values = {static_cast<double>(lower + 5), static_cast<double>(upper + 1 + carries)};
+    return Arrays{result};
+  };
+  row.refused_shapes = {{{{3}, 0, 9}}, {{{2, 1}, 0, 9}}};
+  row.refused = {{"a counter that is not dense",
+                  [] { advance_counter(slice(zeros({4}, Dtype::int32), 0, 0, 4, 2), 1); }}};
+  return row;
+}
+
+Row random_base_row() {
+  Row row{.name = "random_base", .function = "random_base", .dtypes = {Dtype::int32}};
+  row.cases = {{{{2}, 0, 0, {3, 4}}}};
+  row.apply = [](const Tensors& in, Dtype) {
+    const Storage base = random_base(copy_of(in[0]));
+    return Tensors{Tensor(base, {2}, {1}, 0, Dtype::int32, base.device())};
+  };
+  row.reference = [](const Arrays& in, Dtype) { return in; };
+  row.refused_shapes = {{{{3}, 0, 9}}, {{{2, 1}, 0, 9}}};
+  row.refused = {
+      {"a counter that is not dense", [] { random_base(slice(zeros({4}, Dtype::int32), 0, 0, 4, 2)); }},
+      {"a counter within its storage", [] { random_base(slice(zeros({4}, Dtype::int32), 0, 2, 4)); }}};
+  return row;
+}
+
 // An operation of one tensor of any dtype, whose elements it does not change.
 Row moved(const std::string& name, const std::string& function, const std::vector<Shape>& shapes,
           std::function<Tensor(const Tensor&)> apply, std::function<Array(const Array&)> wanted) {
@@ -203,6 +240,18 @@ std::vector<Row> creation_rows() {
   rows.push_back(moved(
       "full_like", "full_like", common_shapes(), [](const Tensor& x) { return full_like(x, 3); },
       [](const Array& x) { return Array(x.shape, 3); }));
+  rows.push_back(shaped(
+      "random_counter", {Dtype::int32},
+      [](const Shape&, Dtype, Device device) { return random_counter((uint64_t{7} << 32) - 1, device); },
+      [](const Shape&, Dtype) {
+        Array result({2});
+        result.values = {-1, 6};
+        return result;
+      }));
+  rows.back().cases.resize(1);
+  rows.back().refuses_other_dtypes = false;
+  rows.push_back(advance_counter_row());
+  rows.push_back(random_base_row());
   const auto wide = [](Dtype dtype) { return dtype == Dtype::float64; };
   rows.push_back(shaped(
       "uniform", kReal,

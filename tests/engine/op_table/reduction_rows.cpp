@@ -152,6 +152,30 @@ Row global_norm_row(const std::string& function, std::function<Tensor(const Tens
   return row;
 }
 
+Row device_clip_scale_row(double max_norm, double gradient_scale) {
+  Row row{.name = fmt::format("device_clip_scale {} {}", max_norm, gradient_scale),
+          .function = "device_clip_scale",
+          .dtypes = kReal};
+  for (double norm : {0.0, 0.125, 3.0, 1e30}) row.cases.push_back({{{}, 0, 0, {norm}}});
+  row.apply = [=](const Tensors& in, Dtype) {
+    return Tensors{device_clip_scale(in[0], max_norm, gradient_scale)};
+  };
+  row.reference = [=](const Arrays& in, Dtype) {
+    const double norm = gradient_scale * in[0].values[0];
+    const bool clips = max_norm > 0 && norm + 1e-6 > max_norm;
+    Array result(Shape{}, gradient_scale * (clips ? max_norm / (norm + 1e-6) : 1));
+    result.error[0] = 4 * result.values[0];
+    return Arrays{result};
+  };
+  row.layouts = {Layout::dense, Layout::offset};
+  row.refused_shapes = {{{{1}}}, {{{}, 0, 0, {kNan}}}, {{{}, 0, 0, {kInfinity}}}};
+  row.refused = {{"a negative limit", [] { device_clip_scale(ones({}), -1); }},
+                 {"a limit that is no number", [] { device_clip_scale(ones({}), kNan); }},
+                 {"a negative scale", [] { device_clip_scale(ones({}), 1, -1); }},
+                 {"a scale that is infinite", [] { device_clip_scale(ones({}), 1, kInfinity); }}};
+  return row;
+}
+
 Row all_finite_row() {
   Row row{.name = "all_finite", .function = "all_finite", .dtypes = kReal};
   for (const Shape& shape : common_shapes()) row.cases.push_back({{shape}});
@@ -285,6 +309,9 @@ std::vector<Row> reduction_rows() {
       "global_norm", [](const Tensors& in) { return full({}, global_norm(in), Dtype::float64); }));
   rows.push_back(
       global_norm_row("device_global_norm", [](const Tensors& in) { return device_global_norm(in); }));
+  for (double max_norm : {0.0, 1.0}) {
+    for (double scale : {1.0, 0.25}) rows.push_back(device_clip_scale_row(max_norm, scale));
+  }
   rows.push_back(all_finite_row());
   for (bool log : {false, true}) {
     rows.push_back(softmax_row(log));

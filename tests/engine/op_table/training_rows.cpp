@@ -1,3 +1,6 @@
+#include <cmath>
+#include <utility>
+
 #include "engine/op_table/reference.h"
 #include "engine/op_table/table.h"
 
@@ -74,8 +77,27 @@ Row large_cross_entropy_row() {
   return row;
 }
 
+// Which numbers of AdamW lie on the device.
+struct OnDevice {
+  bool learning_rate = false, gradient_scale = false, step = false;
+};
+
+// The options with those numbers as tensors, and wrong ones in their place.
+AdamWOptions moved_to(Device device, AdamWOptions options, OnDevice moved) {
+  const auto move = [&](double& number, Tensor& to) {
+    to = full({}, std::exchange(number, std::nan("")), Dtype::float64, device);
+  };
+  if (moved.learning_rate) move(options.learning_rate, options.device_learning_rate);
+  if (moved.gradient_scale) move(options.gradient_scale, options.device_gradient_scale);
+  if (moved.step) {
+    const auto step = static_cast<double>(std::exchange(options.step, 0));
+    options.device_step = full({}, step, Dtype::int32, device);
+  }
+  return options;
+}
+
 // Inputs: parameter, gradient, first moment and second moment, of two slots, the second without decay.
-Row adamw_row(const std::string& variant, const AdamWOptions& options) {
+Row adamw_row(const std::string& variant, const AdamWOptions& options, OnDevice moved = {}) {
   Row row{.name = "adamw_step " + variant, .function = "adamw_step", .dtypes = kReal};
   for (const auto& [a, b] :
        {std::pair<Shape, Shape>{{33}, {3, 5}}, {{1}, {}}, {{0}, {17}}, {{70001}, {15}}}) {
@@ -86,7 +108,7 @@ Row adamw_row(const std::string& variant, const AdamWOptions& options) {
     for (const Tensor& x : in) own.push_back(copy_of(x));
     const std::vector<AdamWSlot> slots = {{own[0], own[1], own[2], own[3], true},
                                           {own[4], own[5], own[6], own[7], false}};
-    adamw_step(slots, options);
+    adamw_step(slots, moved_to(in[0].device(), options, moved));
     return own;
   };
   row.reference = [=](const Arrays& in, Dtype) {
@@ -118,6 +140,18 @@ Row adamw_row(const std::string& variant, const AdamWOptions& options) {
                     step(zeros({2, 3}, Dtype::float64), 1);
                   }},
                  {"an undefined gradient", [=] { step(Tensor(), 1); }}};
+  const auto refuse = [&](const char* what, const AdamWOptions& wrong) {
+    row.refused.push_back(
+        {what, [=] {
+           const std::vector<AdamWSlot> slots(1, {ones({2}), ones({2}), ones({2}), ones({2})});
+           adamw_step(slots, wrong);
+         }});
+  };
+  refuse("a learning rate of two numbers", {.device_learning_rate = ones({2})});
+  refuse("an integer gradient scale", {.device_gradient_scale = ones({}, Dtype::int32)});
+  refuse("a step that is no integer", {.device_step = ones({})});
+  refuse("step 0 on the device", {.device_step = zeros({}, Dtype::int32)});
+  refuse("a step on another device", {.device_step = ones({}, Dtype::int32, Device::guarded)});
   return row;
 }
 
@@ -130,8 +164,12 @@ std::vector<Row> training_rows() {
   }
   rows.push_back(large_cross_entropy_row());
   rows.push_back(adamw_row("1", {}));
-  rows.push_back(adamw_row("7 with decay and clipping",
-                           {.learning_rate = 0.01, .weight_decay = 0.1, .gradient_scale = 0.37, .step = 7}));
+  const AdamWOptions seventh{.learning_rate = 0.01, .weight_decay = 0.1, .gradient_scale = 0.37, .step = 7};
+  rows.push_back(adamw_row("7 with decay and clipping", seventh));
+  rows.push_back(adamw_row("7, learning rate on the device", seventh, {.learning_rate = true}));
+  rows.push_back(adamw_row("7, gradient scale on the device", seventh, {.gradient_scale = true}));
+  rows.push_back(adamw_row("7, step on the device", seventh, {.step = true}));
+  rows.push_back(adamw_row("7, all numbers on the device", seventh, {true, true, true}));
   rows.push_back(adamw_row(
       "100000", {.learning_rate = 0.1, .beta1 = 0.8, .beta2 = 0.95, .epsilon = 1e-3, .step = 100000}));
   return rows;
