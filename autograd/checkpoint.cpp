@@ -6,8 +6,8 @@
 namespace haze {
 namespace {
 
-/// x itself, as a value of its own on the tape: its gradient is that of one input of the function, also where
-/// the function uses x without being handed it.
+/// x itself, as a value of its own on the tape. Its gradient is that of one input of the function, even if
+/// the function also uses x without being handed it.
 Variable stand_in(const Variable& x) {
   if (!x.defined()) return x;
   return Tape::record("checkpoint", x.value(), {x}, [](const Variable& g) { return Gradients{g}; });
@@ -77,7 +77,7 @@ Variable checkpoint(const CheckpointedFunction& function, const std::vector<Vari
   std::vector<Variable> stand_ins;
   for (const Variable& x : inputs) stand_ins.push_back(stand_in(x));
   std::vector<Variable> used =
-      stand_ins;  // these are known: what is collected behind them is not handed over
+      stand_ins;  // known from the start: the values behind them were not handed over
   const Variable result = [&] {
     const NoGradient scope;
     const CollectUsed collecting(Tape::collect_used, &used);

@@ -3,8 +3,7 @@
 #include "haze/autograd/variable.h"
 
 /// The operations of engine/ops.h on Variables: the same names, arguments and errors, plus a gradient rule
-/// each. Every gradient can be differentiated again, but for those of attention, self_attention and
-/// linear_cross_entropy (marked), which throw Error when it is tried.
+/// each. Every gradient can be differentiated again.
 namespace haze {
 
 // ---- Views and copies (views.cpp) ---------------------------------------------------------------
@@ -121,15 +120,15 @@ Variable linear(const Variable& x, const Variable& weight, const Variable& bias 
 Variable mlp(const Variable& x, const Variable& up_weight, const Variable& up_bias,
              const Variable& down_weight, const Variable& down_bias, Activation activation,
              const Variable& residual = {});
-/// See engine/ops.h; `generator` is drawn from where options.dropout > 0. No second derivatives.
+/// See engine/ops.h; `generator` is drawn from where options.dropout > 0. A gradient that is differentiated
+/// again forms the probabilities of all pairs, [batch, heads, queries, keys].
 Variable attention(const Variable& query, const Variable& key, const Variable& value,
                    AttentionOptions options, Generator* generator = nullptr);
 /// Attention of rows to rows of the same sequence: qkv [rows, 3, heads, head_size] holds query, key and value
-/// side by side, and its gradient is written in that layout at once. [rows, heads, head_size]. No second
-/// derivatives.
+/// side by side, and its gradient is written in that layout at once. [rows, heads, head_size].
 Variable self_attention(const Variable& qkv, AttentionOptions options, Generator* generator = nullptr);
-/// sum_i row_weights_i CE_i as a scalar, and the losses themselves [rows] (no gradient). No second
-/// derivatives.
+/// sum_i row_weights_i CE_i as a scalar, and the losses themselves [rows] (no gradient). A gradient that is
+/// differentiated again forms the logits whole, [rows, vocabulary].
 struct CrossEntropy {
   Variable total;
   Tensor losses;

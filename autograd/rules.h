@@ -29,7 +29,8 @@ inline bool needed(size_t index) {
   return Tape::gradient_needed(index);
 }
 
-/// Throws Error where the backward pass under way is itself being recorded: fused rules work on Tensors.
+/// Throws Error where the backward pass under way is itself being recorded: for a rule that works on Tensors
+/// and has no composed form.
 inline void refuse_second_derivative(const char* operation) {
   if (gradients_enabled()) {
     fail("{}: a fused operation has no second derivative; compose it from simpler operations", operation);

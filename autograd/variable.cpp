@@ -184,10 +184,10 @@ class Tape::Plan {
   }
   ~Plan() {
     for (const auto& node : nodes_) {
-      if (node) node->visit_ = {};
+      if (node) node->visit_.clear();
     }
     for (size_t i = 0; targets_ && i < targets_->values.size(); ++i) {
-      if (const auto& node = targets_->values[i].node_) node->visit_ = {};
+      if (const auto& node = targets_->values[i].node_) node->visit_.clear();
     }
     for (auto& [node, visit] : interrupted_) node->visit_ = std::move(visit);
   }
@@ -201,7 +201,7 @@ class Tape::Plan {
     for (std::shared_ptr<Node>& entry : nodes_) {
       if (entry->leaf_) continue;
       visit(*entry);
-      entry->visit_ = {};
+      entry->visit_.clear();
       entry.reset();
     }
   }
@@ -213,8 +213,8 @@ class Tape::Plan {
     Node::Visit& visit = node->visit_;
     if (visit.pass == number_) return visit;
     // The node may belong to a pass under way whose rule has started this one.
-    if (visit.pass != 0) interrupted_.emplace_back(node, std::move(visit));
-    visit = {.pass = number_, .gradient = {}};
+    if (visit.pass != 0) interrupted_.emplace_back(node, std::exchange(visit, {}));
+    visit.pass = number_;
     return visit;
   }
 
@@ -251,7 +251,7 @@ class Tape::Plan {
     }
     std::erase_if(nodes_, [](const auto& node) {
       const bool aside = !node->visit_.planned;
-      if (aside) node->visit_ = {};
+      if (aside) node->visit_.clear();
       return aside;
     });
   }

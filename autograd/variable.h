@@ -37,10 +37,10 @@ class Variable {
   void clear_gradient();
   /// The same value without its history.
   Variable detach() const { return Variable(value_); }
-  /// Calls `hook` once in every backward pass that reaches this value, with its gradient, as soon as that is
-  /// complete: of a leaf, when the last operation that feeds it has been passed, while the rest of the pass
-  /// is still to come. A leaf's hook gets the tensor that its gradient() takes over or adds, and may write to
-  /// it. Throws Error where no gradient is needed.
+  /// Calls `hook` once in every backward pass that reaches this value, with its complete gradient. A leaf's
+  /// hook is called when the last operation that feeds the leaf has run, while the rest of the pass is still
+  /// to come. It gets the tensor that gradient() takes over or adds, and may write to it. Throws Error where
+  /// no gradient is needed.
   void on_gradient(std::function<void(const Tensor&)> hook) const;
 
  private:
@@ -73,6 +73,13 @@ class Node : public std::enable_shared_from_this<Node> {
     bool planned = false;  // the pass needs this gradient
     int waiting = 0;       // of a leaf: uses of its value that the pass has yet to go through
     Variable gradient;     // sum of what has arrived
+
+    void clear() {
+      pass = 0;
+      target = end = planned = false;
+      waiting = 0;
+      if (gradient.defined()) gradient = Variable();
+    }
   };
 
   explicit Node(const char* operation) : operation_(operation) {}

@@ -7,7 +7,7 @@ namespace {
 
 /// What backward(sum(y)) says where `changed` is written to between the forward and the backward pass.
 std::string complaint(const Variable& y, const Tensor& changed) {
-  changed.storage().mark_written("fill");
+  fill(changed, 1);
   return error_of([&] { backward(sum(y)); });
 }
 
@@ -33,6 +33,34 @@ TEST_CASE("a saved value that was changed in place is an error that names both o
   CHECK(complaint(embedding(x, ids), ids) == changed("embedding", "ids"));
   const Tensor mask = Tensor::from<uint8_t>({1, 0, 1, 1}, {4});
   CHECK(complaint(where(mask, x, row), mask) == changed("where", "condition"));
+}
+
+TEST_CASE("every operation that works in place is seen and named") {
+  const Tensor moments = zeros({3, 3}, Dtype::float64), other = random({3, 3}, 2),
+               rows = int32s({2, 0, 1}, {3});
+  struct Change {
+    const char* name;
+    std::function<void(const Tensor&)> apply;
+  };
+  const Change changes[] = {
+      {"fill", [](const Tensor& x) { fill(x, 100); }},
+      {"add", [&](const Tensor& x) { add_into(x, other); }},
+      {"copy", [&](const Tensor& x) { copy_into(x, other); }},
+      {"index_add_into", [&](const Tensor& x) { index_add_into(x, 0, rows, other); }},
+      {"matmul_into", [&](const Tensor& x) { matmul_into(x, other, other); }},
+      {"adamw",
+       [&](const Tensor& x) {
+         const AdamWSlot slot{x, other, moments, clone(moments)};
+         adamw_step(std::span(&slot, 1), {});
+       }},
+  };
+  for (const Change& change : changes) {
+    const Variable x = Variable::leaf(random({3, 3}));
+    const Variable y = sum(square(x));
+    change.apply(x.value());
+    CHECK(error_of([&] { backward(y); }) == std::string("square: its saved x was changed in place by ") +
+                                                change.name + " before the backward pass");
+  }
 }
 
 TEST_CASE("a result that its own rule reads may not be changed either") {
@@ -61,16 +89,17 @@ TEST_CASE("what no rule reads may be changed before the backward pass") {
   const Variable y = square(x);
   CHECK(complaint(y * 2, y.value()).empty());
   // a change before the operation, and one after the backward pass
-  x.value().storage().mark_written("fill");
-  const Variable z = square(x);
-  backward(sum(z));
-  x.value().storage().mark_written("fill");
+  const Variable fresh = Variable::leaf(random({3, 4}));
+  fill(fresh.value(), 2);
+  backward(sum(square(fresh)));
+  fill(fresh.value(), 3);
+  CHECK(fresh.gradient().to_vector<double>() == std::vector<double>(12, 4));
 }
 
 TEST_CASE("gradient() of one input does not mind a change of what only another's gradient reads") {
   const Variable x = Variable::leaf(random({3, 4})), w = Variable::leaf(random({5, 4}, 2));
   const Variable y = sum(linear(x, w));
-  x.value().storage().mark_written("fill");  // read for w's gradient alone
+  fill(x.value(), 1);  // read for w's gradient alone
   CHECK(error_of([&] { gradient(y, {x}, {.retain_graph = true}); }).empty());
   CHECK(error_of([&] { gradient(y, {w}); }) == changed("linear", "x"));
 }
