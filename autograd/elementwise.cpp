@@ -148,6 +148,7 @@ Variable second_derivative(BinaryOp op, const Variable& x) {
 
 /// g f'(x), f being the function of a *_gradient operation.
 Variable times_derivative(BinaryOp op, const Variable& x, const Variable& g) {
+  if (!any_needs_gradient({&x, &g})) return Variable(binary(op, x.value(), g.value()));
   // d(g f'(x)) = g f''(x) dx + f'(x) dg
   return Tape::record(name(op), binary(op, x.value(), g.value()), {x, g},
                       [op, x = Saved("x", x), g = saved_if(x.requires_gradient(), "g", g),

@@ -14,8 +14,6 @@ thread_local bool detecting_non_finite = false;
 
 // Where Tape::collect_used() collects.
 thread_local std::vector<Variable>* used = nullptr;
-// The node whose rule is running.
-thread_local const Node* applying = nullptr;
 
 /// Adds up the gradients of backward passes.
 class Leaf final : public Node {
@@ -104,13 +102,7 @@ bool DetectNonFinite::active() {
 void Saved::fail_changed() const {
   const char* writer = variable_.value().storage().written_by();
   fail("{}: its saved {} was changed in place by {} before the backward pass",
-       applying ? applying->operation() : "autograd", role_, writer ? writer : "an operation");
-}
-
-bool Tape::gradient_needed(size_t index) {
-  if (index >= applying->inputs_.size()) return false;
-  const Node* input = applying->inputs_[index].get();
-  return input && input->visit_.planned && input->visit_.pass == applying->visit_.pass;
+       Tape::applying_ ? Tape::applying_->operation() : "autograd", role_, writer ? writer : "an operation");
 }
 
 uint64_t Tape::next_sequence() {
@@ -122,8 +114,8 @@ std::vector<Variable>* Tape::collect_used(std::vector<Variable>* into) {
   return std::exchange(used, into);
 }
 
-bool Tape::must_record(const Variable& x) {
-  if (!x.node_ || recording) return x.node_ != nullptr;
+bool Tape::record_or_note(const Variable& x) {
+  if (recording) return true;
   const auto same = [&](const Variable& other) { return other.node_ == x.node_; };
   if (used && std::none_of(used->begin(), used->end(), same)) used->push_back(x);
   return false;
@@ -171,16 +163,11 @@ class Tape::Plan {
       visit.end = targets->made_after != 0;
       visit.target = !visit.end || targets->needed[i];
     }
+    nodes_.reserve(64);
     find_nodes(root);
     std::sort(nodes_.begin(), nodes_.end(),
               [](const auto& a, const auto& b) { return a->sequence_ > b->sequence_; });
     if (targets) keep_what_leads_to_targets();
-    for (const auto& node : nodes_) {
-      if (node->visit_.end) continue;
-      for (const auto& input : node->inputs_) {
-        if (input && input->leaf_) ++input->visit_.waiting;
-      }
-    }
   }
   ~Plan() {
     for (const auto& node : nodes_) {
@@ -234,7 +221,9 @@ class Tape::Plan {
       const Node& node = *nodes_[next];
       if (node.visit_.end) continue;
       for (const auto& input : node.inputs_) {
-        if (input) add(input);
+        if (!input) continue;
+        add(input);
+        ++input->visit_.waiting;
       }
     }
   }
@@ -250,9 +239,12 @@ class Tape::Plan {
       }
     }
     std::erase_if(nodes_, [](const auto& node) {
-      const bool aside = !node->visit_.planned;
-      if (aside) node->visit_.clear();
-      return aside;
+      if (node->visit_.planned) return false;
+      for (const auto& input : node->inputs_) {
+        if (input && !node->visit_.end) --input->visit_.waiting;
+      }
+      node->visit_.clear();
+      return true;
     });
   }
 
@@ -269,9 +261,9 @@ class Tape::Plan {
 
 namespace {
 
-/// `value` where nothing else can see its memory and it is dense, otherwise a dense copy.
-Tensor owned(Tensor value) {
-  return value.is_contiguous() && value.storage().use_count() == 1 ? value : clone(value);
+/// Whether nothing else can see the memory of `value`, and it is dense.
+bool is_owned(const Tensor& value) {
+  return value.is_contiguous() && value.storage().use_count() == 1;
 }
 
 }  // namespace
@@ -282,8 +274,8 @@ void Tape::deliver(Node& node, Variable& gradient, Targets* targets) {
       if (targets->values[i].node_.get() == &node) targets->gradients[i] = gradient;
     }
     if (node.visit_.end) return;  // the pass around this one will call the hooks
-  } else if (node.leaf_) {
-    gradient = owned(std::move(gradient.value_));
+  } else if (node.leaf_ && !is_owned(gradient.value())) {
+    gradient.value_ = clone(gradient.value());
   }
   for (const auto& hook : node.hooks_) hook(gradient.value());
   if (targets || !node.leaf_) return;
@@ -300,17 +292,17 @@ Gradients Tape::apply_rule(Node& node, const Variable& gradient) {
   }
   Gradients gradients = [&] {
     const DetectNonFinite off(false);  // what the rule computes on its way is not the user's operation
-    const ValueScope<const Node*> scope(applying, &node);
+    const ValueScope<const Node*> scope(applying_, &node);
     return node.apply(gradient);
   }();
-  for (size_t i = 0; i < node.inputs_.size(); ++i) {
+  for (size_t i = 0; detecting_non_finite && i < node.inputs_.size(); ++i) {
     if (node.inputs_[i] && gradients[i].defined())
       check_finite(node.operation(), gradients[i].value(), "backward");
   }
   return gradients;
 }
 
-void Tape::accumulate(const Node& from, Node& to, Variable gradient) {
+void Tape::accumulate(const Node& from, Node& to, Variable&& gradient) {
   Variable& sum = to.visit_.gradient;
   if (!sum.defined()) {
     sum = std::move(gradient);
@@ -329,7 +321,7 @@ void Tape::hand_on(Node& node, Gradients gradients, Targets* targets) {
     if (!input || !input->visit_.planned || input->visit_.pass != node.visit_.pass) continue;
     if (i < gradients.size() && gradients[i].defined()) accumulate(node, *input, std::move(gradients[i]));
     if (!input->leaf_ || --input->visit_.waiting > 0) continue;
-    Variable complete = std::exchange(input->visit_.gradient, Variable());
+    Variable complete = std::move(input->visit_.gradient);
     if (complete.defined()) deliver(*input, complete, targets);
   }
 }
@@ -343,7 +335,7 @@ void Tape::run(const Variable& root, const Variable& seed, const BackwardOptions
   if (root.node_->leaf_) return deliver(*root.node_, start, targets);
   root.node_->visit_.gradient = std::move(start);
   plan.for_each_operation([&](Node& node) {
-    Variable gradient = std::exchange(node.visit_.gradient, Variable());
+    Variable gradient = std::move(node.visit_.gradient);
     if (gradient.defined()) deliver(node, gradient, targets);
     if (node.visit_.end) return;
     hand_on(node, gradient.defined() ? apply_rule(node, gradient) : Gradients(), targets);

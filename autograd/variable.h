@@ -233,14 +233,19 @@ class Tape {
   }
 
   /// Whether an operation that uses x must be recorded. Whoever decides that without record() asks here.
-  static bool must_record(const Variable& x);
+  static bool must_record(const Variable& x) { return x.node_ && record_or_note(x); }
 
   /// Within a rule: whether the backward pass under way needs the gradient of the operation's input `index`;
   /// false where there is no such input.
-  static bool gradient_needed(size_t index);
+  static bool gradient_needed(size_t index) {
+    if (index >= applying_->inputs_.size()) return false;
+    const Node* input = applying_->inputs_[index].get();
+    return input && input->visit_.planned && input->visit_.pass == applying_->visit_.pass;
+  }
 
  private:
   friend class Variable;
+  friend class Saved;
   friend class CheckpointRule;
   friend Variable checkpoint(const CheckpointedFunction&, const std::vector<Variable>&, Generator*);
   friend void backward(const Variable&, const Tensor&, const BackwardOptions&);
@@ -289,6 +294,7 @@ class Tape {
     return std::shared_ptr<Node>(new RuleNode<Rule>(operation, value, std::move(rule)), destroy);
   }
 
+  static bool record_or_note(const Variable& x);
   static uint64_t next_sequence();
   // From now on on this thread, what needs a gradient and is used while nothing is recorded is added to
   // `into`, where that is not null. Returns where it was added before.
@@ -303,9 +309,11 @@ class Tape {
   static void deliver(Node& node, Variable& gradient, Targets* targets);
   static Gradients apply_rule(Node& node, const Variable& gradient);
   // Adds a gradient that the rule of `from` returned to those that have arrived at `to`.
-  static void accumulate(const Node& from, Node& to, Variable gradient);
+  static void accumulate(const Node& from, Node& to, Variable&& gradient);
   // Hands the gradients of a node's inputs on; those of leaves that are now complete are delivered.
   static void hand_on(Node& node, Gradients gradients, Targets* targets);
+
+  static inline constinit thread_local const Node* applying_ = nullptr;  // the node whose rule is running
 };
 
 }  // namespace haze
