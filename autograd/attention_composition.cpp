@@ -6,11 +6,27 @@
 namespace haze {
 namespace {
 
-/// Which sequence each row belongs to, by offsets [sequences + 1].
-std::vector<size_t> sequence_of_rows(const std::vector<int32_t>& offsets) {
-  std::vector<size_t> result;
+/// The rows of one sequence in query and key.
+struct Rows {
+  int64_t batch;
+  int64_t first_query, queries;
+  int64_t first_key, keys;
+};
+
+std::vector<int32_t> numbers(const Tensor& x) {
+  return x.defined() ? x.to_vector<int32_t>() : std::vector<int32_t>();
+}
+
+std::vector<Rows> sequences_of(const Tensor& query, const Tensor& key, const AttentionOptions& options) {
+  std::vector<Rows> result;
+  if (!options.sequence_offsets.defined()) {
+    for (int64_t b = 0; b < query.size(0); ++b) result.push_back({b, 0, query.size(1), 0, key.size(1)});
+    return result;
+  }
+  const std::vector<int32_t> offsets = numbers(options.sequence_offsets);
   for (size_t i = 0; i + 1 < offsets.size(); ++i) {
-    result.insert(result.end(), static_cast<size_t>(offsets[i + 1] - offsets[i]), i);
+    const int64_t first = offsets[i], count = offsets[i + 1] - first;
+    result.push_back({0, first, count, first, count});
   }
   return result;
 }
@@ -27,37 +43,41 @@ Tensor dropout_factors(const Tensor& query, const Tensor& key, const AttentionOp
 
 }  // namespace
 
+SavedAttentionOptions::SavedAttentionOptions(const AttentionOptions& options) : options_(options) {
+  const auto save = [&](const char* role, const Tensor& x) {
+    if (x.defined()) tensors_.emplace_back(role, x);
+  };
+  save("key_lengths", options.key_lengths);
+  save("block_mask", options.block_mask);
+  save("sequence_offsets", options.sequence_offsets);
+}
+
 const AttentionOptions& SavedAttentionOptions::read() const {
-  key_lengths_.value();
-  block_mask_.value();
-  sequence_offsets_.value();
+  for (const Saved& tensor : tensors_) tensor.value();
   return options_;
 }
 
 Tensor visible_pairs(const Tensor& query, const Tensor& key, const AttentionOptions& options) {
-  const int64_t batch = query.size(0), queries = query.size(1), keys = key.size(1);
-  const auto values_of = [](const Tensor& x) {
-    return x.defined() ? x.to_vector<int32_t>() : std::vector<int32_t>();
-  };
-  const std::vector<int32_t> lengths = values_of(options.key_lengths), blocks = values_of(options.block_mask);
-  const std::vector<size_t> sequences = sequence_of_rows(values_of(options.sequence_offsets));
-  const auto sees = [&](int64_t b, int64_t i, int64_t j) {
-    if (options.causal && j > i + keys - queries) return false;
-    if (!lengths.empty() && j >= lengths[static_cast<size_t>(b)]) return false;
-    if (!sequences.empty() && sequences[static_cast<size_t>(i)] != sequences[static_cast<size_t>(j)])
-      return false;
+  const std::vector<Rows> sequences = sequences_of(query, key, options);
+  const std::vector<int32_t> lengths = numbers(options.key_lengths), blocks = numbers(options.block_mask);
+  const auto sees = [&](size_t s, int64_t i, int64_t j) {
+    if (options.causal && j > i + sequences[s].keys - sequences[s].queries) return false;
+    if (!lengths.empty() && j >= lengths[s]) return false;
     if (blocks.empty()) return true;
-    const int64_t block = i / options.block_size * options.block_mask.size(1) + j / options.block_size;
+    const int64_t block = i / options.block_size * options.block_mask.size(-1) + j / options.block_size;
     return blocks[static_cast<size_t>(block)] != 0;
   };
-  std::vector<uint8_t> visible;
-  visible.reserve(static_cast<size_t>(batch * queries * keys));
-  for (int64_t b = 0; b < batch; ++b) {
-    for (int64_t i = 0; i < queries; ++i) {
-      for (int64_t j = 0; j < keys; ++j) visible.push_back(sees(b, i, j));
+  const Shape shape{query.size(0), 1, query.size(1), key.size(1)};
+  std::vector<uint8_t> visible(static_cast<size_t>(shape.elements()));
+  for (size_t s = 0; s < sequences.size(); ++s) {
+    const Rows& rows = sequences[s];
+    for (int64_t i = 0; i < rows.queries; ++i) {
+      const int64_t row = rows.batch * query.size(1) + rows.first_query + i;
+      const auto first = visible.begin() + row * key.size(1) + rows.first_key;
+      for (int64_t j = 0; j < rows.keys; ++j) first[j] = sees(s, i, j);
     }
   }
-  return Tensor::from(visible, {batch, 1, queries, keys}, query.device());
+  return Tensor::from(visible, shape, query.device());
 }
 
 Gradients attention_composition(const Variable& g, const Variable& query, const Variable& key,

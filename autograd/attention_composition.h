@@ -1,6 +1,7 @@
 #pragma once
 
 #include <array>
+#include <vector>
 
 #include "haze/autograd/ops.h"
 
@@ -11,16 +12,12 @@ namespace haze {
 /// Options whose tensors must not change before they are read.
 class SavedAttentionOptions {
  public:
-  explicit SavedAttentionOptions(const AttentionOptions& options)
-      : options_(options),
-        key_lengths_("key_lengths", options.key_lengths),
-        block_mask_("block_mask", options.block_mask),
-        sequence_offsets_("sequence_offsets", options.sequence_offsets) {}
+  explicit SavedAttentionOptions(const AttentionOptions& options);
   const AttentionOptions& read() const;
 
  private:
   AttentionOptions options_;
-  Saved key_lengths_, block_mask_, sequence_offsets_;
+  std::vector<Saved> tensors_;
 };
 
 /// uint8, broadcasts to [batch, heads, queries, keys]: 1 where the options let a query see a key.

@@ -30,19 +30,22 @@ Variable self_attention(const Variable& qkv, AttentionOptions options, Generator
     if (!generator) fail("self_attention: dropout needs a generator");
     options.dropout_position = generator->reserve(attention_dropout_counters(query, key));
   }
-  const AttentionResult result = attention(query, key, value, options);
+  AttentionResult saved = attention(query, key, value, options);
+  Tensor result = reshape(saved.output, {qkv.size(0), qkv.size(2), qkv.size(3)});
+  saved.output = Tensor();
   // attention's rule, with the three gradients side by side
-  return Tape::record("self_attention", reshape(result.output, {qkv.size(0), qkv.size(2), qkv.size(3)}),
-                      {qkv},
-                      [logsumexp = result.logsumexp, options = SavedAttentionOptions(options),
-                       qkv = Saved("qkv", qkv)](const Variable& g, const Variable& output) {
+  return Tape::record("self_attention", std::move(result), {qkv},
+                      [saved, options = SavedAttentionOptions(options), qkv = Saved("qkv", qkv)](
+                          const Variable& g, const Variable& output) {
                         if (gradients_enabled()) {
                           return Gradients{self_attention_composition(g, qkv.variable(), options.read())};
                         }
+                        AttentionResult forward = saved;
+                        forward.output = unsqueeze(output.value(), 0);
                         const Tensor& x = qkv.value();
                         const Tensor gradient(x.shape(), x.dtype(), x.device());
                         attention_gradient(unsqueeze(g.value(), 0), part(x, 0), part(x, 1), part(x, 2),
-                                           {unsqueeze(output.value(), 0), logsumexp}, options.read(),
+                                           forward, options.read(),
                                            {part(gradient, 0), part(gradient, 1), part(gradient, 2)});
                         return Gradients{gradient};
                       });
