@@ -20,7 +20,8 @@ class SavedAttentionOptions {
   std::vector<Saved> tensors_;
 };
 
-/// uint8, broadcasts to [batch, heads, queries, keys]: 1 where the options let a query see a key.
+/// uint8, broadcasts to [batch, heads, queries, keys]: 1 where the options but for pair_mask let a query see
+/// a key.
 Tensor visible_pairs(const Tensor& query, const Tensor& key, const AttentionOptions& options);
 
 /// One gradient for each of query, key and value, from the gradient g of attention's output; undefined where

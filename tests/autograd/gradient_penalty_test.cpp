@@ -90,7 +90,7 @@ TEST_CASE("what a recorded backward pass computes for a fused operation equals i
   check_composition("self_attention",
                     [](const Inputs& in) {
                       AttentionOptions packed;
-                      packed.sequence_offsets = int32s({0, 2, 6}, {3});
+                      packed.query_offsets = int32s({0, 2, 6}, {3});
                       return self_attention(in[0], packed);
                     },
                     {random({6, 3, 2, 3})});
@@ -154,7 +154,7 @@ TEST_CASE("a gradient penalty through attention, norms, an MLP and cross-entropy
   // The classifier of a small transformer: its loss is made flat around the points of x [6, 4].
   const auto critic = [](const Variable& rows, const Inputs& in) {
     AttentionOptions packed;
-    packed.sequence_offsets = int32s({0, 2, 6}, {3});
+    packed.query_offsets = int32s({0, 2, 6}, {3});
     packed.causal = true;
     const Variable qkv = reshape(linear(layer_norm(rows, in[0], in[1], 1e-2), in[2]), {6, 3, 2, 2});
     const Variable mixed =

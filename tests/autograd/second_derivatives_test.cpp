@@ -151,12 +151,29 @@ std::vector<Row> attention_rows() {
   padded.key_lengths = int32s({5, 0}, {2});  // the second sequence sees nothing
   blocks.block_size = 2;
   blocks.block_mask = Tensor::from<uint8_t>({1, 0, 1, 0, 1, 1}, {2, 3});
-  packed.sequence_offsets = int32s({0, 2, 5}, {3});
+  packed.query_offsets = int32s({0, 2, 5}, {3});
   packed.causal = true;
   dropped.dropout = 0.3;
+  AttentionOptions cross, pairs, added, each;
+  cross.query_offsets = int32s({0, 2, 4}, {3});
+  cross.key_offsets = int32s({0, 4, 5}, {3});
+  cross.causal = true;
+  cross.causal_offsets = int32s({1, 0}, {2});
+  pairs.pair_mask = Tensor::from<uint8_t>({1, 0, 1, 1, 0, 1, 1, 0, 0, 0}, {2, 5});
+  pairs.pair_mask = concat(std::vector<Tensor>{pairs.pair_mask, pairs.pair_mask}, 0);
+  added.pair_mask = random({2, 1, 4, 5}, 9);
+  each.block_size = 3;
+  each.block_mask = Tensor::from<uint8_t>({1, 0, 0, 1, 1, 1, 0, 1}, {2, 2, 2});
   std::vector<Row> rows;
+  for (const AttentionOptions& options :
+       {plain, cross, pairs, added, each}) {  // two heads of queries share keys
+    const int64_t batch = options.query_offsets.defined() ? 1 : 2;
+    rows.push_back({"attention",
+                    [=](const Inputs& in) { return attention(in[0], in[1], in[2], options); },
+                    {random({batch, 4, 4, 3}), random({batch, 5, 2, 3}, 2), random({batch, 5, 2, 3}, 3)}});
+  }
   for (const AttentionOptions& options : {plain, causal, padded, blocks, packed, dropped}) {
-    const bool is_packed = options.sequence_offsets.defined();
+    const bool is_packed = options.query_offsets.defined();
     const Shape keys{is_packed ? 1 : 2, 5, 2, 3}, queries{keys[0], is_packed ? 5 : 4, 2, 3};
     rows.push_back({"attention",
                     [=](const Inputs& in) {
@@ -236,7 +253,7 @@ std::vector<Tensor> block_inputs(uint64_t seed = 1) {
 Variable block_loss(const Inputs& in) {
   const auto numbers = [&](const Tensor& x) { return to(x, in[0].device()); };
   AttentionOptions packed;
-  packed.sequence_offsets = numbers(int32s({0, 1, 4}, {3}));
+  packed.query_offsets = numbers(int32s({0, 1, 4}, {3}));
   const Variable qkv = reshape(linear(layer_norm(in[0], in[2], {}, 1e-3), in[1]), {4, 3, 2, 3});
   const Variable mixed = reshape(self_attention(qkv, packed), {4, 6}) + in[0];
   const Variable rows =
