@@ -1,0 +1,460 @@
+#include "haze/engine/cpu/convolution.h"
+
+#include <cmath>
+#include <vector>
+
+#include "haze/engine/ops/convolution.h"
+#include "haze/engine/parallel.h"
+
+// Convolution as a product weight [out, in taps] x patches [in taps, pixels] that is never written out: a
+// block of patches comes into being in the packed panels that the micro-kernel reads. The gradient of the
+// input is the same with other taps.
+namespace haze {
+namespace {
+
+/// What a tap sees from pixel (0, 0) of the result, and which element of the weight's kernel it is.
+struct Tap {
+  int64_t y, x, index;
+};
+
+/// The result's pixels (y + i step_h, x + j step_w) for all i and j, and the taps that reach them.
+struct Phase {
+  int64_t y, x;
+  std::vector<Tap> taps;
+};
+
+/// result[b][o][i step_h + phase.y][j step_w + phase.x] = bias[o] + the sum over channels c and the phase's
+/// taps of weight(o, c, tap) source[b][c][i stride_h + tap.y][j stride_w + tap.x], which is 0 outside the
+/// image. i and j run over a grid of rows x columns.
+template <typename T>
+struct Problem {
+  int64_t batch, groups, rows, columns;
+  const T* source;
+  int64_t channels, height, width, stride_h, stride_w;  // channels of a group
+  const T* weight;
+  int64_t weight_out, weight_channel;  // strides; taps are contiguous, groups follow each other
+  int64_t weight_group;
+  const T* bias;  // may be null
+  T* result;
+  int64_t out, out_height, out_width, step_h, step_w;  // out: channels of a group
+  std::vector<Phase> phases;
+};
+
+/// The weight as panels of tile_rows rows, in the order in which the micro-kernel reads them. Where there is
+/// a bias, it is one more row of the depth, which meets a row of ones among the patches.
+template <typename T>
+class PackedWeight {
+ public:
+  PackedWeight(const Problem<T>& problem, const GemmKernels<T, T>& kernels) : p_(problem), kernels_(kernels) {
+    for (const Phase& phase : p_.phases) {
+      starts_.push_back(phase_size_);
+      phase_size_ += kernels.tile_rows * depth_of(phase, {0, p_.channels});
+    }
+    panels_ = Scratch<T>(p_.groups * tiles() * phase_size_);
+    parallel_for(p_.groups * tiles(), 1, [&](int64_t first, int64_t last) {
+      for (int64_t i = first; i < last; ++i) pack(i / tiles(), i % tiles());
+    });
+  }
+
+  int64_t tiles() const { return ceil_divide(p_.out, kernels_.tile_rows); }
+  Span rows(int64_t tile) const { return part_of(p_.out, tiles(), tile); }
+  /// Elements along the depth of a block of channels.
+  int64_t depth_of(const Phase& phase, Span channels) const {
+    const bool has_bias = p_.bias && channels.last == p_.channels;
+    return channels.size() * static_cast<int64_t>(phase.taps.size()) + (has_bias ? 1 : 0);
+  }
+  const T* panel(int64_t group, int64_t tile, size_t phase, int64_t first_channel) const {
+    const auto taps = static_cast<int64_t>(p_.phases[phase].taps.size());
+    return panels_.data() + (group * tiles() + tile) * phase_size_ + starts_[phase] +
+           first_channel * taps * kernels_.tile_rows;
+  }
+
+ private:
+  void pack(int64_t group, int64_t tile) {
+    for (size_t i = 0; i < p_.phases.size(); ++i) {
+      T* out = const_cast<T*>(panel(group, tile, i, 0));
+      pack_taps(p_.weight + group * p_.weight_group + rows(tile).first * p_.weight_out, rows(tile).size(),
+                p_.phases[i].taps, out);
+      if (!p_.bias) continue;
+      T* const last = out + p_.channels * static_cast<int64_t>(p_.phases[i].taps.size()) * kernels_.tile_rows;
+      std::copy_n(p_.bias + group * p_.out + rows(tile).first, rows(tile).size(), last);
+    }
+  }
+  void pack_taps(const T* weight, int64_t rows, const std::vector<Tap>& taps, T* out) const {
+    for (int64_t c = 0; c < p_.channels; ++c) {
+      for (const Tap& tap : taps) {
+        const T* from = weight + c * p_.weight_channel + tap.index;
+        for (int64_t r = 0; r < rows; ++r) out[r] = from[r * p_.weight_out];
+        std::fill(out + rows, out + kernels_.tile_rows, T{0});
+        out += kernels_.tile_rows;
+      }
+    }
+  }
+
+  const Problem<T>& p_;
+  const GemmKernels<T, T>& kernels_;
+  int64_t phase_size_ = 0;
+  std::vector<int64_t> starts_;  // of the phases
+  Scratch<T> panels_{0};
+};
+
+/// Images that a block of the result sees, with zeros around them, a row of every stride_w-th column after
+/// the other: however a tap is placed, what it sees of a row of the result is contiguous.
+template <typename T>
+class Stage {
+ public:
+  Stage(const Problem<T>& problem, int64_t most_channels, int64_t most_images, int64_t most_rows)
+      : p_(problem) {
+    bool any = false;
+    for (const Phase& phase : p_.phases) {
+      for (const Tap& tap : phase.taps) {
+        const int64_t column = floor_divide(tap.x, p_.stride_w);
+        top_ = any ? std::min(top_, tap.y) : tap.y;
+        bottom_ = any ? std::max(bottom_, tap.y) : tap.y;
+        left_ = any ? std::min(left_, column) : column;
+        right_ = any ? std::max(right_, column) : column;
+        any = true;
+      }
+    }
+    row_ = p_.columns + right_ - left_;
+    pixels_ = Scratch<T>(most_channels * most_images * image_size(most_rows));
+  }
+
+  /// For rows [first, last) of the result.
+  void fill(int64_t group, Span images, Span channels, Span rows) {
+    images_ = images.size();
+    image_ = image_size(rows.size());
+    T* to = pixels_.data();
+    for (int64_t c = channels.first; c < channels.last; ++c) {
+      for (int64_t b = images.first; b < images.last; ++b) {
+        const T* from = p_.source + ((b * p_.groups + group) * p_.channels + c) * p_.height * p_.width;
+        const int64_t first = rows.first * p_.stride_h + top_;
+        for (int64_t y = 0; y < source_rows(rows.size()); ++y, to += row_ * p_.stride_w) {
+          fill_row(first + y >= 0 && first + y < p_.height ? from + (first + y) * p_.width : nullptr, to);
+        }
+      }
+    }
+    std::fill_n(to, Scratch<T>::kSlack, T{0});
+  }
+
+  const T* data() const { return pixels_.data(); }
+  /// Where (y, x) of the result's rows from `fill` on lies, of an image of the block; taps add to it.
+  int64_t offset(int64_t image, int64_t y, int64_t x) const {
+    return image * image_ + y * p_.stride_h * p_.stride_w * row_ + x;
+  }
+  int64_t offset_of(int64_t channel, const Tap& tap) const {
+    const int64_t column = floor_divide(tap.x, p_.stride_w);
+    return channel * images_ * image_ + ((tap.y - top_) * p_.stride_w + tap.x - column * p_.stride_w) * row_ +
+           column - left_;
+  }
+
+ private:
+  int64_t source_rows(int64_t rows) const { return (rows - 1) * p_.stride_h + bottom_ - top_ + 1; }
+  int64_t image_size(int64_t rows) const { return source_rows(rows) * p_.stride_w * row_; }
+
+  void fill_row(const T* from, T* to) const {
+    for (int64_t phase = 0; phase < p_.stride_w; ++phase, to += row_) {
+      // Column j holds the image's column start + j stride_w.
+      const int64_t start = left_ * p_.stride_w + phase;
+      const int64_t first =
+          std::clamp<int64_t>(ceil_divide(std::max<int64_t>(-start, 0), p_.stride_w), 0, row_);
+      const int64_t last =
+          from ? std::clamp(ceil_divide(std::max<int64_t>(p_.width - start, 0), p_.stride_w), first, row_)
+               : first;
+      std::fill(to, to + first, T{0});
+      if (p_.stride_w == 1) {
+        std::copy(from + start + first, from + start + last, to + first);
+      } else {
+        for (int64_t j = first; j < last; ++j) to[j] = from[start + j * p_.stride_w];
+      }
+      std::fill(to + last, to + row_, T{0});
+    }
+  }
+
+  const Problem<T>& p_;
+  int64_t top_ = 0, bottom_ = 0, left_ = 0, right_ = 0;  // extremes of the taps
+  int64_t row_;                                          // elements of a row
+  int64_t images_ = 0, image_ = 0;
+  Scratch<T> pixels_{0};
+};
+
+template <typename T>
+class PatchProduct {
+ public:
+  explicit PatchProduct(const Problem<T>& problem)
+      : p_(problem),
+        kernels_(gemm_kernels<T, T>()),
+        blocks_(block_of_channels()),
+        weight_(problem, kernels_),
+        pixels_(p_.batch, p_.rows * p_.columns, most_pixels(), kernels_.tile_columns) {}
+
+  void run() const {
+    const int64_t tasks = pixels_.count() * p_.groups;
+    // More tasks than threads, also where there are few pixels: packing them twice costs less than waiting.
+    const int64_t parts = std::clamp<int64_t>(ceil_divide(2 * threads(), tasks), 1, weight_.tiles());
+    const int64_t multiplications =
+        p_.batch * p_.rows * p_.columns * p_.groups * p_.out * p_.channels * most_taps();
+    parallel_for_uneven(tasks * parts, multiplications > kConvolutionWorthSharing, [&](int64_t i) {
+      const int64_t task = i / parts;
+      Task(*this, pixels_[task / p_.groups], task % p_.groups, part_of(weight_.tiles(), parts, i % parts))
+          .run();
+    });
+  }
+
+ private:
+  /// One block of pixels, and a range of tiles of the result's channels.
+  class Task {
+   public:
+    Task(const PatchProduct& product, const PixelBlock& block, int64_t group, Span tiles)
+        : c_(product),
+          p_(product.p_),
+          block_(block),
+          group_(group),
+          tiles_(tiles),
+          rows_{block.pixels.first / p_.columns, (block.pixels.last - 1) / p_.columns + 1},
+          width_(round_up(block.count(), product.kernels_.tile_columns)),
+          stage_(p_, product.blocks_, block.images.size(), rows_.size()),
+          packed_(width_ * (product.blocks_ * product.most_taps() + 1)),
+          // An image's own pixels can be written where they belong, others go through a tile of their own.
+          in_place_(p_.phases.size() == 1 && p_.step_h == 1 && p_.step_w == 1 && block.images.size() == 1),
+          sums_(in_place_ ? 0 : static_cast<int64_t>(p_.phases.size()) * channel_rows().size() * width_) {}
+
+    void run() {
+      for (int64_t c = 0; c == 0 || c < p_.channels; c += c_.blocks_) {
+        const Span channels{c, std::min(c + c_.blocks_, p_.channels)};
+        stage_.fill(group_, block_.images, channels, rows_);
+        if (c == 0) find_parts();
+        for (size_t phase = 0; phase < p_.phases.size(); ++phase) {
+          pack(p_.phases[phase], channels);
+          multiply(phase, channels);
+        }
+      }
+      if (!in_place_) scatter();
+    }
+
+   private:
+    Span channel_rows() const {
+      return {c_.weight_.rows(tiles_.first).first, c_.weight_.rows(tiles_.last - 1).last};
+    }
+
+    /// Which vectors of the stage make a row of each panel.
+    void find_parts() {
+      const int64_t tile = c_.kernels_.tile_columns, lanes = part_copies<T>().lanes;
+      parts_.clear();
+      starts_ = {0};
+      for (int64_t first = 0; first < block_.count(); first += tile) {
+        const int64_t last = std::min(first + tile, block_.count());
+        for (int64_t j = first; j < last;) {
+          const int64_t pixel = block_.pixels.first + j % block_.pixels.size();
+          const int64_t x = pixel % p_.columns;
+          const int64_t run = std::min({p_.columns - x, last - j, block_.pixels.last - pixel});
+          const int64_t from = stage_.offset(j / block_.pixels.size(), pixel / p_.columns - rows_.first, x);
+          for (int64_t i = 0; i < run; i += lanes) parts_.push_back({from + i, j - first + i});
+          j += run;
+        }
+        starts_.push_back(parts_.size());
+      }
+    }
+
+    void pack(const Phase& phase, Span channels) {
+      const int64_t tile = c_.kernels_.tile_columns, depth = c_.weight_.depth_of(phase, channels);
+      offsets_.clear();
+      for (int64_t c = 0; c < channels.size(); ++c) {
+        for (const Tap& tap : phase.taps) offsets_.push_back(stage_.offset_of(c, tap));
+      }
+      const auto rows = static_cast<int64_t>(offsets_.size());
+      T* out = packed_.data();
+      for (size_t i = 0; i + 1 < starts_.size(); ++i, out += depth * tile) {
+        // Columns that are missing are multiplied too, and subnormal numbers, which may be lying there, take
+        // a hundred times as long as zeros.
+        if (i + 2 == starts_.size() && block_.count() % tile != 0) std::fill_n(out, depth * tile, T{0});
+        part_copies<T>().copy(stage_.data(), offsets_.data(), rows, parts_.data() + starts_[i],
+                              static_cast<int64_t>(starts_[i + 1] - starts_[i]), out, tile);
+        if (depth > rows) std::fill_n(out + rows * tile, tile, T{1});
+      }
+    }
+
+    void multiply(size_t phase, Span channels) const {
+      const int64_t depth = c_.weight_.depth_of(p_.phases[phase], channels);
+      const bool first = channels.first == 0, last = channels.last == p_.channels;
+      for (int64_t tile = tiles_.first; tile < tiles_.last; ++tile) {
+        const auto [row, end] = c_.weight_.rows(tile);
+        const GemmOutput<T> out = output(phase, row);
+        if (depth == 0) {
+          for (int64_t r = 0; first && r < end - row; ++r)
+            std::fill_n(out.c + r * out.stride, block_.count(), T{0});
+          continue;
+        }
+        c_.kernels_.multiply({c_.weight_.panel(group_, tile, phase, channels.first)}, {packed_.data()},
+                             {0, end - row, 0, block_.count(), depth, first, last}, out);
+      }
+    }
+
+    /// The block's first pixel of channel `row`.
+    GemmOutput<T> output(size_t phase, int64_t row) const {
+      if (!in_place_) {
+        const int64_t rows = channel_rows().size();
+        const int64_t at = static_cast<int64_t>(phase) * rows + row - channel_rows().first;
+        return {.c = sums_.data() + at * width_, .stride = width_};
+      }
+      return {.c = plane(block_.images.first, row) + block_.pixels.first,
+              .stride = p_.out_height * p_.out_width};
+    }
+    T* plane(int64_t image, int64_t channel) const {
+      return p_.result + ((image * p_.groups + group_) * p_.out + channel) * p_.out_height * p_.out_width;
+    }
+
+    /// From the tile of sums to the result.
+    void scatter() const {
+      const Span channels = channel_rows();
+      for (size_t i = 0; i < p_.phases.size(); ++i) {
+        for (int64_t channel = channels.first; channel < channels.last; ++channel) {
+          const T* from = output(i, channel).c;
+          for (int64_t b = block_.images.first; b < block_.images.last; ++b, from += block_.pixels.size()) {
+            scatter_plane(p_.phases[i], from, plane(b, channel));
+          }
+        }
+      }
+    }
+    void scatter_plane(const Phase& phase, const T* from, T* plane) const {
+      for (int64_t pixel = block_.pixels.first; pixel < block_.pixels.last;) {
+        const int64_t y = pixel / p_.columns * p_.step_h + phase.y, x = pixel % p_.columns;
+        const int64_t run = std::min(p_.columns - x, block_.pixels.last - pixel);
+        if (y < p_.out_height) {
+          T* to = plane + y * p_.out_width + phase.x;
+          const int64_t inside = std::min(x + run, ceil_divide(p_.out_width - phase.x, p_.step_w));
+          for (int64_t i = x; i < inside; ++i) to[i * p_.step_w] = from[i - x];
+        }
+        from += run;
+        pixel += run;
+      }
+    }
+
+    const PatchProduct& c_;
+    const Problem<T>& p_;
+    const PixelBlock block_;
+    const int64_t group_;
+    const Span tiles_, rows_;  // of the packed weight, of the grid
+    const int64_t width_;
+    Stage<T> stage_;
+    Scratch<T> packed_;
+    const bool in_place_;
+    Scratch<T> sums_;  // [phase, channel, width]
+    std::vector<RowPart> parts_;
+    std::vector<size_t> starts_;  // of the panels' parts
+    std::vector<int64_t> offsets_;
+  };
+
+  int64_t most_taps() const {
+    size_t taps = 0;
+    for (const Phase& phase : p_.phases) taps = std::max(taps, phase.taps.size());
+    return static_cast<int64_t>(taps);
+  }
+  /// Channels of which the depth of one pass is made.
+  int64_t block_of_channels() const {
+    const int64_t most = std::max<int64_t>(kConvolutionDepth / std::max<int64_t>(most_taps(), 1), 1);
+    return std::max<int64_t>(ceil_divide(p_.channels, std::max<int64_t>(ceil_divide(p_.channels, most), 1)),
+                             1);
+  }
+  int64_t most_pixels() const {
+    const int64_t depth = blocks_ * most_taps() + 1;
+    const int64_t phases = static_cast<int64_t>(p_.phases.size());
+    const int64_t pixels =
+        std::min(kConvolutionPacked / (depth * static_cast<int64_t>(sizeof(T))), 1024 / phases);
+    return std::max(pixels / kernels_.tile_columns, int64_t{1}) * kernels_.tile_columns;
+  }
+
+  const Problem<T>& p_;
+  const GemmKernels<T, T>& kernels_;
+  const int64_t blocks_;
+  const PackedWeight<T> weight_;
+  const PixelBlocks pixels_;
+};
+
+}  // namespace
+
+void Conv2d::run(Cpu) const {
+  if (out.elements() == 0) return;
+  dispatch_real(x.dtype(), [&](auto tag) {
+    using T = decltype(tag);
+    const int64_t kernel_h = weight.size(2), kernel_w = weight.size(3), groups = options.groups;
+    Phase phase{0, 0, {}};
+    for (int64_t i = 0; i < kernel_h * kernel_w; ++i) {
+      phase.taps.push_back({i / kernel_w * options.dilation_h - options.top,
+                            i % kernel_w * options.dilation_w - options.left, i});
+    }
+    const int64_t channels = weight.size(1), outs = weight.size(0) / groups, taps = kernel_h * kernel_w;
+    const Problem<T> problem{.batch = x.size(0),
+                             .groups = groups,
+                             .rows = out.size(2),
+                             .columns = out.size(3),
+                             .source = x.data<T>(),
+                             .channels = channels,
+                             .height = x.size(2),
+                             .width = x.size(3),
+                             .stride_h = options.stride_h,
+                             .stride_w = options.stride_w,
+                             .weight = weight.data<T>(),
+                             .weight_out = channels * taps,
+                             .weight_channel = taps,
+                             .weight_group = outs * channels * taps,
+                             .bias = bias.defined() ? bias.data<T>() : nullptr,
+                             .result = out.data<T>(),
+                             .out = outs,
+                             .out_height = out.size(2),
+                             .out_width = out.size(3),
+                             .step_h = 1,
+                             .step_w = 1,
+                             .phases = {phase}};
+    PatchProduct<T>(problem).run();
+  });
+}
+
+void Conv2dGradientX::run(Cpu) const {
+  if (out.elements() == 0) return;
+  const int64_t kernel_h = weight.size(2), kernel_w = weight.size(3), groups = options.groups;
+  // Pixel y of x was seen by tap i of window (y + top - i dilation) / stride, where that is whole: rows of x
+  // that are a stride apart have the same taps.
+  std::vector<Phase> phases;
+  for (int64_t y = 0; y < std::min(options.stride_h, out.size(2)); ++y) {
+    for (int64_t x = 0; x < std::min(options.stride_w, out.size(3)); ++x) {
+      Phase phase{y, x, {}};
+      for (int64_t i = 0; i < kernel_h * kernel_w; ++i) {
+        const int64_t down = y + options.top - i / kernel_w * options.dilation_h;
+        const int64_t across = x + options.left - i % kernel_w * options.dilation_w;
+        if (down % options.stride_h != 0 || across % options.stride_w != 0) continue;
+        phase.taps.push_back({down / options.stride_h, across / options.stride_w, i});
+      }
+      phases.push_back(phase);
+    }
+  }
+  dispatch_real(g.dtype(), [&](auto tag) {
+    using T = decltype(tag);
+    const int64_t channels = weight.size(0) / groups, outs = weight.size(1), taps = kernel_h * kernel_w;
+    const Problem<T> problem{.batch = g.size(0),
+                             .groups = groups,
+                             .rows = ceil_divide(out.size(2), options.stride_h),
+                             .columns = ceil_divide(out.size(3), options.stride_w),
+                             .source = g.data<T>(),
+                             .channels = channels,
+                             .height = g.size(2),
+                             .width = g.size(3),
+                             .stride_h = 1,
+                             .stride_w = 1,
+                             .weight = weight.data<T>(),
+                             .weight_out = taps,
+                             .weight_channel = outs * taps,
+                             .weight_group = channels * outs * taps,
+                             .bias = bias.defined() ? bias.data<T>() : nullptr,
+                             .result = out.data<T>(),
+                             .out = outs,
+                             .out_height = out.size(2),
+                             .out_width = out.size(3),
+                             .step_h = options.stride_h,
+                             .step_w = options.stride_w,
+                             .phases = phases};
+    PatchProduct<T>(problem).run();
+  });
+}
+
+}  // namespace haze
