@@ -120,21 +120,21 @@ class Stage {
     pixels_ = Scratch<T>(most_channels * most_images * image_size(most_rows));
   }
 
-  /// For rows [first, last) of the result.
+  /// For rows [first, last) of the result. Before the first fill, and where another range follows, clear().
   void fill(int64_t group, Span images, Span channels, Span rows) {
-    images_ = images.size();
-    image_ = image_size(rows.size());
     T* to = pixels_.data();
     for (int64_t c = channels.first; c < channels.last; ++c) {
-      for (int64_t b = images.first; b < images.last; ++b) {
-        const T* from = p_.source + ((b * p_.groups + group) * p_.channels + c) * p_.height * p_.width;
-        const int64_t first = rows.first * p_.stride_h + top_;
-        for (int64_t y = 0; y < source_rows(rows.size()); ++y, to += row_ * p_.stride_w) {
-          fill_row(first + y >= 0 && first + y < p_.height ? from + (first + y) * p_.width : nullptr, to);
-        }
+      for (int64_t b = images.first; b < images.last; ++b, to += image_) {
+        copy_image(p_.source + ((b * p_.groups + group) * p_.channels + c) * p_.height * p_.width,
+                   rows.first * p_.stride_h + top_, source_rows(rows.size()), to);
       }
     }
-    std::fill_n(to, Scratch<T>::kSlack, T{0});
+  }
+  /// Sets the zeros around images of so many rows of the result, which fill() leaves as they are.
+  void clear(int64_t images, int64_t channels, int64_t rows) {
+    images_ = images;
+    image_ = image_size(rows);
+    std::fill_n(pixels_.data(), channels * images * image_ + Scratch<T>::kSlack, T{0});
   }
 
   const T* data() const { return pixels_.data(); }
@@ -152,22 +152,20 @@ class Stage {
   int64_t source_rows(int64_t rows) const { return (rows - 1) * p_.stride_h + bottom_ - top_ + 1; }
   int64_t image_size(int64_t rows) const { return source_rows(rows) * p_.stride_w * row_; }
 
-  void fill_row(const T* from, T* to) const {
-    for (int64_t phase = 0; phase < p_.stride_w; ++phase, to += row_) {
+  /// Rows [first, first + count) of an image, as far as there are such.
+  void copy_image(const T* image, int64_t first, int64_t count, T* to) const {
+    const int64_t above = std::min(std::max<int64_t>(-first, 0), count);
+    const int64_t rows = std::clamp<int64_t>(p_.height - (first + above), 0, count - above);
+    for (int64_t phase = 0; phase < p_.stride_w; ++phase) {
       // Column j holds the image's column start + j stride_w.
       const int64_t start = left_ * p_.stride_w + phase;
-      const int64_t first =
-          std::clamp<int64_t>(ceil_divide(std::max<int64_t>(-start, 0), p_.stride_w), 0, row_);
-      const int64_t last =
-          from ? std::clamp(ceil_divide(std::max<int64_t>(p_.width - start, 0), p_.stride_w), first, row_)
-               : first;
-      std::fill(to, to + first, T{0});
-      if (p_.stride_w == 1) {
-        std::copy(from + start + first, from + start + last, to + first);
-      } else {
-        for (int64_t j = first; j < last; ++j) to[j] = from[start + j * p_.stride_w];
-      }
-      std::fill(to + last, to + row_, T{0});
+      const int64_t j = std::min(ceil_divide(std::max<int64_t>(-start, 0), p_.stride_w), row_);
+      const int64_t columns =
+          std::clamp<int64_t>(ceil_divide(p_.width - start, p_.stride_w) - j, 0, row_ - j);
+      if (rows == 0 || columns == 0) continue;
+      part_copies<T>().copy_rows(image + (first + above) * p_.width + start + j * p_.stride_w, p_.width,
+                                 p_.stride_w, rows, columns, to + (above * p_.stride_w + phase) * row_ + j,
+                                 p_.stride_w * row_);
     }
   }
 
@@ -215,15 +213,17 @@ class PatchProduct {
           width_(round_up(block.count(), product.kernels_.tile_columns)),
           stage_(p_, product.blocks_, block.images.size(), rows_.size()),
           packed_(width_ * (product.blocks_ * product.most_taps() + 1)),
-          // An image's own pixels can be written where they belong, others go through a tile of their own.
-          in_place_(p_.phases.size() == 1 && p_.step_h == 1 && p_.step_w == 1 && block.images.size() == 1),
+          // Panels of one image's pixels are summed where they belong, others in memory of their own.
+          in_place_(p_.phases.size() == 1 && p_.step_h == 1 && p_.step_w == 1 &&
+                    (block.images.size() == 1 || block.pixels.size() % product.kernels_.tile_columns == 0)),
           sums_(in_place_ ? 0 : static_cast<int64_t>(p_.phases.size()) * channel_rows().size() * width_) {}
 
     void run() {
+      stage_.clear(block_.images.size(), std::min(c_.blocks_, p_.channels), rows_.size());
+      find_parts();
       for (int64_t c = 0; c == 0 || c < p_.channels; c += c_.blocks_) {
         const Span channels{c, std::min(c + c_.blocks_, p_.channels)};
         stage_.fill(group_, block_.images, channels, rows_);
-        if (c == 0) find_parts();
         for (size_t phase = 0; phase < p_.phases.size(); ++phase) {
           pack(p_.phases[phase], channels);
           multiply(phase, channels);
@@ -277,28 +277,31 @@ class PatchProduct {
     void multiply(size_t phase, Span channels) const {
       const int64_t depth = c_.weight_.depth_of(p_.phases[phase], channels);
       const bool first = channels.first == 0, last = channels.last == p_.channels;
+      const int64_t pieces = in_place_ ? block_.images.size() : 1, pixels = block_.count() / pieces;
       for (int64_t tile = tiles_.first; tile < tiles_.last; ++tile) {
         const auto [row, end] = c_.weight_.rows(tile);
-        const GemmOutput<T> out = output(phase, row);
-        if (depth == 0) {
-          for (int64_t r = 0; first && r < end - row; ++r)
-            std::fill_n(out.c + r * out.stride, block_.count(), T{0});
-          continue;
+        const T* const weight = c_.weight_.panel(group_, tile, phase, channels.first);
+        for (int64_t i = 0; i < pieces; ++i) {
+          const GemmOutput<T> out = output(phase, i, row);
+          if (depth > 0) {
+            c_.kernels_.multiply({weight}, {packed_.data() + i * pixels * depth},
+                                 {0, end - row, 0, pixels, depth, first, last}, out);
+          } else if (first) {
+            for (int64_t r = 0; r < end - row; ++r) std::fill_n(out.c + r * out.stride, pixels, T{0});
+          }
         }
-        c_.kernels_.multiply({c_.weight_.panel(group_, tile, phase, channels.first)}, {packed_.data()},
-                             {0, end - row, 0, block_.count(), depth, first, last}, out);
       }
     }
 
-    /// The block's first pixel of channel `row`.
-    GemmOutput<T> output(size_t phase, int64_t row) const {
-      if (!in_place_) {
-        const int64_t rows = channel_rows().size();
-        const int64_t at = static_cast<int64_t>(phase) * rows + row - channel_rows().first;
-        return {.c = sums_.data() + at * width_, .stride = width_};
+    /// Where the block's first pixel of channel `row` is summed, of its image i where that is in place.
+    GemmOutput<T> output(size_t phase, int64_t i, int64_t row) const {
+      if (in_place_) {
+        return {.c = plane(block_.images.first + i, row) + block_.pixels.first,
+                .stride = p_.out_height * p_.out_width};
       }
-      return {.c = plane(block_.images.first, row) + block_.pixels.first,
-              .stride = p_.out_height * p_.out_width};
+      const int64_t rows = channel_rows().size();
+      const int64_t at = static_cast<int64_t>(phase) * rows + row - channel_rows().first;
+      return {.c = sums_.data() + at * width_, .stride = width_};
     }
     T* plane(int64_t image, int64_t channel) const {
       return p_.result + ((image * p_.groups + group_) * p_.out + channel) * p_.out_height * p_.out_width;
@@ -309,7 +312,7 @@ class PatchProduct {
       const Span channels = channel_rows();
       for (size_t i = 0; i < p_.phases.size(); ++i) {
         for (int64_t channel = channels.first; channel < channels.last; ++channel) {
-          const T* from = output(i, channel).c;
+          const T* from = output(i, 0, channel).c;
           for (int64_t b = block_.images.first; b < block_.images.last; ++b, from += block_.pixels.size()) {
             scatter_plane(p_.phases[i], from, plane(b, channel));
           }

@@ -13,6 +13,7 @@ namespace {
 constexpr int64_t kMostRows = 240;              // channels of g that a task multiplies
 constexpr int64_t kMostPartialBytes = 8 << 20;  // of the sums that are added up at the end
 constexpr int64_t kTasks = 32;                  // enough for the threads of most machines
+constexpr int64_t kLeastBlocks = 2;             // of pixels in a sum that is added to others
 
 template <typename T>
 struct WeightProblem {
@@ -60,6 +61,8 @@ class TransposedStage {
   }
 
   const T* data() const { return pixels_.data(); }
+  /// Elements of a panel.
+  int64_t panel() const { return panel_; }
   /// Where the first tap of a window begins; channel and tap add to it.
   int64_t offset(int64_t image, int64_t y, int64_t x) const {
     return image * image_ + (y * p_.options.stride_h * row_ + x * p_.options.stride_w) * tile_;
@@ -97,13 +100,15 @@ class WeightGradient {
   explicit WeightGradient(const WeightProblem<T>& problem)
       : p_(problem),
         kernels_(gemm_kernels<T, T>()),
-        blocks_(p_.batch, p_.rows * p_.columns, kConvolutionDepth, 1),
+        blocks_(p_.batch, p_.rows * p_.columns, kConvolutionDepth,
+                p_.columns < kConvolutionDepth ? p_.columns : 1),
         channel_parts_(ceil_divide(p_.channels, std::max(kernels_.tile_columns, 1024 / p_.taps()))),
         row_parts_(ceil_divide(p_.out, kMostRows)),
         // A number that depends on the shapes alone, as the order of the sums does.
-        partials_(std::clamp(std::min(ceil_divide(kTasks, p_.groups * channel_parts_ * row_parts_),
-                                      kMostPartialBytes / (p_.elements() * static_cast<int64_t>(sizeof(T)))),
-                             int64_t{1}, blocks_.count())),
+        partials_(std::max(std::min({ceil_divide(kTasks, p_.groups * channel_parts_ * row_parts_),
+                                     blocks_.count() / kLeastBlocks,
+                                     kMostPartialBytes / (p_.elements() * static_cast<int64_t>(sizeof(T)))}),
+                           int64_t{1})),
         sums_(partials_ * p_.elements()) {}
 
   void run() const {
@@ -153,8 +158,9 @@ class WeightGradient {
         find_offsets(block, image_rows.first);
         for (int64_t column = 0; column < columns_; column += panels_ * tile_) {
           const int64_t count = std::min(panels_ * tile_, columns_ - column);
-          pack_patches(column, count);
-          multiply(column, count, block.count(), i == blocks.first);
+          const T* patches =
+              patches_in_stage(block) ? stage_.data() + column * block.count() : pack_patches(column, count);
+          multiply(patches, column, count, block.count(), i == blocks.first);
         }
       }
     }
@@ -188,7 +194,7 @@ class WeightGradient {
 
     /// Panels of columns [column, column + count), which are the channels of the first tap, of the second,
     /// ...
-    void pack_patches(int64_t column, int64_t count) {
+    const T* pack_patches(int64_t column, int64_t count) {
       const int64_t lanes = part_copies<T>().lanes, channels = channels_.size();
       const auto depth = static_cast<int64_t>(offsets_.size());
       T* out = packed_.data();
@@ -206,14 +212,19 @@ class WeightGradient {
         part_copies<T>().copy(stage_.data(), offsets_.data(), depth, parts_.data(),
                               static_cast<int64_t>(parts_.size()), out, tile_);
       }
+      return packed_.data();
+    }
+    /// Whether a kernel of 1 x 1 sees every pixel of the stage once, so that the stage is the panels.
+    bool patches_in_stage(const PixelBlock& block) const {
+      return p_.taps() == 1 && stage_.panel() == block.count() * tile_;
     }
 
-    void multiply(int64_t column, int64_t count, int64_t depth, bool first) const {
+    void multiply(const T* patches, int64_t column, int64_t count, int64_t depth, bool first) const {
       const GemmOutput<T> out{.c = c_.sums_of(partial_, group_, channels_) + rows_.first * columns_,
                               .stride = columns_};
       for (int64_t tile = 0; tile < tiles(); ++tile) {
         const Span rows = part_of(rows_.size(), tiles(), tile);
-        c_.kernels_.multiply({packed_g_.data() + tile * panel_of_g(depth)}, {packed_.data()},
+        c_.kernels_.multiply({packed_g_.data() + tile * panel_of_g(depth)}, {patches},
                              {rows.first, rows.size(), column, count, depth, first, true}, out);
       }
     }
@@ -238,18 +249,21 @@ class WeightGradient {
 
   /// The sums of all ranges of pixels, in their order, to row `row` of the result.
   void add_up(int64_t row) const {
-    const int64_t group = row / p_.out, taps = p_.taps();
+    const int64_t taps = p_.taps();
     T* to = p_.result + row * p_.channels * taps;
     for (int64_t part = 0; part < channel_parts_; ++part) {
       const Span channels = part_of(p_.channels, channel_parts_, part);
-      for (int64_t partial = 0; partial < partials_; ++partial) {
-        const T* from = sums_of(partial, group, channels) + row % p_.out * channels.size() * taps;
-        for (int64_t c = 0; c < channels.size(); ++c) {
-          for (int64_t tap = 0; tap < taps; ++tap) {
-            T& sum = to[(channels.first + c) * taps + tap];
-            sum = (partial == 0 ? T{0} : sum) + from[tap * channels.size() + c];
-          }
-        }
+      const int64_t count = channels.size() * taps;
+      const auto sums = [&](int64_t partial) {
+        return sums_of(partial, row / p_.out, channels) + row % p_.out * count;
+      };
+      T* const total = sums(0);
+      for (int64_t partial = 1; partial < partials_; ++partial) {
+        const T* more = sums(partial);
+        for (int64_t i = 0; i < count; ++i) total[i] += more[i];
+      }
+      for (int64_t c = 0; c < channels.size(); ++c) {
+        for (int64_t tap = 0; tap < taps; ++tap) *to++ = total[tap * channels.size() + c];
       }
     }
   }

@@ -5,6 +5,8 @@
 #include <hwy/foreach_target.h>
 #include <hwy/highway.h>
 
+#include "haze/engine/cpu/partial-inl.h"
+
 HWY_BEFORE_NAMESPACE();
 namespace haze {
 namespace HWY_NAMESPACE {
@@ -40,8 +42,26 @@ void CopyParts(const T* HWY_RESTRICT source, const int64_t* HWY_RESTRICT offsets
 }
 
 template <typename T>
+void CopyRows(const T* HWY_RESTRICT from, int64_t from_stride, int64_t step, int64_t rows, int64_t count,
+              T* HWY_RESTRICT to, int64_t to_stride) {
+  const hn::ScalableTag<T> d;
+  const auto n = static_cast<int64_t>(hn::Lanes(d));
+  const int64_t whole = step == 1 ? count / n * n : 0;
+  const auto rest = hn::FirstN(d, static_cast<size_t>(count - whole));
+  for (int64_t r = 0; r < rows; ++r, from += from_stride, to += to_stride) {
+    for (int64_t i = 0; i < whole; i += n) hn::StoreU(hn::LoadU(d, from + i), d, to + i);
+    if (step != 1) {
+      for (int64_t i = 0; i < count; ++i) to[i] = from[i * step];
+    } else if (whole < count) {
+      StorePart(LoadPart(rest, d, from + whole), rest, d, to + whole);
+    }
+  }
+}
+
+template <typename T>
 const PartCopies<T>* Copies() {
-  static const PartCopies<T> copies{static_cast<int64_t>(hn::Lanes(hn::ScalableTag<T>())), CopyParts<T>};
+  static const PartCopies<T> copies{static_cast<int64_t>(hn::Lanes(hn::ScalableTag<T>())), CopyParts<T>,
+                                    CopyRows<T>};
   return &copies;
 }
 const PartCopies<float>* CopiesFloat() {

@@ -20,6 +20,10 @@ struct PartCopies {
   /// overwritten by it; so both `source` and `out` need lanes - 1 elements more than they mean.
   void (*copy)(const T* source, const int64_t* offsets, int64_t rows, const RowPart* parts, int64_t count,
                T* out, int64_t panel);
+  /// to[r * to_stride + i] = from[r * from_stride + i * step] for each row r and i below `count`; reads and
+  /// writes nothing else.
+  void (*copy_rows)(const T* from, int64_t from_stride, int64_t step, int64_t rows, int64_t count, T* to,
+                    int64_t to_stride);
 };
 
 /// The best version for this processor; T is float or double.
