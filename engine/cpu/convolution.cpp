@@ -3,6 +3,7 @@
 #include <cmath>
 #include <vector>
 
+#include "haze/engine/cpu/prefetch.h"
 #include "haze/engine/ops/convolution.h"
 #include "haze/engine/parallel.h"
 
@@ -46,9 +47,9 @@ template <typename T>
 class PackedWeight {
  public:
   PackedWeight(const Problem<T>& problem, const GemmKernels<T, T>& kernels) : p_(problem), kernels_(kernels) {
-    for (const Phase& phase : p_.phases) {
+    for (size_t i = 0; i < p_.phases.size(); ++i) {
       starts_.push_back(phase_size_);
-      phase_size_ += kernels.tile_rows * depth_of(phase, {0, p_.channels});
+      phase_size_ += kernels.tile_rows * depth_of(i, {0, p_.channels});
     }
     panels_ = Scratch<T>(p_.groups * tiles() * phase_size_);
     parallel_for(p_.groups * tiles(), 1, [&](int64_t first, int64_t last) {
@@ -59,9 +60,8 @@ class PackedWeight {
   int64_t tiles() const { return ceil_divide(p_.out, kernels_.tile_rows); }
   Span rows(int64_t tile) const { return part_of(p_.out, tiles(), tile); }
   /// Elements along the depth of a block of channels.
-  int64_t depth_of(const Phase& phase, Span channels) const {
-    const bool has_bias = p_.bias && channels.last == p_.channels;
-    return channels.size() * static_cast<int64_t>(phase.taps.size()) + (has_bias ? 1 : 0);
+  int64_t depth_of(size_t phase, Span channels) const {
+    return channels.size() * static_cast<int64_t>(p_.phases[phase].taps.size());
   }
   const T* panel(int64_t group, int64_t tile, size_t phase, int64_t first_channel) const {
     const auto taps = static_cast<int64_t>(p_.phases[phase].taps.size());
@@ -75,9 +75,6 @@ class PackedWeight {
       T* out = const_cast<T*>(panel(group, tile, i, 0));
       pack_taps(p_.weight + group * p_.weight_group + rows(tile).first * p_.weight_out, rows(tile).size(),
                 p_.phases[i].taps, out);
-      if (!p_.bias) continue;
-      T* const last = out + p_.channels * static_cast<int64_t>(p_.phases[i].taps.size()) * kernels_.tile_rows;
-      std::copy_n(p_.bias + group * p_.out + rows(tile).first, rows(tile).size(), last);
     }
   }
   void pack_taps(const T* weight, int64_t rows, const std::vector<Tap>& taps, T* out) const {
@@ -212,7 +209,7 @@ class PatchProduct {
           rows_{block.pixels.first / p_.columns, (block.pixels.last - 1) / p_.columns + 1},
           width_(round_up(block.count(), product.kernels_.tile_columns)),
           stage_(p_, product.blocks_, block.images.size(), rows_.size()),
-          packed_(width_ * (product.blocks_ * product.most_taps() + 1)),
+          packed_(width_ * product.blocks_ * product.most_taps()),
           // Panels of one image's pixels are summed where they belong, others in memory of their own.
           in_place_(p_.phases.size() == 1 && p_.step_h == 1 && p_.step_w == 1 &&
                     (block.images.size() == 1 || block.pixels.size() % product.kernels_.tile_columns == 0)),
@@ -225,7 +222,8 @@ class PatchProduct {
         const Span channels{c, std::min(c + c_.blocks_, p_.channels)};
         stage_.fill(group_, block_.images, channels, rows_);
         for (size_t phase = 0; phase < p_.phases.size(); ++phase) {
-          pack(p_.phases[phase], channels);
+          find_offsets(p_.phases[phase], channels.size());
+          if (!gathers_) pack();
           multiply(phase, channels);
         }
       }
@@ -240,6 +238,7 @@ class PatchProduct {
     /// Which vectors of the stage make a row of each panel.
     void find_parts() {
       const int64_t tile = c_.kernels_.tile_columns, lanes = part_copies<T>().lanes;
+      gathers_ = tile == 2 * lanes && c_.kernels_.gathering;
       parts_.clear();
       starts_ = {0};
       for (int64_t first = 0; first < block_.count(); first += tile) {
@@ -253,44 +252,72 @@ class PatchProduct {
           j += run;
         }
         starts_.push_back(parts_.size());
+        gathers_ = gathers_ && last - first == 2 * lanes && parts_.size() - starts_[starts_.size() - 2] == 2;
       }
     }
 
-    void pack(const Phase& phase, Span channels) {
-      const int64_t tile = c_.kernels_.tile_columns, depth = c_.weight_.depth_of(phase, channels);
+    /// Where the elements along the depth lie in the stage.
+    void find_offsets(const Phase& phase, int64_t channels) {
       offsets_.clear();
-      for (int64_t c = 0; c < channels.size(); ++c) {
+      for (int64_t c = 0; c < channels; ++c) {
         for (const Tap& tap : phase.taps) offsets_.push_back(stage_.offset_of(c, tap));
       }
-      const auto rows = static_cast<int64_t>(offsets_.size());
+    }
+
+    void pack() {
+      const int64_t tile = c_.kernels_.tile_columns;
+      const auto depth = static_cast<int64_t>(offsets_.size());
       T* out = packed_.data();
       for (size_t i = 0; i + 1 < starts_.size(); ++i, out += depth * tile) {
         // Columns that are missing are multiplied too, and subnormal numbers, which may be lying there, take
         // a hundred times as long as zeros.
         if (i + 2 == starts_.size() && block_.count() % tile != 0) std::fill_n(out, depth * tile, T{0});
-        part_copies<T>().copy(stage_.data(), offsets_.data(), rows, parts_.data() + starts_[i],
+        part_copies<T>().copy(stage_.data(), offsets_.data(), depth, parts_.data() + starts_[i],
                               static_cast<int64_t>(starts_[i + 1] - starts_[i]), out, tile);
-        if (depth > rows) std::fill_n(out + rows * tile, tile, T{1});
       }
     }
 
     void multiply(size_t phase, Span channels) const {
-      const int64_t depth = c_.weight_.depth_of(p_.phases[phase], channels);
-      const bool first = channels.first == 0, last = channels.last == p_.channels;
-      const int64_t pieces = in_place_ ? block_.images.size() : 1, pixels = block_.count() / pieces;
+      const int64_t pieces = in_place_ ? block_.images.size() : 1,
+                    depth = c_.weight_.depth_of(phase, channels);
       for (int64_t tile = tiles_.first; tile < tiles_.last; ++tile) {
-        const auto [row, end] = c_.weight_.rows(tile);
-        const T* const weight = c_.weight_.panel(group_, tile, phase, channels.first);
         for (int64_t i = 0; i < pieces; ++i) {
-          const GemmOutput<T> out = output(phase, i, row);
-          if (depth > 0) {
-            c_.kernels_.multiply({weight}, {packed_.data() + i * pixels * depth},
-                                 {0, end - row, 0, pixels, depth, first, last}, out);
-          } else if (first) {
-            for (int64_t r = 0; r < end - row; ++r) std::fill_n(out.c + r * out.stride, pixels, T{0});
-          }
+          if (tile + 1 < tiles_.last) prefetch_weight(tile + 1, phase, channels, part_of(depth, pieces, i));
+          multiply_piece(phase, tile, i, block_.count() / pieces, channels);
         }
       }
+    }
+    void multiply_piece(size_t phase, int64_t tile, int64_t piece, int64_t pixels, Span channels) const {
+      const Span rows = c_.weight_.rows(tile);
+      const T* const weight = c_.weight_.panel(group_, tile, phase, channels.first);
+      const int64_t depth = c_.weight_.depth_of(phase, channels), panel = c_.kernels_.tile_columns;
+      GemmOutput<T> out = output(phase, piece, rows.first);
+      const bool first = channels.first == 0;
+      if (first && (p_.bias || depth == 0)) {
+        out.accumulate = true;
+        for (int64_t r = 0; r < rows.size(); ++r) {
+          const T start = p_.bias ? p_.bias[group_ * p_.out + rows.first + r] : T{0};
+          std::fill_n(out.c + r * out.stride, pixels, start);
+        }
+      }
+      if (depth == 0) return;
+      if (!gathers_) {
+        return c_.kernels_.multiply({weight}, {packed_.data() + piece * pixels * depth},
+                                    {0, rows.size(), 0, pixels, depth, first, true}, out);
+      }
+      const auto kernel = c_.kernels_.gathering[rows.size() - 1];
+      for (int64_t j = 0; j < pixels; j += panel) {
+        const RowPart* part = parts_.data() + starts_[static_cast<size_t>((piece * pixels + j) / panel)];
+        kernel(weight, stage_.data() + part[0].from, stage_.data() + part[1].from, offsets_.data(), depth,
+               out.c + j, out.stride, !first || out.accumulate);
+      }
+    }
+
+    /// Weights are read for the first time since the last block of pixels, and perhaps from memory.
+    void prefetch_weight(int64_t tile, size_t phase, Span channels, Span depth) const {
+      const int64_t rows = c_.kernels_.tile_rows;
+      prefetch_row(c_.weight_.panel(group_, tile, phase, channels.first) + depth.first * rows,
+                   depth.size() * rows);
     }
 
     /// Where the block's first pixel of channel `row` is summed, of its image i where that is in place.
@@ -307,30 +334,45 @@ class PatchProduct {
       return p_.result + ((image * p_.groups + group_) * p_.out + channel) * p_.out_height * p_.out_width;
     }
 
-    /// From the tile of sums to the result.
+    /// From the sums of all phases to the result.
     void scatter() const {
       const Span channels = channel_rows();
-      for (size_t i = 0; i < p_.phases.size(); ++i) {
-        for (int64_t channel = channels.first; channel < channels.last; ++channel) {
-          const T* from = output(i, 0, channel).c;
-          for (int64_t b = block_.images.first; b < block_.images.last; ++b, from += block_.pixels.size()) {
-            scatter_plane(p_.phases[i], from, plane(b, channel));
+      for (int64_t channel = channels.first; channel < channels.last; ++channel) {
+        for (int64_t image = 0; image < block_.images.size(); ++image) {
+          for (size_t i = 0; i < p_.phases.size(); i += static_cast<size_t>(phases_across())) {
+            scatter_rows(i, image * block_.pixels.size(), channel,
+                         plane(block_.images.first + image, channel));
           }
         }
       }
     }
-    void scatter_plane(const Phase& phase, const T* from, T* plane) const {
+    int64_t phases_across() const { return std::min(p_.step_w, p_.out_width); }
+
+    /// The rows of a plane that the phases from `first` on, which differ across only, make together.
+    void scatter_rows(size_t first, int64_t at, int64_t channel, T* plane) const {
       for (int64_t pixel = block_.pixels.first; pixel < block_.pixels.last;) {
-        const int64_t y = pixel / p_.columns * p_.step_h + phase.y, x = pixel % p_.columns;
+        const int64_t y = pixel / p_.columns * p_.step_h + p_.phases[first].y, x = pixel % p_.columns;
         const int64_t run = std::min(p_.columns - x, block_.pixels.last - pixel);
-        if (y < p_.out_height) {
-          T* to = plane + y * p_.out_width + phase.x;
-          const int64_t inside = std::min(x + run, ceil_divide(p_.out_width - phase.x, p_.step_w));
-          for (int64_t i = x; i < inside; ++i) to[i * p_.step_w] = from[i - x];
+        T* const to = plane + y * p_.out_width + x * p_.step_w;
+        const int64_t width = std::min(run * p_.step_w, p_.out_width - x * p_.step_w);
+        const int64_t from = at + pixel - block_.pixels.first;
+        if (y < p_.out_height && phases_across() == 2) {
+          interleave(output(first, 0, channel).c + from, output(first + 1, 0, channel).c + from, width, to);
+        } else if (y < p_.out_height) {
+          for (int64_t phase = 0; phase < phases_across(); ++phase) {
+            const T* sums = output(first + static_cast<size_t>(phase), 0, channel).c + from;
+            for (int64_t i = phase; i < width; i += p_.step_w) to[i] = *sums++;
+          }
         }
-        from += run;
         pixel += run;
       }
+    }
+    static void interleave(const T* even, const T* odd, int64_t width, T* to) {
+      for (int64_t i = 0; i < width / 2; ++i) {
+        to[2 * i] = even[i];
+        to[2 * i + 1] = odd[i];
+      }
+      if (width % 2 != 0) to[width - 1] = even[width / 2];
     }
 
     const PatchProduct& c_;
@@ -344,8 +386,10 @@ class PatchProduct {
     const bool in_place_;
     Scratch<T> sums_;  // [phase, channel, width]
     std::vector<RowPart> parts_;
-    std::vector<size_t> starts_;  // of the panels' parts
-    std::vector<int64_t> offsets_;
+    std::vector<size_t> starts_;    // of the panels' parts
+    std::vector<int64_t> offsets_;  // of the depth
+    // Whether each vector of a panel lies in the stage as it is: then nothing is packed.
+    bool gathers_ = false;
   };
 
   int64_t most_taps() const {
@@ -360,7 +404,7 @@ class PatchProduct {
                              1);
   }
   int64_t most_pixels() const {
-    const int64_t depth = blocks_ * most_taps() + 1;
+    const int64_t depth = std::max<int64_t>(blocks_ * most_taps(), 1);
     const int64_t phases = static_cast<int64_t>(p_.phases.size());
     const int64_t pixels =
         std::min(kConvolutionPacked / (depth * static_cast<int64_t>(sizeof(T))), 1024 / phases);

@@ -11,7 +11,7 @@
 namespace haze {
 
 inline constexpr int64_t kConvolutionDepth = 512;         // most elements of a packed panel's columns
-inline constexpr int64_t kConvolutionPacked = 384 << 10;  // bytes of patches packed at a time
+inline constexpr int64_t kConvolutionPacked = 512 << 10;  // bytes of patches packed at a time
 inline constexpr int64_t kConvolutionWorthSharing = 48 * 48 * 48;  // multiplications
 
 inline int64_t ceil_divide(int64_t value, int64_t divisor) {

@@ -11,6 +11,7 @@ namespace haze {
 namespace {
 
 constexpr int64_t kMostRows = 240;              // channels of g that a task multiplies
+constexpr int64_t kMostColumns = 1280;          // taps of channels of x, likewise
 constexpr int64_t kMostPartialBytes = 8 << 20;  // of the sums that are added up at the end
 constexpr int64_t kTasks = 32;                  // enough for the threads of most machines
 constexpr int64_t kLeastBlocks = 2;             // of pixels in a sum that is added to others
@@ -102,7 +103,7 @@ class WeightGradient {
         kernels_(gemm_kernels<T, T>()),
         blocks_(p_.batch, p_.rows * p_.columns, kConvolutionDepth,
                 p_.columns < kConvolutionDepth ? p_.columns : 1),
-        channel_parts_(ceil_divide(p_.channels, std::max(kernels_.tile_columns, 1024 / p_.taps()))),
+        channel_parts_(ceil_divide(p_.channels, std::max(kernels_.tile_columns, kMostColumns / p_.taps()))),
         row_parts_(ceil_divide(p_.out, kMostRows)),
         // A number that depends on the shapes alone, as the order of the sums does.
         partials_(std::max(std::min({ceil_divide(kTasks, p_.groups * channel_parts_ * row_parts_),
@@ -219,9 +220,26 @@ class WeightGradient {
       return p_.taps() == 1 && stage_.panel() == block.count() * tile_;
     }
 
+    /// Whether each panel of patches is a tap's pixels of one panel of the stage: then nothing is packed.
+    bool gathers() const { return c_.kernels_.gathering && channels_.size() % tile_ == 0; }
+
+    void gather(int64_t column, int64_t count, bool first) const {
+      const auto depth = static_cast<int64_t>(offsets_.size());
+      for (int64_t tile = 0; tile < tiles(); ++tile) {
+        const Span rows = part_of(rows_.size(), tiles(), tile);
+        for (int64_t j = column; j < column + count; j += tile_) {
+          const T* patches = stage_.data() + stage_.offset_of(j % channels_.size(), j / channels_.size());
+          c_.kernels_.gathering[rows.size() - 1](packed_g_.data() + tile * panel_of_g(depth), patches,
+                                                 patches + tile_ / 2, offsets_.data(), depth,
+                                                 sums() + rows.first * columns_ + j, columns_, !first);
+        }
+      }
+    }
+    /// [rows, columns]
+    T* sums() const { return c_.sums_of(partial_, group_, channels_) + rows_.first * columns_; }
+
     void multiply(const T* patches, int64_t column, int64_t count, int64_t depth, bool first) const {
-      const GemmOutput<T> out{.c = c_.sums_of(partial_, group_, channels_) + rows_.first * columns_,
-                              .stride = columns_};
+      const GemmOutput<T> out{.c = sums(), .stride = columns_};
       for (int64_t tile = 0; tile < tiles(); ++tile) {
         const Span rows = part_of(rows_.size(), tiles(), tile);
         c_.kernels_.multiply({packed_g_.data() + tile * panel_of_g(depth)}, {patches},
@@ -262,9 +280,10 @@ class WeightGradient {
         const T* more = sums(partial);
         for (int64_t i = 0; i < count; ++i) total[i] += more[i];
       }
-      for (int64_t c = 0; c < channels.size(); ++c) {
-        for (int64_t tap = 0; tap < taps; ++tap) *to++ = total[tap * channels.size() + c];
+      for (int64_t tap = 0; tap < taps; ++tap) {
+        for (int64_t c = 0; c < channels.size(); ++c) to[c * taps + tap] = total[tap * channels.size() + c];
       }
+      to += count;
     }
   }
 

@@ -44,17 +44,25 @@ void CopyParts(const T* HWY_RESTRICT source, const int64_t* HWY_RESTRICT offsets
 template <typename T>
 void CopyRows(const T* HWY_RESTRICT from, int64_t from_stride, int64_t step, int64_t rows, int64_t count,
               T* HWY_RESTRICT to, int64_t to_stride) {
+  if (step != 1) {
+    for (int64_t r = 0; r < rows; ++r) {
+      for (int64_t i = 0; i < count; ++i) to[r * to_stride + i] = from[r * from_stride + i * step];
+    }
+    return;
+  }
   const hn::ScalableTag<T> d;
   const auto n = static_cast<int64_t>(hn::Lanes(d));
-  const int64_t whole = step == 1 ? count / n * n : 0;
-  const auto rest = hn::FirstN(d, static_cast<size_t>(count - whole));
-  for (int64_t r = 0; r < rows; ++r, from += from_stride, to += to_stride) {
-    for (int64_t i = 0; i < whole; i += n) hn::StoreU(hn::LoadU(d, from + i), d, to + i);
-    if (step != 1) {
-      for (int64_t i = 0; i < count; ++i) to[i] = from[i * step];
-    } else if (whole < count) {
-      StorePart(LoadPart(rest, d, from + whole), rest, d, to + whole);
+  int64_t i = 0;
+  // Down the columns, as rows are short.
+  for (; i + n <= count; i += n) {
+    for (int64_t r = 0; r < rows; ++r) {
+      hn::StoreU(hn::LoadU(d, from + r * from_stride + i), d, to + r * to_stride + i);
     }
+  }
+  if (i == count) return;
+  const auto rest = hn::FirstN(d, static_cast<size_t>(count - i));
+  for (int64_t r = 0; r < rows; ++r) {
+    StorePart(LoadPart(rest, d, from + r * from_stride + i), rest, d, to + r * to_stride + i);
   }
 }
 
