@@ -2,6 +2,7 @@
 #include <vector>
 
 #include "haze/engine/cpu/convolution.h"
+#include "haze/engine/cpu/prefetch.h"
 #include "haze/engine/ops/convolution.h"
 #include "haze/engine/parallel.h"
 
@@ -45,25 +46,31 @@ class TransposedStage {
 
   /// For rows [first, last) of g.
   void fill(int64_t group, Span images, Span channels, Span rows) {
+    const int64_t count = source_rows(rows.size()), panels = ceil_divide(channels.size(), tile_);
+    const int64_t first = rows.first * p_.options.stride_h - p_.options.top;
     image_ = image_size(rows.size());
     panel_ = images.size() * image_;
+    // Row i of the stage: null where it is padding.
+    const auto source = [&](int64_t i) {
+      const int64_t image = images.first + i / count % images.size(), y = first + i % count;
+      const int64_t channel = channels.first + i / count / images.size() * tile_;
+      const T* plane = p_.x + ((image * p_.groups + group) * p_.channels + channel) * p_.height * p_.width;
+      return y >= 0 && y < p_.height ? plane + y * p_.width : nullptr;
+    };
+    const auto width = [&](int64_t i) {
+      return std::min(tile_, channels.size() - i / count / images.size() * tile_);
+    };
+    const int64_t total = panels * images.size() * count, ahead = 64 / std::clamp<int64_t>(p_.width, 1, 64);
     T* to = pixels_.data();
-    for (int64_t c = channels.first; c < channels.last; c += tile_) {
-      for (int64_t b = images.first; b < images.last; ++b) {
-        const T* from = p_.x + ((b * p_.groups + group) * p_.channels + c) * p_.height * p_.width;
-        const int64_t first = rows.first * p_.options.stride_h - p_.options.top;
-        for (int64_t y = first; y < first + source_rows(rows.size()); ++y, to += row_ * tile_) {
-          fill_row(y >= 0 && y < p_.height ? from + y * p_.width : nullptr,
-                   std::min(tile_, channels.last - c), to);
-        }
-      }
+    for (int64_t i = 0; i < total; ++i, to += row_ * tile_) {
+      // A transposition reads a little of each channel, which the processor does not foresee.
+      if (i + ahead < total) prefetch_source(source(i + ahead), width(i + ahead));
+      fill_row(source(i), width(i), to);
     }
     std::fill_n(to, Scratch<T>::kSlack, T{0});
   }
 
   const T* data() const { return pixels_.data(); }
-  /// Elements of a panel.
-  int64_t panel() const { return panel_; }
   /// Where the first tap of a window begins; channel and tap add to it.
   int64_t offset(int64_t image, int64_t y, int64_t x) const {
     return image * image_ + (y * p_.options.stride_h * row_ + x * p_.options.stride_w) * tile_;
@@ -80,6 +87,9 @@ class TransposedStage {
   }
   int64_t image_size(int64_t rows) const { return source_rows(rows) * row_ * tile_; }
 
+  void prefetch_source(const T* from, int64_t channels) const {
+    for (int64_t c = 0; from && c < channels; ++c) prefetch_row(from + c * p_.height * p_.width, p_.width);
+  }
   void fill_row(const T* from, int64_t channels, T* to) const {
     const int64_t first = std::min(p_.options.left, row_);
     const int64_t last = from ? std::min(first + p_.width, row_) : first;
@@ -159,9 +169,12 @@ class WeightGradient {
         find_offsets(block, image_rows.first);
         for (int64_t column = 0; column < columns_; column += panels_ * tile_) {
           const int64_t count = std::min(panels_ * tile_, columns_ - column);
-          const T* patches =
-              patches_in_stage(block) ? stage_.data() + column * block.count() : pack_patches(column, count);
-          multiply(patches, column, count, block.count(), i == blocks.first);
+          if (gathers()) {
+            gather(column, count, i == blocks.first);
+          } else {
+            pack_patches(column, count);
+            multiply(column, count, block.count(), i == blocks.first);
+          }
         }
       }
     }
@@ -195,7 +208,7 @@ class WeightGradient {
 
     /// Panels of columns [column, column + count), which are the channels of the first tap, of the second,
     /// ...
-    const T* pack_patches(int64_t column, int64_t count) {
+    void pack_patches(int64_t column, int64_t count) {
       const int64_t lanes = part_copies<T>().lanes, channels = channels_.size();
       const auto depth = static_cast<int64_t>(offsets_.size());
       T* out = packed_.data();
@@ -213,36 +226,43 @@ class WeightGradient {
         part_copies<T>().copy(stage_.data(), offsets_.data(), depth, parts_.data(),
                               static_cast<int64_t>(parts_.size()), out, tile_);
       }
-      return packed_.data();
     }
-    /// Whether a kernel of 1 x 1 sees every pixel of the stage once, so that the stage is the panels.
-    bool patches_in_stage(const PixelBlock& block) const {
-      return p_.taps() == 1 && stage_.panel() == block.count() * tile_;
-    }
-
-    /// Whether each panel of patches is a tap's pixels of one panel of the stage: then nothing is packed.
-    bool gathers() const { return c_.kernels_.gathering && channels_.size() % tile_ == 0; }
+    /// Whether each vector of a panel of patches lies in the stage as it is: then nothing is packed.
+    bool gathers() const { return c_.kernels_.gathering && channels_.size() % (tile_ / 2) == 0; }
 
     void gather(int64_t column, int64_t count, bool first) const {
       const auto depth = static_cast<int64_t>(offsets_.size());
+      const auto patches = [&](int64_t j) {
+        return stage_.data() + stage_.offset_of(j % channels_.size(), j / channels_.size());
+      };
+      alignas(64) T half[kWidestTile * kTallestTile];
       for (int64_t tile = 0; tile < tiles(); ++tile) {
         const Span rows = part_of(rows_.size(), tiles(), tile);
-        for (int64_t j = column; j < column + count; j += tile_) {
-          const T* patches = stage_.data() + stage_.offset_of(j % channels_.size(), j / channels_.size());
-          c_.kernels_.gathering[rows.size() - 1](packed_g_.data() + tile * panel_of_g(depth), patches,
-                                                 patches + tile_ / 2, offsets_.data(), depth,
-                                                 sums() + rows.first * columns_ + j, columns_, !first);
+        const auto kernel = c_.kernels_.gathering[rows.size() - 1];
+        const T* const g = packed_g_.data() + tile * panel_of_g(depth);
+        T* const to = sums() + rows.first * columns_;
+        int64_t j = column;
+        for (; j + tile_ <= column + count; j += tile_) {
+          kernel(g, patches(j), patches(j + tile_ / 2), offsets_.data(), depth, to + j, columns_, !first);
+        }
+        if (j == column + count) continue;
+        kernel(g, patches(j), patches(j), offsets_.data(), depth, half, tile_, false);
+        for (int64_t r = 0; r < rows.size(); ++r) {
+          for (int64_t i = 0; i < tile_ / 2; ++i) {
+            T& sum = to[r * columns_ + j + i];
+            sum = half[r * tile_ + i] + (first ? T{0} : sum);
+          }
         }
       }
     }
     /// [rows, columns]
     T* sums() const { return c_.sums_of(partial_, group_, channels_) + rows_.first * columns_; }
 
-    void multiply(const T* patches, int64_t column, int64_t count, int64_t depth, bool first) const {
+    void multiply(int64_t column, int64_t count, int64_t depth, bool first) const {
       const GemmOutput<T> out{.c = sums(), .stride = columns_};
       for (int64_t tile = 0; tile < tiles(); ++tile) {
         const Span rows = part_of(rows_.size(), tiles(), tile);
-        c_.kernels_.multiply({packed_g_.data() + tile * panel_of_g(depth)}, {patches},
+        c_.kernels_.multiply({packed_g_.data() + tile * panel_of_g(depth)}, {packed_.data()},
                              {rows.first, rows.size(), column, count, depth, first, true}, out);
       }
     }

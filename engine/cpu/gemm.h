@@ -100,9 +100,11 @@ struct GemmKernels {
 template <typename T, typename S>
 const GemmKernels<T, S>& gemm_kernels(Precision precision = Precision::full);
 
+inline constexpr int64_t kWidestTile = 32, kTallestTile = 12;  // of kernels that pack elements as they are
+
 /// Elements of scratch that small_gemm needs for results up to [.., n] and depths up to k.
 constexpr int64_t small_gemm_scratch(int64_t n, int64_t k) {
-  constexpr int64_t kWidestTile = 32, kTallestTile = 12, kSlack = 16;
+  constexpr int64_t kSlack = 16;
   return (n + kWidestTile - 1) / kWidestTile * kWidestTile * k + kTallestTile * k + kSlack;
 }
 
