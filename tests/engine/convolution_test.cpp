@@ -22,9 +22,9 @@ struct Layer {
 
 // More than a task of each kernel: of patches in memory as they are, of packed ones, and grouped.
 std::vector<Layer> layers() {
-  return {{{3, 64, 32, 32}, 40, 3, ConvolutionOptions::even(1, 1)},
-          {{5, 60, 14, 14}, 130, 3, ConvolutionOptions::even(1, 1)},
-          {{2, 96, 17, 19}, 20, 3, ConvolutionOptions::even(2, 1)},
+  return {{{2, 32, 32, 32}, 20, 3, ConvolutionOptions::even(1, 1)},
+          {{5, 30, 14, 14}, 65, 3, ConvolutionOptions::even(1, 1)},
+          {{2, 70, 17, 19}, 20, 3, ConvolutionOptions::even(2, 1)},
           {{4, 24, 20, 20}, 24, 3, {1, 1, 1, 1, 1, 1, 1, 1, 4}}};
 }
 

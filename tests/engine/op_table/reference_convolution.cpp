@@ -21,18 +21,18 @@ Images images_of(const Shape& x, const Shape& weight, const ConvolutionOptions& 
 // Calls f(number of the window, of the weight's element, of the pixel under it), without those on padding.
 template <typename F>
 void for_each_term(const Images& images, const ConvolutionOptions& o, F&& f) {
-  const Shape &x = images.x, &weight = images.weight;
-  const int64_t outs = weight[0] / o.groups;  // of a group
-  for (int64_t i = 0; i < images.windows.elements(); ++i) {
-    const Shape window = index_of(i, images.windows);
-    for (int64_t j = 0; j < weight.elements() / std::max<int64_t>(weight[0], 1); ++j) {
-      Shape tap = index_of(j, {1, weight[1], weight[2], weight[3]});
-      tap[0] = window[1];
-      const int64_t row = window[2] * o.stride_h + tap[2] * o.dilation_h - o.top;
-      const int64_t column = window[3] * o.stride_w + tap[3] * o.dilation_w - o.left;
+  const Shape &x = images.x, &weight = images.weight, &windows = images.windows;
+  const int64_t taps = weight[1] * weight[2] * weight[3];
+  for (int64_t window = 0; window < windows.elements(); ++window) {
+    const Shape at = index_of(window, windows);
+    const int64_t first_channel = at[1] / (windows[1] / o.groups) * weight[1];
+    for (int64_t tap = 0; tap < taps; ++tap) {
+      const int64_t channel = first_channel + tap / (weight[2] * weight[3]);
+      const int64_t row = at[2] * o.stride_h + tap / weight[3] % weight[2] * o.dilation_h - o.top;
+      const int64_t column = at[3] * o.stride_w + tap % weight[3] * o.dilation_w - o.left;
       if (row < 0 || row >= x[2] || column < 0 || column >= x[3]) continue;
-      const int64_t channel = window[1] / outs * weight[1] + tap[1];
-      f(static_cast<size_t>(i), number_of(tap, weight), number_of({window[0], channel, row, column}, x));
+      f(static_cast<size_t>(window), static_cast<size_t>(at[1] * taps + tap),
+        static_cast<size_t>(((at[0] * x[1] + channel) * x[2] + row) * x[3] + column));
     }
   }
 }
