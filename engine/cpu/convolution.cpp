@@ -420,7 +420,7 @@ class PatchProduct {
 
 }  // namespace
 
-void Conv2d::run(Cpu) const {
+void call::Conv2d::run(Cpu) const {
   if (out.elements() == 0) return;
   dispatch_real(x.dtype(), [&](auto tag) {
     using T = decltype(tag);
@@ -457,7 +457,7 @@ void Conv2d::run(Cpu) const {
   });
 }
 
-void Conv2dGradientX::run(Cpu) const {
+void call::Conv2dGradientX::run(Cpu) const {
   if (out.elements() == 0) return;
   const int64_t kernel_h = weight.size(2), kernel_w = weight.size(3), groups = options.groups;
   // Pixel y of x was seen by tap i of window (y + top - i dilation) / stride, where that is whole: rows of x

@@ -316,7 +316,7 @@ class WeightGradient {
 
 }  // namespace
 
-void Conv2dGradientWeight::run(Cpu) const {
+void call::Conv2dGradientWeight::run(Cpu) const {
   if (out.elements() == 0) return;
   dispatch_real(g.dtype(), [&](auto tag) {
     using T = decltype(tag);

@@ -83,8 +83,8 @@ Tensor gradient_x(const char* operation, const char* name, const Tensor& g, cons
   check_shape(operation, name, g, {g.size(0), weight.size(0), down, across});
   const int64_t channels = weight.size(1) * options.groups;
   Tensor result({g.size(0), channels, height, width}, g.dtype(), g.device());
-  launch(Conv2dGradientX{contiguous(g), contiguous(weight), checked_bias(operation, g, bias, channels),
-                         options, result});
+  launch(call::Conv2dGradientX{contiguous(g), contiguous(weight), checked_bias(operation, g, bias, channels),
+                               options, result});
   return result;
 }
 
@@ -101,7 +101,7 @@ Tensor conv2d(const Tensor& x, const Tensor& weight, const Tensor& bias, const C
   check_groups("conv2d", channels, options.groups);
   const Tensor dense_bias = checked_bias("conv2d", x, bias, channels);
   Tensor result({x.size(0), channels, down, across}, x.dtype(), x.device());
-  launch(Conv2d{contiguous(x), contiguous(weight), dense_bias, options, result});
+  launch(call::Conv2d{contiguous(x), contiguous(weight), dense_bias, options, result});
   return result;
 }
 
@@ -132,7 +132,7 @@ Tensor conv2d_gradient_weight(const Tensor& g, const Tensor& x, int64_t kernel_h
   check_groups(kName, x.size(1), options.groups);
   check_groups(kName, g.size(1), options.groups);
   Tensor result({g.size(1), x.size(1) / options.groups, kernel_h, kernel_w}, x.dtype(), x.device());
-  launch(Conv2dGradientWeight{contiguous(g), contiguous(x), options, result});
+  launch(call::Conv2dGradientWeight{contiguous(g), contiguous(x), options, result});
   return result;
 }
 
