@@ -3,6 +3,7 @@
 #include <cmath>
 #include <vector>
 
+#include "haze/engine/cpu/grain.h"
 #include "haze/engine/cpu/prefetch.h"
 #include "haze/engine/ops/convolution.h"
 #include "haze/engine/parallel.h"
@@ -52,7 +53,7 @@ class PackedWeight {
       phase_size_ += kernels.tile_rows * depth_of(i, {0, p_.channels});
     }
     panels_ = Scratch<T>(p_.groups * tiles() * phase_size_);
-    parallel_for(p_.groups * tiles(), 1, [&](int64_t first, int64_t last) {
+    parallel_for(p_.groups * tiles(), rows_per_piece(phase_size_), [&](int64_t first, int64_t last) {
       for (int64_t i = first; i < last; ++i) pack(i / tiles(), i % tiles());
     });
   }

@@ -2,6 +2,7 @@
 #include <vector>
 
 #include "haze/engine/cpu/convolution.h"
+#include "haze/engine/cpu/grain.h"
 #include "haze/engine/cpu/prefetch.h"
 #include "haze/engine/ops/convolution.h"
 #include "haze/engine/parallel.h"
@@ -132,7 +133,7 @@ class WeightGradient {
            part_of(p_.channels, channel_parts_, channel), part_of(p_.out, row_parts_, row))
           .run();
     });
-    parallel_for(p_.groups * p_.out, std::max<int64_t>(4096 / (p_.channels * p_.taps()), 1),
+    parallel_for(p_.groups * p_.out, rows_per_piece(p_.channels * p_.taps() * partials_),
                  [&](int64_t first, int64_t last) {
                    for (int64_t row = first; row < last; ++row) add_up(row);
                  });

@@ -42,12 +42,25 @@ void CopyParts(const T* HWY_RESTRICT source, const int64_t* HWY_RESTRICT offsets
 }
 
 template <typename T>
+void CopySpaced(const T* HWY_RESTRICT from, int64_t step, int64_t count, T* HWY_RESTRICT to) {
+  int64_t i = 0;
+#if HWY_TARGET != HWY_SCALAR
+  const hn::ScalableTag<T> d;
+  const auto n = static_cast<int64_t>(hn::Lanes(d));
+  for (; step == 2 && i + n <= count; i += n) {
+    const auto low = hn::LoadU(d, from + 2 * i);
+    const auto high = hn::LoadU(d, from + 2 * i + n - 1);  // ends with the last element that is wanted
+    hn::StoreU(hn::ConcatUpperLower(d, hn::ConcatOdd(d, high, high), hn::ConcatEven(d, low, low)), d, to + i);
+  }
+#endif
+  for (; i < count; ++i) to[i] = from[i * step];
+}
+
+template <typename T>
 void CopyRows(const T* HWY_RESTRICT from, int64_t from_stride, int64_t step, int64_t rows, int64_t count,
               T* HWY_RESTRICT to, int64_t to_stride) {
   if (step != 1) {
-    for (int64_t r = 0; r < rows; ++r) {
-      for (int64_t i = 0; i < count; ++i) to[r * to_stride + i] = from[r * from_stride + i * step];
-    }
+    for (int64_t r = 0; r < rows; ++r) CopySpaced(from + r * from_stride, step, count, to + r * to_stride);
     return;
   }
   const hn::ScalableTag<T> d;
