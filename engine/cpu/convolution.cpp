@@ -3,11 +3,10 @@
 #include <vector>
 
 #include "haze/engine/cpu/convolution_stage.h"
-#include "haze/engine/cpu/prefetch.h"
 #include "haze/engine/parallel.h"
 
-// Convolution as a product weight [out, in taps] x patches [in taps, pixels] that is never written out: a
-// block of patches comes into being in the packed panels that the micro-kernel reads. The gradient of the
+// Convolution as a product weight [out, in taps] x patches [in taps, pixels]. The patches are never written
+// out: the micro-kernel reads them in the stage, or from panels of one block of them. The gradient of the
 // input is the same with other taps.
 namespace haze {
 namespace {
@@ -15,7 +14,7 @@ namespace {
 template <typename T>
 class PatchProduct {
  public:
-  explicit PatchProduct(const Problem<T>& problem)
+  explicit PatchProduct(const PatchProblem<T>& problem)
       : p_(problem),
         kernels_(gemm_kernels<T, T>()),
         blocks_(block_of_channels()),
@@ -152,11 +151,14 @@ class PatchProduct {
       }
     }
 
-    /// Weights are read for the first time since the last block of pixels, and perhaps from memory.
+    /// Weights are read for the first time since the last block of pixels, and perhaps from memory. They come
+    /// to the second-level cache: the first one is full of those in use.
     void prefetch_weight(int64_t tile, size_t phase, Span channels, Span depth) const {
       const int64_t rows = c_.kernels_.tile_rows;
-      prefetch_row(c_.weight_.panel(group_, tile, phase, channels.first) + depth.first * rows,
-                   depth.size() * rows);
+      const T* const panel = c_.weight_.panel(group_, tile, phase, channels.first);
+      constexpr int64_t kLine = 64 / static_cast<int64_t>(sizeof(T));
+      for (int64_t i = depth.first * rows; i < depth.last * rows; i += kLine)
+        __builtin_prefetch(panel + i, 0, 2);
     }
 
     /// Where the block's first pixel of channel `row` is summed, of its image i where that is in place.
@@ -215,12 +217,12 @@ class PatchProduct {
     }
 
     const PatchProduct& c_;
-    const Problem<T>& p_;
+    const PatchProblem<T>& p_;
     const PixelBlock block_;
     const int64_t group_;
     const Span tiles_, rows_;  // of the packed weight, of the grid
     const int64_t width_;
-    Stage<T> stage_;
+    PatchStage<T> stage_;
     Scratch<T> packed_;
     const bool in_place_;
     Scratch<T> sums_;  // [phase, channel, width]
@@ -250,7 +252,7 @@ class PatchProduct {
     return std::max(pixels / kernels_.tile_columns, int64_t{1}) * kernels_.tile_columns;
   }
 
-  const Problem<T>& p_;
+  const PatchProblem<T>& p_;
   const GemmKernels<T, T>& kernels_;
   const int64_t blocks_;
   const PackedWeight<T> weight_;
@@ -270,28 +272,28 @@ void call::Conv2d::run(Cpu) const {
                             i % kernel_w * options.dilation_w - options.left, i});
     }
     const int64_t channels = weight.size(1), outs = weight.size(0) / groups, taps = kernel_h * kernel_w;
-    const Problem<T> problem{.batch = x.size(0),
-                             .groups = groups,
-                             .rows = out.size(2),
-                             .columns = out.size(3),
-                             .source = x.data<T>(),
-                             .channels = channels,
-                             .height = x.size(2),
-                             .width = x.size(3),
-                             .stride_h = options.stride_h,
-                             .stride_w = options.stride_w,
-                             .weight = weight.data<T>(),
-                             .weight_out = channels * taps,
-                             .weight_channel = taps,
-                             .weight_group = outs * channels * taps,
-                             .bias = bias.defined() ? bias.data<T>() : nullptr,
-                             .result = out.data<T>(),
-                             .out = outs,
-                             .out_height = out.size(2),
-                             .out_width = out.size(3),
-                             .step_h = 1,
-                             .step_w = 1,
-                             .phases = {phase}};
+    const PatchProblem<T> problem{.batch = x.size(0),
+                                  .groups = groups,
+                                  .rows = out.size(2),
+                                  .columns = out.size(3),
+                                  .source = x.data<T>(),
+                                  .channels = channels,
+                                  .height = x.size(2),
+                                  .width = x.size(3),
+                                  .stride_h = options.stride_h,
+                                  .stride_w = options.stride_w,
+                                  .weight = weight.data<T>(),
+                                  .weight_out = channels * taps,
+                                  .weight_channel = taps,
+                                  .weight_group = outs * channels * taps,
+                                  .bias = bias.defined() ? bias.data<T>() : nullptr,
+                                  .result = out.data<T>(),
+                                  .out = outs,
+                                  .out_height = out.size(2),
+                                  .out_width = out.size(3),
+                                  .step_h = 1,
+                                  .step_w = 1,
+                                  .phases = {phase}};
     PatchProduct<T>(problem).run();
   });
 }
@@ -317,28 +319,28 @@ void call::Conv2dGradientX::run(Cpu) const {
   dispatch_real(g.dtype(), [&](auto tag) {
     using T = decltype(tag);
     const int64_t channels = weight.size(0) / groups, outs = weight.size(1), taps = kernel_h * kernel_w;
-    const Problem<T> problem{.batch = g.size(0),
-                             .groups = groups,
-                             .rows = ceil_divide(out.size(2), options.stride_h),
-                             .columns = ceil_divide(out.size(3), options.stride_w),
-                             .source = g.data<T>(),
-                             .channels = channels,
-                             .height = g.size(2),
-                             .width = g.size(3),
-                             .stride_h = 1,
-                             .stride_w = 1,
-                             .weight = weight.data<T>(),
-                             .weight_out = taps,
-                             .weight_channel = outs * taps,
-                             .weight_group = channels * outs * taps,
-                             .bias = bias.defined() ? bias.data<T>() : nullptr,
-                             .result = out.data<T>(),
-                             .out = outs,
-                             .out_height = out.size(2),
-                             .out_width = out.size(3),
-                             .step_h = options.stride_h,
-                             .step_w = options.stride_w,
-                             .phases = phases};
+    const PatchProblem<T> problem{.batch = g.size(0),
+                                  .groups = groups,
+                                  .rows = ceil_divide(out.size(2), options.stride_h),
+                                  .columns = ceil_divide(out.size(3), options.stride_w),
+                                  .source = g.data<T>(),
+                                  .channels = channels,
+                                  .height = g.size(2),
+                                  .width = g.size(3),
+                                  .stride_h = 1,
+                                  .stride_w = 1,
+                                  .weight = weight.data<T>(),
+                                  .weight_out = taps,
+                                  .weight_channel = outs * taps,
+                                  .weight_group = channels * outs * taps,
+                                  .bias = bias.defined() ? bias.data<T>() : nullptr,
+                                  .result = out.data<T>(),
+                                  .out = outs,
+                                  .out_height = out.size(2),
+                                  .out_width = out.size(3),
+                                  .step_h = options.stride_h,
+                                  .step_w = options.stride_w,
+                                  .phases = phases};
     PatchProduct<T>(problem).run();
   });
 }

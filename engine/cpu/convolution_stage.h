@@ -25,7 +25,7 @@ struct Phase {
 /// taps of weight(o, c, tap) source[b][c][i stride_h + tap.y][j stride_w + tap.x], which is 0 outside the
 /// image. i and j run over a grid of rows x columns.
 template <typename T>
-struct Problem {
+struct PatchProblem {
   int64_t batch, groups, rows, columns;
   const T* source;
   int64_t channels, height, width, stride_h, stride_w;  // channels of a group
@@ -43,7 +43,8 @@ struct Problem {
 template <typename T>
 class PackedWeight {
  public:
-  PackedWeight(const Problem<T>& problem, const GemmKernels<T, T>& kernels) : p_(problem), kernels_(kernels) {
+  PackedWeight(const PatchProblem<T>& problem, const GemmKernels<T, T>& kernels)
+      : p_(problem), kernels_(kernels) {
     for (size_t i = 0; i < p_.phases.size(); ++i) {
       starts_.push_back(phase_size_);
       phase_size_ += kernels.tile_rows * depth_of(i, {0, p_.channels});
@@ -85,7 +86,7 @@ class PackedWeight {
     }
   }
 
-  const Problem<T>& p_;
+  const PatchProblem<T>& p_;
   const GemmKernels<T, T>& kernels_;
   int64_t phase_size_ = 0;
   std::vector<int64_t> starts_;  // of the phases
@@ -95,9 +96,9 @@ class PackedWeight {
 /// Images that a block of the result sees, with zeros around them, a row of every stride_w-th column after
 /// the other: however a tap is placed, what it sees of a row of the result is contiguous.
 template <typename T>
-class Stage {
+class PatchStage {
  public:
-  Stage(const Problem<T>& problem, int64_t most_channels, int64_t most_images, int64_t most_rows)
+  PatchStage(const PatchProblem<T>& problem, int64_t most_channels, int64_t most_images, int64_t most_rows)
       : p_(problem) {
     bool any = false;
     for (const Phase& phase : p_.phases) {
@@ -163,7 +164,7 @@ class Stage {
     }
   }
 
-  const Problem<T>& p_;
+  const PatchProblem<T>& p_;
   int64_t top_ = 0, bottom_ = 0, left_ = 0, right_ = 0;  // extremes of the taps
   int64_t row_;                                          // elements of a row
   int64_t images_ = 0, image_ = 0;
