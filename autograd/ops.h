@@ -157,10 +157,23 @@ Variable scatter_add(const Variable& x, int axis, const Tensor& index, const Var
 Variable unfold(const Variable& x, int64_t kernel_h, int64_t kernel_w, int64_t stride, int64_t padding);
 Variable fold(const Variable& columns, int64_t height, int64_t width, int64_t kernel_h, int64_t kernel_w,
               int64_t stride, int64_t padding);
-Variable conv2d(const Variable& x, const Variable& weight, const Variable& bias, int64_t stride = 1,
-                int64_t padding = 0);
 Variable average_pool(const Variable& x, int64_t size);
 Variable max_pool(const Variable& x, int64_t size);
 Variable upsample(const Variable& x, int64_t size);
+
+// ---- Convolution (convolution.cpp) --------------------------------------------------------------
+/// bias may be undefined.
+Variable conv2d(const Variable& x, const Variable& weight, const Variable& bias,
+                const ConvolutionOptions& options = {});
+Variable conv2d(const Variable& x, const Variable& weight, const Variable& bias, int64_t stride,
+                int64_t padding);
+Variable conv2d_gradient_x(const Variable& g, const Variable& weight, int64_t height, int64_t width,
+                           const ConvolutionOptions& options = {});
+Variable conv2d_gradient_weight(const Variable& g, const Variable& x, int64_t kernel_h, int64_t kernel_w,
+                                const ConvolutionOptions& options = {});
+/// bias may be undefined.
+Variable conv_transpose2d(const Variable& x, const Variable& weight, const Variable& bias,
+                          const ConvolutionOptions& options = {}, int64_t output_padding_h = 0,
+                          int64_t output_padding_w = 0);
 
 }  // namespace haze

@@ -340,10 +340,43 @@ Tensor unfold(const Tensor& x, int64_t kernel_h, int64_t kernel_w, int64_t strid
 /// The adjoint of unfold: columns summed back into an image of height x width.
 Tensor fold(const Tensor& columns, int64_t height, int64_t width, int64_t kernel_h, int64_t kernel_w,
             int64_t stride, int64_t padding);
-/// Cross-correlation of x with weight [out, channels, kernel_h, kernel_w] plus bias [out] (may be undefined).
+/// How a kernel of kernel_h x kernel_w *taps* moves over an image. Its window number o down begins at row
+/// o stride_h - top, and its tap number i sees the row i dilation_h further; likewise across. Outside the
+/// image there are zeros. With groups, the channels of input and output fall into so many equal ranges, and a
+/// range of the output sees that of the input only.
+struct ConvolutionOptions {
+  int64_t stride_h = 1, stride_w = 1;
+  int64_t top = 0, bottom = 0, left = 0, right = 0;  // rows and columns of padding
+  int64_t dilation_h = 1, dilation_w = 1;
+  int64_t groups = 1;
+
+  /// The same stride down and across, the same padding on every side.
+  static ConvolutionOptions even(int64_t stride, int64_t padding) {
+    return {stride, stride, padding, padding, padding, padding};
+  }
+};
+
+/// Cross-correlation of x [batch, in, height, width] with weight [out, in / groups, kernel_h, kernel_w], plus
+/// bias [out] (may be undefined): [batch, out, out_h, out_w], where
+/// out_h = floor((height + top + bottom - (kernel_h - 1) dilation_h - 1) / stride_h) + 1. real.
+Tensor conv2d(const Tensor& x, const Tensor& weight, const Tensor& bias,
+              const ConvolutionOptions& options = {});
+Tensor conv2d(const Tensor& x, const Tensor& weight, const Tensor& bias, int64_t stride, int64_t padding);
+/// Gradient of x [.., .., height, width] from g [batch, out, out_h, out_w].
+Tensor conv2d_gradient_x(const Tensor& g, const Tensor& weight, int64_t height, int64_t width,
+                         const ConvolutionOptions& options = {});
+/// Gradient of the weight [.., .., kernel_h, kernel_w] from g, summed over batch and windows in one order for
+/// any number of threads. (The bias's is sum(g, {0, 2, 3}).)
+Tensor conv2d_gradient_weight(const Tensor& g, const Tensor& x, int64_t kernel_h, int64_t kernel_w,
+                              const ConvolutionOptions& options = {});
+/// Transposed convolution: x [batch, in, height, width] goes through conv2d's gradient of its input, with
+/// weight [in, out / groups, kernel_h, kernel_w], plus bias [out] (may be undefined). The result is
+/// (height - 1) stride_h + (kernel_h - 1) dilation_h + 1 - top - bottom + output_padding_h high, likewise
+/// wide; an output padding, less than the stride, tells apart the images that conv2d takes to one extent.
 /// real.
-Tensor conv2d(const Tensor& x, const Tensor& weight, const Tensor& bias, int64_t stride = 1,
-              int64_t padding = 0);
+Tensor conv_transpose2d(const Tensor& x, const Tensor& weight, const Tensor& bias,
+                        const ConvolutionOptions& options = {}, int64_t output_padding_h = 0,
+                        int64_t output_padding_w = 0);
 /// Windows of size x size that do not overlap; height and width must be multiples of size. real.
 Tensor average_pool(const Tensor& x, int64_t size);
 /// The maximum of each window and its int32 index in the image plane.

@@ -114,10 +114,16 @@ struct Window {
 };
 Array unfold(const Array& x, const Window& window);
 Array fold(const Array& columns, int64_t height, int64_t width, const Window& window);
-Array conv2d(const Array& x, const Array& weight, const Array& bias, int64_t stride, int64_t padding);
 Array average_pool(const Array& x, int64_t size);
 std::array<Array, 2> max_pool(const Array& x, int64_t size);
 Array upsample(const Array& x, int64_t size);
+
+// Convolution. With a bias, gradient_x is conv_transpose2d.
+Array conv2d(const Array& x, const Array& weight, const Array& bias, const ConvolutionOptions& options);
+Array conv2d_gradient_x(const Array& g, const Array& weight, const Array& bias, int64_t height, int64_t width,
+                        const ConvolutionOptions& options);
+Array conv2d_gradient_weight(const Array& g, const Array& x, int64_t kernel_h, int64_t kernel_w,
+                             const ConvolutionOptions& options);
 
 // Training.
 struct CrossEntropy {
