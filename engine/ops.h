@@ -72,6 +72,9 @@ enum class UnaryOp : uint8_t {
   scale_shift,  // a x + b
   absolute,
   sign,
+  floor,
+  ceil,
+  round,  // to the nearest whole number, of two equally near to the even one
   square,
   sqrt,
   rsqrt,  // 1 / sqrt(x)
@@ -85,6 +88,9 @@ enum class UnaryOp : uint8_t {
   cos,
   tanh,
   erf,
+  erfcx,     // e^(x^2) erfc(x)
+  erfinv,    // the y with erf(y) = x; infinite at -1 and 1, NaN outside
+  log_ndtr,  // log Phi(x), Phi the standard normal distribution function; accurate in both tails
   sigmoid,
   softplus,  // log(1 + e^x)
   relu,

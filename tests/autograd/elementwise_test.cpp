@@ -14,6 +14,12 @@ Tensor domain_of(UnaryOp op, const Shape& shape) {
     case UnaryOp::power:
     case UnaryOp::log:
       return random_between(0.3, 2, shape);
+    case UnaryOp::floor:
+    case UnaryOp::ceil:
+    case UnaryOp::round:
+      return random_between(0.1, 0.4, shape);  // between steps
+    case UnaryOp::erfinv:
+      return random_between(-0.9, 0.9, shape);
     case UnaryOp::log1p:
       return random_between(-0.6, 2, shape);
     default:

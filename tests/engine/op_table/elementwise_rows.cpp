@@ -39,6 +39,8 @@ UnaryArguments arguments(UnaryOp op) {
       return {0, 0, 0.01, 9};
     case UnaryOp::log1p:
       return {0, 0, -0.99, 9};
+    case UnaryOp::erfinv:
+      return {0, 0, -1, 1};
     default:
       return {};
   }
@@ -56,6 +58,17 @@ Row unary_row(UnaryOp op, const UnaryArguments& with, const std::string& variant
     row.refused = {{"a negative slope", [] { unary(UnaryOp::leaky_relu, zeros({2}), -0.1); }},
                    {"no number", [] { unary(UnaryOp::leaky_relu, zeros({2}), kNan); }}};
   }
+  return row;
+}
+
+// At whole numbers, halves and their neighbours, and numbers without a fraction.
+Row halves_row(UnaryOp op) {
+  Row row = unary_row(op, {}, " at halves");
+  std::vector<double> values = {0x1p23, 0x1p24 + 2, -0x1p23, 0x1p31, 0x1p52, 0x1p60, 0x1p22 + 0.5};
+  for (double x = -4; x <= 4; x += 0.5) {
+    values.insert(values.end(), {x, std::nextafter(x, kInfinity), std::nextafter(x, -kInfinity)});
+  }
+  row.cases = {{{{static_cast<int64_t>(values.size())}, 0, 0, values}}};
   return row;
 }
 
@@ -225,6 +238,9 @@ std::vector<Row> elementwise_rows() {
   rows.push_back(unary_row(UnaryOp::exp, {0, 0, -90, 90}, " over its range"));
   rows.push_back(unary_row(UnaryOp::tanh, {0, 0, -0.01, 0.01}, " near 0"));
   rows.push_back(unary_row(UnaryOp::erf, {0, 0, -0.01, 0.01}, " near 0"));
+  rows.push_back(unary_row(UnaryOp::erfinv, {0, 0, 0.9999, 1}, " near 1"));
+  rows.push_back(unary_row(UnaryOp::log_ndtr, {0, 0, -200, 15}, " in its tails"));
+  for (UnaryOp op : {UnaryOp::floor, UnaryOp::ceil, UnaryOp::round}) rows.push_back(halves_row(op));
   for (int op = 0; op < static_cast<int>(BinaryOp::kCount); ++op) {
     rows.push_back(binary_row(static_cast<BinaryOp>(op)));
     rows.push_back(binary_extremes_row(static_cast<BinaryOp>(op)));
