@@ -33,6 +33,11 @@ Tensor uniform(const Shape& shape, Generator& generator, double low = 0, double 
 Tensor normal(const Shape& shape, Generator& generator, double mean = 0, double standard_deviation = 1,
               Dtype dtype = Dtype::float32, Device device = Device::cpu);
 
+/// int32, uniform in [low, high): each number as often as the others but for a relative 2^-64. Throws where
+/// int32 does not hold the interval. Element i uses counter i.
+Tensor random_integers(const Shape& shape, Generator& generator, int64_t low, int64_t high,
+                       Device device = Device::cpu);
+
 // ---- Views: none of these copies elements -------------------------------------------------------
 
 /// A view where the strides allow it, otherwise a dense copy. One extent may be -1: it follows from the
@@ -142,6 +147,12 @@ inline Tensor divide(const Tensor& x, const Tensor& y) {
 inline Tensor scale_shift(const Tensor& x, double scale, double shift) {
   return unary(UnaryOp::scale_shift, x, scale, shift);
 }
+
+/// Masks: uint8, any number but 0 meaning true; the result is 0 or 1. Broadcast.
+Tensor logical_and(const Tensor& x, const Tensor& y);
+Tensor logical_or(const Tensor& x, const Tensor& y);
+Tensor logical_xor(const Tensor& x, const Tensor& y);
+Tensor logical_not(const Tensor& x);
 
 /// condition uint8; x and y of one dtype; all three broadcast.
 Tensor where(const Tensor& condition, const Tensor& x, const Tensor& y);
@@ -312,6 +323,14 @@ Tensor scatter_add(const Tensor& x, int axis, const Tensor& index, const Tensor&
 Tensor categorical(const Tensor& log_probabilities, RandomPosition position);
 /// The same with the numbers given: uniforms float64 [rows] in [0, 1).
 Tensor categorical(const Tensor& log_probabilities, const Tensor& uniforms);
+
+/// uint8: 1 with the given probability, each for itself, exact to 2^-53. Shape of probability, real; a value
+/// outside [0, 1] is an Error.
+Tensor bernoulli(const Tensor& probability, Generator& generator);
+/// int32 draws from Poisson distributions of the given rates. Shape of rate, real; a value outside [0, 1e9]
+/// is an Error. Below a rate of 10 by inverting the distribution function, otherwise by transformed rejection
+/// (Hormann 1993, algorithm PTRS).
+Tensor poisson(const Tensor& rate, Generator& generator);
 
 // ---- Images: [batch, channels, height, width] ---------------------------------------------------
 

@@ -20,13 +20,12 @@ namespace HWY_NAMESPACE {
 /// bits of x and its square no rounding.
 template <class D>
 HWY_INLINE hn::Vec<D> ExpOfSquare(D d, hn::Vec<D> x, float scale) {
-  static constexpr float kCoefficients[] = {1.0f, 1 / 2.0f, 1 / 6.0f, 1 / 24.0f};  // of (e^t - 1) / t
+  static constexpr float kCoefficients[] = {1.0f, 1.0f, 1 / 2.0f, 1 / 6.0f, 1 / 24.0f};  // of e^t
   const hn::RebindToUnsigned<D> du;
   const auto h = hn::BitCast(d, hn::And(hn::BitCast(du, x), hn::Set(du, 0xFFFFF000u)));
   const auto s = hn::Set(d, scale);
   const auto t = hn::Mul(s, hn::Mul(hn::Sub(x, h), hn::Add(x, h)));
-  const auto power = Exp(d, hn::Mul(s, hn::Mul(h, h)));
-  return hn::MulAdd(power, hn::Mul(t, Polynomial(d, t, kCoefficients)), power);
+  return hn::Mul(Exp(d, hn::Mul(s, hn::Mul(h, h))), Polynomial(d, t, kCoefficients));
 }
 
 /// e^(x^2) erfc(x) for x >= 0 in float32: (1 + p R(p - 1)) / (1 + 2 x), where p = 2 x / (x + 3) takes [0,

@@ -40,9 +40,11 @@ inline double erfinv(double x) {
 
 /// log Phi(x), Phi the distribution function of the standard normal distribution.
 inline double log_ndtr(double x) {
-  constexpr double kSqrtHalf = 0.70710678118654752;
-  if (x > -1) return std::log1p(-std::erfc(x * kSqrtHalf) / 2);
-  return std::log(erfcx(-x * kSqrtHalf) / 2) - x * x / 2;
+  const double square = x * x / 2, scaled = erfcx(std::abs(x) / std::numbers::sqrt2) / 2;
+  if (x < 0) return std::log(scaled) - square;
+  if (x > 40) return -0.0;  // the other tail is below the smallest double
+  const double rounded_off = std::fma(x / 2, x, -square);
+  return std::log1p(-scaled * std::exp(-square) * (1 - rounded_off));
 }
 
 }  // namespace haze

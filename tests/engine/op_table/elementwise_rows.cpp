@@ -149,6 +149,31 @@ Row compare_extremes_row(CompareOp op) {
   return row;
 }
 
+Row logic_row(const char* name, Tensor (*apply)(const Tensor&, const Tensor&), bool (*holds)(bool, bool)) {
+  Row row{.name = name, .function = name, .dtypes = {Dtype::uint8}};
+  for (const auto& [x, y] : broadcast_pairs()) {
+    row.cases.push_back({{x, 0, 0, {0, 1, 1, 0, 2, 255}}, {y, 0, 0, {0, 1, 0, 1, 1}}});
+  }
+  row.apply = [=](const Tensors& in, Dtype) { return Tensors{apply(in[0], in[1])}; };
+  row.reference = [=](const Arrays& in, Dtype) {
+    return Arrays{reference::zip(in[0], in[1], [=](double x, double y) {
+      return reference::Number{holds(x != 0, y != 0) ? 1.0 : 0.0, 0};
+    })};
+  };
+  row.refused_shapes = {{{{3}}, {{4}}}, {{{2, 3}}, {{2}}}};
+  return row;
+}
+
+Row logical_not_row() {
+  Row row{.name = "logical_not", .function = "logical_not", .dtypes = {Dtype::uint8}};
+  for (const Shape& shape : common_shapes()) row.cases.push_back({{shape, 0, 0, {0, 1, 1, 0, 2, 255}}});
+  row.apply = [](const Tensors& in, Dtype) { return Tensors{logical_not(in[0])}; };
+  row.reference = [](const Arrays& in, Dtype) {
+    return Arrays{reference::map(in[0], [](double x) { return reference::Number{x == 0 ? 1.0 : 0.0, 0}; })};
+  };
+  return row;
+}
+
 Row where_row() {
   Row row{.name = "where", .function = "where", .dtypes = kAllDtypes};
   for (const auto& [x, y] : broadcast_pairs()) {
@@ -249,6 +274,10 @@ std::vector<Row> elementwise_rows() {
     rows.push_back(compare_row(static_cast<CompareOp>(op)));
     rows.push_back(compare_extremes_row(static_cast<CompareOp>(op)));
   }
+  rows.push_back(logic_row("logical_and", logical_and, [](bool x, bool y) { return x && y; }));
+  rows.push_back(logic_row("logical_or", logical_or, [](bool x, bool y) { return x || y; }));
+  rows.push_back(logic_row("logical_xor", logical_xor, [](bool x, bool y) { return x != y; }));
+  rows.push_back(logical_not_row());
   rows.push_back(where_row());
   rows.push_back(add_into_row());
   for (double probability : {0.0, 0.1, 0.5, 0.999}) rows.push_back(dropout_row(probability));
