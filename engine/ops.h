@@ -171,6 +171,9 @@ constexpr uint64_t dropout_counters(int64_t elements) {
 
 enum class ReduceOp : uint8_t { sum, mean, max, min, logsumexp, variance, kCount };
 
+/// As it is written above.
+const char* name(ReduceOp op);
+
 /// Over `axes` (all axes where the list is empty); real. variance divides by n - correction. Throws where
 /// max, min, mean or variance has nothing to reduce; an empty sum is 0, an empty logsumexp is -infinity.
 Tensor reduce(ReduceOp op, const Tensor& x, const Shape& axes = {}, bool keep_axes = false,
@@ -186,7 +189,9 @@ Tensor argmax(const Tensor& x, int axis = -1);
 /// sqrt of the sum of squares of all elements of all tensors, in a fixed order; real. Blocks of 1024 squares
 /// are summed in the element type, blocks in float64.
 double global_norm(std::span<const Tensor> tensors);
-/// Whether every element is finite; real.
+/// The same as float64 [] on the tensors' device, which nobody waits for.
+Tensor device_global_norm(std::span<const Tensor> tensors);
+/// Whether every element is finite; real. Waits for the device.
 bool all_finite(const Tensor& x);
 
 /// On the last axis; a row of -infinity gives zeros (log_softmax: -infinity), never NaN. real.
