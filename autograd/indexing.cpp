@@ -11,6 +11,13 @@ Variable embedding_adjoint(const Variable& x, const Tensor& ids, int64_t vocabul
                       [ids](const Variable& g) { return Gradients{embedding(g, ids)}; });
 }
 
+/// uint8, shape of index: 1 where an element of scatter()'s source stays, 0 where a later one overwrites it.
+Tensor last_writers(int axis, const Tensor& index, const Shape& shape) {
+  const Tensor numbers = reshape(arange(index.elements(), Dtype::int32, index.device()), index.shape());
+  const Tensor written = scatter(zeros(shape, Dtype::int32, index.device()), axis, index, numbers);
+  return compare(CompareOp::equal, gather(written, axis, index), numbers);
+}
+
 }  // namespace
 
 Variable embedding(const Variable& weight, const Tensor& ids) {
@@ -54,6 +61,19 @@ Variable scatter_add(const Variable& x, int axis, const Tensor& index, const Var
       [axis, index, x_needed = x.requires_gradient(),
        source_needed = source.requires_gradient()](const Variable& g) {
         return Gradients{x_needed ? g : Variable(), source_needed ? gather(g, axis, index) : Variable()};
+      });
+}
+
+Variable scatter(const Variable& x, int axis, const Tensor& index, const Variable& source) {
+  // y = x, y_(i, k_ij) = s_ij: x gets g where nothing was written, s_ij gets g_(i, k_ij) where it stayed
+  return Tape::record(
+      "scatter", scatter(x.value(), axis, index, source.value()), {x, source},
+      [axis, index, shape = x.shape(), x_needed = x.requires_gradient(),
+       source_needed = source.requires_gradient()](const Variable& g) {
+        const Tensor nothing = zeros(index.shape(), g.dtype(), index.device());
+        return Gradients{
+            x_needed ? scatter(g, axis, index, nothing) : Variable(),
+            source_needed ? masked(last_writers(axis, index, shape), gather(g, axis, index)) : Variable()};
       });
 }
 

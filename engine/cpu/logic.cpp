@@ -4,7 +4,7 @@
 
 namespace haze {
 
-void Logic::run(Cpu) const {
+void call::Logic::run(Cpu) const {
   const StridedLayout<3> layout(out.shape(), {&x, &y, &out});
   const int64_t x_step = layout.inner_stride(0), y_step = layout.inner_stride(1);
   const auto each = [&](auto holds) {

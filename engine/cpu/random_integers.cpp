@@ -75,7 +75,7 @@ template <typename Pair>
 int32_t large_poisson(double rate, Pair&& pair) {
   const double b = 0.931 + 2.53 * std::sqrt(rate), a = -0.059 + 0.02483 * b;
   const double inverse_alpha = 1.1239 + 1.1328 / (b - 3.4), v_r = 0.9277 - 3.6224 / (b - 2);
-  for (uint64_t trial = 0; trial < Poisson::kTrials; ++trial) {
+  for (uint64_t trial = 0; trial < call::Poisson::kTrials; ++trial) {
     const auto [first, v] = pair(trial);
     const double u = 0.5 - first, us = 0.5 - std::abs(u);
     const double k = std::floor((2 * a / us + b) * u + rate + 0.43);
@@ -89,7 +89,7 @@ int32_t large_poisson(double rate, Pair&& pair) {
 
 }  // namespace
 
-void RandomIntegers::run(Cpu) const {
+void call::RandomIntegers::run(Cpu) const {
   const auto range = static_cast<uint64_t>(high - low), surplus = (0 - range) % range;
   int32_t* result = out.data<int32_t>();
   for_each_draw(out, [&](int64_t i) {
@@ -98,7 +98,7 @@ void RandomIntegers::run(Cpu) const {
   });
 }
 
-void Bernoulli::run(Cpu) const {
+void call::Bernoulli::run(Cpu) const {
   uint8_t* result = out.data<uint8_t>();
   dispatch_real(probability.dtype(), [&](auto tag) {
     const auto* p = probability.data<decltype(tag)>();
@@ -111,7 +111,7 @@ void Bernoulli::run(Cpu) const {
   });
 }
 
-void Poisson::run(Cpu) const {
+void call::Poisson::run(Cpu) const {
   constexpr double kLargeRate = 10;
   int32_t* result = out.data<int32_t>();
   const auto elements = static_cast<uint64_t>(out.elements());

@@ -13,7 +13,8 @@ Tensor random_integers(const Shape& shape, Generator& generator, int64_t low, in
     fail("random_integers: from {} to below {} is no interval of int32", low, high);
   }
   Tensor result(shape, Dtype::int32, device);
-  launch(RandomIntegers{generator.reserve(static_cast<uint64_t>(result.elements())), low, high, result});
+  launch(
+      call::RandomIntegers{generator.reserve(static_cast<uint64_t>(result.elements())), low, high, result});
   return result;
 }
 
@@ -21,15 +22,15 @@ Tensor bernoulli(const Tensor& probability, Generator& generator) {
   check_real("bernoulli", "probability", probability);
   Tensor result(probability.shape(), Dtype::uint8, probability.device());
   const auto counters = (static_cast<uint64_t>(result.elements()) + 1) / 2;
-  launch(Bernoulli{contiguous(probability), generator.reserve(counters), result});
+  launch(call::Bernoulli{contiguous(probability), generator.reserve(counters), result});
   return result;
 }
 
 Tensor poisson(const Tensor& rate, Generator& generator) {
   check_real("poisson", "rate", rate);
   Tensor result(rate.shape(), Dtype::int32, rate.device());
-  const auto counters = Poisson::kTrials * static_cast<uint64_t>(result.elements());
-  launch(Poisson{contiguous(rate), generator.reserve(counters), result});
+  const auto counters = call::Poisson::kTrials * static_cast<uint64_t>(result.elements());
+  launch(call::Poisson{contiguous(rate), generator.reserve(counters), result});
   return result;
 }
 

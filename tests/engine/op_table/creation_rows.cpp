@@ -156,6 +156,29 @@ Row drawn(const std::string& name, double low, double high, Tensor (*draw)(const
   return row;
 }
 
+Row pad_row(int axis, int64_t before, int64_t after) {
+  Row row = moved(
+      fmt::format("pad axis {} by {} and {}", axis, before, after), "pad",
+      {{2, 3}, {17, 33}, {2, 3, 5}, {3, 0, 5}, {1, 1}, {300, 257}},
+      [=](const Tensor& x) { return pad(x, axis, before, after, 7); },
+      [=](const Array& x) {
+        const int a = axis < 0 ? axis + x.shape.rank() : axis;
+        Shape shape = x.shape;
+        shape[a] += before + after;
+        Array result(shape, 7);
+        for (size_t i = 0; i < x.values.size(); ++i) {
+          Shape to = reference::index_of(static_cast<int64_t>(i), x.shape);
+          to[a] += before;
+          result.values[reference::number_of(to, shape)] = x.values[i];
+        }
+        return result;
+      });
+  row.refused = {{"a negative number of elements", [] { pad(zeros({2}), 0, -1, 3); }},
+                 {"more than can be counted", [] { pad(zeros({2}), 0, int64_t{1} << 62, int64_t{1} << 62); }},
+                 {"an axis outside", [] { pad(zeros({2}), 1, 1, 1); }}};
+  return row;
+}
+
 Row concat_row(int axis, const std::vector<Shape>& shapes, const Shape& whole) {
   Row row{.name = fmt::format("concat axis {}", axis), .function = "concat", .dtypes = kAllDtypes};
   row.cases.emplace_back();
@@ -243,9 +266,9 @@ std::vector<Row> creation_rows() {
   for (const auto& [low, high] : {std::pair<int64_t, int64_t>{-3, 4}, {7, 8}, {least, end}, {0, end}}) {
     rows.push_back(shaped(
         "random_integers", {Dtype::int32},
-        [=](const Shape& s, Dtype) {
+        [=](const Shape& s, Dtype, Device device) {
           Generator generator = generator_at(kPosition);
-          return random_integers(s, generator, low, high);
+          return random_integers(s, generator, low, high, device);
         },
         [=](const Shape& s, Dtype) { return reference::random_integers(s, kPosition, low, high); }));
     rows.back().refuses_other_dtypes = false;
@@ -368,6 +391,8 @@ std::vector<Row> view_rows() {
   rows.push_back(copy_into_row());
   rows.push_back(copy_into_broadcast_row());
   rows.push_back(fill_row());
+  for (int axis : {0, 1, -1}) rows.push_back(pad_row(axis, 2, 3));
+  rows.push_back(pad_row(0, 0, 0));
   rows.push_back(concat_row(0, {{3}, {0}, {17}}, {20}));
   rows.push_back(concat_row(-1, {{3, 2}, {3, 5}, {3, 1}}, {3, 8}));
   rows.push_back(concat_row(1, {{2, 3, 4}, {2, 1, 4}}, {2, 4, 4}));

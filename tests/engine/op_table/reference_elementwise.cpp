@@ -32,14 +32,16 @@ double scaled_erfc(double x) {
   return static_cast<double>(series / (wide * std::sqrt(std::numbers::pi_v<long double>)));
 }
 
-// Newton's method from 0: erf is concave above it, so every step stays below the root. Near 1 by erfc.
+// Newton's method from Polya's lower bound, erf(y)^2 <= 1 - e^(-4 y^2 / pi): erf is concave there, so every
+// step stays below the root. Near 1 by erfc.
 double inverse_erf(double x) {
   const long double target = std::abs(x);
   if (!(target < 1)) return target == 1 ? x * std::numeric_limits<double>::infinity() : std::nan("");
-  long double y = 0, step = 1;
+  constexpr long double kHalfSqrtPi = 0.5L / std::numbers::inv_sqrtpi_v<long double>;
+  long double y = kHalfSqrtPi * std::sqrt(-std::log1p(-target * target)), step = 1;
   while (step > 1e-18L * y) {
     const long double missing = target < 0.5L ? target - std::erf(y) : std::erfc(y) - (1 - target);
-    step = missing * std::exp(y * y) * std::sqrt(std::numbers::pi_v<long double>) / 2;
+    step = missing * std::exp(y * y) * kHalfSqrtPi;
     y += step;
   }
   return std::copysign(static_cast<double>(y), x);
