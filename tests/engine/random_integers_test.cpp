@@ -63,7 +63,8 @@ TEST_CASE("random_integers fills its interval evenly (chi-squared, 99.9 %), ends
 }
 
 TEST_CASE(
-    "random_integers has no modulo bias (chi-squared, 99.9 %), where 32 bits mod range have 33 % too many") {
+    "random_integers has no modulo bias (chi-squared, 99.9 %), where a third of the numbers would be twice "
+    "as frequent") {
   // 2^32 = range + range / 3: the first third of the range would come twice as often as the rest.
   Generator generator(32);
   constexpr int64_t kRange = int64_t{3} << 30, kLow = std::numeric_limits<int32_t>::min();

@@ -282,6 +282,7 @@ std::vector<Row> creation_rows() {
   rows.push_back(drawn("bernoulli", 0, 1, bernoulli, reference::bernoulli));
   for (const auto& [low, high] : {std::pair<double, double>{0, 12}, {0, 1e-3}, {10, 1000}, {1e8, 1e9}}) {
     rows.push_back(drawn("poisson", low, high, poisson, reference::poisson));
+    rows.back().cases = {{{{0, 3}, low, high}}, {{{17, 33}, low, high}}, {{{5001}, low, high}}};
   }
   return rows;
 }
