@@ -1,3 +1,5 @@
+#include <numbers>
+
 #include "gradients.h"
 
 using namespace haze;
@@ -157,4 +159,16 @@ TEST_CASE("dropout with probability 0 draws nothing and is the identity") {
   const Variable x = Variable::leaf(ones({4}));
   CHECK(dropout(x, 0, generator).value().storage() == x.value().storage());
   CHECK(generator.state().counter == 0);
+}
+
+TEST_CASE("the gradient of log_ndtr keeps its digits in both tails, in float32 too") {
+  const auto at = [](double x) {
+    const Variable leaf = Variable::leaf(full({}, x));
+    backward(unary(UnaryOp::log_ndtr, leaf));
+    return leaf.gradient().item();
+  };
+  // phi(x) / Phi(x): -x - 1/x + 2/x^3 - ... on the left, phi(x) on the right.
+  CHECK(at(-100) == doctest::Approx(100.009998).epsilon(3e-7));
+  CHECK(at(-1e4) == doctest::Approx(1e4 + 1e-4).epsilon(3e-7));
+  CHECK(at(6) == doctest::Approx(std::exp(-18) / std::sqrt(2 * std::numbers::pi)).epsilon(1e-6));
 }
