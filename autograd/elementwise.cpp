@@ -72,11 +72,6 @@ Variable transcendental(UnaryOp op, Tensor value, const Variable& x) {
     case UnaryOp::tanh:
       // d(tanh x) = (1 - tanh^2 x) dx
       return record([](const Variable& g, const Variable& y) { return Gradients{g * (-square(y) + 1)}; });
-    case UnaryOp::erf:
-      // d(erf x) = 2/sqrt(pi) e^(-x^2) dx
-      return record([x = Saved("x", x)](const Variable& g) {
-        return Gradients{g * (exp(-square(x.variable())) * (2 * std::numbers::inv_sqrtpi))};
-      });
     case UnaryOp::sigmoid:
       // d(s(x)) = s(x) s(-x) dx; not y (1 - y), which has lost its digits where y is almost 1
       return record([x = Saved("x", x)](const Variable& g) {
@@ -90,7 +85,39 @@ Variable transcendental(UnaryOp op, Tensor value, const Variable& x) {
   }
 }
 
-/// Functions with kinks; at a kink the gradient is as stated.
+/// The family of the error function.
+Variable of_normal_distribution(UnaryOp op, Tensor value, const Variable& x) {
+  const auto record = [&](auto rule) {
+    return Tape::record(name(op), std::move(value), {x}, std::move(rule));
+  };
+  using std::numbers::inv_sqrtpi, std::numbers::sqrt2;
+  switch (op) {
+    case UnaryOp::erf:
+      // d(erf x) = 2/sqrt(pi) e^(-x^2) dx
+      return record([x = Saved("x", x)](const Variable& g) {
+        return Gradients{g * (exp(-square(x.variable())) * (2 * inv_sqrtpi))};
+      });
+    case UnaryOp::erfcx:
+      // d(erfcx x) = (2 x erfcx x - 2/sqrt(pi)) dx
+      return record([x = Saved("x", x)](const Variable& g, const Variable& y) {
+        return Gradients{g * ((x.variable() * y - inv_sqrtpi) * 2)};
+      });
+    case UnaryOp::erfinv:
+      // d(erfinv x) = sqrt(pi)/2 e^(y^2) dx
+      return record([](const Variable& g, const Variable& y) {
+        return Gradients{g * (exp(square(y)) * (0.5 / inv_sqrtpi))};
+      });
+    case UnaryOp::log_ndtr:
+      // d(log Phi(x)) = phi(x) / Phi(x) dx = sqrt(2/pi) / erfcx(-x / sqrt(2)) dx
+      return record([x = Saved("x", x)](const Variable& g) {
+        return Gradients{g * (sqrt2 * inv_sqrtpi) / unary(UnaryOp::erfcx, x.variable() * (-1 / sqrt2))};
+      });
+    default:
+      fail("unary: no gradient rule for {}", name(op));
+  }
+}
+
+/// Functions with kinks or steps; at a kink the gradient is as stated.
 Variable piecewise(UnaryOp op, Tensor value, const Variable& x) {
   const auto record = [&](auto rule) {
     return Tape::record(name(op), std::move(value), {x}, std::move(rule));
@@ -102,7 +129,10 @@ Variable piecewise(UnaryOp op, Tensor value, const Variable& x) {
         return Gradients{g * unary(UnaryOp::sign, x.value())};
       });
     case UnaryOp::sign:
-      // d(sign(x)) = 0
+    case UnaryOp::floor:
+    case UnaryOp::ceil:
+    case UnaryOp::round:
+      // 0: they are constant between their steps
       return record([](const Variable& g) { return Gradients{zeros_like(g.value())}; });
     case UnaryOp::relu:
       // d(max(x, 0)) = [x > 0] dx; 0 at 0
@@ -199,6 +229,11 @@ Variable unary(UnaryOp op, const Variable& x, double a, double b) {
         return Gradients{
             where(compare(CompareOp::greater, y.value(), zeros({}, y.dtype(), y.device())), g, g * a)};
       });
+    case UnaryOp::erf:
+    case UnaryOp::erfcx:
+    case UnaryOp::erfinv:
+    case UnaryOp::log_ndtr:
+      return of_normal_distribution(op, std::move(value), x);
     case UnaryOp::gelu:
       // d(gelu(x)) = gelu'(x) dx, likewise the two below
       return Tape::record("gelu", std::move(value), {x}, [x = Saved("x", x)](const Variable& g) {

@@ -12,6 +12,13 @@ Variable embedding_adjoint(const Variable& x, const Tensor& ids, int64_t vocabul
       [ids = Saved("ids", ids)](const Variable& g) { return Gradients{embedding(g, ids.value())}; });
 }
 
+/// uint8, shape of index: 1 where an element of scatter()'s source stays, 0 where a later one overwrites it.
+Tensor last_writers(int axis, const Tensor& index, const Shape& shape) {
+  const Tensor numbers = reshape(arange(index.elements(), Dtype::int32, index.device()), index.shape());
+  const Tensor written = scatter(zeros(shape, Dtype::int32, index.device()), axis, index, numbers);
+  return compare(CompareOp::equal, gather(written, axis, index), numbers);
+}
+
 }  // namespace
 
 Variable embedding(const Variable& weight, const Tensor& ids) {
@@ -56,6 +63,19 @@ Variable scatter_add(const Variable& x, int axis, const Tensor& index, const Var
       "scatter_add", scatter_add(x.value(), axis, index, source.value()), {x, source},
       [axis, index = Saved("index", index)](const Variable& g) {
         return Gradients{needed(0) ? g : Variable(), needed(1) ? gather(g, axis, index.value()) : Variable()};
+      });
+}
+
+Variable scatter(const Variable& x, int axis, const Tensor& index, const Variable& source) {
+  // y = x, y_(i, k_ij) = s_ij: x gets g where nothing was written, s_ij gets g_(i, k_ij) where it stayed
+  return Tape::record(
+      "scatter", scatter(x.value(), axis, index, source.value()), {x, source},
+      [axis, index, shape = x.shape(), x_needed = x.requires_gradient(),
+       source_needed = source.requires_gradient()](const Variable& g) {
+        const Tensor nothing = zeros(index.shape(), g.dtype(), index.device());
+        return Gradients{
+            x_needed ? scatter(g, axis, index, nothing) : Variable(),
+            source_needed ? masked(last_writers(axis, index, shape), gather(g, axis, index)) : Variable()};
       });
 }
 

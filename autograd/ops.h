@@ -16,6 +16,7 @@ Variable unsqueeze(const Variable& x, int axis);
 Variable contiguous(const Variable& x);
 Variable cast(const Variable& x, Dtype dtype);
 Variable concat(const std::vector<Variable>& parts, int axis);
+Variable pad(const Variable& x, int axis, int64_t before, int64_t after, double value = 0);
 
 // ---- Element by element (elementwise.cpp) -------------------------------------------------------
 Variable unary(UnaryOp op, const Variable& x, double a = 0, double b = 0);
@@ -101,12 +102,12 @@ Variable reduce(ReduceOp op, const Variable& x, const Shape& axes = {}, bool kee
 Variable sum(const Variable& x, const Shape& axes = {}, bool keep_axes = false);
 Variable mean(const Variable& x, const Shape& axes = {}, bool keep_axes = false);
 Variable sum_to(const Variable& x, const Shape& shape);
-Variable softmax(const Variable& x);
-Variable log_softmax(const Variable& x);
+Variable softmax(const Variable& x, int axis = -1);
+Variable log_softmax(const Variable& x, int axis = -1);
 Variable cumulative_sum(const Variable& x, int axis = -1);
-/// Values in order on the last axis, and their indices.
-std::pair<Variable, Tensor> sort(const Variable& x, bool descending = false);
-std::pair<Variable, Tensor> top_k(const Variable& x, int64_t k);
+/// Values in order on one axis, and their indices.
+std::pair<Variable, Tensor> sort(const Variable& x, bool descending = false, int axis = -1);
+std::pair<Variable, Tensor> top_k(const Variable& x, int64_t k, int axis = -1);
 
 // ---- Matrix products (products.cpp) -------------------------------------------------------------
 Variable matmul(const Variable& a, const Variable& b);
@@ -152,6 +153,8 @@ Variable index_select(const Variable& x, int axis, const Tensor& indices);
 Variable index_scatter(const Variable& source, int axis, const Tensor& indices, const Shape& shape);
 Variable gather(const Variable& x, int axis, const Tensor& index);
 Variable scatter_add(const Variable& x, int axis, const Tensor& index, const Variable& source);
+/// What was overwritten has no gradient: elements of x, and all of source but the last for a place.
+Variable scatter(const Variable& x, int axis, const Tensor& index, const Variable& source);
 
 // ---- Images (images.cpp) ------------------------------------------------------------------------
 Variable unfold(const Variable& x, int64_t kernel_h, int64_t kernel_w, int64_t stride, int64_t padding);

@@ -41,6 +41,14 @@ Variable flip(const Variable& x, int axis) {
   return index_select(x, axis, subtract(last, arange(count, Dtype::int32, x.device())));
 }
 
+bool is_last(int axis, const Variable& x) {
+  return axis == -1 || axis == x.value().rank() - 1;
+}
+
+std::pair<Variable, Tensor> transposed(const std::pair<Variable, Tensor>& found, int axis) {
+  return {transpose(found.first, axis, -1), contiguous(transpose(found.second, axis, -1))};
+}
+
 /// The values that sort() and top_k() moved to where they are from `indices` of the last axis.
 std::pair<Variable, Tensor> taken(const char* operation, const Variable& x, std::pair<Tensor, Tensor> found) {
   // y_j = x_(i_j): the gradient of y_j goes to x_(i_j)
@@ -112,7 +120,8 @@ Variable sum_to(const Variable& x, const Shape& shape) {
                       [from = x.shape()](const Variable& g) { return Gradients{expand(g, from)}; });
 }
 
-Variable softmax(const Variable& x) {
+Variable softmax(const Variable& x, int axis) {
+  if (!is_last(axis, x)) return transpose(softmax(transpose(x, axis, -1)), axis, -1);
   // d(y_i) = y_i (dx_i - sum_j y_j dx_j)
   return Tape::record("softmax", softmax(x.value()), {x}, [](const Variable& g, const Variable& y) {
     if (!gradients_enabled()) return Gradients{softmax_gradient(y.value(), g.value())};
@@ -120,7 +129,8 @@ Variable softmax(const Variable& x) {
   });
 }
 
-Variable log_softmax(const Variable& x) {
+Variable log_softmax(const Variable& x, int axis) {
+  if (!is_last(axis, x)) return transpose(log_softmax(transpose(x, axis, -1)), axis, -1);
   // d(y_i) = dx_i - sum_j e^(y_j) dx_j
   return Tape::record("log_softmax", log_softmax(x.value()), {x}, [](const Variable& g, const Variable& y) {
     if (!gradients_enabled()) return Gradients{log_softmax_gradient(y.value(), g.value())};
@@ -135,11 +145,13 @@ Variable cumulative_sum(const Variable& x, int axis) {
   });
 }
 
-std::pair<Variable, Tensor> sort(const Variable& x, bool descending) {
+std::pair<Variable, Tensor> sort(const Variable& x, bool descending, int axis) {
+  if (!is_last(axis, x)) return transposed(sort(transpose(x, axis, -1), descending), axis);
   return taken("sort", x, sort(x.value(), descending));
 }
 
-std::pair<Variable, Tensor> top_k(const Variable& x, int64_t k) {
+std::pair<Variable, Tensor> top_k(const Variable& x, int64_t k, int axis) {
+  if (!is_last(axis, x)) return transposed(top_k(transpose(x, axis, -1), k), axis);
   return taken("top_k", x, top_k(x.value(), k));
 }
 

@@ -95,4 +95,12 @@ Variable concat(const std::vector<Variable>& parts, int axis) {
   });
 }
 
+Variable pad(const Variable& x, int axis, int64_t before, int64_t after, double value) {
+  // x gets its slice of g
+  return Tape::record("pad", pad(x.value(), axis, before, after, value), {x},
+                      [=, count = x.size(axis)](const Variable& g) {
+                        return Gradients{slice(g, axis, before, before + count)};
+                      });
+}
+
 }  // namespace haze

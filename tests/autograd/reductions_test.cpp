@@ -61,6 +61,18 @@ TEST_CASE("sum_to agrees with central differences and costs nothing where shapes
   CHECK(sum_to(x, {2, 3}).value().storage() == x.value().storage());
 }
 
+TEST_CASE(
+    "softmax, log-softmax, sort and top-k on another axis than the last agree with central differences") {
+  const Tensor x = random({4, 3, 2});
+  for (int axis : {0, 1, -2}) {
+    check_first_and_second("softmax", [=](const Inputs& in) { return square(softmax(in[0], axis)); }, {x});
+    check_first_and_second("log_softmax", [=](const Inputs& in) { return square(log_softmax(in[0], axis)); },
+                           {x});
+    check_first("sort", [=](const Inputs& in) { return square(sort(in[0], true, axis).first); }, {x});
+    check_first("top_k", [=](const Inputs& in) { return square(top_k(in[0], 2, axis).first); }, {x});
+  }
+}
+
 TEST_CASE("softmax and log-softmax agree with central differences") {
   for (const Tensor& x : {random({3, 5}), transpose(random({5, 3})), random({4})}) {
     check_first_and_second("softmax", [](const Inputs& in) { return softmax(in[0]); }, {x});

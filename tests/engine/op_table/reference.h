@@ -40,6 +40,9 @@ Array slice(const Array& x, int axis, int64_t first, int64_t last, int64_t step 
 uint32_t random_word(RandomPosition position, uint64_t index);
 Array uniform(const Shape& shape, RandomPosition position, double low, double high, bool wide);
 Array normal(const Shape& shape, RandomPosition position, double mean, double deviation, bool wide);
+Array random_integers(const Shape& shape, RandomPosition position, int64_t low, int64_t high);
+Array bernoulli(const Array& probability, RandomPosition position);
+Array poisson(const Array& rate, RandomPosition position);
 Array dropout(const Array& x, double probability, RandomPosition position);
 Array categorical(const Array& log_probabilities, RandomPosition position);
 Array categorical(const Array& log_probabilities, const Array& uniforms);
