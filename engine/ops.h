@@ -92,7 +92,7 @@ enum class UnaryOp : uint8_t {
   gelu,        // x Phi(x), with the error function
   gelu_tanh,   // x/2 (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3)))
   silu,        // x sigmoid(x)
-  clamp,       // to [a, b]
+  clamp,       // min(max(x, a), b), which is b where a > b
   kCount
 };
 
