@@ -6,7 +6,7 @@
 namespace haze {
 
 /// `axis` counted from the first. Throws where it is outside the rank of x.
-int checked_axis(const char* operation, const Tensor& x, int axis);
+int checked_axis(const char* operation, const Tensor& x, int64_t axis);
 /// float32 or float64.
 void check_real(const char* operation, const char* argument, const Tensor& x);
 void check_dtype(const char* operation, const char* argument, const Tensor& x, Dtype dtype);
@@ -19,5 +19,15 @@ void check_defined(const char* operation, const char* argument, const Tensor& x)
 Tensor as_outer_count_inner(const Tensor& x, int axis);
 /// Dense, as [product of all axes but the last, last].
 Tensor as_rows(const Tensor& x);
+
+/// Whether the stretches of memory between the first and the last elements of the two overlap. Views that
+/// interleave without a common element count as overlapping.
+bool overlap(const Tensor& x, const Tensor& y);
+/// `source`, copied where it overlaps `target`: for kernels that write `target` before they have read all of
+/// `source`.
+Tensor disjoint(const Tensor& source, const Tensor& target);
+/// `source`, copied where it overlaps `target` and is another view: for kernels that write each element of
+/// `target` after reading the element of `source` that stands in the same place.
+Tensor same_or_disjoint(const Tensor& source, const Tensor& target);
 
 }  // namespace haze

@@ -90,7 +90,8 @@ void index_add_into(const Tensor& target, int axis, const Tensor& indices, const
   check_shape("index_add_into", "source", source, shape);
   const Tensor dense = checked_indices("index_add_into", "indices", indices, target.size(resolved));
   backend(target.device())
-      .index_add(dense, as_outer_count_inner(source, resolved), as_outer_count_inner(target, resolved));
+      .index_add(disjoint(dense, target), as_outer_count_inner(disjoint(source, target), resolved),
+                 as_outer_count_inner(target, resolved));
 }
 
 Tensor gather(const Tensor& x, int axis, const Tensor& index) {

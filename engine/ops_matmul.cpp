@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <functional>
 
 #include "haze/engine/backend.h"
 #include "haze/engine/checks.h"
@@ -95,6 +96,11 @@ void run_matmul(const Tensor& a, const Tensor& b, const MatmulOptions& options, 
 
 namespace {
 
+// x, copied where the product writes to its memory besides the result.
+Tensor apart_from_written(const Tensor& x, const MatmulOptions& options) {
+  return disjoint(disjoint(x, options.pre_activation), options.row_sums);
+}
+
 MatmulOptions checked_options(const MatmulOptions& options, const Tensor& a, const Shape& shape,
                               Dtype computed) {
   MatmulOptions dense = options;
@@ -128,6 +134,8 @@ MatmulOptions checked_options(const MatmulOptions& options, const Tensor& a, con
     check("row_sums", dense.row_sums, {a.size(0)});
     if (!dense.row_sums.is_contiguous()) fail("matmul: row_sums must be dense");
   }
+  if (overlap(dense.pre_activation, dense.row_sums)) fail("matmul: pre_activation and row_sums overlap");
+  for (Tensor* x : {&dense.bias, &dense.residual, &dense.slope_at}) *x = apart_from_written(*x, dense);
   return dense;
 }
 
@@ -147,7 +155,7 @@ Tensor matmul(const Tensor& a, const Tensor& b, const MatmulOptions& options,
   shape.append(b.size(-1));
   const MatmulOptions dense = checked_options(options, a, shape, computed);
   const Tensor result(shape, computed, a.device());
-  run_matmul(a, b, dense, false, result);
+  run_matmul(apart_from_written(a, dense), apart_from_written(b, dense), dense, false, result);
   return wanted == computed ? result : cast(result, wanted);
 }
 
@@ -159,7 +167,7 @@ void matmul_into(const Tensor& target, const Tensor& a, const Tensor& b, Precisi
   shape.append(b.size(-1));
   check_shape("matmul_into", "target", target, shape);
   if (!target.is_contiguous()) fail("matmul_into: the target must be dense");
-  run_matmul(a, b, {.precision = precision}, true, target);
+  run_matmul(disjoint(a, target), disjoint(b, target), {.precision = precision}, true, target);
 }
 
 namespace {
@@ -267,6 +275,9 @@ AttentionGradient attention_gradient(const Tensor& g, const Tensor& query, const
     check_same_dtype("attention_gradient", query, *target);
     if (target->size(-1) > 1 && target->stride(-1) != 1)
       fail("attention_gradient: a target's last stride must be 1");
+    for (const Tensor* x : {&g, &query, &key, &value, &saved.output, &saved.logsumexp}) {
+      if (overlap(*x, *target)) fail("attention_gradient: a target overlaps an operand");
+    }
   }
   if (query.elements() == 0) {
     fill(result.key, 0);
@@ -332,6 +343,37 @@ CrossEntropyResult linear_cross_entropy(const Tensor& hidden, const Tensor& weig
   return result;
 }
 
+namespace {
+
+// Throws where something that the step writes to overlaps anything else.
+void check_apart(std::span<const AdamWSlot> slots) {
+  struct Stretch {
+    const char *first, *last;
+    bool written;
+  };
+  std::vector<Stretch> stretches;
+  stretches.reserve(4 * slots.size());
+  for (const AdamWSlot& slot : slots) {
+    for (const Tensor* x : {&slot.parameter, &slot.gradient, &slot.first_moment, &slot.second_moment}) {
+      const auto* first = static_cast<const char*>(x->address());
+      const int64_t bytes = x->elements() * static_cast<int64_t>(size_of(x->dtype()));
+      if (bytes > 0) stretches.push_back({first, first + bytes, x != &slot.gradient});
+    }
+  }
+  std::sort(stretches.begin(), stretches.end(),
+            [](const Stretch& a, const Stretch& b) { return std::less<>()(a.first, b.first); });
+  const char *end = nullptr, *written_end = nullptr;  // of all before, and of the written ones among them
+  for (const Stretch& stretch : stretches) {
+    if (std::less<>()(stretch.first, stretch.written ? end : written_end)) {
+      fail("adamw_step: a parameter or a moment shares memory with another tensor of the step");
+    }
+    end = std::max(end, stretch.last, std::less<>());
+    if (stretch.written) written_end = std::max(written_end, stretch.last, std::less<>());
+  }
+}
+
+}  // namespace
+
 void adamw_step(std::span<const AdamWSlot> slots, const AdamWOptions& options) {
   if (options.step < 1) fail("adamw_step: step {} counts from 1", options.step);
   if (slots.empty()) return;
@@ -343,6 +385,7 @@ void adamw_step(std::span<const AdamWSlot> slots, const AdamWOptions& options) {
       if (!tensor->is_contiguous()) fail("adamw_step: parameter, gradient and moments must be dense");
     }
   }
+  check_apart(slots);
   backend(slots[0].parameter.device()).adamw(slots, options);
 }
 

@@ -14,25 +14,6 @@ namespace haze {
 namespace {
 
 template <typename X, typename Y>
-Y converted(X value) {
-  if constexpr (std::is_same_v<X, Y>) {
-    return value;
-  } else if constexpr (std::is_same_v<X, bfloat16>) {
-    return converted<float, Y>(static_cast<float>(value));
-  } else if constexpr (std::is_same_v<Y, bfloat16>) {
-    return bfloat16(static_cast<float>(value));
-  } else if constexpr (std::is_integral_v<Y>) {  // to the nearest that there is; C++ leaves the rest
-                                                 // undefined
-    const auto wide = static_cast<double>(value);
-    if (std::isnan(wide)) return Y{0};
-    return static_cast<Y>(std::clamp(wide, static_cast<double>(std::numeric_limits<Y>::min()),
-                                     static_cast<double>(std::numeric_limits<Y>::max())));
-  } else {
-    return static_cast<Y>(value);
-  }
-}
-
-template <typename X, typename Y>
 void copy_elements(const Tensor& x, const Tensor& out) {
   const StridedLayout<2> layout(out.shape(), {&x, &out});
   const int64_t from = layout.inner_stride(0), to = layout.inner_stride(1);
@@ -47,7 +28,7 @@ void copy_elements(const Tensor& x, const Tensor& out) {
         return;
       }
     }
-    for (int64_t i = 0; i < count; ++i) t[i * to] = converted<X, Y>(s[i * from]);
+    for (int64_t i = 0; i < count; ++i) t[i * to] = converted<Y>(s[i * from]);
   });
 }
 
@@ -150,7 +131,7 @@ void CpuBackend::fill(const Tensor& out, double value) {
     using T = decltype(tag);
     const StridedLayout<1> layout(out.shape(), {&out});
     const int64_t step = layout.inner_stride(0);
-    const T converted_value = converted<double, T>(value);
+    const T converted_value = converted<T>(value);
     for_each_run(layout, [&](const std::array<int64_t, 1>& at, int64_t count) {
       T* target = out.data<T>() + at[0];
       for (int64_t i = 0; i < count; ++i) target[i * step] = converted_value;
@@ -170,7 +151,7 @@ void CpuBackend::arange(const Tensor& out) {
   dispatch(out.dtype(), [&](auto tag) {
     using T = decltype(tag);
     T* values = out.data<T>();
-    for (int64_t i = 0; i < out.elements(); ++i) values[i] = converted<int64_t, T>(i);
+    for (int64_t i = 0; i < out.elements(); ++i) values[i] = converted<T>(i);
   });
 }
 

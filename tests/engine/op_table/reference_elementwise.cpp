@@ -112,7 +112,7 @@ Number unary(UnaryOp op, double x, double a, double b) {
     case UnaryOp::silu:
       return gated(x, x);
     case UnaryOp::clamp:
-      return {x < a ? a : x > b ? b : x, 0};
+      return {std::isnan(x) ? x : std::min(std::max(x, a), b), 0};
     case UnaryOp::kCount:
       break;
   }
