@@ -26,6 +26,7 @@ class Variable {
   int64_t size(int axis) const { return value_.size(axis); }
   int rank() const { return value_.rank(); }
   Dtype dtype() const { return value_.dtype(); }
+  Device device() const { return value_.device(); }
   bool defined() const { return value_.defined(); }
   bool requires_gradient() const { return node_ != nullptr; }
 

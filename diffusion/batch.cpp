@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "haze/engine/ops.h"
+
 namespace haze {
 namespace {
 
@@ -28,6 +30,14 @@ TextBatch TextBatch::of(std::span<const std::span<const int32_t>> sequences) {
 }
 TextBatch TextBatch::of(std::span<const std::vector<int32_t>> sequences) {
   return batch_of(sequences);
+}
+
+Batch Batch::to(Device device) const {
+  Batch result = *this;
+  for (Tensor* tensor : {&result.values, &result.labels}) {
+    if (tensor->defined()) *tensor = haze::to(*tensor, device);
+  }
+  return result;
 }
 
 int64_t Batch::size() const {

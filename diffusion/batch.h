@@ -34,6 +34,10 @@ struct Batch {
   Tensor labels;                    // int32 [examples]
   std::shared_ptr<const Prepared> prepared;
 
+  /// With `values` and `labels` on `device`. Texts stay on the host, which corrupts them; a network takes what it
+  /// reads of them to its own device.
+  Batch to(Device device) const;
+
   /// Examples.
   int64_t size() const;
   /// What a mean loss is the mean over: the tokens of target texts, otherwise the numbers of `values`.

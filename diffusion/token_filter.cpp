@@ -71,7 +71,7 @@ Tensor filtered_logits(const Tensor& logits, const TokenFilter& filter) {
   const bool changes =
       filter.temperature != 1 || filter.top_k > 0 || filter.top_p < 1 || !filter.forbidden.empty();
   if (!changes || logits.elements() == 0) return logits;
-  const Tensor result = clone(logits);
+  const Tensor result = clone(to(logits, Device::cpu));
   dispatch_real(result.dtype(), [&](auto tag) {
     auto* entries = result.data<decltype(tag)>();
     for (int64_t i = 0; i < result.elements(); i += vocabulary) filter_row(entries + i, vocabulary, filter);

@@ -13,16 +13,16 @@
 /// itself, so that profiles, the check of devices and the guarded device need no list of operations:
 ///
 ///   struct AveragePool {
-///     static constexpr const char* kName = "average_pool";
 ///     Tensor x;      // dense [batch, channels, height, width]
 ///     int64_t size;
 ///     Tensor out;    // dense [batch, channels, height / size, width / size]
 ///
+///     const char* name() const { return "average_pool"; }
 ///     void each_operand(auto&& f) const { f(Use::read, "x", x), f(Use::write, "the result", out); }
 ///     void run(Cpu) const;   // cpu/pooling.cpp
 ///   };
 ///
-/// A call may also say, where the defaults do not fit: title(), its name in a profile (kName); extents(),
+/// A call may also say, where the defaults do not fit: title(), its name in a profile (name()); extents(),
 /// such as m, n and k of a product (none); flops(), its floating-point operations, a multiply-add counting as
 /// two (0: memory is the limit); bytes(), those that have to be moved (every operand once, an updated one
 /// twice).
@@ -79,7 +79,7 @@ double bytes_of(const Call& call) {
 
 template <typename Call>
 CallDescription describe(const Call& call) {
-  CallDescription result{.operation = Call::kName, .bytes = bytes_of(call)};
+  CallDescription result{.operation = call.name(), .bytes = bytes_of(call)};
   if constexpr (requires { call.title(); }) result.operation = call.title();
   if constexpr (requires { call.extents(); }) result.extents = call.extents();
   if constexpr (requires { call.flops(); }) result.flops = call.flops();
@@ -117,10 +117,10 @@ void run_on(Device device, const Call& call) {
 /// Error where the operands lie on different devices.
 template <typename Call>
 void launch(const Call& call) {
-  detail::OperandDevice check(Call::kName);
+  detail::OperandDevice check(call.name());
   call.each_operand(check);
-  call.each_operand([](Use use, const char*, const Tensor& x) {
-    if (use != Use::read && x.defined()) x.storage().mark_written(Call::kName);
+  call.each_operand([&](Use use, const char*, const Tensor& x) {
+    if (use != Use::read && x.defined()) x.storage().mark_written(call.name());
   });
   if (ProfileScope* const scope = ProfileScope::current()) {
     scope->record(detail::describe(call), [&] { detail::run_on(check.device(), call); });

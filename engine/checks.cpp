@@ -24,6 +24,13 @@ void check_real(const char* operation, const char* argument, const Tensor& x) {
   }
 }
 
+void check_real_or_int32(const char* operation, const char* argument, const Tensor& x) {
+  check_defined(operation, argument, x);
+  if (x.dtype() != Dtype::float32 && x.dtype() != Dtype::float64 && x.dtype() != Dtype::int32) {
+    fail("{}: {} is {}, it takes float32, float64 or int32", operation, argument, name(x.dtype()));
+  }
+}
+
 void check_dtype(const char* operation, const char* argument, const Tensor& x, Dtype dtype) {
   check_defined(operation, argument, x);
   if (x.dtype() != dtype)
@@ -52,6 +59,22 @@ void check_rank(const char* operation, const char* argument, const Tensor& x, in
   }
 }
 
+Shape without_axes(const Tensor& x, uint32_t axes, bool keep) {
+  Shape shape;
+  for (int axis = 0; axis < x.rank(); ++axis) {
+    if (!(axes >> axis & 1u)) {
+      shape.append(x.size(axis));
+    } else if (keep) {
+      shape.append(1);
+    }
+  }
+  return shape;
+}
+
+Tensor contiguous_or_undefined(const Tensor& x) {
+  return x.defined() ? contiguous(x) : x;
+}
+
 Tensor as_outer_count_inner(const Tensor& x, int axis) {
   int64_t outer = 1, inner = 1;
   for (int i = 0; i < axis; ++i) outer *= x.size(i);
@@ -63,6 +86,19 @@ Tensor as_rows(const Tensor& x) {
   int64_t rows = 1;
   for (int i = 0; i + 1 < x.rank(); ++i) rows *= x.size(i);
   return reshape(contiguous(x), {rows, x.size(-1)});
+}
+
+NormResult checked_saved_norm(const char* operation, const Tensor& rows, const NormResult& saved,
+                              bool with_mean) {
+  NormResult result;
+  check_same_dtype(operation, rows, saved.rstd);
+  check_shape(operation, "the saved rstd", saved.rstd, {rows.size(0)});
+  result.rstd = contiguous(saved.rstd);
+  if (!with_mean) return result;
+  check_same_dtype(operation, rows, saved.mean);
+  check_shape(operation, "the saved mean", saved.mean, {rows.size(0)});
+  result.mean = contiguous(saved.mean);
+  return result;
 }
 
 namespace {

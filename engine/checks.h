@@ -9,17 +9,25 @@ namespace haze {
 int checked_axis(const char* operation, const Tensor& x, int64_t axis);
 /// float32 or float64.
 void check_real(const char* operation, const char* argument, const Tensor& x);
+void check_real_or_int32(const char* operation, const char* argument, const Tensor& x);
 void check_dtype(const char* operation, const char* argument, const Tensor& x, Dtype dtype);
 void check_same_dtype(const char* operation, const Tensor& x, const Tensor& y);
 void check_shape(const char* operation, const char* argument, const Tensor& x, const Shape& shape);
 void check_rank(const char* operation, const char* argument, const Tensor& x, int rank);
 void check_defined(const char* operation, const char* argument, const Tensor& x);
+/// The shape of x without the axes whose bits are set, or with extents of 1 in their place.
+Shape without_axes(const Tensor& x, uint32_t axes, bool keep);
 /// Dense, as [product of the axes before, extent of the axis, product of the axes after]. Copies only where x
 /// is not dense.
 Tensor as_outer_count_inner(const Tensor& x, int axis);
+/// Dense, or undefined where x is.
+Tensor contiguous_or_undefined(const Tensor& x);
 /// Dense, as [product of all axes but the last, last].
 Tensor as_rows(const Tensor& x);
 
+/// What a norm of `rows`, [rows, columns], saved in its forward pass: checked, and dense.
+NormResult checked_saved_norm(const char* operation, const Tensor& rows, const NormResult& saved,
+                              bool with_mean);
 /// Whether the stretches of memory between the first and the last elements of the two overlap. Views that
 /// interleave without a common element count as overlapping.
 bool overlap(const Tensor& x, const Tensor& y);

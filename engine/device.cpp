@@ -1,35 +1,16 @@
 #include "haze/engine/device.h"
 
 #include <array>
-#include <cstdlib>
-#include <cstring>
 #include <mutex>
 #include <utility>
 
+#include "haze/engine/cpu/runtime.h"
 #include "haze/engine/error.h"
 
 namespace haze {
 namespace {
 
 constexpr std::array<std::string_view, kDevices> kNames = {"cpu", "cuda", "guarded"};
-
-// The processor's memory. Its kernels have run when they return, and throw what they find.
-class CpuRuntime : public DeviceRuntime {
- public:
-  void* allocate(size_t bytes) override {
-    constexpr size_t kAlignment = 64;
-    return std::aligned_alloc(kAlignment, bytes);
-  }
-  void free(void* memory) override { std::free(memory); }
-  void copy_to_host(void* host, const void* device, size_t bytes) override {
-    std::memcpy(host, device, bytes);
-  }
-  void copy_from_host(void* device, const void* host, size_t bytes) override {
-    std::memcpy(device, host, bytes);
-  }
-  void synchronize() override {}
-  void report(std::exception_ptr error) override { std::rethrow_exception(error); }
-};
 
 // Keeps the first error until someone waits for the device, as a GPU does.
 class GuardedRuntime final : public CpuRuntime {

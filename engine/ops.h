@@ -139,7 +139,8 @@ inline Tensor scale_shift(const Tensor& x, double scale, double shift) {
 
 /// condition uint8; x and y of one dtype; all three broadcast.
 Tensor where(const Tensor& condition, const Tensor& x, const Tensor& y);
-/// target += source, in place; real; source broadcasts to target.
+/// target += source, in place; real; source broadcasts to target. Here and in the other operations in place,
+/// a source that overlaps the target is copied first.
 void add_into(const Tensor& target, const Tensor& source);
 
 /// x_i / (1 - p) with probability 1 - p, otherwise 0. Which elements are dropped is a function of the
@@ -153,6 +154,9 @@ constexpr uint64_t dropout_counters(int64_t elements) {
 // ---- Reductions ---------------------------------------------------------------------------------
 
 enum class ReduceOp : uint8_t { sum, mean, max, min, logsumexp, variance, kCount };
+
+/// As it is written above.
+const char* name(ReduceOp op);
 
 /// Over `axes` (all axes where the list is empty); real. variance divides by n - correction. Throws where
 /// max, min, mean or variance has nothing to reduce; an empty sum is 0, an empty logsumexp is -infinity.
@@ -169,7 +173,9 @@ Tensor argmax(const Tensor& x, int axis = -1);
 /// sqrt of the sum of squares of all elements of all tensors, in a fixed order; real. Blocks of 1024 squares
 /// are summed in the element type, blocks in float64.
 double global_norm(std::span<const Tensor> tensors);
-/// Whether every element is finite; real.
+/// The same as float64 [] on the tensors' device, which nobody waits for.
+Tensor device_global_norm(std::span<const Tensor> tensors);
+/// Whether every element is finite; real. Waits for the device.
 bool all_finite(const Tensor& x);
 
 /// On the last axis; a row of -infinity gives zeros (log_softmax: -infinity), never NaN. real.
@@ -274,6 +280,7 @@ struct AttentionGradient {
 AttentionResult attention(const Tensor& query, const Tensor& key, const Tensor& value,
                           const AttentionOptions& options);
 /// Written to `into` where that is given (views with unit stride on the last axis), otherwise to new tensors.
+/// Throws where such a view overlaps an operand.
 AttentionGradient attention_gradient(const Tensor& g, const Tensor& query, const Tensor& key,
                                      const Tensor& value, const AttentionResult& saved,
                                      const AttentionOptions& options, const AttentionGradient& into = {});
@@ -352,7 +359,8 @@ struct AdamWSlot {
   bool decay = true;
 };
 
-/// Decoupled weight decay (Loshchilov and Hutter 2019, algorithm 2), in place.
+/// Decoupled weight decay (Loshchilov and Hutter 2019, algorithm 2), in place. Throws where a parameter or a
+/// moment overlaps another tensor of the step.
 void adamw_step(std::span<const AdamWSlot> slots, const AdamWOptions& options);
 
 }  // namespace haze

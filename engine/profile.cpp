@@ -2,8 +2,6 @@
 
 #include <utility>
 
-#include "haze/engine/profiling_backend.h"
-
 namespace haze {
 namespace {
 
@@ -17,7 +15,6 @@ double Profile::now() const {
 
 ProfileScope::ProfileScope(Profile& profile)
     : profile_(profile),
-      backend_(std::make_shared<ProfilingBackend>(kernels(Device::cpu), *this)),
       before_(std::exchange(current_scope, this)),
       start_(profile.now()) {}
 

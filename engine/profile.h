@@ -2,7 +2,6 @@
 
 #include <chrono>
 #include <cstdint>
-#include <memory>
 #include <string>
 #include <utility>
 #include <vector>
@@ -11,7 +10,6 @@
 
 namespace haze {
 
-class Backend;
 
 /// What a call of a kernel is and what it has to do.
 struct CallDescription {
@@ -70,9 +68,6 @@ class ProfileScope {
   /// That of this thread; null where nothing is recorded.
   static ProfileScope* current();
 
-  Backend& backend() { return *backend_; }
-  Profile& profile() { return profile_; }
-  const char* phase() const { return phase_; }
   /// Runs `kernel` and records it. What a kernel calls is part of it, and not recorded.
   template <typename Kernel>
   void record(CallDescription description, Kernel&& kernel) {
@@ -88,7 +83,6 @@ class ProfileScope {
   friend class ProfilePhase;
 
   Profile& profile_;
-  std::shared_ptr<Backend> backend_;
   ProfileScope* before_;
   double start_;
   const char* phase_ = "";

@@ -10,7 +10,7 @@ Ema::Ema(std::vector<NamedParameter> parameters, double decay)
     : parameters_(std::move(parameters)), decay_(decay), updates_(zeros({}, Dtype::int32)) {
   check_fraction(decay, "the decay of an average", Dtype::float32);
   for (const auto& parameter : parameters_) {
-    Tensor average(parameter.variable->shape(), Dtype::float32);
+    Tensor average(parameter.variable->shape(), Dtype::float32, parameter.variable->value().device());
     copy_into(average, parameter.variable->value());
     averages_.push_back(std::move(average));
   }

@@ -41,6 +41,7 @@ void TokenHead::add_rest(int64_t hidden, Generator& generator, const TokenHeadOp
       fail("TokenHead: the impossible token {} is none of {}", *token, vocabulary_);
     impossible_ = zeros({vocabulary_});
     fill(slice(impossible_, 0, *token, *token + 1), -std::numeric_limits<double>::infinity());
+    add_constant(impossible_);
   }
   if (!options.transform) return;
   activation_ = *options.transform;

@@ -9,11 +9,11 @@ namespace haze {
 namespace {
 
 // Each image is a sequence of its own.
-Tensor offsets_of(int64_t images, int64_t pixels) {
+Tensor offsets_of(int64_t images, int64_t pixels, Device device) {
   std::vector<int32_t> offsets(static_cast<size_t>(images) + 1);
   for (size_t i = 0; i < offsets.size(); ++i)
     offsets[i] = static_cast<int32_t>(i) * static_cast<int32_t>(pixels);
-  return Tensor::from(offsets, {images + 1});
+  return Tensor::from(offsets, {images + 1}, device);
 }
 
 }  // namespace
@@ -83,7 +83,7 @@ Variable ImageAttention::forward(const Variable& x) const {
   const Variable rows = reshape(permute(planes, {0, 2, 1}), {n * pixels, channels});  // a row is a pixel
   const Variable qkv = reshape(qkv_.forward(rows), {n * pixels, 3, heads_, channels / heads_});
   AttentionOptions options;
-  options.sequence_offsets = offsets_of(n, pixels);
+  options.sequence_offsets = offsets_of(n, pixels, x.value().device());
   const Variable mixed = reshape(self_attention(qkv, options), {n * pixels, channels});
   const Variable back = permute(reshape(output_.forward(mixed), {n, pixels, channels}), {0, 2, 1});
   return x + reshape(back, x.shape());

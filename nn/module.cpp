@@ -1,5 +1,6 @@
 #include "haze/nn/module.h"
 
+#include <algorithm>
 #include <unordered_set>
 
 namespace haze {
@@ -32,6 +33,11 @@ void Module::add_buffer(std::string name, Tensor& buffer, Tensor value) {
   if (!value.defined()) fail("module: buffer {} has no first value", name);
   buffer = std::move(value);
   buffers_.emplace_back(std::move(name), &buffer);
+}
+
+void Module::add_host_buffer(std::string name, Tensor& buffer, Tensor value) {
+  add_buffer(std::move(name), buffer, std::move(value));
+  host_buffers_.push_back(&buffer);
 }
 
 void Module::collect(const std::string& prefix, std::vector<NamedParameter>& parameters,
@@ -74,6 +80,26 @@ void Module::to(Dtype dtype) {
   for (const auto& buffer : buffers()) {
     if (is_floating(buffer.tensor->dtype())) *buffer.tensor = cast(*buffer.tensor, dtype);
   }
+}
+
+void Module::to(Device device) {
+  for (auto& [name, variable] : parameters_) *variable = Variable::leaf(haze::to(variable->value(), device));
+  for (auto& [name, tensor] : buffers_) {
+    const bool stays = std::find(host_buffers_.begin(), host_buffers_.end(), tensor) != host_buffers_.end();
+    if (!stays) *tensor = haze::to(*tensor, device);
+  }
+  for (Tensor* constant : constants_) {
+    if (constant->defined()) *constant = haze::to(*constant, device);
+  }
+  for (auto& [name, child] : children_) child->to(device);
+}
+
+Device Module::device() const {
+  if (!parameters_.empty()) return parameters_.front().second->value().device();
+  for (const auto& [name, child] : children_) {
+    if (const Device device = child->device(); device != Device::cpu) return device;
+  }
+  return Device::cpu;
 }
 
 }  // namespace haze

@@ -40,6 +40,11 @@ class Module {
   void clear_gradients();
   /// Converts every parameter (float64 for gradient checks) and every floating buffer. Forgets gradients.
   void to(Dtype dtype);
+  /// Moves parameters, buffers and constants to a device. Forgets gradients; optimizers and averages are made
+  /// afterwards, since they lie where the parameters do.
+  void to(Device device);
+  /// Where the parameters lie; the cpu where there are none.
+  Device device() const;
 
  protected:
   /// Registers `parameter`, a member of the derived class, with its first value.
@@ -50,6 +55,11 @@ class Module {
   /// Registers `buffer`, a member of the derived class, with its first value, of any dtype. Loading writes
   /// into its storage, so its shape and dtype stay. Where the first value is undefined, throws Error.
   void add_buffer(std::string name, Tensor& buffer, Tensor value);
+  /// As add_buffer(), for state that the host counts: it stays on the cpu.
+  void add_host_buffer(std::string name, Tensor& buffer, Tensor value);
+  /// Registers `constant`, a member of the derived class that follows from the module's settings, such as a table: it
+  /// goes where the parameters go, and is not saved.
+  void add_constant(Tensor& constant) { constants_.push_back(&constant); }
   /// Registers `child`, a member of the derived class. With an empty name, its parameters and buffers are
   /// named as if they were this module's own.
   void add_module(std::string name, Module& child);
@@ -60,6 +70,8 @@ class Module {
 
   std::vector<std::pair<std::string, Variable*>> parameters_;
   std::vector<std::pair<std::string, Tensor*>> buffers_;
+  std::vector<Tensor*> constants_;     // go where the parameters go, and are not saved
+  std::vector<Tensor*> host_buffers_;  // of buffers_, those that stay on the cpu
   std::vector<std::pair<std::string, Module*>> children_;
 };
 

@@ -80,7 +80,7 @@ NameDifference copy_by_name(const NamedTensors& targets, const NamedTensors& sou
 
   for (const auto& target : targets) {
     const auto found = source_of.find(target.name);
-    if (found != source_of.end()) copy_into(target.tensor, *found->second);
+    if (found != source_of.end()) copy_into(target.tensor, to(*found->second, target.tensor.device()));
   }
   return difference;
 }
@@ -95,7 +95,7 @@ NameMatch copy_matching(const NamedTensors& targets, const NamedTensors& sources
     } else if (!fits(target.tensor, *found->second)) {
       match.other_shape.push_back(target.name);
     } else {
-      copy_into(target.tensor, *found->second);
+      copy_into(target.tensor, to(*found->second, target.tensor.device()));
       match.taken.push_back(target.name);
     }
   }

@@ -28,10 +28,6 @@ std::vector<ParameterGroup> one_group(std::vector<NamedParameter> parameters) {
   return groups;
 }
 
-Tensor zeros_like(const Tensor& tensor) {
-  return zeros(tensor.shape(), tensor.dtype());
-}
-
 }  // namespace
 
 Optimizer::Optimizer(const std::vector<ParameterGroup>& groups, double weight_decay) {
@@ -130,7 +126,7 @@ Adagrad::Adagrad(const std::vector<ParameterGroup>& groups, const AdagradHyperpa
   check_denominator(hyperparameters.epsilon, "Adagrad's epsilon", narrowest_dtype());
   check_not_negative(hyperparameters.initial_sum, "Adagrad's initial_sum", narrowest_dtype());
   for (size_t i = 0; i < parameter_count(); ++i) {
-    Tensor sum = full(value(i).shape(), hyperparameters.initial_sum, value(i).dtype());
+    Tensor sum = full_like(value(i), hyperparameters.initial_sum);
     sums_.push_back(add_state(i, "sum_of_squares", std::move(sum)));
   }
 }

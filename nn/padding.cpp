@@ -7,7 +7,7 @@ namespace haze {
 namespace {
 
 // sequence_of: of each row; lengths: rows of each sequence.
-Padding padding_of(std::span<const int32_t> sequence_of, const std::vector<int32_t>& lengths) {
+Padding padding_of(std::span<const int32_t> sequence_of, const std::vector<int32_t>& lengths, Device device) {
   Padding result;
   result.count = static_cast<int64_t>(lengths.size());
   result.longest = lengths.empty() ? 0 : *std::max_element(lengths.begin(), lengths.end());
@@ -22,8 +22,8 @@ Padding padding_of(std::span<const int32_t> sequence_of, const std::vector<int32
   for (const int32_t sequence : sequence_of) slots.push_back(next[static_cast<size_t>(sequence)]++);
   const auto rows = static_cast<int64_t>(slots.size());
   const bool full = rows == result.count * result.longest;
-  if (!full) result.lengths = Tensor::from(lengths, {result.count});
-  if (!full || !std::is_sorted(slots.begin(), slots.end())) result.slots = Tensor::from(slots, {rows});
+  if (!full) result.lengths = Tensor::from(lengths, {result.count}, device);
+  if (!full || !std::is_sorted(slots.begin(), slots.end())) result.slots = Tensor::from(slots, {rows}, device);
   return result;
 }
 
@@ -36,7 +36,7 @@ Padding Padding::of(const Sequences& sequences) {
     sequence_of.insert(sequence_of.end(), static_cast<size_t>(length), static_cast<int32_t>(lengths.size()));
     lengths.push_back(static_cast<int32_t>(length));
   }
-  return padding_of(sequence_of, lengths);
+  return padding_of(sequence_of, lengths, sequences.offsets.device());
 }
 
 Padding Padding::of_rows(const Tensor& index, int64_t count) {
@@ -46,7 +46,7 @@ Padding Padding::of_rows(const Tensor& index, int64_t count) {
     if (sequence < 0 || sequence >= count) fail("attention: a row of sequence {} of {}", sequence, count);
     ++lengths[static_cast<size_t>(sequence)];
   }
-  return padding_of(sequence_of, lengths);
+  return padding_of(sequence_of, lengths, index.device());
 }
 
 Variable Padding::pad(const Variable& x) const {

@@ -39,13 +39,28 @@ void write_waves(std::span<const double> x, std::span<const double> frequencies,
 
 }  // namespace
 
+namespace {
+
+// The same by operations, for devices whose memory the host does not read.
+Tensor waves_on_device(const Tensor& values, const std::vector<double>& frequencies, int64_t width) {
+  const auto half = std::ssize(frequencies);
+  const Tensor x = reshape(cast(values, Dtype::float64), {values.elements(), 1});
+  const Tensor angles = multiply(x, Tensor::from(frequencies, {1, half}, values.device()));
+  const Tensor rest = zeros({x.size(0), width - 2 * half}, Dtype::float64, values.device());
+  const std::vector<Tensor> parts{unary(UnaryOp::cos, angles), unary(UnaryOp::sin, angles), rest};
+  return cast(concat(parts, 1), values.dtype());
+}
+
+}  // namespace
+
 Tensor sinusoidal_embedding(const Tensor& values, int64_t width, double max_period) {
   const int64_t half = width / 2, count = values.elements();
-  const std::vector<double> x = values.to_vector<double>();
   std::vector<double> frequencies(static_cast<size_t>(half));
   for (int64_t i = 0; i < half; ++i)
     frequencies[static_cast<size_t>(i)] =
         std::pow(max_period, -static_cast<double>(i) / static_cast<double>(half));
+  if (values.device() != Device::cpu) return waves_on_device(values, frequencies, width);
+  const std::vector<double> x = values.to_vector<double>();
   const Tensor result({count, width}, values.dtype());
   constexpr int64_t kGrain = 8192;  // elements that are worth a thread
   parallel_for(count, kGrain / std::max<int64_t>(width, 1), [&](int64_t first, int64_t last) {

@@ -132,7 +132,7 @@ void write_safetensors(FileWriter& file, const NamedTensors& tensors, const Meta
   file.append(&length, sizeof length);
   file.append(json);
   for (const size_t index : order) {
-    const Tensor dense = contiguous(tensors[index].tensor);
+    const Tensor dense = contiguous(to(tensors[index].tensor, Device::cpu));
     file.append(dense.raw(), static_cast<size_t>(dense.elements()) * size_of(dense.dtype()));
   }
 }

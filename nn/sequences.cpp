@@ -3,9 +3,11 @@
 #include <algorithm>
 #include <limits>
 
+#include "haze/engine/ops.h"
+
 namespace haze {
 
-Sequences Sequences::of_lengths(std::span<const int64_t> lengths) {
+Sequences Sequences::of_lengths(std::span<const int64_t> lengths, Device device) {
   Sequences result;
   result.lengths.assign(lengths.begin(), lengths.end());
   result.count = static_cast<int64_t>(lengths.size());
@@ -16,20 +18,27 @@ Sequences Sequences::of_lengths(std::span<const int64_t> lengths) {
       fail("Sequences: {} rows are more than the {} that int32 offsets can count", result.rows, most);
     result.longest = std::max(result.longest, length);
   }
-  result.offsets = Tensor({result.count + 1}, Dtype::int32);
-  result.positions = Tensor({result.rows}, Dtype::int32);
-  result.index = Tensor({result.rows}, Dtype::int32);
-  int32_t* offsets = result.offsets.data<int32_t>();
-  int32_t* positions = result.positions.data<int32_t>();
-  int32_t* index = result.index.data<int32_t>();
-  int32_t row = 0;
-  offsets[0] = 0;
+  std::vector<int32_t> offsets{0}, positions, index;
+  offsets.reserve(lengths.size() + 1);
+  positions.reserve(static_cast<size_t>(result.rows));
+  index.reserve(static_cast<size_t>(result.rows));
   for (int64_t i = 0; i < result.count; ++i) {
-    for (int64_t position = 0; position < lengths[i]; ++position, ++row) {
-      positions[row] = static_cast<int32_t>(position);
-      index[row] = static_cast<int32_t>(i);
+    for (int64_t position = 0; position < lengths[i]; ++position) {
+      positions.push_back(static_cast<int32_t>(position));
+      index.push_back(static_cast<int32_t>(i));
     }
-    offsets[i + 1] = row;
+    offsets.push_back(static_cast<int32_t>(positions.size()));
+  }
+  result.offsets = Tensor::from(offsets, {result.count + 1}, device);
+  result.positions = Tensor::from(positions, {result.rows}, device);
+  result.index = Tensor::from(index, {result.rows}, device);
+  return result;
+}
+
+Sequences Sequences::to(Device device) const {
+  Sequences result = *this;
+  for (Tensor* tensor : {&result.offsets, &result.positions, &result.index}) {
+    *tensor = haze::to(*tensor, device);
   }
   return result;
 }

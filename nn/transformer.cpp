@@ -43,12 +43,13 @@ PrefixedRows with_prefixes(const Variable& x, const Variable& prefixes, const Se
     }
   }
   PrefixedRows result;
-  result.sequences = Sequences::of_lengths(lengths);
-  const Tensor source = Tensor::from(sources, {result.sequences.rows});
-  const std::array<Tensor, 2> old_positions{positions, zeros({sequences.count}, Dtype::int32)};
+  const Device device = x.value().device();
+  result.sequences = Sequences::of_lengths(lengths, device);
+  const Tensor source = Tensor::from(sources, {result.sequences.rows}, device);
+  const std::array<Tensor, 2> old_positions{positions, zeros({sequences.count}, Dtype::int32, device)};
   result.sequences.positions = index_select(concat(old_positions, 0), 0, source);
   result.x = index_select(concat({x, prefixes}, 0), 0, source);
-  result.wanted = Tensor::from(places, {sequences.rows});
+  result.wanted = Tensor::from(places, {sequences.rows}, device);
   if (wanted.defined()) result.wanted = index_select(result.wanted, 0, wanted);
   return result;
 }
@@ -172,7 +173,7 @@ Variable Transformer::forward(const Variable& input, const Sequences& sequences,
   PrefixedRows rows{input, sequences, options.wanted};
   Tensor& positions = rows.sequences.positions;
   if (options.cache && options.cache->length() > 0)
-    positions = add(positions, full({}, static_cast<double>(options.cache->length()), Dtype::int32));
+    positions = add(positions, full({}, static_cast<double>(options.cache->length()), Dtype::int32, positions.device()));
   rows.x = with_positions(input, positions);
 
   const Variable time = time_embedding_ ? time_embedding_->forward(t) : Variable();

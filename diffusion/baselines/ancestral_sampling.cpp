@@ -12,8 +12,9 @@ std::vector<int32_t> draw_tokens(const Tensor& logits, const TokenFilter& filter
                                  const std::vector<size_t>& texts, std::vector<Generator>& streams) {
   std::vector<double> uniforms;
   for (size_t text : texts) uniforms.push_back(streams[text].uniform());
-  return categorical(filtered_logits(logits, filter), Tensor::from(uniforms, {std::ssize(uniforms)}))
-      .to_vector<int32_t>();
+  const Tensor filtered = filtered_logits(logits, filter);
+  const Tensor numbers = Tensor::from(uniforms, {std::ssize(uniforms)}, filtered.device());
+  return categorical(filtered, numbers).to_vector<int32_t>();
 }
 
 // Steps of the longest text of a group.

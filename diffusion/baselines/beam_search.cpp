@@ -119,7 +119,7 @@ class Beam {
 
 // log p of the next token of each row, float64, without those that are forbidden.
 Tensor next_log_probabilities(const Tensor& logits, const TokenFilter& filter) {
-  return log_softmax(cast(filtered_logits(logits, filter), Dtype::float64));
+  return to(log_softmax(cast(filtered_logits(logits, filter), Dtype::float64)), Device::cpu);
 }
 
 // All beams go on by one token, with log_p [all hypotheses, vocabulary]. Returns what they read next, int32

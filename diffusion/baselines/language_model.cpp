@@ -20,16 +20,16 @@ class CachedDecoder : public Decoder {
     const NoGradient scope;
     const int64_t texts = tokens.size(0), count = tokens.size(1);
     const Sequences sequences =
-        Sequences::of_lengths(std::vector<int64_t>(static_cast<size_t>(texts), count));
+        Sequences::of_lengths(std::vector<int64_t>(static_cast<size_t>(texts), count), network_.device());
     std::vector<int32_t> last;
     for (int64_t i = 1; i <= texts; ++i) last.push_back(static_cast<int32_t>(i * count - 1));
-    const TransformerOptions options{.wanted = Tensor::from(last, {texts}), .cache = &cache_};
+    const TransformerOptions options{.wanted = Tensor::from(last, {texts}, network_.device()), .cache = &cache_};
     const Variable hidden =
-        network_.transformer_.forward(reshape(tokens, {texts * count}), sequences, {}, {}, options);
+        network_.transformer_.forward(reshape(to(tokens, network_.device()), {texts * count}), sequences, {}, {}, options);
     return network_.head_->logits(hidden).value();
   }
 
-  void select(const Tensor& entries) override { cache_.select(entries); }
+  void select(const Tensor& entries) override { cache_.select(to(entries, network_.device())); }
 
  private:
   const CausalTransformer& network_;
@@ -53,13 +53,20 @@ CrossEntropy CausalTransformer::cross_entropy(const Tensor& ids, const Sequences
                                               const Tensor& rows, const Tensor& targets,
                                               const Tensor& row_weights,
                                               const ForwardContext& context) const {
-  const Variable hidden = transformer_.forward(ids, sequences, {}, context, {.wanted = rows});
-  return head_->cross_entropy(hidden, targets, row_weights);
+  return head_->cross_entropy(hidden(ids, sequences, rows, context), haze::to(targets, device()),
+                              haze::to(row_weights, device()));
 }
 
 Variable CausalTransformer::logits(const Tensor& ids, const Sequences& sequences, const Tensor& rows,
                                    const ForwardContext& context) const {
-  return head_->logits(transformer_.forward(ids, sequences, {}, context, {.wanted = rows}));
+  return head_->logits(hidden(ids, sequences, rows, context));
+}
+
+Variable CausalTransformer::hidden(const Tensor& ids, const Sequences& sequences, const Tensor& rows,
+                                   const ForwardContext& context) const {
+  const Device here = device();
+  return transformer_.forward(haze::to(ids, here), sequences.to(here), {}, context,
+                              {.wanted = haze::to(rows, here)});
 }
 
 }  // namespace haze

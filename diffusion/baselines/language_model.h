@@ -49,6 +49,10 @@ class CausalTransformer : public Module, public LanguageModel {
  private:
   friend class CachedDecoder;
 
+  // At `rows` of ids, on the network's device.
+  Variable hidden(const Tensor& ids, const Sequences& sequences, const Tensor& rows,
+                  const ForwardContext& context) const;
+
   TokenTransformer transformer_;
   std::unique_ptr<TokenHead> head_;
 };

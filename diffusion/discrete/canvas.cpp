@@ -94,7 +94,7 @@ void Canvas::reveal_chosen(const Choose& choose) {
       first += counts[i];
       chosen[texts[i]] = {take(texts[i], indices[i])};
     }
-    draw(texts, chosen, index_select(logits, 0, Tensor::from(rows, {std::ssize(rows)})));
+    draw(texts, chosen, index_select(logits, 0, Tensor::from(rows, {std::ssize(rows)}, logits.device())));
   });
 }
 
@@ -153,9 +153,10 @@ void Canvas::draw(const std::vector<size_t>& texts, const std::vector<Positions>
   for (const size_t text : texts) {
     for (size_t i = 0; i < positions[text].size(); ++i) uniforms.push_back(generators_[text].uniform());
   }
-  const Tensor drawn =
-      categorical(filtered_logits(logits, options_.filter), Tensor::from(uniforms, {std::ssize(uniforms)}));
-  const int32_t* next = drawn.data<int32_t>();
+  const Tensor filtered = filtered_logits(logits, options_.filter);
+  const Tensor numbers = Tensor::from(uniforms, {std::ssize(uniforms)}, filtered.device());
+  const std::vector<int32_t> drawn = categorical(filtered, numbers).to_vector<int32_t>();
+  auto next = drawn.begin();
   for (const size_t text : texts) {
     for (const int32_t position : positions[text]) samples_.texts[text][position] = *next++;
   }

@@ -19,11 +19,16 @@ TokenHeadOptions head_options(int64_t vocabulary, int32_t mask_id) {
 
 }  // namespace
 
+DenoiserInput DenoiserInput::to(Device device) const {
+  return {haze::to(x_t, device), sequences.to(device), haze::to(t, device), haze::to(rows, device)};
+}
+
 CrossEntropy Denoiser::cross_entropy(const DenoiserInput& input, const Tensor& targets,
                                      const Tensor& row_weights, const ForwardContext& context) const {
   const Variable log_p = log_softmax(logits(input, context));
-  const Variable losses = -reshape(gather(log_p, 1, unsqueeze(targets, 1)), {targets.size(0)});
-  return {sum(losses * Variable(cast(row_weights, losses.dtype()))), losses.value()};
+  const Tensor of_targets = unsqueeze(to(targets, log_p.device()), 1), weights = to(row_weights, log_p.device());
+  const Variable losses = -reshape(gather(log_p, 1, of_targets), {targets.size(0)});
+  return {sum(losses * Variable(cast(weights, losses.dtype()))), losses.value()};
 }
 
 TransformerDenoiser::TransformerDenoiser(int64_t vocabulary, const TransformerConfig& config, int32_t mask_id,
@@ -35,7 +40,8 @@ TransformerDenoiser::TransformerDenoiser(int64_t vocabulary, const TransformerCo
   add_module("head", head_);
 }
 
-Variable TransformerDenoiser::hidden(const DenoiserInput& input, const ForwardContext& context) const {
+Variable TransformerDenoiser::hidden(const DenoiserInput& question, const ForwardContext& context) const {
+  const DenoiserInput input = question.to(device());
   return transformer_.forward(input.x_t, input.sequences, input.t, context, {.wanted = input.rows});
 }
 
@@ -46,7 +52,7 @@ Variable TransformerDenoiser::logits(const DenoiserInput& input, const ForwardCo
 CrossEntropy TransformerDenoiser::cross_entropy(const DenoiserInput& input, const Tensor& targets,
                                                 const Tensor& row_weights,
                                                 const ForwardContext& context) const {
-  return head_.cross_entropy(hidden(input, context), targets, row_weights);
+  return head_.cross_entropy(hidden(input, context), haze::to(targets, device()), haze::to(row_weights, device()));
 }
 
 }  // namespace haze

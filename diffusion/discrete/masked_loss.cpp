@@ -40,7 +40,8 @@ Loss masked_loss(const Denoiser& denoiser, const Corruption& corruption, const F
   const DenoiserInput& input = corruption.input;
   const Tensor& targets = corruption.targets;
   const CrossEntropy result = denoiser.cross_entropy(input, targets, corruption.row_weights, context);
-  const Tensor bound_weights = cast(corruption.bound_weights, result.losses.dtype());
+  const Tensor bound_weights =
+      to(cast(corruption.bound_weights, result.losses.dtype()), result.losses.device());
   const double tokens = static_cast<double>(input.sequences.rows);
   const double masked = static_cast<double>(std::max<int64_t>(targets.size(0), 1));
   return {.total = result.total,

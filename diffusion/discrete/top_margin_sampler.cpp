@@ -30,7 +30,7 @@ double probability_margin(const T* row, const std::vector<uint8_t>& allowed) {
 
 // probability_margin() of each row of logits.
 std::vector<double> margins(const Tensor& logits, const std::vector<uint8_t>& allowed) {
-  const Tensor dense = contiguous(logits);
+  const Tensor dense = contiguous(to(logits, Device::cpu));
   const int64_t rows = dense.size(0), vocabulary = dense.size(1);
   std::vector<double> result(static_cast<size_t>(rows));
   dispatch_real(dense.dtype(), [&](auto tag) {

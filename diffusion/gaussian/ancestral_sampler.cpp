@@ -7,12 +7,14 @@ namespace {
 
 Tensor standard_deviation(const LevelStep& step, ReverseVariance variance, const Denoised& denoised) {
   const Tensor& share = denoised.variance_share;
-  const Dtype dtype = denoised.x_0.dtype();
+  const auto constant = [&](double value) {
+    return full({1}, value, denoised.x_0.dtype(), denoised.x_0.device());
+  };
   switch (variance) {
     case ReverseVariance::small:
-      return full({1}, std::sqrt(step.posterior_variance), dtype);
+      return constant(std::sqrt(step.posterior_variance));
     case ReverseVariance::large:
-      return full({1}, std::sqrt(step.added_variance), dtype);
+      return constant(std::sqrt(step.added_variance));
     case ReverseVariance::learned: {
       if (!share.defined()) fail("reverse_step: the denoiser learns no variance");
       const double low = std::log(step.posterior_variance), high = std::log(step.added_variance);

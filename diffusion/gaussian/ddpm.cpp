@@ -25,7 +25,7 @@ double reverse_variance(const NoiseSchedule& schedule, ReverseVariance kind, int
 Tensor add_one_step(const NoiseSchedule& schedule, const Tensor& x_before, int t, Generator& generator) {
   if (t < 1 || t > schedule.steps()) fail("add_one_step: t {} is not in 1..{}", t, schedule.steps());
   const auto i = static_cast<size_t>(t);
-  const Tensor noise = normal(x_before.shape(), generator, 0, 1, x_before.dtype());
+  const Tensor noise = normal(x_before.shape(), generator, 0, 1, x_before.dtype(), x_before.device());
   return add(scale_shift(x_before, std::sqrt(schedule.alpha[i]), 0),
              scale_shift(noise, std::sqrt(schedule.beta[i]), 0));
 }
@@ -35,7 +35,7 @@ NoisyValues add_noise(const NoiseSchedule& schedule, const Tensor& x_0, const Te
   NoisyValues result;
   result.x_0 = x_0;
   result.t = t;
-  result.noise = normal(x_0.shape(), generator, 0, 1, x_0.dtype());
+  result.noise = normal(x_0.shape(), generator, 0, 1, x_0.dtype(), x_0.device());
   const Tensor data_scale = at_steps(t, x_0, [&](size_t i) { return std::sqrt(schedule.alpha_bar[i]); });
   const Tensor noise_scale = at_steps(t, x_0, [&](size_t i) { return std::sqrt(schedule.noise[i]); });
   result.x_t = add(multiply(data_scale, x_0), multiply(noise_scale, result.noise));
@@ -116,7 +116,7 @@ Variable ddpm_losses(const GaussianDiffusion& diffusion, DdpmLoss loss, const Dd
 }
 
 Variable weighted_mean(const Variable& losses, const Tensor& weights) {
-  return mean(weights.defined() ? losses * Variable(cast(weights, losses.dtype())) : losses);
+  return mean(weights.defined() ? losses * Variable(to(cast(weights, losses.dtype()), losses.device())) : losses);
 }
 
 // ---- Algorithm 2 -----------------------------------------------------------------------------------------

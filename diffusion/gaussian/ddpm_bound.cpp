@@ -86,15 +86,15 @@ Variable with_discretized_decoder(const GaussianDiffusion& diffusion, const Vari
     if (steps[i] == 1) rows.push_back(static_cast<int32_t>(i));
   }
   if (rows.empty()) return terms;
-  const Tensor index = Tensor::from(rows, {std::ssize(rows)});
+  const Tensor index = Tensor::from(rows, {std::ssize(rows)}, noisy.x_t.device());
   const auto chosen = [&](const Variable& x) { return index_select(x, 0, index); };
   const Variable mean = chosen(predicted_x_0(diffusion, prediction.value, noisy.x_t, noisy.t));
   const Variable log_variance = chosen(excess) + least_log_variance(diffusion.schedule, 1);
   const Tensor x_0 = index_select(noisy.x_0, 0, index);
   const Variable decoder =
       sum_of_example(discretized_gaussian_nats(x_0, mean, log_variance, diffusion.value_levels));
-  const Tensor others =
-      cast(compare(CompareOp::greater, noisy.t, ones(noisy.t.shape(), Dtype::int32)), noisy.x_t.dtype());
+  const Tensor later = compare(CompareOp::greater, noisy.t, ones_like(noisy.t));
+  const Tensor others = cast(to(later, noisy.x_t.device()), noisy.x_t.dtype());
   return terms * Variable(others) + index_scatter(decoder, 0, index, terms.shape());
 }
 

@@ -68,14 +68,14 @@ DiscretizedGaussian discretized_gaussian(double x, double mean, double log_varia
 
 namespace {
 
-/// Of all numbers, shaped as x, in x's dtype.
+/// Of all numbers, shaped as x, in x's dtype and on its device. The host computes them.
 struct NatsAndDerivatives {
   Tensor nats, by_mean, by_log_variance;
 };
 
 NatsAndDerivatives discretized_gaussians(const Tensor& x, const Tensor& mean, const Tensor& log_variance,
                                          int64_t levels) {
-  const auto numbers = [](const Tensor& from) { return contiguous(cast(from, Dtype::float64)); };
+  const auto numbers = [](const Tensor& from) { return contiguous(to(cast(from, Dtype::float64), Device::cpu)); };
   const Tensor values = numbers(x), means = numbers(mean), log_variances = numbers(log_variance);
   const Tensor nats(x.shape(), Dtype::float64), by_mean(x.shape(), Dtype::float64),
       by_log_variance(x.shape(), Dtype::float64);
@@ -89,7 +89,8 @@ NatsAndDerivatives discretized_gaussians(const Tensor& x, const Tensor& mean, co
       by_log_variance.data<double>()[i] = of_number.by_log_variance;
     }
   });
-  return {cast(nats, x.dtype()), cast(by_mean, x.dtype()), cast(by_log_variance, x.dtype())};
+  const auto like_x = [&](const Tensor& result) { return to(cast(result, x.dtype()), x.device()); };
+  return {like_x(nats), like_x(by_mean), like_x(by_log_variance)};
 }
 
 }  // namespace

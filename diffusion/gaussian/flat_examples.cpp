@@ -28,7 +28,7 @@ Tensor rounded_to_levels(const Tensor& x, int64_t levels) {
     const double level = std::round((number + 1) / 2 * intervals);
     number = 2 * std::clamp(level, 0.0, intervals) / intervals - 1;
   }
-  return cast(Tensor::from(numbers, x.shape()), x.dtype());
+  return cast(Tensor::from(numbers, x.shape(), x.device()), x.dtype());
 }
 
 }  // namespace haze

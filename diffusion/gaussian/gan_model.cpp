@@ -41,8 +41,8 @@ class Gan : public Model, private Sampler {
   Batch prepare(Batch batch, size_t, Generator& generator) const override {
     const Tensor x = examples_.rows_of(batch);
     auto noise = std::make_shared<GanNoise>();
-    noise->z = normal({x.size(0), latent_}, generator, 0, 1, x.dtype());
-    if (wasserstein_) noise->epsilon = uniform({x.size(0)}, generator, 0, 1, x.dtype());
+    noise->z = normal({x.size(0), latent_}, generator, 0, 1, x.dtype(), x.device());
+    if (wasserstein_) noise->epsilon = uniform({x.size(0)}, generator, 0, 1, x.dtype(), x.device());
     batch.prepared = std::move(noise);
     return batch;
   }
@@ -112,7 +112,7 @@ class Gan : public Model, private Sampler {
   Samples sample(std::span<const Request> requests, const SampleOptions& options,
                  Generator& generator) const override {
     const int64_t count = std::ssize(requests);
-    const Tensor rows = constant_fake(example_noise(count, generator)({count, latent_}, Dtype::float32));
+    const Tensor rows = constant_fake(example_noise(count, generator, device())({count, latent_}, Dtype::float32));
     return examples_.samples_of(rows, options.observer);
   }
 

@@ -36,20 +36,20 @@ GaussianDenoiser clipped(GaussianDenoiser denoise, double low, double high) {
   };
 }
 
-NoiseSource example_noise(int64_t count, Generator& generator) {
+NoiseSource example_noise(int64_t count, Generator& generator, Device device) {
   const auto words = generator.reserve(1).words(0);
   const uint64_t seed = (uint64_t{words[0]} << 32) | words[1];
   // Each call has a stream of its own, in which example i's numbers lie at a place that the count does not
   // move; a counter gives four numbers. So one call of normal() serves all examples. Copies of the source
   // share the number of calls.
-  return [count, seed, calls = std::make_shared<uint64_t>(0)](const Shape& shape, Dtype dtype) {
+  return [count, seed, device, calls = std::make_shared<uint64_t>(0)](const Shape& shape, Dtype dtype) {
     if (shape.rank() < 1 || shape[0] != count || count == 0)
       fail("example_noise: shape {}; the noise is that of {} examples", shape.to_string(), count);
     int64_t numbers = 1;
     for (int axis = 1; axis < shape.rank(); ++axis) numbers *= shape[axis];
     const int64_t places = (numbers + 3) / 4 * 4;
     Generator own(seed, (*calls)++);
-    const Tensor all = normal({count, places}, own, 0, 1, dtype);
+    const Tensor all = normal({count, places}, own, 0, 1, dtype, device);
     return reshape(slice(all, 1, 0, numbers), shape);
   };
 }

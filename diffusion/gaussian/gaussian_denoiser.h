@@ -42,7 +42,7 @@ using NoiseSource = std::function<Tensor(const Shape& shape, Dtype dtype)>;
 
 /// Normal numbers in which example i of shape [count, ...] has its own stream: its numbers depend on the
 /// generator and i alone, whatever the count. Throws Error where a shape has another count.
-NoiseSource example_noise(int64_t count, Generator& generator);
+NoiseSource example_noise(int64_t count, Generator& generator, Device device = Device::cpu);
 
 /// Is shown x at levels[i], from the start at i = 0 to the data at the last. It may throw to break the work
 /// off, and may be empty.

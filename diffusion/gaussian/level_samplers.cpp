@@ -50,7 +50,7 @@ Tensor sample_levels(const Settings& settings, const GaussianDenoiser& denoise,
 
 Samples sample_from_noise(const GaussianDenoiser& denoise, std::span<const NoiseLevel> levels,
                           const LevelSampler& sampler, int64_t count, const Shape& shape,
-                          const SampleObserver& observer, Generator& generator) {
+                          const SampleObserver& observer, Generator& generator, Device device) {
   const NoGradient scope;
   Samples samples;
   const GaussianDenoiser counted = [&](const Tensor& x, const NoiseLevel& level) {
@@ -64,7 +64,7 @@ Samples sample_from_noise(const GaussianDenoiser& denoise, std::span<const Noise
               .values = &x,
               .time = std::vector<double>(static_cast<size_t>(count), levels[i].time)});
   };
-  const NoiseSource noise = example_noise(count, generator);
+  const NoiseSource noise = example_noise(count, generator, device);
   const Tensor x_T = noise(batch_shape(count, shape), Dtype::float32);  // Algorithm 2, line 1
   samples.values = sampler(counted, levels, x_T, noise, observe);       // lines 2 to 5
   return samples;                                                       // line 6

@@ -9,8 +9,8 @@
 namespace haze {
 
 LossHistory::LossHistory(int steps) {
-  add_buffer("losses", losses_, zeros({steps, kLength}));
-  add_buffer("counts", counts_, zeros({steps}, Dtype::int32));
+  add_host_buffer("losses", losses_, zeros({steps, kLength}));
+  add_host_buffer("counts", counts_, zeros({steps}, Dtype::int32));
 }
 
 std::vector<double> LossHistory::probabilities() const {

@@ -66,11 +66,11 @@ Variable NoisyClassifier::logits(const Variable& x, std::span<const NoiseLevel> 
     scales.push_back(1 / std::hypot(level.alpha, level.sigma));
   }
   const Variable scaled = x * Variable(per_example(scales, x.value()));
-  return network_.forward(scaled, Tensor::from(angles, {std::ssize(levels)}));
+  return network_.forward(scaled, Tensor::from(angles, {std::ssize(levels)}, x.device()));
 }
 
 Tensor NoisyClassifier::features(const Tensor& values) const {
-  return network_.features(Variable(values), full({values.size(0)}, 0)).value();
+  return network_.features(Variable(values), full({values.size(0)}, 0, Dtype::float32, values.device())).value();
 }
 
 Tensor NoisyClassifier::classes(const Tensor& values) const {
@@ -84,7 +84,7 @@ LogProbability log_probability_of(std::shared_ptr<const NoisyClassifier> classif
     if (label < 0 || label >= classifier->classes())
       fail("the label {} is not one of the classifier's {} classes, from 0", label, classifier->classes());
   }
-  const Tensor wanted = Tensor::from(labels, {std::ssize(labels), 1});
+  const Tensor wanted = Tensor::from(labels, {std::ssize(labels), 1}, classifier->device());
   return [classifier = std::move(classifier), wanted](const Variable& x, const NoiseLevel& level) {
     const std::vector<NoiseLevel> levels(static_cast<size_t>(x.size(0)), level);
     return reshape(gather(log_softmax(classifier->logits(x, levels)), 1, wanted), {x.size(0)});

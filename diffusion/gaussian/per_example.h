@@ -7,14 +7,15 @@
 /// One number for each example of a batch.
 namespace haze {
 
-/// Of a rank that broadcasts to x [n, ...], and of its dtype.
+/// Of a rank that broadcasts to x [n, ...], of its dtype and on its device.
 inline Tensor per_example(const std::vector<double>& numbers, const Tensor& x) {
   Shape shape{std::ssize(numbers)};
   for (int axis = 1; axis < x.rank(); ++axis) shape.append(1);
-  return cast(Tensor::from(numbers, shape), x.dtype());
+  return cast(Tensor::from(numbers, shape, x.device()), x.dtype());
 }
 
-/// f(t) of each example, t int32 [n] in 0 or 1..T.
+/// f(t) of each example, t int32 [n] in 0 or 1..T. Steps are the host's: which noise an example gets is planned
+/// there.
 template <typename F>
 std::vector<double> of_each(const Tensor& t, F f) {
   std::vector<double> result;

@@ -19,7 +19,7 @@ FlowCoefficients flow_at(const Sde& sde, double t) {
 }
 
 Tensor tensor_of(const std::vector<double>& numbers, const Tensor& like) {
-  return cast(Tensor::from(numbers, like.shape()), like.dtype());
+  return cast(Tensor::from(numbers, like.shape(), like.device()), like.dtype());
 }
 
 void add_flow(const Sde& sde, const std::vector<double>& times, std::vector<double>& x,
@@ -107,7 +107,7 @@ Divergence divergence_of(const ContinuousNoisePredictor& predict, const Tensor& 
   }
   const int64_t n = x.size(0), size = x.elements() / n;
   for (int64_t k = 0; k < size; ++k) {
-    const Tensor unit = zeros({n, size}, x.dtype());
+    const Tensor unit = zeros({n, size}, x.dtype(), x.device());
     fill(slice(unit, 1, k, k + 1), 1);
     add_quadratic_form(epsilon, input, reshape(unit, x.shape()), k + 1 == size, sums);
   }
@@ -116,9 +116,9 @@ Divergence divergence_of(const ContinuousNoisePredictor& predict, const Tensor& 
 
 Tensor trace_probe(TraceEstimate kind, const Tensor& like, Generator& generator) {
   if (kind == TraceEstimate::exact) fail("trace_probe: the exact trace takes no probe");
-  const Tensor z = example_noise(like.size(0), generator)(like.shape(), like.dtype());
+  const Tensor z = example_noise(like.size(0), generator, like.device())(like.shape(), like.dtype());
   if (kind == TraceEstimate::gaussian) return z;
-  const Tensor positive = compare(CompareOp::greater_equal, z, zeros(z.shape(), z.dtype()));
+  const Tensor positive = compare(CompareOp::greater_equal, z, zeros_like(z));
   return scale_shift(cast(positive, z.dtype()), 2, -1);
 }
 

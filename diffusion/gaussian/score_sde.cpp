@@ -32,7 +32,7 @@ NoisyAtTimes add_sde_noise(const Sde& sde, const Tensor& x_0, std::vector<double
   if (std::ssize(times) != x_0.size(0))
     fail("add_sde_noise: {} times for {} examples", times.size(), x_0.size(0));
   NoisyAtTimes noisy;
-  noisy.noise = normal(x_0.shape(), generator, 0, 1, x_0.dtype());
+  noisy.noise = normal(x_0.shape(), generator, 0, 1, x_0.dtype(), x_0.device());
   const Tensor alpha = at_times(times, x_0, [&](double t) { return sde_level(sde, t).alpha; });
   const Tensor sigma = at_times(times, x_0, [&](double t) { return sde_level(sde, t).sigma; });
   noisy.x_t = add(multiply(alpha, x_0), multiply(sigma, noisy.noise));
@@ -54,7 +54,7 @@ ContinuousNoisePredictor preconditioned(TimedFunction network, const Sde& sde) {
       }));
     };
     const std::vector<float> rounded(times.begin(), times.end());
-    const Tensor t = Tensor::from(rounded, {std::ssize(rounded)});
+    const Tensor t = Tensor::from(rounded, {std::ssize(rounded)}, x.device());
     const Variable scaled = x * factor([](const NoiseLevel&, double s) { return 1 / s; });
     const Variable output = network(scaled, t);
     return scaled * factor([](const NoiseLevel& level, double s) { return level.sigma / s; }) +
@@ -78,7 +78,7 @@ ContinuousNoisePredictor with_clipped_data(ContinuousNoisePredictor predict, con
 
 Tensor dequantised(const Tensor& x_0, int64_t levels, Generator& generator) {
   const double half_bin = std::exp(-dequantisation_nats(levels)) / 2;
-  return add(x_0, uniform(x_0.shape(), generator, -half_bin, half_bin, x_0.dtype()));
+  return add(x_0, uniform(x_0.shape(), generator, -half_bin, half_bin, x_0.dtype(), x_0.device()));
 }
 
 double dequantisation_nats(int64_t levels) {

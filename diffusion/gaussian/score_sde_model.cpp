@@ -90,7 +90,7 @@ class ScoreSde : public Model, private Sampler, private Likelihood {
                                      const LevelObserver& observe) {
       return sample_by_levels(settings, gradient, asked, falling, from_prior(x), noise, observe);
     };
-    return sample_from_noise(denoise, levels, sampler, count, shape_, options.observer, generator);
+    return sample_from_noise(denoise, levels, sampler, count, shape_, options.observer, generator, device());
   }
 
   bool clips(const Settings& settings) const { return value_levels_ > 0 && settings.boolean("sample.clip"); }
@@ -123,7 +123,7 @@ class ScoreSde : public Model, private Sampler, private Likelihood {
   Samples sample_by_flow(const Settings& settings, const GaussianDenoiser& denoise, int64_t count,
                          const SampleObserver& observer, Generator& generator) const {
     const Tensor start =
-        from_prior(example_noise(count, generator)(batch_shape(count, shape_), Dtype::float32));
+        from_prior(example_noise(count, generator, device())(batch_shape(count, shape_), Dtype::float32));
     const ContinuousNoisePredictor predict =
         clips(settings) ? with_clipped_data(predictor(), sde_, -1, 1) : predictor();
     const double tolerance = settings.real("sample.tolerance");

@@ -60,7 +60,7 @@ std::vector<double> importance_weighted_nats(const VaeEncoder& encoder,
   check_noise("importance_weighted_nats", x, epsilon);
   const NoGradient scope;
   const DiagonalGaussian q = encoder(x);
-  const Tensor zero = zeros(q.mean.shape(), q.mean.dtype());
+  const Tensor zero = zeros_like(q.mean.value());
   const DiagonalGaussian prior{zero, zero};
   std::vector<std::vector<double>> log_weights;  // of each draw, of each example
   for (int64_t i = 0; i < epsilon.size(0); ++i) {

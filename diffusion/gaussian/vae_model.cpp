@@ -62,7 +62,7 @@ class Vae : public Model, private Sampler, private Likelihood {
                  Generator& generator) const override {
     const NoGradient scope;
     const int64_t count = std::ssize(requests);
-    const NoiseSource noise = example_noise(count, generator);
+    const NoiseSource noise = example_noise(count, generator, device());
     const Tensor z = noise({count, latent_}, Dtype::float32);
     Variable x = decoder_.forward(z);
     if (options.settings.text("sample.decoder") == "draw")
@@ -80,7 +80,7 @@ class Vae : public Model, private Sampler, private Likelihood {
   }
 
   Tensor noise_for(const Tensor& x, int64_t draws, Generator& generator) const {
-    return normal({draws, x.size(0), latent_}, generator, 0, 1, x.dtype());
+    return normal({draws, x.size(0), latent_}, generator, 0, 1, x.dtype(), x.device());
   }
 
   VaeEncoder encoder() const {

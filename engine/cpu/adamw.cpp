@@ -1,8 +1,9 @@
+#include "haze/engine/ops/adamw.h"
+
 #include <algorithm>
 #include <cmath>
 
 #include "haze/engine/cpu/adamw_span.h"
-#include "haze/engine/cpu/cpu_backend.h"
 #include "haze/engine/parallel.h"
 
 #undef HWY_TARGET_INCLUDE
@@ -100,7 +101,7 @@ void step_piece(const AdamWSlot& slot, const AdamWOptions& options, int64_t piec
 }  // namespace
 
 // The threads are started once: the pieces of all parameters are numbered through. Those of biases are short.
-void CpuBackend::adamw(std::span<const AdamWSlot> slots, const AdamWOptions& options) {
+void call::AdamW::run(Cpu) const {
   int64_t pieces = 0;
   for (const AdamWSlot& slot : slots) pieces += pieces_of(slot);
   parallel_for_uneven(pieces, true, [&](int64_t number) {

@@ -1,8 +1,10 @@
+#include "haze/engine/ops/attention.h"
+
+#include <algorithm>
 #include <cmath>
 #include <limits>
 
 #include "haze/engine/cpu/attention_spans.h"
-#include "haze/engine/cpu/cpu_backend.h"
 #include "haze/engine/cpu/gemm.h"
 #include "haze/engine/cpu/random_spans.h"
 #include "haze/engine/cpu/spans.h"
@@ -30,14 +32,14 @@ struct Problem {
 
 // What all heads share.
 template <typename T>
-class Attention {
+class Tiles {
  public:
-  Attention(const Tensor& query, const Tensor& key, const Tensor& value, const AttentionOptions& options)
-      : query_(query), key_(key), value_(value), options_(options) {
-    scale_ = static_cast<T>(options.scale != 0 ? options.scale
-                                               : 1.0 / std::sqrt(static_cast<double>(head_size())));
-    dropout_threshold_ = static_cast<uint32_t>(options.dropout * 0x1p32);
-    keep_scale_ = static_cast<T>(1 / (1 - options.dropout));
+  explicit Tiles(const call::Attention& call)
+      : query_(call.query), key_(call.key), value_(call.value), options_(call.options) {
+    scale_ = static_cast<T>(options_.scale != 0 ? options_.scale
+                                                : 1.0 / std::sqrt(static_cast<double>(head_size())));
+    dropout_threshold_ = static_cast<uint32_t>(options_.dropout * 0x1p32);
+    keep_scale_ = static_cast<T>(1 / (1 - options_.dropout));
   }
 
   int64_t heads() const { return query_.size(2); }
@@ -178,7 +180,7 @@ int64_t gemm_scratch(int64_t head_size) {
 
 // Algorithm 1 for one tile of queries.
 template <typename T>
-void forward_tile(const Attention<T>& attention, const Problem& p, int64_t i, Buffers<T> buffers,
+void forward_tile(const Tiles<T>& attention, const Problem& p, int64_t i, Buffers<T> buffers,
                   const AttentionResult& out) {
   const int64_t size = attention.head_size(), rows = std::min(p.tile_queries(), p.queries - i);
   T* scores = buffers.take(kQueryTile * kKeyTile);
@@ -205,7 +207,7 @@ void forward_tile(const Attention<T>& attention, const Problem& p, int64_t i, Bu
   }
   T* logsumexp = out.logsumexp.data<T>() + (p.batch * attention.heads() + p.head) * out.logsumexp.size(2) +
                  p.first_query + i;
-  const MatrixView<T> output = Attention<T>::rows_of(out.output, p.batch, p.head, p.first_query + i);
+  const MatrixView<T> output = Tiles<T>::rows_of(out.output, p.batch, p.head, p.first_query + i);
   for (int64_t r = 0; r < rows; ++r) {
     const T inverse = total[r] == 0 ? T{0} : static_cast<T>(1 / total[r]);
     attention.scale_shift()(sum + r * size, output.at(r, 0), size, inverse, T{0});
@@ -218,7 +220,7 @@ void forward_tile(const Attention<T>& attention, const Problem& p, int64_t i, Bu
 template <typename T>
 class HeadGradient {
  public:
-  HeadGradient(const Attention<T>& attention, const Problem& problem, const Tensor& g,
+  HeadGradient(const Tiles<T>& attention, const Problem& problem, const Tensor& g,
                const AttentionResult& saved, const AttentionGradient& out, Buffers<T> buffers)
       : attention_(attention), p_(problem), g_(g), saved_(saved), out_(out), size_(attention.head_size()) {
     probabilities_ = buffers.take(kQueryTile * kKeyTile);
@@ -247,7 +249,7 @@ class HeadGradient {
   }
 
   MatrixView<T> at(const Tensor& x, int64_t row) const {
-    return Attention<T>::rows_of(x, p_.batch, p_.head, row);
+    return Tiles<T>::rows_of(x, p_.batch, p_.head, row);
   }
 
   void accumulate(MatrixView<const T> a, MatrixView<const T> b, int64_t m, int64_t k, MatrixView<T> out) {
@@ -257,7 +259,7 @@ class HeadGradient {
   }
 
   void tile(int64_t i, int64_t rows, int64_t j, int64_t columns) {
-    using A = Attention<T>;
+    using A = Tiles<T>;
     const MatrixView<const T> output_gradient = A::constant(at(g_, p_.first_query + i));
     attention_.scores(p_, i, rows, j, columns, probabilities_, scratch_);
     small_gemm<T>(attention_.gemm(), output_gradient, A::transposed(attention_.values(p_, j)), rows, columns,
@@ -273,7 +275,7 @@ class HeadGradient {
     accumulate(scores, attention_.keys(p_, j), rows, columns, at(out_.query, p_.first_query + i));
   }
 
-  const Attention<T>& attention_;
+  const Tiles<T>& attention_;
   const Problem p_;
   const Tensor& g_;
   const AttentionResult& saved_;
@@ -284,13 +286,30 @@ class HeadGradient {
   T delta_[kQueryTile];  // rowsum(dO O) of the tile's queries
 };
 
+// Throws Error where a length or an offset is outside the keys.
+void check_values(const char* operation, const call::Attention& call) {
+  const int64_t rows = call.query.size(1), keys = call.key.size(1);
+  if (call.options.sequence_offsets.defined()) {
+    const int32_t* offsets = call.options.sequence_offsets.data<int32_t>();
+    const int32_t* last = offsets + call.options.sequence_offsets.elements() - 1;
+    if (*offsets != 0 || *last != rows || !std::is_sorted(offsets, last + 1))
+      fail("{}: sequence_offsets must rise from 0 to {}, the number of rows", operation, rows);
+  }
+  if (!call.options.key_lengths.defined()) return;
+  const int32_t* lengths = call.options.key_lengths.data<int32_t>();
+  for (int64_t i = 0; i < call.options.key_lengths.elements(); ++i) {
+    if (lengths[i] < 0 || lengths[i] > keys)
+      fail("{}: key length {} is not in 0..{}", operation, lengths[i], keys);
+  }
+}
+
 }  // namespace
 
-void CpuBackend::attention(const Tensor& query, const Tensor& key, const Tensor& value,
-                           const AttentionOptions& options, const AttentionResult& out) {
+void call::Attention::run(Cpu) const {
+  check_values(name(), *this);
   dispatch_real(query.dtype(), [&](auto tag) {
     using T = decltype(tag);
-    const Attention<T> attention(query, key, value, options);
+    const Tiles<T> attention(*this);
     const int64_t size = attention.head_size(), tiles = attention.most_query_tiles();
     const int64_t scratch = kQueryTile * (kKeyTile + size) + gemm_scratch(size);
     parallel_for_uneven(attention.problems() * tiles, attention.worth_sharing(), [&](int64_t piece) {
@@ -301,15 +320,14 @@ void CpuBackend::attention(const Tensor& query, const Tensor& key, const Tensor&
   });
 }
 
-void CpuBackend::attention_gradient(const Tensor& g, const Tensor& query, const Tensor& key,
-                                    const Tensor& value, const AttentionResult& saved,
-                                    const AttentionOptions& options, const AttentionGradient& out) {
-  dispatch_real(query.dtype(), [&](auto tag) {
+void call::AttentionGradient::run(Cpu) const {
+  check_values(name(), forward);
+  dispatch_real(g.dtype(), [&](auto tag) {
     using T = decltype(tag);
-    const Attention<T> attention(query, key, value, options);
+    const Tiles<T> attention(forward);
     const int64_t scratch = 2 * kQueryTile * kKeyTile + gemm_scratch(attention.head_size());
     parallel_for_uneven(attention.problems(), attention.worth_sharing(), [&](int64_t piece) {
-      HeadGradient<T>(attention, attention.problem(piece), g, saved, out, Buffers<T>(scratch)).run();
+      HeadGradient<T>(attention, attention.problem(piece), g, forward.out, out, Buffers<T>(scratch)).run();
     });
   });
 }

@@ -1,6 +1,9 @@
+#include "haze/engine/ops/categorical.h"
+
+#include <algorithm>
+#include <cmath>
 #include <limits>
 
-#include "haze/engine/cpu/cpu_backend.h"
 #include "haze/engine/cpu/grain.h"
 #include "haze/engine/cpu/spans.h"
 
@@ -113,12 +116,34 @@ class Row {
   UnarySpan<T> exp_;
 };
 
+// Says why a row is no distribution.
+template <typename T>
+[[noreturn]] void fail_row(const T* entries, int64_t categories, int64_t row) {
+  for (int64_t i = 0; i < categories; ++i) {
+    if (std::isnan(entries[i])) fail("categorical: row {} has a NaN at category {}", row, i);
+    if (entries[i] == std::numeric_limits<T>::infinity()) {
+      fail("categorical: row {} has +infinity at category {}", row, i);
+    }
+  }
+  fail("categorical: row {} has no finite log-probability", row);
+}
+
+// The uniform number that decides a row.
+double unit_of(const call::Categorical& call, int64_t row) {
+  if (!call.uniforms.defined()) {
+    const auto words = call.position.words(static_cast<uint64_t>(row));
+    return unit_interval(words[0], words[1]);
+  }
+  const double unit = call.uniforms.data<double>()[row];
+  if (!(unit >= 0 && unit < 1)) fail("categorical: uniforms hold {}, they take numbers in [0, 1)", unit);
+  return unit;
+}
+
 }  // namespace
 
-void CpuBackend::categorical(const Tensor& log_probabilities, const Tensor& uniforms, const Tensor& out) {
+void call::Categorical::run(Cpu) const {
   const int64_t categories = log_probabilities.size(1);
   int32_t* drawn = out.data<int32_t>();
-  const double* units = uniforms.data<double>();
   dispatch_real(log_probabilities.dtype(), [&](auto tag) {
     using T = decltype(tag);
     const UnarySpan<T> exp = unary_span<T>(UnaryOp::exp);
@@ -128,10 +153,8 @@ void CpuBackend::categorical(const Tensor& log_probabilities, const Tensor& unif
       for (int64_t row = first; row < last; ++row) {
         const T* row_entries = entries + row * categories;
         T maximum;
-        // -1 tells the caller, who words the error, that there is nothing to draw from.
-        drawn[row] = row_maximum(row_entries, categories, maximum)
-                         ? Row<T>(row_entries, categories, maximum, exp).draw(units[row])
-                         : -1;
+        if (!row_maximum(row_entries, categories, maximum)) fail_row(row_entries, categories, row);
+        drawn[row] = Row<T>(row_entries, categories, maximum, exp).draw(unit_of(*this, row));
       }
     });
   });

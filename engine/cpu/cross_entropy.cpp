@@ -1,9 +1,12 @@
+#include "haze/engine/ops/cross_entropy.h"
+
+#include <algorithm>
 #include <cmath>
 
-#include "haze/engine/cpu/cpu_backend.h"
 #include "haze/engine/cpu/prefetch.h"
 #include "haze/engine/cpu/row_spans.h"
 #include "haze/engine/cpu/spans.h"
+#include "haze/engine/ops/matmul.h"
 #include "haze/engine/parallel.h"
 
 // Cross-entropy fused with the projection onto the vocabulary: logits of a few rows at a time, turned in
@@ -38,38 +41,59 @@ void chunk_losses(const Tensor& logits, const int32_t* targets, const T* row_wei
   });
 }
 
+void check_targets(const Tensor& targets, int64_t vocabulary) {
+  const int32_t* values = targets.data<int32_t>();
+  for (int64_t i = 0; i < targets.elements(); ++i) {
+    if (values[i] < 0 || values[i] >= vocabulary) {
+      fail("linear_cross_entropy: target {} at row {} is outside the vocabulary of {}", values[i], i,
+           vocabulary);
+    }
+  }
+}
+
+// x as a batch of one, for a matrix product.
+Tensor one(const Tensor& x) {
+  return unsqueeze(x, 0);
+}
+
+// The gradients of a chunk of rows from those of their logits, added up over the chunks.
+template <typename T>
+void add_chunk_gradients(const Tensor& logits, const Tensor& hidden, const Tensor& weight,
+                         Precision precision, const Tensor& to_hidden, const CrossEntropyResult& out) {
+  call::Matmul{one(logits), one(weight), {.precision = precision}, false, one(to_hidden)}.run(Cpu{});
+  MatmulOptions options{.precision = precision};
+  if (out.bias.defined()) options.row_sums = Tensor(out.bias.shape(), out.bias.dtype());
+  call::Matmul{one(transpose(logits)), one(hidden), options, true, one(out.weight)}.run(Cpu{});
+  if (!out.bias.defined()) return;
+  row_spans<T>().add(out.bias.data<T>(), options.row_sums.template data<T>(), out.bias.elements());
+}
+
 }  // namespace
 
-void CpuBackend::linear_cross_entropy(const Tensor& hidden, const Tensor& weight, const Tensor& bias,
-                                      const Tensor& targets, const Tensor& row_weights, Precision precision,
-                                      const CrossEntropyResult& out) {
+void call::LinearCrossEntropy::run(Cpu) const {
   const int64_t rows = hidden.size(0), vocabulary = weight.size(0);
-  const bool gradients = row_weights.defined();
-  if (gradients) {
-    haze::fill(out.weight, 0);
-    if (out.bias.defined()) haze::fill(out.bias, 0);
-  }
+  check_targets(targets, vocabulary);
   const int64_t chunk = std::min(rows, std::max(kFewestRows, kLogits / std::max<int64_t>(vocabulary, 1)));
-  const Tensor buffer({chunk, vocabulary}, hidden.dtype(), hidden.device());
-  for (int64_t first = 0; first < rows; first += chunk) {
-    const int64_t last = std::min(rows, first + chunk);
-    const auto rows_of = [&](const Tensor& x) { return slice(x, 0, first, last); };
-    const Tensor logits = slice(buffer, 0, 0, last - first);
-    const auto one = [](const Tensor& x) { return unsqueeze(x, 0); };
-    matmul(one(rows_of(hidden)), one(transpose(weight)), {.bias = bias, .precision = precision}, false,
-           one(logits));
-    dispatch_real(hidden.dtype(), [&](auto tag) {
-      using T = decltype(tag);
+  const Tensor buffer({chunk, vocabulary}, hidden.dtype());
+  dispatch_real(hidden.dtype(), [&](auto tag) {
+    using T = decltype(tag);
+    if (out.weight.defined()) std::fill_n(out.weight.data<T>(), out.weight.elements(), T{0});
+    if (out.bias.defined()) std::fill_n(out.bias.data<T>(), out.bias.elements(), T{0});
+    for (int64_t first = 0; first < rows; first += chunk) {
+      const int64_t last = std::min(rows, first + chunk);
+      const Tensor logits = slice(buffer, 0, 0, last - first), hidden_rows = slice(hidden, 0, first, last);
+      call::Matmul{one(hidden_rows),
+             one(transpose(weight)),
+             {.bias = bias, .precision = precision},
+             false,
+             one(logits)}.run(Cpu{});
       chunk_losses<T>(logits, targets.data<int32_t>() + first,
-                      gradients ? row_weights.data<T>() + first : nullptr, out.losses.data<T>() + first);
-    });
-    if (!gradients) continue;
-    matmul(one(logits), one(weight), {.precision = precision}, false, one(rows_of(out.hidden)));
-    MatmulOptions to_weight{.precision = precision};
-    if (out.bias.defined()) to_weight.row_sums = Tensor(out.bias.shape(), out.bias.dtype());
-    matmul(one(transpose(logits)), one(rows_of(hidden)), to_weight, true, one(out.weight));
-    if (out.bias.defined()) add_into(out.bias, to_weight.row_sums);
-  }
+                      row_weights.defined() ? row_weights.data<T>() + first : nullptr,
+                      out.losses.data<T>() + first);
+      if (!row_weights.defined()) continue;
+      add_chunk_gradients<T>(logits, hidden_rows, weight, precision, slice(out.hidden, 0, first, last), out);
+    }
+  });
 }
 
 }  // namespace haze

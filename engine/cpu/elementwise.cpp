@@ -1,65 +1,15 @@
-#include <algorithm>
-#include <cmath>
-#include <cstring>
-#include <limits>
+#include "haze/engine/ops/elementwise.h"
 
-#include "haze/engine/cpu/cpu_backend.h"
+#include <algorithm>
+
 #include "haze/engine/cpu/result_writer.h"
 #include "haze/engine/cpu/spans.h"
 #include "haze/engine/cpu/strided.h"
 
-// Strided loops around the span kernels of spans.cpp, and the copies and comparisons that need no vector code
-// of their own.
+// Strided loops around the span kernels of spans.cpp, and the comparisons that need no vector code of their
+// own.
 namespace haze {
 namespace {
-
-template <typename X, typename Y>
-void copy_elements(const Tensor& x, const Tensor& out) {
-  const StridedLayout<2> layout(out.shape(), {&x, &out});
-  const int64_t from = layout.inner_stride(0), to = layout.inner_stride(1);
-  const X* source = x.data<X>();
-  Y* target = out.data<Y>();
-  for_each_run(layout, [&](const std::array<int64_t, 2>& at, int64_t count) {
-    const X* s = source + at[0];
-    Y* t = target + at[1];
-    if constexpr (std::is_same_v<X, Y>) {
-      if (from == 1 && to == 1) {
-        std::memcpy(t, s, static_cast<size_t>(count) * sizeof(X));
-        return;
-      }
-    }
-    for (int64_t i = 0; i < count; ++i) t[i * to] = converted<Y>(s[i * from]);
-  });
-}
-
-// A matrix read across its rows and written along them, by tiles that fit in the cache on both sides.
-template <typename T>
-void copy_transposed(const T* source, int64_t source_stride, T* target, int64_t rows, int64_t columns) {
-  constexpr int64_t kTile = 32;
-  const int64_t row_tiles = (rows + kTile - 1) / kTile;
-  parallel_for(row_tiles, 4, [&](int64_t first, int64_t last) {
-    for (int64_t row = first * kTile; row < std::min(rows, last * kTile); row += kTile) {
-      for (int64_t column = 0; column < columns; column += kTile) {
-        for (int64_t i = row; i < std::min(rows, row + kTile); ++i) {
-          for (int64_t j = column; j < std::min(columns, column + kTile); ++j) {
-            target[i * columns + j] = source[j * source_stride + i];
-          }
-        }
-      }
-    }
-  });
-}
-
-template <typename T>
-bool copy_as_transpose(const Tensor& x, const Tensor& out) {
-  const StridedLayout<2> layout(out.shape(), {&x, &out});
-  if (layout.shape.rank() != 2 || layout.strides[0][0] != 1 || layout.inner_stride(1) != 1 ||
-      layout.strides[1][0] != layout.shape[1]) {
-    return false;
-  }
-  copy_transposed(x.data<T>(), layout.strides[0][1], out.data<T>(), layout.shape[0], layout.shape[1]);
-  return true;
-}
 
 /// f(step), as a constant where step is 0 or 1: the compiler makes vector code of loops with these.
 template <typename F>
@@ -126,36 +76,7 @@ void binary_elements(BinarySpan<T> span, const Tensor& x, const Tensor& y, const
 
 }  // namespace
 
-void CpuBackend::fill(const Tensor& out, double value) {
-  dispatch(out.dtype(), [&](auto tag) {
-    using T = decltype(tag);
-    const StridedLayout<1> layout(out.shape(), {&out});
-    const int64_t step = layout.inner_stride(0);
-    const T converted_value = converted<T>(value);
-    for_each_run(layout, [&](const std::array<int64_t, 1>& at, int64_t count) {
-      T* target = out.data<T>() + at[0];
-      for (int64_t i = 0; i < count; ++i) target[i * step] = converted_value;
-    });
-  });
-}
-
-void CpuBackend::copy(const Tensor& x, const Tensor& out) {
-  dispatch(x.dtype(), [&](auto x_tag) {
-    using X = decltype(x_tag);
-    if (x.dtype() == out.dtype() && copy_as_transpose<X>(x, out)) return;
-    dispatch(out.dtype(), [&](auto out_tag) { copy_elements<X, decltype(out_tag)>(x, out); });
-  });
-}
-
-void CpuBackend::arange(const Tensor& out) {
-  dispatch(out.dtype(), [&](auto tag) {
-    using T = decltype(tag);
-    T* values = out.data<T>();
-    for (int64_t i = 0; i < out.elements(); ++i) values[i] = converted<T>(i);
-  });
-}
-
-void CpuBackend::unary(UnaryOp op, const Tensor& x, double a, double b, const Tensor& out) {
+void call::Unary::run(Cpu) const {
   dispatch_real(x.dtype(), [&](auto tag) {
     using T = decltype(tag);
     const UnarySpan<T> span = unary_span<T>(op);
@@ -179,7 +100,7 @@ void CpuBackend::unary(UnaryOp op, const Tensor& x, double a, double b, const Te
   });
 }
 
-void CpuBackend::binary(BinaryOp op, const Tensor& x, const Tensor& y, const Tensor& out) {
+void call::Binary::run(Cpu) const {
   if (x.dtype() == Dtype::int32) {
     binary_elements(integer_binary_span(op), x, y, out);
   } else {
@@ -187,14 +108,14 @@ void CpuBackend::binary(BinaryOp op, const Tensor& x, const Tensor& y, const Ten
   }
 }
 
-void CpuBackend::compare(CompareOp op, const Tensor& x, const Tensor& y, const Tensor& out) {
+void call::Compare::run(Cpu) const {
   dispatch(x.dtype(), [&](auto tag) {
     using T = decltype(tag);
     if constexpr (!std::is_same_v<T, bfloat16>) compare_elements<T>(op, x, y, out);
   });
 }
 
-void CpuBackend::where(const Tensor& condition, const Tensor& x, const Tensor& y, const Tensor& out) {
+void call::Where::run(Cpu) const {
   dispatch(x.dtype(), [&](auto tag) {
     using T = decltype(tag);
     const StridedLayout<4> layout(out.shape(), {&condition, &x, &y, &out});

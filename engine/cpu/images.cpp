@@ -1,4 +1,5 @@
-#include "haze/engine/cpu/cpu_backend.h"
+#include "haze/engine/ops/images.h"
+
 #include "haze/engine/cpu/grain.h"
 
 // Kernels on images [batch, channels, height, width]. Each writes its result row by row, and a row is written
@@ -54,8 +55,7 @@ int64_t largest_in_window(const T* plane, int64_t first, int64_t width, int64_t 
 
 }  // namespace
 
-void CpuBackend::unfold(const Tensor& x, int64_t kernel_h, int64_t kernel_w, int64_t stride, int64_t padding,
-                        const Tensor& out) {
+void call::Unfold::run(Cpu) const {
   const int64_t height = x.size(2), width = x.size(3), kernel = kernel_h * kernel_w;
   const int64_t out_h = windows_along(height, kernel_h, stride, padding);
   const int64_t out_w = windows_along(width, kernel_w, stride, padding);
@@ -84,8 +84,7 @@ void CpuBackend::unfold(const Tensor& x, int64_t kernel_h, int64_t kernel_w, int
   });
 }
 
-void CpuBackend::fold(const Tensor& columns, int64_t kernel_h, int64_t kernel_w, int64_t stride,
-                      int64_t padding, const Tensor& out) {
+void call::Fold::run(Cpu) const {
   const int64_t height = out.size(2), width = out.size(3);
   const int64_t out_h = windows_along(height, kernel_h, stride, padding);
   const int64_t out_w = windows_along(width, kernel_w, stride, padding);
@@ -112,7 +111,7 @@ void CpuBackend::fold(const Tensor& columns, int64_t kernel_h, int64_t kernel_w,
   });
 }
 
-void CpuBackend::average_pool(const Tensor& x, int64_t size, const Tensor& out) {
+void call::AveragePool::run(Cpu) const {
   const int64_t width = x.size(3), out_w = out.size(3);
   dispatch_real(x.dtype(), [&](auto tag) {
     using T = decltype(tag);
@@ -133,7 +132,7 @@ void CpuBackend::average_pool(const Tensor& x, int64_t size, const Tensor& out) 
   });
 }
 
-void CpuBackend::max_pool(const Tensor& x, int64_t size, const Tensor& out, const Tensor& indices) {
+void call::MaxPool::run(Cpu) const {
   const int64_t height = x.size(2), width = x.size(3), out_h = out.size(2), out_w = out.size(3);
   int32_t* index = indices.data<int32_t>();
   dispatch_real(x.dtype(), [&](auto tag) {
@@ -151,7 +150,7 @@ void CpuBackend::max_pool(const Tensor& x, int64_t size, const Tensor& out, cons
   });
 }
 
-void CpuBackend::upsample(const Tensor& x, int64_t size, const Tensor& out) {
+void call::Upsample::run(Cpu) const {
   const int64_t width = x.size(3), out_w = out.size(3);
   dispatch(x.dtype(), [&](auto tag) {
     using T = decltype(tag);

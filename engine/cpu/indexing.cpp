@@ -1,9 +1,11 @@
+#include "haze/engine/ops/indexing.h"
+
 #include <limits>
 
-#include "haze/engine/cpu/cpu_backend.h"
 #include "haze/engine/cpu/grain.h"
 #include "haze/engine/cpu/prefetch.h"
 #include "haze/engine/cpu/row_spans.h"
+#include "haze/engine/cpu/value_checks.h"
 
 // Copies and sums by index. The sums are cut between columns or between rows of the target, never between
 // indices: whoever owns an element adds its terms in the order of the indices, so the bits do not depend on
@@ -150,9 +152,10 @@ void scatter_add_typed(int axis, const Tensor& index, const Tensor& source, cons
 
 }  // namespace
 
-void CpuBackend::index_select(const Tensor& x, const Tensor& indices, const Tensor& out) {
+void call::IndexSelect::run(Cpu) const {
   const int64_t extent = x.size(1), inner = x.size(2), count = indices.elements();
   const int32_t* index = indices.data<int32_t>();
+  check_indices(operation, indices, extent);
   dispatch(x.dtype(), [&](auto tag) {
     using T = decltype(tag);
     const T* from = x.data<T>();
@@ -165,12 +168,14 @@ void CpuBackend::index_select(const Tensor& x, const Tensor& indices, const Tens
   });
 }
 
-void CpuBackend::index_add(const Tensor& indices, const Tensor& source, const Tensor& target) {
+void call::IndexAdd::run(Cpu) const {
+  check_indices(operation, indices, target.size(1));
   if (target.dtype() == Dtype::int32) return index_add_typed<int32_t>(indices, source, target);
   dispatch_real(target.dtype(), [&](auto tag) { index_add_typed<decltype(tag)>(indices, source, target); });
 }
 
-void CpuBackend::gather(const Tensor& x, int axis, const Tensor& index, const Tensor& out) {
+void call::Gather::run(Cpu) const {
+  check_indices(name(), index, x.size(axis));
   const Shape& shape = index.shape();
   const int last_axis = shape.rank() - 1;
   // Along `axis` the index says where an element lies, elsewhere its own place does.
@@ -192,7 +197,8 @@ void CpuBackend::gather(const Tensor& x, int axis, const Tensor& index, const Te
   });
 }
 
-void CpuBackend::scatter_add(int axis, const Tensor& index, const Tensor& source, const Tensor& target) {
+void call::ScatterAdd::run(Cpu) const {
+  check_indices(name(), index, target.size(axis));
   dispatch_real(target.dtype(),
                 [&](auto tag) { scatter_add_typed<decltype(tag)>(axis, index, source, target); });
 }

@@ -1,6 +1,8 @@
+#include "haze/engine/ops/matmul.h"
+
 #include "haze/engine/activation.h"
-#include "haze/engine/cpu/cpu_backend.h"
 #include "haze/engine/cpu/gemm.h"
+#include "haze/engine/cpu/spans.h"
 #include "haze/engine/parallel.h"
 
 // The loops around the micro-kernel: how a product is cut into blocks for the caches and pieces for the
@@ -244,27 +246,43 @@ T* optional_data(const Tensor& x) {
   return x.defined() ? x.data<T>() : nullptr;
 }
 
-// Without depth the product is zero, and what follows it still happens; without columns, a's rows still have
-// sums.
-void empty_product(const Tensor& a, const MatmulOptions& options, bool accumulate, const Tensor& out) {
-  if (options.row_sums.defined()) {
-    copy_into(options.row_sums, sum(cast(reshape(a, {a.size(1), a.size(2)}), out.dtype()), {1}));
+// The sums of a's rows where the product has no columns.
+template <typename T, typename S>
+void sum_of_rows(const Tensor& a, const Tensor& sums) {
+  for (int64_t i = 0; i < a.size(1); ++i) {
+    double sum = 0;
+    for (int64_t p = 0; p < a.size(2); ++p) {
+      sum += static_cast<double>(a.data<S>()[i * a.stride(1) + p * a.stride(2)]);
+    }
+    sums.data<T>()[i] = static_cast<T>(sum);
   }
-  if (accumulate) return;
-  fill(out, 0);
-  if (options.bias.defined()) add_into(out, options.bias);
-  if (options.pre_activation.defined()) copy_into(options.pre_activation, out);
+}
+
+// Without a reduction dimension the product is zero, and what follows it still happens; without columns, a's
+// rows still have sums.
+template <typename T, typename S>
+void empty_product(const call::Matmul& call) {
+  const MatmulOptions& options = call.options;
+  if (options.row_sums.defined()) sum_of_rows<T, S>(call.a, options.row_sums);
+  if (call.accumulate) return;
+  const int64_t n = call.out.size(2);
+  T* out = call.out.data<T>();
+  for (int64_t i = 0; i < call.out.elements(); ++i) {
+    out[i] = options.bias.defined() ? options.bias.data<T>()[i % n] : T{0};
+    if (options.pre_activation.defined()) options.pre_activation.data<T>()[i] = out[i];
+  }
   if (!options.slope_at.defined() && options.activation != Activation::none) {
-    copy_into(out, unary(unary_of(options.activation), out));
+    unary_span<T>(unary_of(options.activation))(out, out, call.out.elements(), T{0}, T{0});
   }
-  if (options.residual.defined()) add_into(out, options.residual);
+  if (!options.residual.defined()) return;
+  for (int64_t i = 0; i < call.out.elements(); ++i) out[i] += options.residual.data<T>()[i];
 }
 
 template <typename T, typename S>
-void multiply(const Tensor& a, const Tensor& b, const MatmulOptions& options, bool accumulate,
-              const Tensor& out) {
+void multiply(const call::Matmul& call) {
+  const auto& [a, b, options, accumulate, out] = call;
   const int64_t batch = out.size(0), m = out.size(1), n = out.size(2), k = a.size(2);
-  if (m == 0 || n == 0 || k == 0) return empty_product(a, options, accumulate, out);
+  if (m == 0 || n == 0 || k == 0) return empty_product<T, S>(call);
   const auto product = [&](int64_t i) {
     const int64_t at = i * m * n;
     const auto shifted = [at](T* pointer) { return pointer ? pointer + at : nullptr; };
@@ -294,15 +312,14 @@ void multiply(const Tensor& a, const Tensor& b, const MatmulOptions& options, bo
 
 }  // namespace
 
-void CpuBackend::matmul(const Tensor& a, const Tensor& b, const MatmulOptions& options, bool accumulate,
-                        const Tensor& out) {
+void call::Matmul::run(Cpu) const {
   switch (a.dtype()) {
     case Dtype::float64:
-      return multiply<double, double>(a, b, options, accumulate, out);
+      return multiply<double, double>(*this);
     case Dtype::bfloat16:
-      return multiply<float, bfloat16>(a, b, options, accumulate, out);
+      return multiply<float, bfloat16>(*this);
     default:
-      return multiply<float, float>(a, b, options, accumulate, out);
+      return multiply<float, float>(*this);
   }
 }
 

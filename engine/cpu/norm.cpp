@@ -1,10 +1,12 @@
+#include "haze/engine/ops/norm.h"
+
 #include <cmath>
 #include <vector>
 
-#include "haze/engine/cpu/cpu_backend.h"
 #include "haze/engine/cpu/norm_spans.h"
 #include "haze/engine/cpu/result_writer.h"
 #include "haze/engine/cpu/row_spans.h"
+#include "haze/engine/ops/reduce.h"
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "haze/engine/cpu/norm.cpp"
@@ -165,7 +167,8 @@ template <typename T>
 void norm_gradient(const Tensor& g, const Tensor& x, const Tensor& weight, const NormResult& saved,
                    const NormGradient& out) {
   const int64_t columns = x.size(1), pieces = (x.size(0) + kRowsPerPiece - 1) / kRowsPerPiece;
-  const Tensor parts = zeros({2, std::max<int64_t>(pieces, 1), columns}, x.dtype());
+  const Tensor parts({2, pieces, columns}, x.dtype());
+  std::fill_n(parts.data<T>(), parts.elements(), T{0});
   const NormSpans<T>& spans = norm_spans<T>();
   const NormRows<T> in{
       g.data<T>(),          x.data<T>(), optional_data<T>(weight), optional_data<T>(saved.mean),
@@ -181,28 +184,30 @@ void norm_gradient(const Tensor& g, const Tensor& x, const Tensor& weight, const
                        [&](T* to) { spans.gradient(in, i, rows, weight_part, bias_part, to); });
     }
   });
-  if (out.weight.defined()) copy_into(out.weight, sum(slice(parts, 0, 0, 1), {0, 1}));
-  if (out.bias.defined()) copy_into(out.bias, sum(slice(parts, 0, 1, 2), {0, 1}));
+  const auto sum = [&](int64_t which, const Tensor& to) {
+    if (!to.defined()) return;
+    if (pieces == 0) return (void)std::fill_n(to.data<T>(), columns, T{0});
+    call::Reduce{ReduceOp::sum, slice(parts, 0, which, which + 1), 0, reshape(to, {1, columns})}.run(Cpu{});
+  };
+  sum(0, out.weight);
+  sum(1, out.bias);
 }
 
 }  // namespace
 
-void CpuBackend::layer_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, double epsilon,
-                            const NormResult& out) {
+void call::LayerNorm::run(Cpu) const {
   dispatch_real(x.dtype(), [&](auto tag) { norm<decltype(tag)>(x, weight, bias, epsilon, out); });
 }
 
-void CpuBackend::layer_norm_gradient(const Tensor& g, const Tensor& x, const Tensor& weight,
-                                     const NormResult& saved, const NormGradient& out) {
+void call::LayerNormGradient::run(Cpu) const {
   dispatch_real(x.dtype(), [&](auto tag) { norm_gradient<decltype(tag)>(g, x, weight, saved, out); });
 }
 
-void CpuBackend::rms_norm(const Tensor& x, const Tensor& weight, double epsilon, const NormResult& out) {
+void call::RmsNorm::run(Cpu) const {
   dispatch_real(x.dtype(), [&](auto tag) { norm<decltype(tag)>(x, weight, Tensor(), epsilon, out); });
 }
 
-void CpuBackend::rms_norm_gradient(const Tensor& g, const Tensor& x, const Tensor& weight,
-                                   const NormResult& saved, const NormGradient& out) {
+void call::RmsNormGradient::run(Cpu) const {
   dispatch_real(x.dtype(), [&](auto tag) { norm_gradient<decltype(tag)>(g, x, weight, saved, out); });
 }
 

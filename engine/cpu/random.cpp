@@ -1,9 +1,9 @@
+#include "haze/engine/ops/random.h"
+
 #include <cmath>
 #include <numbers>
 
-#include "haze/engine/cpu/cpu_backend.h"
 #include "haze/engine/cpu/random_spans.h"
-#include "haze/engine/cpu/result_writer.h"
 #include "haze/engine/cpu/strided.h"
 
 // Random numbers. All kernels read one stream of 32-bit words, in which word w is word w % 4 of counter w /
@@ -47,7 +47,7 @@ double positive_unit(const uint32_t* words, double) {
 
 }  // namespace
 
-void CpuBackend::uniform(RandomPosition position, double low, double high, const Tensor& out) {
+void call::Uniform::run(Cpu) const {
   dispatch_real(out.dtype(), [&](auto tag) {
     using T = decltype(tag);
     const T from = static_cast<T>(low), to = static_cast<T>(high), width = static_cast<T>(high - low);
@@ -63,7 +63,7 @@ void CpuBackend::uniform(RandomPosition position, double low, double high, const
   });
 }
 
-void CpuBackend::normal(RandomPosition position, double mean, double standard_deviation, const Tensor& out) {
+void call::Normal::run(Cpu) const {
   dispatch_real(out.dtype(), [&](auto tag) {
     using T = decltype(tag);
     const T center = static_cast<T>(mean), deviation = static_cast<T>(standard_deviation);
@@ -75,32 +75,6 @@ void CpuBackend::normal(RandomPosition position, double mean, double standard_de
         const T angle = 2 * std::numbers::pi_v<T> * unit(pair + kWords<T>, T{});
         result[first + i] = center + radius * std::cos(angle);
         if (i + 1 < count) result[first + i + 1] = center + radius * std::sin(angle);
-      }
-    });
-  });
-}
-
-void CpuBackend::dropout(const Tensor& x, double probability, RandomPosition position, const Tensor& out) {
-  const auto threshold = static_cast<uint32_t>(probability * 0x1p32);  // below 2^32, as probability < 1
-  const StridedLayout<2> layout(out.shape(), {&x, &out});
-  const int64_t stride = layout.inner_stride(0);
-  dispatch_real(out.dtype(), [&](auto tag) {
-    using T = decltype(tag);
-    const T scale = static_cast<T>(1 / (1 - probability));
-    const DropoutSpan<T> span = dropout_span<T>();
-    const T* from = x.data<T>();
-    T* to = out.data<T>();
-    const ResultWriter<T> writer(out, {&x});
-    for_each_run(layout, [&](const std::array<int64_t, 2>& offsets, int64_t run) {
-      uint32_t words[kChunk];
-      alignas(64) T buffer[kChunk];
-      for (int64_t at = 0; at < run; at += kChunk) {
-        const int64_t count = std::min(kChunk, run - at);
-        // The result is dense, so an element's offset is its number in row-major order.
-        random_words(position, offsets[1] + at, count, words);
-        const T* source = packed(from + offsets[0] + at * stride, stride, count, buffer);
-        writer.write_row(to + offsets[1] + at, count,
-                         [&](T* target) { span(source, words, count, threshold, scale, target); });
       }
     });
   });

@@ -1,43 +1,17 @@
+#include "haze/engine/ops/reduce.h"
+
 #include <cmath>
 #include <limits>
-#include <vector>
 
-#include "haze/engine/cpu/cpu_backend.h"
+#include "haze/engine/cpu/row_blocks.h"
 #include "haze/engine/cpu/row_spans.h"
 #include "haze/engine/cpu/strided.h"
 
 namespace haze {
 namespace {
 
-constexpr int64_t kRowBlock = 32768;   // elements of a long row that one piece of work reduces
 constexpr int64_t kColumnBlock = 128;  // columns that one piece of work reduces together
 constexpr int64_t kSumRows = 128;      // rows that are summed in the element type
-
-// Combines f(first, count) over blocks of a row of `count` elements; the blocks of one row may run on several
-// threads.
-template <typename F, typename Combine>
-double over_blocks(int64_t count, double start, F&& f, Combine&& combine) {
-  const int64_t blocks = (count + kRowBlock - 1) / kRowBlock;
-  if (blocks <= 1) return combine(start, f(0, count));
-  std::vector<double> parts(static_cast<size_t>(blocks));
-  parallel_for(blocks, 1, [&](int64_t first, int64_t last) {
-    for (int64_t b = first; b < last; ++b)
-      parts[b] = f(b * kRowBlock, std::min(kRowBlock, count - b * kRowBlock));
-  });
-  double result = start;
-  for (double part : parts) result = combine(result, part);
-  return result;
-}
-
-double plus(double a, double b) {
-  return a + b;
-}
-double larger(double a, double b) {
-  return std::isnan(a) || a > b ? a : b;
-}
-double smaller(double a, double b) {
-  return std::isnan(a) || a < b ? a : b;
-}
 
 template <typename T>
 double reduce_row(ReduceOp op, const T* x, int64_t count, double correction) {
@@ -212,60 +186,10 @@ void reduce_elements(ReduceOp op, const Tensor& x, double correction, const Tens
   });
 }
 
-template <typename T>
-bool comes_before(T candidate, T best) {
-  return std::isnan(candidate) ? !std::isnan(best) : candidate > best;
-}
-
 }  // namespace
 
-void CpuBackend::reduce(ReduceOp op, const Tensor& x, double correction, const Tensor& out) {
+void call::Reduce::run(Cpu) const {
   dispatch_real(x.dtype(), [&](auto tag) { reduce_elements<decltype(tag)>(op, x, correction, out); });
-}
-
-void CpuBackend::argmax(const Tensor& x, const Tensor& out) {
-  dispatch_real(x.dtype(), [&](auto tag) {
-    using T = decltype(tag);
-    const int64_t count = x.size(1), inner = x.size(2);
-    const int64_t grain = std::max<int64_t>(1, kElementGrain / std::max<int64_t>(count, 1));
-    parallel_for(x.size(0) * inner, grain, [&](int64_t first, int64_t last) {
-      for (int64_t i = first; i < last; ++i) {
-        const T* source = x.data<T>() + i / inner * count * inner + i % inner;
-        int64_t best = 0;
-        for (int64_t c = 1; c < count; ++c) {
-          if (comes_before(source[c * inner], source[best * inner])) best = c;
-        }
-        out.data<int32_t>()[i] = static_cast<int32_t>(best);
-      }
-    });
-  });
-}
-
-double CpuBackend::sum_of_squares(const Tensor& x) {
-  return dispatch_real(x.dtype(), [&](auto tag) {
-    using T = decltype(tag);
-    const T* values = x.data<T>();
-    return over_blocks(
-        x.elements(), 0,
-        [&](int64_t i, int64_t n) { return row_spans<T>().sum_square(values + i, n, T{0}, 0); }, plus);
-  });
-}
-
-bool CpuBackend::all_finite(const Tensor& x) {
-  return dispatch_real(x.dtype(), [&](auto tag) {
-    using T = decltype(tag);
-    const T* values = x.data<T>();
-    if (x.elements() == 0) return true;
-    // All are finite where both extrema are.
-    const double highest = over_blocks(
-        x.elements(), 0,
-        [&](int64_t i, int64_t n) { return static_cast<double>(row_spans<T>().max(values + i, n)); }, larger);
-    const double lowest = over_blocks(
-        x.elements(), 0,
-        [&](int64_t i, int64_t n) { return static_cast<double>(row_spans<T>().min(values + i, n)); },
-        smaller);
-    return std::isfinite(highest) && std::isfinite(lowest);
-  });
 }
 
 }  // namespace haze

@@ -39,7 +39,7 @@ void softmax_row(const T* x, T* out, int64_t columns, bool log, UnarySpan<T> sca
 
 }  // namespace
 
-void Softmax::run(Cpu) const {
+void call::Softmax::run(Cpu) const {
   const int64_t columns = x.size(1);
   if (x.elements() == 0) return;
   dispatch_real(x.dtype(), [&](auto tag) {
@@ -53,7 +53,7 @@ void Softmax::run(Cpu) const {
   });
 }
 
-void SoftmaxGradient::run(Cpu) const {
+void call::SoftmaxGradient::run(Cpu) const {
   const int64_t columns = y.size(1);
   if (y.elements() == 0) return;
   dispatch_real(y.dtype(), [&](auto tag) {

@@ -1,7 +1,8 @@
+#include "haze/engine/ops/sort.h"
+
 #include <algorithm>
 #include <numeric>
 
-#include "haze/engine/cpu/cpu_backend.h"
 #include "haze/engine/cpu/grain.h"
 
 namespace haze {
@@ -68,7 +69,7 @@ void dispatch_ordered(Dtype dtype, F&& f) {
 
 }  // namespace
 
-void CpuBackend::sort(const Tensor& x, bool descending, const Tensor& values, const Tensor& indices) {
+void call::Sort::run(Cpu) const {
   dispatch_ordered(x.dtype(), [&](auto tag) {
     using T = decltype(tag);
     order_rows<T>(x, values, indices,
@@ -76,7 +77,7 @@ void CpuBackend::sort(const Tensor& x, bool descending, const Tensor& values, co
   });
 }
 
-void CpuBackend::top_k(const Tensor& x, const Tensor& values, const Tensor& indices) {
+void call::TopK::run(Cpu) const {
   dispatch_ordered(x.dtype(), [&](auto tag) {
     using T = decltype(tag);
     order_rows<T>(x, values, indices,

@@ -9,7 +9,7 @@ Tensor softmax_of(const char* operation, const Tensor& x, bool log) {
   check_real(operation, "x", x);
   checked_axis(operation, x, -1);
   Tensor result(x.shape(), x.dtype(), x.device());
-  launch(Softmax{as_rows(x), log, as_rows(result)});
+  launch(call::Softmax{as_rows(x), log, as_rows(result)});
   return result;
 }
 
@@ -19,7 +19,7 @@ Tensor gradient_of(const char* operation, const Tensor& y, const Tensor& g, bool
   check_same_dtype(operation, y, g);
   check_shape(operation, "g", g, y.shape());
   Tensor result(y.shape(), y.dtype(), y.device());
-  launch(SoftmaxGradient{as_rows(y), as_rows(g), log, as_rows(result)});
+  launch(call::SoftmaxGradient{as_rows(y), as_rows(g), log, as_rows(result)});
   return result;
 }
 

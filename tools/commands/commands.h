@@ -2,6 +2,8 @@
 
 #include <CLI/CLI.hpp>
 
+#include "haze/engine/device.h"
+
 /// The commands of `haze`. Each adds its options to the program and runs when it is chosen; `status` is the
 /// program's exit status, 0 unless a command sets it. Errors are thrown as Error.
 namespace haze {
@@ -20,5 +22,7 @@ void add_bench_command(CLI::App& app, int& status);
 
 /// Adds --threads, which takes effect at once.
 void add_threads_option(CLI::App& command);
+/// Adds --device to a command whose model can lie on any device that this build has.
+void add_device_option(CLI::App& command, Device& device);
 
 }  // namespace haze

@@ -20,6 +20,7 @@ struct Arguments {
   int64_t examples = 0;
   std::optional<int64_t> samples;
   uint64_t seed = 1;
+  Device device = Device::cpu;
   bool exact = false, json = false;
 };
 
@@ -42,7 +43,8 @@ void apply_settings(const Arguments& arguments, Settings& settings) {
 Report evaluate(const Arguments& arguments) {
   const Purpose purpose = arguments.samples == 0 ? Purpose::training : Purpose::sampling;
   const SavedModel saved = load_model(
-      arguments.run, [&](Settings& settings) { apply_settings(arguments, settings); }, purpose);
+      arguments.run, [&](Settings& settings) { apply_settings(arguments, settings); }, purpose,
+      arguments.device);
   const Likelihood* likelihood = saved.model->likelihood();
   if (arguments.exact && (!likelihood || likelihood->terms() == 0))
     throw WrongUsage("--exact adds up the terms of a bound, and this model's bound is no sum of terms");
@@ -105,6 +107,7 @@ void add_eval_command(CLI::App& app, int&) {
   command->add_option("--plot", arguments->plot, "write a plot of the run (SVG) and leave")
       ->excludes("--json");
   add_threads_option(*command);
+  add_device_option(*command, arguments->device);
   command->callback([arguments] {
     if (!arguments->plot.empty()) return plot(*arguments);
     const Report report = evaluate(*arguments);

@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 
 #include "haze/engine/cpu/instruction_set.h"
+#include "haze/engine/device.h"
 #include "haze/engine/error.h"
 #include "haze/engine/parallel.h"
 #include "haze/tools/commands/commands.h"
@@ -20,6 +21,16 @@ void add_threads_option(CLI::App& command) {
       .add_option_function<int>(
           "--threads", [](int count) { set_threads(count); }, "threads to compute with (default: all)")
       ->check(whole_number(1, 1024));
+}
+
+void add_device_option(CLI::App& command, Device& device) {
+  command.add_option_function<std::string>(
+      "--device",
+      [&device](const std::string& text) {
+        device = device_named(text);
+        runtime(device);  // throws where this build has none
+      },
+      "where the model lies: cpu (default) or guarded, the processor behind memory that only kernels touch");
 }
 
 namespace {

@@ -21,6 +21,7 @@ struct Arguments {
   SampleSettingOptions settings;
   int64_t length = 0;
   uint64_t seed = 1;
+  Device device = Device::cpu;
   bool trace = false, json = false;
 };
 
@@ -63,7 +64,8 @@ void require_label_of_guidance(const Arguments& arguments) {
 void sample(const Arguments& arguments, std::optional<int64_t> default_count) {
   require_label_of_guidance(arguments);
   const SavedModel saved =
-      load_model(arguments.run, [&](Settings& settings) { arguments.settings.apply_to(settings); });
+      load_model(arguments.run, [&](Settings& settings) { arguments.settings.apply_to(settings); },
+                 Purpose::sampling, arguments.device);
   SampleRequest request;
   request.count = arguments.count.value_or(default_count.value_or(saved.settings.integer("sample.count")));
   request.length = arguments.length;
@@ -87,6 +89,7 @@ void add_common_options(CLI::App& command, Arguments& arguments) {
   command.add_option("--svg", arguments.svg, "write a picture of how the first text appears");
   command.add_flag("--json", arguments.json, "one JSON object a line")->excludes(trace);
   add_threads_option(command);
+  add_device_option(command, arguments.device);
 }
 
 }  // namespace

@@ -21,6 +21,7 @@ struct Arguments {
   std::optional<int64_t> seed;
   int64_t stop_at = 0, record = 0, profile = 0;
   bool resume = false, print_config = false, json = false;
+  Device device = Device::cpu;
 };
 
 std::optional<std::filesystem::path> configuration_of(const Arguments& arguments) {
@@ -120,6 +121,7 @@ int train(const Arguments& arguments) {
   options.stop_at = arguments.stop_at;
   options.record_steps = arguments.record;
   options.profile_steps = arguments.profile;
+  options.device = arguments.device;
   std::unique_ptr<Trainer> trainer;
   if (arguments.resume) {
     trainer = Trainer::resume(resuming(options, arguments));
@@ -170,6 +172,7 @@ void add_train_command(CLI::App& app, int& status) {
       ->excludes("--resume")
       ->excludes("--json");
   add_threads_option(*command);
+  add_device_option(*command, arguments->device);
   command->callback([arguments, &status] { status = train(*arguments); });
 }
 

@@ -78,8 +78,9 @@ Report evaluate_bound(Model& model, const Task& task, const Examples& examples,
   const bool is_costly = likelihood && likelihood->is_costly();
   // Small calls, so that the work can be watched and broken off.
   constexpr int64_t kCostlyRows = 1024;
-  const std::vector<Batch> batches =
+  std::vector<Batch> batches =
       is_costly ? batches_of(examples, indices, kCostlyRows) : batches_of(examples, indices);
+  for (Batch& batch : batches) batch = batch.to(model.device());
   if (likelihood && !(is_costly && options.in_training)) {
     EstimateOptions estimate{.passes = options.passes, .every_term = options.every_term};
     if (options.progress)

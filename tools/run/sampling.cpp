@@ -31,8 +31,10 @@ Samples draw_samples(const Model& model, const Task& task, const Settings& setti
   const PrecisionScope precision(precision_called(settings.text("sample.precision")));
   const NoGradient no_gradient;
   Generator generator(seed);
-  return sampler.sample(requests, {settings, task.forbidden_tokens(settings, sampler.uses()), observer},
-                        generator);
+  Samples samples = sampler.sample(
+      requests, {settings, task.forbidden_tokens(settings, sampler.uses()), observer}, generator);
+  if (samples.values.defined()) samples.values = to(samples.values, Device::cpu);
+  return samples;
 }
 
 void TraceKeeper::observe(const Snapshot& snapshot) {

@@ -12,8 +12,8 @@ namespace {
 
 namespace fs = std::filesystem;
 
-FrozenModel load_frozen(const fs::path& folder, Purpose purpose) {
-  SavedModel saved = load_model(folder, {}, purpose);
+FrozenModel load_frozen(const fs::path& folder, Purpose purpose, Device device) {
+  SavedModel saved = load_model(folder, {}, purpose, device);
   for (const NamedParameter& parameter : saved.model->parameters())
     *parameter.variable = Variable(parameter.variable->value());
   return {std::move(saved.model), saved.task->facts(), std::move(saved.settings)};
@@ -30,13 +30,13 @@ void check_frozen(const Settings& settings, const RunState& state) {
 }
 
 SavedModel restored(const Checkpoint& checkpoint, const fs::path& run_folder,
-                    const std::function<void(Settings&)>& adjust, Purpose purpose) {
+                    const std::function<void(Settings&)>& adjust, Purpose purpose, Device device) {
   Settings settings = read_run_configuration(checkpoint.text("config.toml"), "config.toml of the checkpoint");
   check_frozen(settings, parse_state(checkpoint.text("state.toml")));
   if (adjust) adjust(settings);
   std::unique_ptr<Task> task = restore_task(settings, run_folder, checkpoint.texts);
   Generator unused(0);
-  std::unique_ptr<Model> model = make_model(settings, task->facts(), unused, purpose);
+  std::unique_ptr<Model> model = make_model(settings, task->facts(), unused, purpose, device);
   copy_by_name(state_tensors(*model), checkpoint.model, true, "model.safetensors of the checkpoint");
   return {std::move(settings), std::move(task), std::move(model)};
 }
@@ -44,15 +44,17 @@ SavedModel restored(const Checkpoint& checkpoint, const fs::path& run_folder,
 }  // namespace
 
 std::unique_ptr<Model> make_model(const Settings& settings, const DataFacts& facts, Generator& generator,
-                                  Purpose purpose) {
+                                  Purpose purpose, Device device) {
   const ModelInfo& info = model_row(settings.text("model")).info;
   FrozenModels frozen;
   for (const std::string& key : info.frozen) {
     const std::string& run = settings.text(key);
     const bool left_out = run.empty() || (purpose == Purpose::training && is_of_sampling(key));
-    frozen.push_back(left_out ? FrozenModel{nullptr, {}, settings} : load_frozen(run, purpose));
+    frozen.push_back(left_out ? FrozenModel{nullptr, {}, settings} : load_frozen(run, purpose, device));
   }
-  return info.make(settings, facts, frozen, generator);
+  std::unique_ptr<Model> model = info.make(settings, facts, frozen, generator);
+  model->to(device);
+  return model;
 }
 
 std::vector<std::pair<std::string, fs::path>> frozen_weights(const Settings& settings) {
@@ -65,14 +67,15 @@ std::vector<std::pair<std::string, fs::path>> frozen_weights(const Settings& set
   return weights;
 }
 
-SavedModel model_of(const Checkpoint& checkpoint, const fs::path& run_folder) {
-  return restored(checkpoint, run_folder, {}, Purpose::training);
+SavedModel model_of(const Checkpoint& checkpoint, const fs::path& run_folder, Device device) {
+  return restored(checkpoint, run_folder, {}, Purpose::training, device);
 }
 
-SavedModel load_model(const fs::path& folder, const std::function<void(Settings&)>& adjust, Purpose purpose) {
+SavedModel load_model(const fs::path& folder, const std::function<void(Settings&)>& adjust, Purpose purpose,
+                      Device device) {
   const fs::path checkpoint_folder = checkpoint_in(folder);
   const Checkpoint checkpoint = read_checkpoint(checkpoint_folder);
-  SavedModel saved = restored(checkpoint, run_of_checkpoint(checkpoint_folder), adjust, purpose);
+  SavedModel saved = restored(checkpoint, run_of_checkpoint(checkpoint_folder), adjust, purpose, device);
   if (!checkpoint.ema.empty()) {
     copy_by_name(parameter_tensors(*saved.model), checkpoint.ema, false, "ema.safetensors of the checkpoint");
   }

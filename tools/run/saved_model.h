@@ -25,18 +25,19 @@ enum class Purpose { training, sampling };
 /// there is none.
 ///
 /// `adjust`, where it is given, changes settings of section [sample] before the model is made: they may name
-/// runs that sampling stands on.
+/// runs that sampling stands on. The model, and those it stands on, lie on `device`.
 SavedModel load_model(const std::filesystem::path& folder, const std::function<void(Settings&)>& adjust = {},
-                      Purpose purpose = Purpose::sampling);
+                      Purpose purpose = Purpose::sampling, Device device = Device::cpu);
 
 /// The model of a checkpoint that has been read, with the weights that training goes on from. `run_folder` is
 /// its run's.
-SavedModel model_of(const Checkpoint& checkpoint, const std::filesystem::path& run_folder);
+SavedModel model_of(const Checkpoint& checkpoint, const std::filesystem::path& run_folder,
+                    Device device = Device::cpu);
 
-/// A model of these settings with weights drawn from `generator`. The runs that it stands on for `purpose`
+/// A model of these settings on `device`, with weights drawn from `generator`, the same on every device. The runs that it stands on for `purpose`
 /// are read; throws Error where one is missing.
 std::unique_ptr<Model> make_model(const Settings& settings, const DataFacts& facts, Generator& generator,
-                                  Purpose purpose = Purpose::training);
+                                  Purpose purpose = Purpose::training, Device device = Device::cpu);
 
 /// The weights of the runs that training a model of these settings stands on: the setting's key and the file.
 /// Runs that settings of section [sample] name are not among them: they may be chosen anew for each sampling.

@@ -179,7 +179,7 @@ std::unique_ptr<Trainer> Trainer::start(const Settings& settings, const TrainOpt
   std::unique_ptr<Task> task = start_task(settings, options.run_folder);
   const auto seed = static_cast<uint64_t>(settings.integer("train.seed"));
   Generator initial(seed, kInitialWeights);
-  std::unique_ptr<Model> model = make_model(settings, task->facts(), initial);
+  std::unique_ptr<Model> model = make_model(settings, task->facts(), initial, Purpose::training, options.device);
   std::unique_ptr<Trainer> trainer(
       new Trainer(std::move(folder), options, {settings, std::move(task), std::move(model)}));
   trainer->check_origins(nullptr);
@@ -208,7 +208,7 @@ std::unique_ptr<Trainer> Trainer::resume(const TrainOptions& options) {
     if (name == "config.toml") contents = configuration;
   }
   std::unique_ptr<Trainer> trainer(
-      new Trainer(std::move(folder), options, model_of(checkpoint, options.run_folder)));
+      new Trainer(std::move(folder), options, model_of(checkpoint, options.run_folder, options.device)));
   trainer->check_origins(&state);
   trainer->open_data();
   trainer->make_optimizers();
@@ -228,7 +228,7 @@ void Trainer::restore(const Checkpoint& checkpoint, const RunState& state) {
   generator_.set_state(state.generator);
   stream_->restore(state.data);
   for (const LogSum& sum : state.sums)
-    sums_.push_back({sum.name, full({}, sum.sum, Dtype::float64), sum.count});
+    sums_.push_back({sum.name, full({}, sum.sum, Dtype::float64, options_.device), sum.count});
   evaluation_due_ = state.evaluation_due;
   // Without its checkpoint, the next evaluation is the best again.
   if (find_best_checkpoint(options_.run_folder)) best_ = state.best;
@@ -289,7 +289,7 @@ double Trainer::minimise(size_t index, const std::vector<Batch>& batches, double
   const double scale = clip_scale(minimisation.groups, settings().real("optimizer.clip_norm"), &norm);
   minimisation.optimizer->step(learning_rate, scale);
   for (const NamedTensor& part : logged) log(part.name, part.tensor);
-  log("gradient_norm" + suffix, full({}, norm, Dtype::float64));
+  log("gradient_norm" + suffix, full({}, norm, Dtype::float64, options_.device));
   return mean;
 }
 
@@ -300,7 +300,7 @@ void Trainer::train_step(ProgressBar& progress) {
   std::vector<Batch> batches;
   int64_t tokens = 0;
   for (int64_t i = 0; i < settings().integer("train.accumulate"); ++i) {
-    batches.push_back(train_->batch(stream_->next()));
+    batches.push_back(train_->batch(stream_->next()).to(options_.device));
     if (batches.back().target) tokens += batches.back().units();
   }
   const double learning_rate = schedule_->at(++step_);

@@ -34,6 +34,7 @@ struct TrainOptions {
   std::optional<DataFiles> moved_files;  // where the texts of a resumed run are now, if not where they were
   std::optional<int64_t> steps;          // of a resumed run: a new train.steps
   ProgressOutput progress = ProgressOutput::standard_error();
+  Device device = Device::cpu;  // where the model lies; no setting: a run can go on elsewhere
 };
 
 /// How a training run ended.

@@ -9,24 +9,24 @@ using reference::AttentionMask;
 constexpr int64_t kBatch = 2, kHeads = 2;
 constexpr RandomPosition kPosition{11, 22, 333};
 
-Tensor int32_tensor(const std::vector<int64_t>& values) {
+Tensor int32_tensor(const std::vector<int64_t>& values, Device device = Device::cpu) {
   return Tensor::from(std::vector<int32_t>(values.begin(), values.end()),
-                      {static_cast<int64_t>(values.size())});
+                      {static_cast<int64_t>(values.size())}, device);
 }
 
-AttentionOptions options_of(const AttentionMask& mask) {
+AttentionOptions options_of(const AttentionMask& mask, Device device) {
   AttentionOptions options;
   options.scale = mask.scale;
   options.causal = mask.causal;
   options.dropout = mask.dropout;
   options.dropout_position = mask.position;
   options.block_size = mask.block_size;
-  if (!mask.key_lengths.empty()) options.key_lengths = int32_tensor(mask.key_lengths);
-  if (!mask.sequence_offsets.empty()) options.sequence_offsets = int32_tensor(mask.sequence_offsets);
+  if (!mask.key_lengths.empty()) options.key_lengths = int32_tensor(mask.key_lengths, device);
+  if (!mask.sequence_offsets.empty()) options.sequence_offsets = int32_tensor(mask.sequence_offsets, device);
   if (mask.block_size > 0) {
     const std::vector<double>& blocks = mask.block_mask.values;
     options.block_mask =
-        Tensor::from(std::vector<uint8_t>(blocks.begin(), blocks.end()), mask.block_mask.shape);
+        Tensor::from(std::vector<uint8_t>(blocks.begin(), blocks.end()), mask.block_mask.shape, device);
   }
   return options;
 }
@@ -107,7 +107,7 @@ Row forward_row(const Problem& p, double high = 2) {
   Row row{
       .name = title("attention", p), .function = "attention", .dtypes = kReal, .cases = inputs_of(p, high)};
   row.apply = [=](const Tensors& in, Dtype) {
-    const AttentionResult result = attention(in[0], in[1], in[2], options_of(p.mask));
+    const AttentionResult result = attention(in[0], in[1], in[2], options_of(p.mask, in[0].device()));
     return Tensors{result.output, result.logsumexp};
   };
   row.reference = [=](const Arrays& in, Dtype) {
@@ -124,7 +124,7 @@ Row gradient_row(const Problem& p, double high = 2) {
   row.name = title("attention_gradient", p);
   row.function = "attention_gradient";
   row.apply = [=](const Tensors& in, Dtype) {
-    const AttentionOptions options = options_of(p.mask);
+    const AttentionOptions options = options_of(p.mask, in[0].device());
     AttentionResult saved;  // where an input is undefined, the gradient is the one to say so
     if (in[0].defined() && in[1].defined() && in[2].defined()) {
       saved = attention(in[0], in[1], in[2], options);
@@ -161,10 +161,10 @@ Row packed_row(const Problem& p) {
           .dtypes = kReal,
           .cases = {{{{p.batch, p.queries, 3, kHeads, p.size}}, {{p.batch, p.queries, kHeads, p.size}}}}};
   row.apply = [=](const Tensors& in, Dtype dtype) {
-    const AttentionOptions options = options_of(p.mask);
+    const AttentionOptions options = options_of(p.mask, in[0].device());
     const Tensor query = part(in[0], 0), key = part(in[0], 1), value = part(in[0], 2);
     const AttentionResult saved = attention(query, key, value, options);
-    const Tensor packed = full(in[0].shape(), 77, dtype);
+    const Tensor packed = full(in[0].shape(), 77, dtype, in[0].device());
     const AttentionGradient into{part(packed, 0), part(packed, 1), part(packed, 2)};
     attention_gradient(in[1], query, key, value, saved, options, into);
     return Tensors{saved.output, part(packed, 0), part(packed, 1), part(packed, 2)};

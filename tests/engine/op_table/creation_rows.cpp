@@ -15,10 +15,12 @@ std::vector<Case> shapes_only() {
 }
 
 Row shaped(const std::string& name, const std::vector<Dtype>& dtypes,
-           std::function<Tensor(const Shape&, Dtype)> apply,
+           std::function<Tensor(const Shape&, Dtype, Device)> apply,
            std::function<Array(const Shape&, Dtype)> wanted) {
   Row row{.name = name, .function = name, .dtypes = dtypes, .cases = shapes_only()};
-  row.apply = [apply](const Tensors& in, Dtype dtype) { return Tensors{apply(in[0].shape(), dtype)}; };
+  row.apply = [apply](const Tensors& in, Dtype dtype) {
+    return Tensors{apply(in[0].shape(), dtype, in[0].device())};
+  };
   row.reference = [wanted](const Arrays& in, Dtype dtype) { return Arrays{wanted(in[0].shape, dtype)}; };
   row.layouts = {Layout::dense};
   row.optional_inputs = {0};
@@ -56,7 +58,7 @@ Row copy_into_row() {
     return shape;
   };
   row.apply = [wide_shape](const Tensors& in, Dtype dtype) {
-    Tensor whole = zeros(wide_shape(in[0].shape()), dtype);
+    Tensor whole = zeros(wide_shape(in[0].shape()), dtype, in[0].device());
     copy_into(slice(whole, -1, 0, whole.size(-1), 2), in[0]);
     return Tensors{whole};
   };
@@ -85,7 +87,7 @@ Row copy_into_broadcast_row() {
   Row row{.name = "copy_into broadcast, converted", .function = "copy_into", .dtypes = kAllDtypes};
   row.cases = {{{{5}, 0, 200}}, {{{3, 1}, 0, 200}}, {{{}, 0, 200}}, {{{1, 1, 1}, 0, 200}}};
   row.apply = [](const Tensors& in, Dtype) {
-    Tensor target({2, 3, 5}, Dtype::float64);
+    Tensor target({2, 3, 5}, Dtype::float64, in[0].device());
     copy_into(target, in[0]);
     return Tensors{target};
   };
@@ -96,7 +98,7 @@ Row copy_into_broadcast_row() {
 Row fill_row() {
   Row row{.name = "fill", .function = "fill", .dtypes = kAllDtypes, .cases = shapes_only()};
   row.apply = [](const Tensors& in, Dtype dtype) {
-    Tensor target(in[0].shape(), dtype);
+    Tensor target(in[0].shape(), dtype, in[0].device());
     fill(target, 3);
     return Tensors{target};
   };
@@ -174,17 +176,17 @@ Row concat_row(int axis, const std::vector<Shape>& shapes, const Shape& whole) {
 std::vector<Row> creation_rows() {
   std::vector<Row> rows;
   rows.push_back(shaped(
-      "full", kAllDtypes, [](const Shape& s, Dtype d) { return full(s, 3, d); },
+      "full", kAllDtypes, [](const Shape& s, Dtype d, Device device) { return full(s, 3, d, device); },
       [](const Shape& s, Dtype) { return Array(s, 3); }));
   rows.push_back(shaped(
-      "zeros", kAllDtypes, [](const Shape& s, Dtype d) { return zeros(s, d); },
+      "zeros", kAllDtypes, [](const Shape& s, Dtype d, Device device) { return zeros(s, d, device); },
       [](const Shape& s, Dtype) { return Array(s, 0); }));
   rows.push_back(shaped(
-      "ones", kAllDtypes, [](const Shape& s, Dtype d) { return ones(s, d); },
+      "ones", kAllDtypes, [](const Shape& s, Dtype d, Device device) { return ones(s, d, device); },
       [](const Shape& s, Dtype) { return Array(s, 1); }));
   rows.push_back(shaped(
       "arange", {Dtype::float32, Dtype::float64, Dtype::int32},
-      [](const Shape& s, Dtype d) { return arange(s.elements(), d); },
+      [](const Shape& s, Dtype d, Device device) { return arange(s.elements(), d, device); },
       [](const Shape& s, Dtype) {
         Array result({s.elements()});
         for (size_t i = 0; i < result.values.size(); ++i) result.values[i] = static_cast<double>(i);
@@ -192,19 +194,28 @@ std::vector<Row> creation_rows() {
       }));
   rows.back().refuses_other_dtypes = false;
   rows.back().refused = {{"a negative count", [] { arange(-1); }}};
+  const auto like = [&](const std::string& name, Tensor (*apply)(const Tensor&), double value) {
+    rows.push_back(
+        moved(name, name, common_shapes(), apply, [value](const Array& x) { return Array(x.shape, value); }));
+  };
+  like("zeros_like", zeros_like, 0);
+  like("ones_like", ones_like, 1);
+  rows.push_back(moved(
+      "full_like", "full_like", common_shapes(), [](const Tensor& x) { return full_like(x, 3); },
+      [](const Array& x) { return Array(x.shape, 3); }));
   const auto wide = [](Dtype dtype) { return dtype == Dtype::float64; };
   rows.push_back(shaped(
       "uniform", kReal,
-      [](const Shape& s, Dtype d) {
+      [](const Shape& s, Dtype d, Device device) {
         Generator generator = generator_at(kPosition);
-        return uniform(s, generator, -1.5, 2.5, d);
+        return uniform(s, generator, -1.5, 2.5, d, device);
       },
       [wide](const Shape& s, Dtype d) { return reference::uniform(s, kPosition, -1.5, 2.5, wide(d)); }));
   rows.push_back(shaped(
       "normal", kReal,
-      [](const Shape& s, Dtype d) {
+      [](const Shape& s, Dtype d, Device device) {
         Generator generator = generator_at(kPosition);
-        return normal(s, generator, 0.25, 1.5, d);
+        return normal(s, generator, 0.25, 1.5, d, device);
       },
       [wide](const Shape& s, Dtype d) { return reference::normal(s, kPosition, 0.25, 1.5, wide(d)); }));
   return rows;
@@ -305,6 +316,11 @@ std::vector<Row> view_rows() {
       "contiguous", "contiguous", common_shapes(), [](const Tensor& x) { return contiguous(x); }, itself));
   rows.push_back(moved(
       "clone", "clone", common_shapes(), [](const Tensor& x) { return clone(x); }, itself));
+  for (Device device : {Device::cpu, Device::guarded}) {
+    rows.push_back(moved(
+        fmt::format("to {}", name(device)), "to", common_shapes(),
+        [device](const Tensor& x) { return to(x, device); }, itself));
+  }
   for (Dtype to : kAllDtypes) rows.push_back(cast_row(to));
   for (Dtype to : {Dtype::float32, Dtype::float64, Dtype::bfloat16}) rows.push_back(cast_special_row(to));
   rows.push_back(copy_into_row());

@@ -151,7 +151,7 @@ Row epilogue_row(Activation activation, bool bias, bool residual, bool keep) {
     const Dtype computed = computed_in(dtype);
     if (bias) options.bias = cast(in[2], computed);
     if (residual) options.residual = cast(in[3], computed);
-    if (keep) options.pre_activation = Tensor(shape, computed);
+    if (keep) options.pre_activation = Tensor(shape, computed, in[0].device());
     Tensors result = {matmul(in[0], in[1], options)};
     if (keep) result.push_back(options.pre_activation);
     return result;

@@ -132,10 +132,10 @@ Row argmax_row(int axis) {
   return row;
 }
 
-Row global_norm_row() {
-  Row row{.name = "global_norm", .function = "global_norm", .dtypes = kReal};
+Row global_norm_row(const std::string& function, std::function<Tensor(const Tensors&)> apply) {
+  Row row{.name = function, .function = function, .dtypes = kReal};
   row.cases = {{{{70001}}, {{3, 5}}}, {{{0}}, {{1}}}, {{{}}, {{33}}}, {{{300, 257}}, {{17}}}};
-  row.apply = [](const Tensors& in, Dtype) { return Tensors{full({}, global_norm(in), Dtype::float64)}; };
+  row.apply = [apply](const Tensors& in, Dtype) { return Tensors{apply(in)}; };
   // Accumulated in float64: its terms are exact squares of float32, and so is the result.
   row.reference = [](const Arrays& in, Dtype) {
     Array result{Shape{}};
@@ -281,7 +281,10 @@ std::vector<Row> reduction_rows() {
   for (Row& row : special_reduce_rows()) rows.push_back(std::move(row));
   rows.push_back(sum_to_row());
   for (int axis : {0, -1}) rows.push_back(argmax_row(axis));
-  rows.push_back(global_norm_row());
+  rows.push_back(global_norm_row(
+      "global_norm", [](const Tensors& in) { return full({}, global_norm(in), Dtype::float64); }));
+  rows.push_back(
+      global_norm_row("device_global_norm", [](const Tensors& in) { return device_global_norm(in); }));
   rows.push_back(all_finite_row());
   for (bool log : {false, true}) {
     rows.push_back(softmax_row(log));

@@ -1,7 +1,7 @@
-#include "haze/engine/backend.h"
+#include "haze/engine/ops/images.h"
+
 #include "haze/engine/checks.h"
 
-// Images: unfold, fold, conv2d, pooling, upsample.
 namespace haze {
 namespace {
 
@@ -64,7 +64,7 @@ Tensor unfold(const Tensor& x, int64_t kernel_h, int64_t kernel_w, int64_t strid
   const Extent windows = checked_windows("unfold", {x.size(2), x.size(3)}, kernel);
   Tensor result({x.size(0), x.size(1) * kernel_h * kernel_w, windows.height * windows.width}, x.dtype(),
                 x.device());
-  backend(x.device()).unfold(contiguous(x), kernel_h, kernel_w, stride, padding, result);
+  launch(call::Unfold{contiguous(x), kernel_h, kernel_w, stride, padding, result});
   return result;
 }
 
@@ -81,7 +81,7 @@ Tensor fold(const Tensor& columns, int64_t height, int64_t width, int64_t kernel
          taps, windows.height * windows.width);
   }
   Tensor result({columns.size(0), columns.size(1) / taps, height, width}, columns.dtype(), columns.device());
-  backend(columns.device()).fold(contiguous(columns), kernel_h, kernel_w, stride, padding, result);
+  launch(call::Fold{contiguous(columns), kernel_h, kernel_w, stride, padding, result});
   return result;
 }
 
@@ -99,7 +99,7 @@ Tensor conv2d(const Tensor& x, const Tensor& weight, const Tensor& bias, int64_t
 
 Tensor average_pool(const Tensor& x, int64_t size) {
   Tensor result(pooled_shape("average_pool", x, size), x.dtype(), x.device());
-  backend(x.device()).average_pool(contiguous(x), size, result);
+  launch(call::AveragePool{contiguous(x), size, result});
   return result;
 }
 
@@ -107,7 +107,7 @@ std::pair<Tensor, Tensor> max_pool(const Tensor& x, int64_t size) {
   const Shape shape = pooled_shape("max_pool", x, size);
   Tensor values(shape, x.dtype(), x.device());
   Tensor indices(shape, Dtype::int32, x.device());
-  backend(x.device()).max_pool(contiguous(x), size, values, indices);
+  launch(call::MaxPool{contiguous(x), size, values, indices});
   return {values, indices};
 }
 
@@ -115,7 +115,7 @@ Tensor upsample(const Tensor& x, int64_t size) {
   check_rank("upsample", "x", x, 4);
   if (size < 1) fail("upsample: the size is {}, it takes 1 or more", size);
   Tensor result({x.size(0), x.size(1), x.size(2) * size, x.size(3) * size}, x.dtype(), x.device());
-  backend(x.device()).upsample(contiguous(x), size, result);
+  launch(call::Upsample{contiguous(x), size, result});
   return result;
 }
 

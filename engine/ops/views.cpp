@@ -1,46 +1,9 @@
 #include <algorithm>
 
-#include "haze/engine/backend.h"
 #include "haze/engine/checks.h"
 
-// Creation, views and copies of ops.h.
+// Views: none of these copies elements, but reshape where the strides do not allow a view.
 namespace haze {
-
-Tensor full(const Shape& shape, double value, Dtype dtype, Device device) {
-  Tensor result(shape, dtype, device);
-  fill(result, value);
-  return result;
-}
-
-Tensor zeros(const Shape& shape, Dtype dtype, Device device) {
-  return full(shape, 0, dtype, device);
-}
-Tensor ones(const Shape& shape, Dtype dtype, Device device) {
-  return full(shape, 1, dtype, device);
-}
-
-Tensor full_like(const Tensor& x, double value) {
-  check_defined("full_like", "x", x);
-  return full(x.shape(), value, x.dtype(), x.device());
-}
-Tensor zeros_like(const Tensor& x) {
-  check_defined("zeros_like", "x", x);
-  return full_like(x, 0);
-}
-Tensor ones_like(const Tensor& x) {
-  check_defined("ones_like", "x", x);
-  return full_like(x, 1);
-}
-
-Tensor arange(int64_t count, Dtype dtype, Device device) {
-  if (count < 0) fail("arange: count {} is negative", count);
-  const int64_t most = dtype == Dtype::uint8 ? 256 : dtype == Dtype::int32 ? int64_t{1} << 31 : INT64_MAX;
-  if (count > most) fail("arange: {} numbers do not fit in {}", count, name(dtype));
-  Tensor result({count}, dtype, device);
-  backend(result.device()).arange(result);
-  return result;
-}
-
 namespace {
 
 Tensor view(const Tensor& x, const Shape& shape, const Shape& strides, int64_t offset) {
@@ -184,79 +147,6 @@ Tensor unsqueeze(const Tensor& x, int axis) {
     strides.append(x.stride(i));
   }
   return view(x, shape, strides, x.offset());
-}
-
-Tensor contiguous(const Tensor& x) {
-  check_defined("contiguous", "x", x);
-  return x.is_contiguous() ? x : clone(x);
-}
-
-Tensor clone(const Tensor& x) {
-  check_defined("clone", "x", x);
-  return cast(x, x.dtype());
-}
-
-Tensor cast(const Tensor& x, Dtype dtype) {
-  check_defined("cast", "x", x);
-  Tensor result(x.shape(), dtype, x.device());
-  backend(x.device()).copy(x, result);
-  return result;
-}
-
-Tensor to(const Tensor& x, Device device) {
-  check_defined("to", "x", x);
-  if (x.device() == device) return x;
-  const Tensor dense = contiguous(x);
-  const size_t bytes = static_cast<size_t>(dense.elements()) * size_of(dense.dtype());
-  Tensor result(x.shape(), x.dtype(), device);
-  if (device == Device::cpu) {
-    runtime(x.device()).copy_to_host(result.address(), dense.address(), bytes);
-  } else if (x.device() == Device::cpu) {
-    runtime(device).copy_from_host(result.address(), dense.address(), bytes);
-  } else {
-    return to(to(dense, Device::cpu), device);
-  }
-  return result;
-}
-
-void copy_into(const Tensor& target, const Tensor& source) {
-  check_defined("copy_into", "target", target);
-  check_defined("copy_into", "source", source);
-  if (!(broadcast_shape(target.shape(), source.shape(), "copy_into") == target.shape())) {
-    fail("copy_into: source of shape {} does not broadcast to target of shape {}", source.shape().to_string(),
-         target.shape().to_string());
-  }
-  backend(target.device()).copy(expand(disjoint(source, target), target.shape()), target);
-}
-
-void fill(const Tensor& target, double value) {
-  check_defined("fill", "target", target);
-  backend(target.device()).fill(target, value);
-}
-
-Tensor concat(std::span<const Tensor> parts, int axis) {
-  if (parts.empty()) fail("concat: no tensors");
-  const int a = checked_axis("concat", parts[0], axis);
-  Shape shape = parts[0].shape();
-  shape[a] = 0;
-  for (const Tensor& part : parts) {
-    check_same_dtype("concat", parts[0], part);
-    check_rank("concat", "a part", part, parts[0].rank());
-    for (int i = 0; i < part.rank(); ++i) {
-      if (i != a && part.size(i) != shape[i]) {
-        fail("concat: shapes {} and {} differ outside axis {}", parts[0].shape().to_string(),
-             part.shape().to_string(), axis);
-      }
-    }
-    shape[a] += part.size(a);
-  }
-  Tensor result(shape, parts[0].dtype(), parts[0].device());
-  int64_t first = 0;
-  for (const Tensor& part : parts) {
-    copy_into(slice(result, a, first, first + part.size(a)), part);
-    first += part.size(a);
-  }
-  return result;
 }
 
 }  // namespace haze

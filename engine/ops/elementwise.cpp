@@ -1,9 +1,8 @@
-#include "haze/engine/backend.h"
+#include "haze/engine/ops/elementwise.h"
+
 #include "haze/engine/checks.h"
 
-// Element by element: unary, binary, comparisons, where.
 namespace haze {
-
 const char* name(UnaryOp op) {
   static constexpr const char* kNames[] = {
       "scale_shift", "absolute", "sign", "square",     "sqrt", "rsqrt",     "reciprocal", "power",
@@ -25,7 +24,7 @@ Tensor unary(UnaryOp op, const Tensor& x, double a, double b) {
   check_real(name(op), "x", x);
   if (op == UnaryOp::leaky_relu && !(a >= 0)) fail("leaky_relu: the slope is {}; it takes 0 or more", a);
   Tensor result(x.shape(), x.dtype(), x.device());
-  backend(x.device()).unary(op, x, a, b, result);
+  launch(call::Unary{op, x, a, b, result});
   return result;
 }
 
@@ -35,7 +34,7 @@ Tensor binary(BinaryOp op, const Tensor& x, const Tensor& y) {
   if (!(arithmetic && x.dtype() == Dtype::int32)) check_real(name(op), "x", x);
   const Shape shape = broadcast_shape(x.shape(), y.shape(), name(op));
   Tensor result(shape, x.dtype(), x.device());
-  backend(x.device()).binary(op, expand(x, shape), expand(y, shape), result);
+  launch(call::Binary{op, expand(x, shape), expand(y, shape), result});
   return result;
 }
 
@@ -44,7 +43,7 @@ Tensor compare(CompareOp op, const Tensor& x, const Tensor& y) {
   if (x.dtype() == Dtype::bfloat16) fail("compare: bfloat16 cannot be compared; cast to float32");
   const Shape shape = broadcast_shape(x.shape(), y.shape(), "compare");
   Tensor result(shape, Dtype::uint8, x.device());
-  backend(x.device()).compare(op, expand(x, shape), expand(y, shape), result);
+  launch(call::Compare{op, expand(x, shape), expand(y, shape), result});
   return result;
 }
 
@@ -54,7 +53,7 @@ Tensor where(const Tensor& condition, const Tensor& x, const Tensor& y) {
   const Shape shape =
       broadcast_shape(condition.shape(), broadcast_shape(x.shape(), y.shape(), "where"), "where");
   Tensor result(shape, x.dtype(), x.device());
-  backend(x.device()).where(expand(condition, shape), expand(x, shape), expand(y, shape), result);
+  launch(call::Where{expand(condition, shape), expand(x, shape), expand(y, shape), result});
   return result;
 }
 
@@ -67,7 +66,7 @@ void add_into(const Tensor& target, const Tensor& source) {
          target.shape().to_string());
   }
   const Tensor terms = expand(same_or_disjoint(source, target), target.shape());
-  backend(target.device()).binary(BinaryOp::add, target, terms, target);
+  launch(call::Binary{BinaryOp::add, target, terms, target});
 }
 
 }  // namespace haze

@@ -1,23 +1,15 @@
-#include <algorithm>
+#include "haze/engine/ops/indexing.h"
 
-#include "haze/engine/backend.h"
 #include "haze/engine/checks.h"
+#include "haze/engine/ops.h"
 
-// Indexing: embedding, index_select, index_add_into, gather, scatter_add.
 namespace haze {
 namespace {
 
-// Dense int32, all in [0, extent). Looks at all of them, so that an operation fails before it has written
-// anything.
-Tensor checked_indices(const char* operation, const char* argument, const Tensor& indices, int64_t extent) {
+// Dense int32; their values are for the kernel to check.
+Tensor dense_indices(const char* operation, const char* argument, const Tensor& indices) {
   check_dtype(operation, argument, indices, Dtype::int32);
-  const Tensor dense = contiguous(indices);
-  const int32_t* first = dense.data<int32_t>();
-  const int32_t* last = first + dense.elements();
-  const auto outside =
-      std::find_if(first, last, [extent](int32_t index) { return index < 0 || index >= extent; });
-  if (outside != last) fail("{}: index {} is outside an axis of extent {}", operation, *outside, extent);
-  return dense;
+  return contiguous(indices);
 }
 
 Shape with_last(Shape shape, int64_t extent) {
@@ -40,39 +32,37 @@ void check_index_shape(const char* operation, const Tensor& x, const Tensor& ind
 
 Tensor embedding(const Tensor& weight, const Tensor& ids) {
   check_rank("embedding", "weight", weight, 2);
-  const Tensor indices = checked_indices("embedding", "ids", ids, weight.size(0));
+  const Tensor indices = dense_indices("embedding", "ids", ids);
   Tensor result(with_last(ids.shape(), weight.size(1)), weight.dtype(), weight.device());
-  backend(weight.device())
-      .index_select(as_outer_count_inner(weight, 0), reshape(indices, {ids.elements()}),
-                    reshape(result, {1, ids.elements(), weight.size(1)}));
+  launch(call::IndexSelect{"embedding", as_outer_count_inner(weight, 0), reshape(indices, {ids.elements()}),
+                           reshape(result, {1, ids.elements(), weight.size(1)})});
   return result;
 }
 
 Tensor embedding_gradient(const Tensor& g, const Tensor& ids, int64_t vocabulary) {
   check_real("embedding_gradient", "g", g);
   if (vocabulary < 0) fail("embedding_gradient: the vocabulary of {} is negative", vocabulary);
-  const Tensor indices = checked_indices("embedding_gradient", "ids", ids, vocabulary);
+  const Tensor indices = dense_indices("embedding_gradient", "ids", ids);
   if (g.rank() == 0 || !(g.shape() == with_last(ids.shape(), g.size(-1)))) {
     fail("embedding_gradient: g has shape {}, it takes that of ids, {}, and the width", g.shape().to_string(),
          ids.shape().to_string());
   }
   const int64_t count = ids.elements(), width = g.size(-1);
-  Tensor result = zeros({vocabulary, width}, g.dtype());
-  backend(g.device())
-      .index_add(reshape(indices, {count}), reshape(contiguous(g), {1, count, width}),
-                 reshape(result, {1, vocabulary, width}));
+  Tensor result = zeros({vocabulary, width}, g.dtype(), g.device());
+  launch(call::IndexAdd{"embedding_gradient", reshape(indices, {count}),
+                        reshape(contiguous(g), {1, count, width}), reshape(result, {1, vocabulary, width})});
   return result;
 }
 
 Tensor index_select(const Tensor& x, int axis, const Tensor& indices) {
   const int resolved = checked_axis("index_select", x, axis);
   check_rank("index_select", "indices", indices, 1);
-  const Tensor dense = checked_indices("index_select", "indices", indices, x.size(resolved));
+  const Tensor dense = dense_indices("index_select", "indices", indices);
   Shape shape = x.shape();
   shape[resolved] = indices.elements();
   Tensor result(shape, x.dtype(), x.device());
-  backend(x.device())
-      .index_select(as_outer_count_inner(x, resolved), dense, as_outer_count_inner(result, resolved));
+  launch(call::IndexSelect{"index_select", as_outer_count_inner(x, resolved), dense,
+                           as_outer_count_inner(result, resolved)});
   return result;
 }
 
@@ -88,18 +78,18 @@ void index_add_into(const Tensor& target, int axis, const Tensor& indices, const
   Shape shape = target.shape();
   shape[resolved] = indices.elements();
   check_shape("index_add_into", "source", source, shape);
-  const Tensor dense = checked_indices("index_add_into", "indices", indices, target.size(resolved));
-  backend(target.device())
-      .index_add(disjoint(dense, target), as_outer_count_inner(disjoint(source, target), resolved),
-                 as_outer_count_inner(target, resolved));
+  const Tensor dense = dense_indices("index_add_into", "indices", indices);
+  launch(call::IndexAdd{"index_add_into", disjoint(dense, target),
+                        as_outer_count_inner(disjoint(source, target), resolved),
+                        as_outer_count_inner(target, resolved)});
 }
 
 Tensor gather(const Tensor& x, int axis, const Tensor& index) {
   const int resolved = checked_axis("gather", x, axis);
   check_index_shape("gather", x, index);
-  const Tensor dense = checked_indices("gather", "index", index, x.size(resolved));
+  const Tensor dense = dense_indices("gather", "index", index);
   Tensor result(index.shape(), x.dtype(), x.device());
-  backend(x.device()).gather(x, resolved, dense, result);
+  launch(call::Gather{x, resolved, dense, result});
   return result;
 }
 
@@ -109,9 +99,9 @@ Tensor scatter_add(const Tensor& x, int axis, const Tensor& index, const Tensor&
   const int resolved = checked_axis("scatter_add", x, axis);
   check_index_shape("scatter_add", x, index);
   check_shape("scatter_add", "source", source, index.shape());
-  const Tensor dense = checked_indices("scatter_add", "index", index, x.size(resolved));
+  const Tensor dense = dense_indices("scatter_add", "index", index);
   Tensor result = clone(x);
-  backend(x.device()).scatter_add(resolved, dense, contiguous(source), result);
+  launch(call::ScatterAdd{resolved, dense, contiguous(source), result});
   return result;
 }
 

@@ -1,4 +1,5 @@
-#include "haze/engine/cpu/cpu_backend.h"
+#include "haze/engine/ops/cumulative_sum.h"
+
 #include "haze/engine/cpu/grain.h"
 
 namespace haze {
@@ -46,7 +47,7 @@ void cumulative_sum_typed(const Tensor& x, const Tensor& out) {
 
 }  // namespace
 
-void CpuBackend::cumulative_sum(const Tensor& x, const Tensor& out) {
+void call::CumulativeSum::run(Cpu) const {
   if (x.dtype() == Dtype::int32) return cumulative_sum_typed<int32_t>(x, out);
   dispatch_real(x.dtype(), [&](auto tag) { cumulative_sum_typed<decltype(tag)>(x, out); });
 }

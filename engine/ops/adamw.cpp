@@ -1,0 +1,56 @@
+#include "haze/engine/ops/adamw.h"
+
+#include <algorithm>
+#include <functional>
+#include <vector>
+
+#include "haze/engine/checks.h"
+
+namespace haze {
+namespace {
+
+// Throws where something that the step writes to overlaps anything else.
+void check_apart(std::span<const AdamWSlot> slots) {
+  struct Stretch {
+    const char *first, *last;
+    bool written;
+  };
+  std::vector<Stretch> stretches;
+  stretches.reserve(4 * slots.size());
+  for (const AdamWSlot& slot : slots) {
+    for (const Tensor* x : {&slot.parameter, &slot.gradient, &slot.first_moment, &slot.second_moment}) {
+      const auto* first = static_cast<const char*>(x->address());
+      const int64_t bytes = x->elements() * static_cast<int64_t>(size_of(x->dtype()));
+      if (bytes > 0) stretches.push_back({first, first + bytes, x != &slot.gradient});
+    }
+  }
+  std::sort(stretches.begin(), stretches.end(),
+            [](const Stretch& a, const Stretch& b) { return std::less<>()(a.first, b.first); });
+  const char *end = nullptr, *written_end = nullptr;  // of all before, and of the written ones among them
+  for (const Stretch& stretch : stretches) {
+    if (std::less<>()(stretch.first, stretch.written ? end : written_end)) {
+      fail("adamw_step: a parameter or a moment shares memory with another tensor of the step");
+    }
+    end = std::max(end, stretch.last, std::less<>());
+    if (stretch.written) written_end = std::max(written_end, stretch.last, std::less<>());
+  }
+}
+
+}  // namespace
+
+void adamw_step(std::span<const AdamWSlot> slots, const AdamWOptions& options) {
+  if (options.step < 1) fail("adamw_step: step {} counts from 1", options.step);
+  if (slots.empty()) return;
+  for (const AdamWSlot& slot : slots) {
+    check_real("adamw_step", "parameter", slot.parameter);
+    for (const Tensor* tensor : {&slot.parameter, &slot.gradient, &slot.first_moment, &slot.second_moment}) {
+      check_same_dtype("adamw_step", slot.parameter, *tensor);
+      check_shape("adamw_step", "gradient and moments", *tensor, slot.parameter.shape());
+      if (!tensor->is_contiguous()) fail("adamw_step: parameter, gradient and moments must be dense");
+    }
+  }
+  check_apart(slots);
+  launch(call::AdamW{{slots.begin(), slots.end()}, options});
+}
+
+}  // namespace haze

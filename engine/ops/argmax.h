@@ -1,0 +1,16 @@
+#pragma once
+
+#include "haze/engine/call.h"
+
+namespace haze::call {
+
+struct Argmax {
+  Tensor x;    // dense [outer, count, inner], real, count > 0
+  Tensor out;  // dense int32 [outer, inner]
+
+  const char* name() const { return "argmax"; }
+  void each_operand(auto&& f) const { f(Use::read, "x", x), f(Use::write, "the result", out); }
+  void run(Cpu) const;
+};
+
+}  // namespace haze::call

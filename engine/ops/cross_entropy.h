@@ -1,0 +1,29 @@
+#pragma once
+
+#include "haze/engine/call.h"
+#include "haze/engine/ops.h"
+
+namespace haze::call {
+
+struct LinearCrossEntropy {
+  Tensor hidden;       // dense [rows, width], real
+  Tensor weight;       // dense [vocabulary, width]
+  Tensor bias;         // dense [vocabulary], or undefined
+  Tensor targets;      // dense int32 [rows]
+  Tensor row_weights;  // dense [rows], or undefined
+  Precision precision;
+  CrossEntropyResult out;  // gradients where row_weights are given
+
+  const char* name() const { return "linear_cross_entropy"; }
+  Shape extents() const { return {hidden.size(0), weight.size(0), hidden.size(1)}; }
+  double flops() const;
+  void each_operand(auto&& f) const {
+    f(Use::read, "hidden", hidden), f(Use::read, "weight", weight), f(Use::read, "bias", bias);
+    f(Use::read, "targets", targets), f(Use::read, "row_weights", row_weights);
+    f(Use::write, "the losses", out.losses), f(Use::write, "the gradient of hidden", out.hidden);
+    f(Use::write, "the gradient of weight", out.weight), f(Use::write, "the gradient of bias", out.bias);
+  }
+  void run(Cpu) const;
+};
+
+}  // namespace haze::call

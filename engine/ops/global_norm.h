@@ -1,0 +1,21 @@
+#pragma once
+
+#include <vector>
+
+#include "haze/engine/call.h"
+
+namespace haze::call {
+
+struct GlobalNorm {
+  std::vector<Tensor> tensors;  // dense, real
+  Tensor out;                   // float64 []
+
+  const char* name() const { return "global_norm"; }
+  void each_operand(auto&& f) const {
+    for (const Tensor& tensor : tensors) f(Use::read, "a tensor", tensor);
+    f(Use::write, "the result", out);
+  }
+  void run(Cpu) const;
+};
+
+}  // namespace haze::call

@@ -1,0 +1,20 @@
+#pragma once
+
+#include "haze/engine/call.h"
+#include "haze/engine/ops.h"
+
+namespace haze::call {
+
+struct Reduce {
+  ReduceOp op;
+  Tensor x;  // dense [outer, count, inner], real, count > 0
+  double correction;
+  Tensor out;  // dense [outer, inner]
+
+  const char* name() const;
+  std::string title() const { return std::string("reduce, ") + name(); }
+  void each_operand(auto&& f) const { f(Use::read, "x", x), f(Use::write, "the result", out); }
+  void run(Cpu) const;
+};
+
+}  // namespace haze::call

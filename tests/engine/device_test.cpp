@@ -1,0 +1,96 @@
+#include "haze/engine/device.h"
+
+#include <doctest/doctest.h>
+
+#include "haze/engine/ops.h"
+
+using namespace haze;
+
+namespace {
+
+// The sentence that `call` throws; empty where it throws none.
+template <typename Call>
+std::string sentence_of(Call&& call) {
+  try {
+    call();
+  } catch (const Error& error) {
+    return error.what();
+  }
+  return "";
+}
+
+Tensor guarded(std::initializer_list<float> values) {
+  return Tensor::from(values, {static_cast<int64_t>(values.size())}, Device::guarded);
+}
+
+}  // namespace
+
+TEST_CASE("a device is found by its name, and one that this build lacks is one sentence") {
+  for (Device device : {Device::cpu, Device::cuda, Device::guarded})
+    CHECK(device_named(name(device)) == device);
+  CHECK(sentence_of([] { device_named("tpu"); }) ==
+        "device tpu: there is none of that name; there are cpu, cuda and guarded");
+  CHECK(sentence_of([] { zeros({2}, Dtype::float32, Device::cuda); }) == "device cuda: this build has none");
+  CHECK(sentence_of([] { to(zeros({2}), Device::cuda); }) == "device cuda: this build has none");
+  CHECK(sentence_of([] { memory_statistics(Device::cuda); }) == "device cuda: this build has none");
+}
+
+TEST_CASE("what lies on another device is read by item(), at(), to_vector() and to(), not by the host") {
+  const Tensor x = guarded({1, 2, 3});
+  CHECK(x.device() == Device::guarded);
+  CHECK(sentence_of([&] { x.data<float>(); }).starts_with("tensor on guarded read by the host"));
+  CHECK(sentence_of([&] { x.raw(); }).starts_with("tensor on guarded read by the host"));
+  CHECK(x.at({1}) == 2);
+  CHECK(slice(x, 0, 2, 3).item() == 3);
+  CHECK(x.to_vector<double>() == std::vector<double>{1, 2, 3});
+  const Tensor back = to(slice(x, 0, 0, 3, 2), Device::cpu);
+  CHECK(back.data<float>()[1] == 3);
+  CHECK(to(x, Device::guarded).storage() == x.storage());
+}
+
+TEST_CASE("results lie where their operands do, and operands on two devices are named") {
+  const Tensor x = guarded({1, 2}), y = Tensor::from<float>({1, 2}, {2});
+  CHECK(add(x, x).device() == Device::guarded);
+  CHECK(zeros_like(x).device() == Device::guarded);
+  CHECK(sentence_of([&] { add(x, y); }) ==
+        "add: the first argument is on guarded and the second on cpu; bring them to one device with to()");
+  CHECK(sentence_of([&] {
+          matmul(reshape(y, {1, 2}), reshape(x, {2, 1}));
+        }) == "matmul: a is on cpu and b on guarded; bring them to one device with to()");
+  CHECK(sentence_of([&] { copy_into(x, y); }) ==
+        "copy: the source is on cpu and the target on guarded; bring them to one device with to()");
+  CHECK(x.to_vector<float>() == std::vector<float>{1, 2});
+}
+
+TEST_CASE("a value that a kernel does not take is reported at the next synchronisation, once") {
+  const Tensor table = Tensor::from<float>({1, 2}, {2, 1}, Device::guarded);
+  const auto ids = [](int32_t id) { return Tensor::from<int32_t>({id}, {1}, Device::guarded); };
+  const std::string sentence = "embedding: index 7 is outside an axis of extent 2";
+  Tensor rows;
+  CHECK(sentence_of([&] { rows = embedding(table, ids(7)); }) == "");
+  CHECK(sentence_of([] { synchronize(Device::guarded); }) == sentence);
+  synchronize(Device::guarded);
+  embedding(table, ids(7));
+  embedding(table, ids(-1));  // the first is the one that counts
+  CHECK(sentence_of([&] { table.to_vector<float>(); }) == sentence);
+  CHECK(embedding(table, ids(1)).item() == 2);
+  CHECK(sentence_of([&] { embedding(to(table, Device::cpu), to(ids(7), Device::cpu)); }) == sentence);
+}
+
+TEST_CASE("each device has its own memory statistics") {
+  const size_t cpu = memory_statistics(Device::cpu).in_use, other = memory_statistics(Device::guarded).in_use;
+  const Tensor x = zeros({1000}, Dtype::float32, Device::guarded);
+  CHECK(memory_statistics(Device::cpu).in_use == cpu);
+  CHECK(memory_statistics(Device::guarded).in_use >= other + 4000);
+}
+
+TEST_CASE("a block counts the operations that wrote to it and names the last") {
+  const Tensor x = zeros({2, 2});
+  const uint32_t before = x.storage().version();
+  CHECK(std::string(x.storage().written_by()) == "fill");
+  add(x, x);
+  CHECK(x.storage().version() == before);
+  add_into(slice(x, 0, 0, 1), ones({2}));
+  CHECK(x.storage().version() == before + 1);
+  CHECK(std::string(x.storage().written_by()) == "add");
+}
