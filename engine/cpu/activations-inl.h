@@ -46,13 +46,13 @@ HWY_INLINE hn::Vec<D> Gelu(D d, hn::Vec<D> x) {
   if constexpr (sizeof(hn::TFromD<D>) == 8) {
     return EachLane(d, x, [](double v) { return v < -40 ? -0.0 : v > 40 ? v : v * NormalCdf(v); });
   } else {
-    const auto a = AtMost(d, hn::Abs(x), 14.7f);
-    const auto half_a = hn::Mul(a, hn::Set(d, 0.5f));
-    const auto product = [half_a](auto c, auto t, auto q, auto e) HWY_ATTR {
-      c = hn::Min(c, half_a);  // a/2 in piece 0, and the smaller there only
-      return hn::Add(c, hn::MulAdd(hn::MulAdd(t, e, t), q, hn::Mul(c, e)));
-    };
-    return hn::Sub(Relu(d, x), TimesGaussian(d, a, kGeluPieces, product));
+    const GaussianTerms<D> terms(d, hn::Abs(x), kGeluPieces);
+    const auto [c_of_table, t, q] = terms.piece;
+    const auto half_a = hn::Mul(terms.x, hn::Set(d, 0.5f));
+    const auto c = hn::Min(c_of_table, half_a);  // a/2 in piece 0, the smaller there only
+    // (1 + e) (c + t q), where the largest term is added last.
+    const auto sum = hn::Add(c, hn::MulAdd(hn::MulAdd(t, terms.e, t), q, hn::Mul(c, terms.e)));
+    return hn::Sub(Relu(d, x), terms.TimesPower(d, sum));
   }
 }
 
@@ -97,16 +97,16 @@ HWY_INLINE hn::Vec<D> GeluDerivative(D d, hn::Vec<D> x) {
       return NormalCdf(near) + near * kInverseSqrtTwoPi * std::exp(-0.5 * square) * (1 - 0.5 * rest);
     });
   } else {
-    // What the table lacks, -t/2, is exact, and so less is rounded. Near the root it is the largest term, and
-    // the constant one the smallest.
-    const auto product = [d](auto c, auto t, auto q, auto e) HWY_ATTR {
-      const auto lacking = hn::IfThenElseZero(hn::Gt(c, hn::Set(d, -1.0f)), hn::Mul(t, hn::Set(d, -0.5f)));
-      const auto small = hn::IfThenElseZero(hn::Lt(hn::Abs(c), hn::Set(d, 0.1f)), c);
-      const auto large = hn::Add(lacking, hn::Sub(c, small));
-      const auto times_e = hn::MulAdd(large, e, hn::MulAdd(small, e, small));
-      return hn::Add(large, hn::MulAdd(hn::MulAdd(t, e, t), q, times_e));
-    };
-    const auto below = TimesGaussian(d, AtMost(d, hn::Abs(x), 14.7f), kGeluSlopePieces, product);
+    const GaussianTerms<D> terms(d, hn::Abs(x), kGeluSlopePieces);
+    const auto [c, t, q] = terms.piece;
+    // The -t/2 that the table lacks is exact, and so less is rounded. Near the root it is the largest term,
+    // and the constant one the smallest.
+    const auto lacking = hn::IfThenElseZero(hn::Gt(c, hn::Set(d, -1.0f)), hn::Mul(t, hn::Set(d, -0.5f)));
+    const auto small = hn::IfThenElseZero(hn::Lt(hn::Abs(c), hn::Set(d, 0.1f)), c);
+    const auto large = hn::Add(lacking, hn::Sub(c, small));
+    const auto times_e = hn::MulAdd(large, terms.e, hn::MulAdd(small, terms.e, small));
+    const auto sum = hn::Add(large, hn::MulAdd(hn::MulAdd(t, terms.e, t), q, times_e));
+    const auto below = terms.TimesPower(d, sum);
     return hn::IfThenElse(hn::Lt(x, hn::Zero(d)), below, hn::Sub(hn::Set(d, 1.0f), below));
   }
 }

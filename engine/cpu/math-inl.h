@@ -103,9 +103,9 @@ struct ExpParts {
   }
 };
 
-/// x 2^n of parts with bias 254, in two steps, the second by `last`, such as 2^32 or 2^-32, so that the first
-/// neither overflows nor loses bits: results below the normal range are rounded once and those above it are
-/// infinite.
+/// x 2^n of parts with bias 254. The second of its two steps is by `last`, such as 2^32 or 2^-32, so that the
+/// first neither overflows nor loses bits. Results below the normal range are rounded once, and those above
+/// it are infinite.
 template <class D>
 HWY_INLINE hn::Vec<D> TimesPowerOfTwo(D d, hn::Vec<D> x, const ExpParts<D>& parts, hn::Vec<D> last) {
 #if HWY_TARGET == HWY_AVX3
@@ -223,16 +223,21 @@ HWY_INLINE hn::Vec<D> LookUp(D d, const float (&table)[8], VI index) {
   return hn::GatherIndex(d, table, index);
 }
 
-/// The polynomial of the piece that the lowest three bits of `index` name for each lane, at x >= 0:
-/// finish(c, t, q) = c + t q, for its constant term c, the distance t from the centre of the piece, and the
-/// other terms over t.
-template <class D, class VI, size_t kDegree, class F>
-HWY_INLINE hn::Vec<D> Piecewise(D d, hn::Vec<D> x, VI index, const Pieces<kDegree>& pieces, F finish) {
+/// A polynomial c + t q: its constant term, the distance from the centre of the piece, and the other terms
+/// over t.
+template <class D>
+struct PieceTerms {
+  hn::Vec<D> c, t, q;
+};
+
+/// The polynomial at x >= 0 of the piece that the lowest three bits of `index` name for each lane.
+template <class D, class VI, size_t kDegree>
+HWY_INLINE PieceTerms<D> Piecewise(D d, hn::Vec<D> x, VI index, const Pieces<kDegree>& pieces) {
   const auto i = hn::And(index, hn::Set(hn::RebindToSigned<D>(), 7));
   const auto t = hn::Sub(x, LookUp(d, pieces.centre, i));
-  auto sum = LookUp(d, pieces.coefficients[kDegree], i);
-  for (size_t k = kDegree - 1; k > 0; --k) sum = hn::MulAdd(sum, t, LookUp(d, pieces.coefficients[k], i));
-  return finish(LookUp(d, pieces.coefficients[0], i), t, sum);
+  auto q = LookUp(d, pieces.coefficients[kDegree], i);
+  for (size_t k = kDegree - 1; k > 0; --k) q = hn::MulAdd(q, t, LookUp(d, pieces.coefficients[k], i));
+  return {LookUp(d, pieces.coefficients[0], i), t, q};
 }
 
 /// Pieces that become longer with x >= 0: they are the halves of the octaves of 2 + scale x, from 2 to 32. So
@@ -251,8 +256,8 @@ HWY_INLINE hn::Vec<D> Tanh(D d, hn::Vec<D> x) {
   } else {
     const auto magnitude = AtMost(d, hn::Abs(x), 9.1f);
     const auto index = HalfOctave(d, magnitude, kTanhPieces.scale);
-    const auto sum = [](auto c, auto t, auto q) HWY_ATTR { return hn::MulAdd(q, t, c); };
-    return hn::CopySignToAbs(Piecewise(d, magnitude, index, kTanhPieces, sum), x);
+    const auto [c, t, q] = Piecewise(d, magnitude, index, kTanhPieces);
+    return hn::CopySignToAbs(hn::MulAdd(q, t, c), x);
   }
 }
 
@@ -265,29 +270,49 @@ HWY_INLINE hn::Vec<D> Erf(D d, hn::Vec<D> x) {
     const auto magnitude = AtMost(d, hn::Abs(x), 3.95f);
     const auto rounded = hn::MulAdd(magnitude, hn::Set(d, kErfPieces.scale), hn::Set(d, 12582912.0f));
     const auto index = hn::BitCast(hn::RebindToSigned<D>(), rounded);
+    const auto [c, t, q] = Piecewise(d, magnitude, index, kErfPieces);
     // Piece 0 lacks x: there c is 0 and t is x; in the others c is the larger.
-    const auto sum = [](auto c, auto t, auto q) HWY_ATTR { return hn::MulAdd(q, t, hn::Max(c, t)); };
-    return hn::CopySignToAbs(Piecewise(d, magnitude, index, kErfPieces, sum), x);
+    return hn::CopySignToAbs(hn::MulAdd(q, t, hn::Max(c, t)), x);
   }
 }
 
-/// e^(-x^2 / 2) f(x) for 0 <= x <= 14.7 and the f of `pieces`, in float32, down to the smallest subnormal
-/// number. Of c, t and q as in Piecewise, product(c, t, q, e) gives (1 + e) (c + t q). x^2 would lose 50
-/// units in the last place by being rounded, hence x has two parts: its first 12 bits, whose square is exact,
-/// and the rest. They are parted by adding 1.5 * 2^15, a float with eight bits after the point.
-template <class D, size_t kDegree, class Product>
-HWY_INLINE hn::Vec<D> TimesGaussian(D d, hn::Vec<D> x, const Pieces<kDegree>& pieces, Product product) {
-  const auto shifter = hn::Set(d, 49152.0f);
-  const auto high = hn::Sub(hn::Add(x, shifter), shifter);
-  const auto rest = hn::Mul(hn::Sub(x, high), hn::Add(x, high));
-  const auto minus_half = hn::Set(d, -0.5f);
-  ExpParts<D> parts(d, hn::Mul(hn::Mul(high, minus_half), high), 254.0f);
-  parts.r = hn::MulAdd(minus_half, rest, parts.r);
-  const auto e = parts.PowerMinusOne(d);
-  const auto finish = [e, product](auto c, auto t, auto q) HWY_ATTR { return product(c, t, q, e); };
-  const auto value = Piecewise(d, x, HalfOctave(d, x, pieces.scale), pieces, finish);
-  return TimesPowerOfTwo(d, value, parts, hn::Set(d, 0x1p-64f));
-}
+/// e^(-x^2 / 2) f(x) = 2^n (1 + e) (c + t q) for the f of `pieces`, in float32.
+///
+/// Rounding x^2 would cost 50 units in the last place. So x has two parts: its first 12 bits, whose square is
+/// exact, and the rest. Adding 1.5 * 2^15, a float with eight bits after the point, parts them.
+template <class D>
+struct GaussianTerms {
+  static constexpr float kEnd = 14.7f;  // from here on the products round to 0
+  hn::Vec<D> x;
+  ExpParts<D> parts;
+  hn::Vec<D> e;
+  PieceTerms<D> piece;
+
+  /// For any x >= 0, of which those beyond the end count as the end.
+  template <size_t kDegree>
+  HWY_INLINE GaussianTerms(D d, hn::Vec<D> any_x, const Pieces<kDegree>& pieces)
+      : x(AtMost(d, any_x, kEnd)),
+        parts(d, hn::Mul(hn::Mul(High(d, x), hn::Set(d, -0.5f)), High(d, x)), 254.0f) {
+    const auto high = High(d, x);
+    const auto rest = hn::Mul(hn::Sub(x, high), hn::Add(x, high));
+    parts.r = hn::MulAdd(hn::Set(d, -0.5f), rest, parts.r);
+    e = parts.PowerMinusOne(d);
+    piece = Piecewise(d, x, HalfOctave(d, x, pieces.scale), pieces);
+  }
+
+  /// value 2^n, down to the smallest subnormal number. At the end it is 0 from the start, as processors take
+  /// a hundred cycles to round to a subnormal number or to 0.
+  HWY_INLINE hn::Vec<D> TimesPower(D d, hn::Vec<D> value) const {
+    const auto not_far = hn::IfThenZeroElse(hn::Ge(x, hn::Set(d, kEnd)), value);
+    return TimesPowerOfTwo(d, not_far, parts, hn::Set(d, 0x1p-64f));
+  }
+
+ private:
+  static HWY_INLINE hn::Vec<D> High(D d, hn::Vec<D> x) {
+    const auto shifter = hn::Set(d, 49152.0f);
+    return hn::Sub(hn::Add(x, shifter), shifter);
+  }
+};
 
 }  // namespace HWY_NAMESPACE
 }  // namespace haze
