@@ -28,8 +28,8 @@ Tensor as_rows(const Tensor& x);
 /// What a norm of `rows`, [rows, columns], saved in its forward pass: checked, and dense.
 NormResult checked_saved_norm(const char* operation, const Tensor& rows, const NormResult& saved,
                               bool with_mean);
-/// Whether the stretches of memory between the first and the last elements of the two overlap. Views that
-/// interleave without a common element count as overlapping.
+/// Whether the two overlap in memory, each from its first element to its last. Views that interleave without
+/// a common element count as overlapping.
 bool overlap(const Tensor& x, const Tensor& y);
 /// `source`, copied where it overlaps `target`: for kernels that write `target` before they have read all of
 /// `source`.

@@ -11,28 +11,28 @@ namespace {
 
 // Throws where something that the step writes to overlaps anything else.
 void check_apart(std::span<const AdamWSlot> slots) {
-  struct Stretch {
+  struct Range {
     const char *first, *last;
     bool written;
   };
-  std::vector<Stretch> stretches;
-  stretches.reserve(4 * slots.size());
+  std::vector<Range> ranges;
+  ranges.reserve(4 * slots.size());
   for (const AdamWSlot& slot : slots) {
     for (const Tensor* x : {&slot.parameter, &slot.gradient, &slot.first_moment, &slot.second_moment}) {
       const auto* first = static_cast<const char*>(x->address());
       const int64_t bytes = x->elements() * static_cast<int64_t>(size_of(x->dtype()));
-      if (bytes > 0) stretches.push_back({first, first + bytes, x != &slot.gradient});
+      if (bytes > 0) ranges.push_back({first, first + bytes, x != &slot.gradient});
     }
   }
-  std::sort(stretches.begin(), stretches.end(),
-            [](const Stretch& a, const Stretch& b) { return std::less<>()(a.first, b.first); });
+  std::sort(ranges.begin(), ranges.end(),
+            [](const Range& a, const Range& b) { return std::less<>()(a.first, b.first); });
   const char *end = nullptr, *written_end = nullptr;  // of all before, and of the written ones among them
-  for (const Stretch& stretch : stretches) {
-    if (std::less<>()(stretch.first, stretch.written ? end : written_end)) {
+  for (const Range& range : ranges) {
+    if (std::less<>()(range.first, range.written ? end : written_end)) {
       fail("adamw_step: a parameter or a moment shares memory with another tensor of the step");
     }
-    end = std::max(end, stretch.last, std::less<>());
-    if (stretch.written) written_end = std::max(written_end, stretch.last, std::less<>());
+    end = std::max(end, range.last, std::less<>());
+    if (range.written) written_end = std::max(written_end, range.last, std::less<>());
   }
 }
 
