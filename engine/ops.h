@@ -252,34 +252,55 @@ void matmul_into(const Tensor& target, const Tensor& a, const Tensor& b,
 
 // ---- Attention ----------------------------------------------------------------------------------
 
-/// Who may look at whom. All that is set must allow a pair.
+/// Which keys each query sees: those that everything that is set allows. A *sequence* is an entry of the
+/// batch, or, with query_offsets, a range of rows. The tensors lie on the device of the query; the kernel
+/// checks the values of offsets and lengths.
 struct AttentionOptions {
-  double scale = 0;     // of the scores, not negative; 0 means 1/sqrt(head_size)
-  bool causal = false;  // query i sees keys up to i + (keys - queries)
-  Tensor key_lengths;   // int32 [batch]: keys from there on are padding
-  Tensor block_mask;    // uint8 [query blocks, key blocks]: 1 where a block of queries sees a block of keys
+  double scale = 0;  // of the scores, not negative; 0 means 1/sqrt(head_size)
+  /// Query i of a sequence with m queries and n keys sees its keys 0 to i + n - m. With causal_offsets, int32
+  /// [sequences], it sees its keys 0 to i + causal_offsets[sequence], such as those of a cache with room
+  /// left.
+  bool causal = false;
+  Tensor causal_offsets;
+  Tensor key_lengths;  // int32 [sequences]: a sequence's keys from there on are padding
+  /// uint8 [query blocks, key blocks] for all sequences, or [sequences, query blocks, key blocks]: not 0
+  /// where the queries of a block see the keys of a block. A block is block_size positions of a sequence; the
+  /// last may be shorter. With query_offsets there may be more blocks than the longest sequence has.
+  Tensor block_mask;
   int64_t block_size = 0;
-  /// int32 [sequences + 1], rising from 0 to the number of rows: the rows of q, k and v (batch 1) are several
-  /// sequences laid end to end, each of which sees only itself.
-  Tensor sequence_offsets;
-  double dropout = 0;
+  /// A ragged batch: sequences of any lengths laid end to end in tensors whose batch is 1. Sequence s has the
+  /// rows query_offsets[s] to query_offsets[s + 1] of the query, and the rows between its key_offsets of key
+  /// and value. A query sees its own sequence only. Both are int32 [sequences + 1] and rise from 0 to the
+  /// number of rows. Where key_offsets is undefined, query_offsets stands for it.
+  Tensor query_offsets, key_offsets;
+  /// A mask of pairs, by their rows in query and key; broadcasts to [batch, heads, queries, keys]. uint8: not
+  /// 0 where the query sees the key. The query's dtype: added to the scaled score, and -infinity rules the
+  /// pair out. It is a constant and gets no gradient.
+  Tensor pair_mask;
+  double dropout = 0;  // probability in [0, 1) with which a weight becomes 0, by its position
   RandomPosition dropout_position;
 };
 struct AttentionResult {
-  Tensor output;     // [batch, queries, heads, head_size]
-  Tensor logsumexp;  // [batch, heads, queries] of the scaled scores
+  Tensor output;  // [batch, queries, heads, head_size]
+  /// [batch, heads, queries]: the weight of a key with the scaled score s is e^(s - row_max) / row_sum. In
+  /// float32 their logsumexp, row_max + log(row_sum), would lose the sum beside a large maximum. -infinity
+  /// and 0 where a query sees no key.
+  Tensor row_max, row_sum;
 };
 struct AttentionGradient {
   Tensor query, key, value;
 };
 
 /// softmax(scale q k^T) v, by tiles with an online softmax: memory is linear in the length (Dao et al. 2022).
-/// query [batch, queries, heads, head_size], key and value [batch, keys, heads, head_size]; views with unit
-/// stride on the last axis are read in place. A query that sees no key gets 0; one whose largest scaled score
-/// is 2^30 or more in size gets NaN in float32, which has no digits left for what softmax needs. real.
+/// query [batch, queries, heads, head_size], key and value [batch, keys, key_heads, head_size]; views with
+/// unit stride on the last axis are read in place. key_heads divides heads: heads / key_heads consecutive
+/// heads share keys and values (grouped-query attention, Ainslie et al. 2023). A query that sees no key gets
+/// 0; one whose largest scaled score is 2^30 or more in size gets NaN in float32, which has no digits left
+/// for what softmax needs. real. Throws Error where the options do not fit query and key.
 AttentionResult attention(const Tensor& query, const Tensor& key, const Tensor& value,
                           const AttentionOptions& options);
 /// Written to `into` where that is given (views with unit stride on the last axis), otherwise to new tensors.
+/// A query that sees no key gets the gradient 0.
 /// Throws where such a view overlaps an operand.
 AttentionGradient attention_gradient(const Tensor& g, const Tensor& query, const Tensor& key,
                                      const Tensor& value, const AttentionResult& saved,

@@ -82,7 +82,7 @@ Variable SelfAttention::forward(const Variable& x, const Sequences& sequences, c
     mixed = attend_to_cache(qkv, sequences, context, *cache);
   } else {
     AttentionOptions options;
-    options.sequence_offsets = sequences.offsets;
+    options.query_offsets = sequences.offsets;
     options.causal = causal_;
     options.dropout = context.rate(dropout_);
     mixed = self_attention(qkv, options, context.generator);

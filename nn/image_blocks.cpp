@@ -83,7 +83,7 @@ Variable ImageAttention::forward(const Variable& x) const {
   const Variable rows = reshape(permute(planes, {0, 2, 1}), {n * pixels, channels});  // a row is a pixel
   const Variable qkv = reshape(qkv_.forward(rows), {n * pixels, 3, heads_, channels / heads_});
   AttentionOptions options;
-  options.sequence_offsets = offsets_of(n, pixels, x.value().device());
+  options.query_offsets = offsets_of(n, pixels, x.value().device());
   const Variable mixed = reshape(self_attention(qkv, options), {n * pixels, channels});
   const Variable back = permute(reshape(output_.forward(mixed), {n, pixels, channels}), {0, 2, 1});
   return x + reshape(back, x.shape());

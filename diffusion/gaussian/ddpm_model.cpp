@@ -146,7 +146,7 @@ class Ddpm : public Model, private Sampler, private Likelihood {
 
   DdpmNetwork network(const ForwardContext& context = {}) const {
     return [this, context](const Tensor& x_t, const Tensor& t) -> DdpmPrediction {
-      const Tensor time = to(scale_shift(t, 1.0 / diffusion_.schedule.steps(), 0), x_t.device());
+      const Tensor time = haze::to(scale_shift(t, 1.0 / diffusion_.schedule.steps(), 0), x_t.device());
       const Variable output = network_.forward(x_t, time, context);
       if (diffusion_.variance != ReverseVariance::learned) return {output, {}};
       // The first half is the prediction. Of the second, 0 lies halfway between the two fixed variances.

@@ -80,28 +80,47 @@ void Softmax(T* scores, const ScoreTile& tile, T scale, T* max, double* total, T
 }
 
 template <typename T>
-void SoftmaxGradientRow(T* scores, T* gradients, int64_t columns, T scale, T logsumexp, T delta) {
+void SoftmaxGradientRow(T* scores, T* gradients, int64_t columns, T scale, T gradient_scale, T max, T inverse,
+                        T delta) {
   const hn::ScalableTag<T> d;
-  const auto factor = hn::Set(d, scale), shift = hn::Set(d, -logsumexp), offset = hn::Set(d, delta);
+  const auto factor = hn::Set(d, scale), shift = hn::Set(d, -max), over_sum = hn::Set(d, inverse);
+  const auto gradient_factor = hn::Set(d, gradient_scale), offset = hn::Set(d, delta);
   ForEachVector<T>(columns, [=](auto load, auto store, int64_t c) HWY_ATTR {
-    const auto p = ExpOrZero(d, hn::MulAdd(load(scores + c), factor, shift));
-    store(hn::Mul(hn::Mul(p, factor), hn::Sub(load(gradients + c), offset)), gradients + c);
+    const auto p = hn::Mul(ExpOrZero(d, hn::MulAdd(load(scores + c), factor, shift)), over_sum);
+    store(hn::Mul(hn::Mul(p, gradient_factor), hn::Sub(load(gradients + c), offset)), gradients + c);
     store(p, scores + c);
   });
 }
 
 template <typename T>
-void SoftmaxGradient(T* scores, T* gradients, const ScoreTile& tile, T scale, const T* logsumexp,
-                     const T* delta) {
+void SoftmaxGradient(T* scores, T* gradients, const ScoreTile& tile, T scale, T gradient_scale, const T* max,
+                     const T* sum, const T* delta) {
   for (int64_t r = 0; r < tile.rows; ++r) {
     T* score_row = scores + r * tile.stride;
     T* gradient_row = gradients + r * tile.stride;
-    if (logsumexp[r] == -std::numeric_limits<T>::infinity()) {
+    if (sum[r] == 0) {
       std::fill_n(score_row, tile.columns, T{0});
       std::fill_n(gradient_row, tile.columns, T{0});
       continue;
     }
-    SoftmaxGradientRow(score_row, gradient_row, tile.columns, scale, logsumexp[r], delta[r]);
+    SoftmaxGradientRow(score_row, gradient_row, tile.columns, scale, gradient_scale, max[r], 1 / sum[r],
+                       delta[r]);
+  }
+}
+
+// Loops without intrinsics: the compiler makes vectors of them, for a stride of 1 apart.
+template <typename T>
+void RuleOut(T* scores, const uint8_t* mask, int64_t stride, int64_t columns) {
+  constexpr T kMasked = -std::numeric_limits<T>::infinity();
+  for (int64_t c = 0; c < columns; ++c) scores[c] = mask[c * stride] != 0 ? scores[c] : kMasked;
+}
+
+template <typename T>
+void AddMask(T* scores, const T* mask, int64_t stride, int64_t columns, T scale) {
+  constexpr T kMasked = -std::numeric_limits<T>::infinity();
+  for (int64_t c = 0; c < columns; ++c) {
+    const T added = mask[c * stride];
+    scores[c] = added == kMasked ? kMasked : scale * scores[c] + added;
   }
 }
 
@@ -118,11 +137,13 @@ void RowDots(const T* x, int64_t x_stride, const T* y, int64_t y_stride, int64_t
 }
 
 const AttentionSpans<float>* SpansFloat() {
-  static constexpr AttentionSpans<float> kSpans{Softmax<float>, SoftmaxGradient<float>, RowDots<float>};
+  static constexpr AttentionSpans<float> kSpans{Softmax<float>, SoftmaxGradient<float>, RuleOut<float>,
+                                                AddMask<float>, RowDots<float>};
   return &kSpans;
 }
 const AttentionSpans<double>* SpansDouble() {
-  static constexpr AttentionSpans<double> kSpans{Softmax<double>, SoftmaxGradient<double>, RowDots<double>};
+  static constexpr AttentionSpans<double> kSpans{Softmax<double>, SoftmaxGradient<double>, RuleOut<double>,
+                                                 AddMask<double>, RowDots<double>};
   return &kSpans;
 }
 

@@ -18,10 +18,15 @@ struct AttentionSpans {
   /// becomes m. A row of -infinity becomes zeros and changes nothing. Where a row has a NaN, or in
   /// float32 a maximum of 2^30 or more in size, total[row] becomes NaN and its other results mean nothing.
   void (*softmax)(T* scores, const ScoreTile& tile, T scale, T* max, double* total, T* correction);
-  /// Scores s become the probabilities p = e^(scale s - logsumexp[row]), gradients g of these become those of
-  /// the products, scale p (g - delta[row]). Both are zeros where logsumexp is -infinity.
-  void (*softmax_gradient)(T* scores, T* gradients, const ScoreTile& tile, T scale, const T* logsumexp,
-                           const T* delta);
+  /// Scores s become the probabilities p = e^(scale s - max[row]) / sum[row], gradients g of these become
+  /// p (g - delta[row]) times `gradient_scale`. Both are zeros where the sum is 0. The difference is rounded
+  /// once where the processor has a fused multiply-add; elsewhere, scale s is rounded before.
+  void (*softmax_gradient)(T* scores, T* gradients, const ScoreTile& tile, T scale, T gradient_scale,
+                           const T* max, const T* sum, const T* delta);
+  /// scores[c] becomes -infinity where the c-th element of the mask, `stride` apart, is 0.
+  void (*rule_out)(T* scores, const uint8_t* mask, int64_t stride, int64_t columns);
+  /// scores[c] becomes scale scores[c] plus the c-th element of the mask, whose -infinity overrides NaN.
+  void (*add_mask)(T* scores, const T* mask, int64_t stride, int64_t columns, T scale);
   /// dots[r] = the sum over c of x[r][c] y[r][c]; rows of x and y lie x_stride and y_stride apart.
   void (*row_dots)(const T* x, int64_t x_stride, const T* y, int64_t y_stride, int64_t rows, int64_t columns,
                    T* dots);

@@ -1,6 +1,7 @@
 #include "haze/engine/ops/attention.h"
 
 #include <algorithm>
+#include <tuple>
 
 #include "haze/engine/checks.h"
 
@@ -18,19 +19,61 @@ void check_inputs(const char* operation, const Tensor& query, const Tensor& key,
     check_rank(operation, argument, *tensor, 4);
     check_same_dtype(operation, query, *tensor);
   }
-  check_shape(operation, "key", key, {query.size(0), key.size(1), query.size(2), query.size(3)});
+  check_shape(operation, "key", key, {query.size(0), key.size(1), key.size(2), query.size(3)});
   check_shape(operation, "value", value, key.shape());
+  const int64_t heads = query.size(2), key_heads = key.size(2);
+  if (key_heads == 0 ? heads != 0 : heads % key_heads != 0)
+    fail("{}: {} heads of keys do not divide {} heads of queries", operation, key_heads, heads);
   if (query.size(3) == 0) fail("{}: the head size is 0", operation);
 }
 
-void check_offsets(const char* operation, const Tensor& query, const Tensor& key, const Tensor& offsets) {
-  check_dtype(operation, "sequence_offsets", offsets, Dtype::int32);
-  check_rank(operation, "sequence_offsets", offsets, 1);
-  if (offsets.elements() == 0) fail("{}: sequence_offsets are empty", operation);
-  if (query.size(0) != 1 || key.size(0) != 1 || key.size(1) != query.size(1)) {
-    fail("{}: sequence_offsets take queries and keys [1, rows, ...]; query has shape {}, key {}", operation,
-         query.shape().to_string(), key.shape().to_string());
+// A dense copy of an operand of int32; undefined stays undefined.
+Tensor checked_numbers(const char* operation, const char* argument, const Tensor& x, int64_t count) {
+  if (!x.defined()) return x;
+  check_dtype(operation, argument, x, Dtype::int32);
+  check_shape(operation, argument, x, {count});
+  return contiguous(x);
+}
+
+void check_ragged(const char* operation, const Tensor& query, const Tensor& key,
+                  const AttentionOptions& options) {
+  check_rank(operation, "query_offsets", options.query_offsets, 1);
+  if (options.query_offsets.elements() == 0) fail("{}: query_offsets are empty", operation);
+  if (query.size(0) != 1) {
+    fail("{}: query_offsets take queries and keys [1, rows, ...], query has shape {}", operation,
+         query.shape().to_string());
   }
+  if (!options.key_offsets.defined() && key.size(1) != query.size(1)) {
+    fail("{}: without key_offsets, {} rows of queries cannot look at {} rows of keys", operation,
+         query.size(1), key.size(1));
+  }
+}
+
+Tensor checked_block_mask(const char* operation, const Tensor& query, const Tensor& key,
+                          const AttentionOptions& options, int64_t sequences) {
+  const Tensor& mask = options.block_mask;
+  const int64_t size = options.block_size;
+  if (size < 1) fail("{}: block_mask needs a block_size of at least 1", operation);
+  check_dtype(operation, "block_mask", mask, Dtype::uint8);
+  if (mask.rank() != 3) check_rank(operation, "block_mask", mask, 2);
+  // The host does not know the longest sequence of a ragged batch.
+  const bool ragged = options.query_offsets.defined();
+  const int64_t query_blocks = ragged ? mask.size(-2) : blocks_of(query.size(1), size);
+  const int64_t key_blocks = ragged ? mask.size(-1) : blocks_of(key.size(1), size);
+  check_shape(
+      operation, "block_mask", mask,
+      mask.rank() == 3 ? Shape{sequences, query_blocks, key_blocks} : Shape{query_blocks, key_blocks});
+  return contiguous(mask);
+}
+
+Tensor checked_pair_mask(const char* operation, const Tensor& query, const Tensor& key, const Tensor& mask) {
+  if (mask.dtype() != Dtype::uint8) check_dtype(operation, "pair_mask", mask, query.dtype());
+  const Shape pairs{query.size(0), query.size(2), query.size(1), key.size(1)};
+  if (!(broadcast_shape(mask.shape(), pairs, operation) == pairs)) {
+    fail("{}: pair_mask has shape {}, which does not broadcast to {}", operation, mask.shape().to_string(),
+         pairs.to_string());
+  }
+  return expand(mask, pairs);
 }
 
 AttentionOptions checked_options(const char* operation, const Tensor& query, const Tensor& key,
@@ -39,96 +82,72 @@ AttentionOptions checked_options(const char* operation, const Tensor& query, con
   if (!(options.scale >= 0)) fail("{}: scale {} is negative", operation, options.scale);
   if (!(options.dropout >= 0 && options.dropout < 1))
     fail("{}: dropout {} is not in [0, 1)", operation, options.dropout);
-  if (options.sequence_offsets.defined()) {
-    check_offsets(operation, query, key, options.sequence_offsets);
-    if (options.key_lengths.defined() || options.block_mask.defined()) {
-      fail("{}: sequence_offsets cannot be combined with key_lengths or block_mask", operation);
-    }
-    result.sequence_offsets = contiguous(options.sequence_offsets);
-  }
-  if (options.key_lengths.defined()) {
-    check_dtype(operation, "key_lengths", options.key_lengths, Dtype::int32);
-    check_shape(operation, "key_lengths", options.key_lengths, {query.size(0)});
-    result.key_lengths = contiguous(options.key_lengths);
-  }
-  if (options.block_mask.defined()) {
-    if (options.block_size < 1) fail("{}: block_mask needs a block_size of at least 1", operation);
-    const auto blocks = [&](int64_t length) {
-      return (length + options.block_size - 1) / options.block_size;
-    };
-    check_dtype(operation, "block_mask", options.block_mask, Dtype::uint8);
-    check_shape(operation, "block_mask", options.block_mask, {blocks(query.size(1)), blocks(key.size(1))});
-    result.block_mask = contiguous(options.block_mask);
-  }
+  const bool ragged = options.query_offsets.defined();
+  if (ragged) check_ragged(operation, query, key, options);
+  if (options.key_offsets.defined() && !ragged) fail("{}: key_offsets need query_offsets", operation);
+  if (options.causal_offsets.defined() && !options.causal) fail("{}: causal_offsets need causal", operation);
+  const int64_t sequences = ragged ? options.query_offsets.elements() - 1 : query.size(0);
+  const auto numbers = [&](const char* argument, const Tensor& x, int64_t count) {
+    return checked_numbers(operation, argument, x, count);
+  };
+  result.query_offsets = numbers("query_offsets", options.query_offsets, sequences + 1);
+  result.key_offsets = numbers("key_offsets", options.key_offsets, sequences + 1);
+  result.causal_offsets = numbers("causal_offsets", options.causal_offsets, sequences);
+  result.key_lengths = numbers("key_lengths", options.key_lengths, sequences);
+  if (options.block_mask.defined())
+    result.block_mask = checked_block_mask(operation, query, key, options, sequences);
+  if (options.pair_mask.defined())
+    result.pair_mask = checked_pair_mask(operation, query, key, options.pair_mask);
   return result;
 }
 
-// Pairs of a query and a key that it sees, of one sequence; keys from visible_keys on are padding.
-double visible_pairs(int64_t queries, int64_t keys, int64_t visible_keys, bool causal) {
-  if (!causal) return static_cast<double>(queries * visible_keys);
-  int64_t pairs = 0;
-  for (int64_t i = 0; i < queries; ++i) {
-    pairs += std::clamp<int64_t>(i + 1 + keys - queries, 0, std::max<int64_t>(visible_keys, 0));
-  }
-  return static_cast<double>(pairs);
-}
-
-double share_of_ones(const Tensor& mask) {
+double share_seen(const Tensor& mask) {
   const std::vector<uint8_t> values = mask.to_vector<uint8_t>();
-  const auto ones = std::count(values.begin(), values.end(), uint8_t{1});
-  return static_cast<double>(ones) / static_cast<double>(std::max<size_t>(values.size(), 1));
+  const auto zeros = std::count(values.begin(), values.end(), uint8_t{0});
+  return values.empty() ? 0 : 1 - static_cast<double>(zeros) / static_cast<double>(values.size());
 }
 
-// Of all sequences, for one head. A block mask counts by the share of its blocks that are seen.
-double visible_pairs(const call::Attention& a) {
-  const AttentionOptions& options = a.options;
+// Pairs of a query and a key that it sees, for one head. A block mask counts by the share of its blocks that
+// are seen, a mask of pairs does not count.
+double visible_pairs(const char* operation, const call::Attention& a) {
   double pairs = 0;
-  if (options.sequence_offsets.defined()) {
-    const std::vector<int32_t> offsets = options.sequence_offsets.to_vector<int32_t>();
-    for (size_t i = 0; i + 1 < offsets.size(); ++i) {
-      const int64_t length = offsets[i + 1] - offsets[i];
-      pairs += visible_pairs(length, length, length, options.causal);
-    }
-    return pairs;
+  for (const AttentionSequence& sequence : sequences_of(operation, a)) {
+    for (int64_t i = 0; i < sequence.queries; ++i) pairs += static_cast<double>(sequence.key_end(i + 1));
   }
-  std::vector<int32_t> lengths(static_cast<size_t>(a.query.size(0)), static_cast<int32_t>(a.key.size(1)));
-  if (options.key_lengths.defined()) lengths = options.key_lengths.to_vector<int32_t>();
-  for (int32_t length : lengths) {
-    pairs += visible_pairs(a.query.size(1), a.key.size(1), length, options.causal);
-  }
-  return options.block_mask.defined() ? pairs * share_of_ones(options.block_mask) : pairs;
+  return a.options.block_mask.defined() ? pairs * share_seen(a.options.block_mask) : pairs;
 }
 
 // Of one product of attention, such as query key^T, over the pairs that are seen.
-double product_flops(const call::Attention& a) {
-  return 2 * visible_pairs(a) * static_cast<double>(a.query.size(2) * a.query.size(3));
+double product_flops(const char* operation, const call::Attention& a) {
+  return 2 * visible_pairs(operation, a) * static_cast<double>(a.query.size(2) * a.query.size(3));
 }
 
 }  // namespace
 
 // Sequences end to end have as many rows as queries, and no length in common.
 Shape call::Attention::extents() const {
-  if (options.sequence_offsets.defined()) return {query.size(1), query.size(2), query.size(3)};
+  if (options.query_offsets.defined()) return {query.size(1), query.size(2), query.size(3)};
   return {query.size(0), query.size(1), key.size(1), query.size(2), query.size(3)};
 }
 
 double call::Attention::flops() const {
   constexpr double kProducts = 2;  // scores, and their sum of values
-  return kProducts * product_flops(*this);
+  return kProducts * product_flops(name(), *this);
 }
 
 double call::AttentionGradient::flops() const {
   constexpr double kProducts = 5;  // the scores again, and the gradients of weights, query, key and value
-  return kProducts * product_flops(forward);
+  return kProducts * product_flops(name(), forward);
 }
 
 AttentionResult attention(const Tensor& query, const Tensor& key, const Tensor& value,
                           const AttentionOptions& options) {
   check_inputs("attention", query, key, value);
   const AttentionOptions checked = checked_options("attention", query, key, options);
-  const AttentionResult result{
-      Tensor(query.shape(), query.dtype(), query.device()),
-      Tensor({query.size(0), query.size(2), query.size(1)}, query.dtype(), query.device())};
+  const Shape rows{query.size(0), query.size(2), query.size(1)};
+  const AttentionResult result{Tensor(query.shape(), query.dtype(), query.device()),
+                               Tensor(rows, query.dtype(), query.device()),
+                               Tensor(rows, query.dtype(), query.device())};
   launch(call::Attention{unit_last_stride(query), unit_last_stride(key), unit_last_stride(value), checked,
                          result});
   return result;
@@ -141,12 +160,15 @@ AttentionGradient attention_gradient(const Tensor& g, const Tensor& query, const
   check_same_dtype("attention_gradient", query, g);
   check_shape("attention_gradient", "g", g, query.shape());
   const AttentionOptions checked = checked_options("attention_gradient", query, key, options);
-  check_same_dtype("attention_gradient", query, saved.output);
-  check_shape("attention_gradient", "the saved output", saved.output, query.shape());
-  check_same_dtype("attention_gradient", query, saved.logsumexp);
-  check_shape("attention_gradient", "the saved logsumexp", saved.logsumexp,
-              {query.size(0), query.size(2), query.size(1)});
-  const AttentionResult dense_saved{unit_last_stride(saved.output), contiguous(saved.logsumexp)};
+  const Shape rows{query.size(0), query.size(2), query.size(1)};
+  for (const auto& [argument, tensor, shape] : {std::tuple("the saved output", &saved.output, query.shape()),
+                                                std::tuple("the saved row_max", &saved.row_max, rows),
+                                                std::tuple("the saved row_sum", &saved.row_sum, rows)}) {
+    check_same_dtype("attention_gradient", query, *tensor);
+    check_shape("attention_gradient", argument, *tensor, shape);
+  }
+  const AttentionResult dense_saved{unit_last_stride(saved.output), contiguous(saved.row_max),
+                                    contiguous(saved.row_sum)};
   AttentionGradient result = into;
   for (const auto& [target, input] :
        {std::pair(&result.query, &query), std::pair(&result.key, &key), std::pair(&result.value, &value)}) {

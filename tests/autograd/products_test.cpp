@@ -223,7 +223,7 @@ TEST_CASE("attention under every kind of mask agrees with central differences") 
   check("more keys than queries", plain, cross);
   check("more keys than queries, causal", causal, cross);
 
-  packed.sequence_offsets = int32s({0, 2, 6}, {3});
+  packed.query_offsets = int32s({0, 2, 6}, {3});
   const std::vector<Tensor> rows{random({1, 6, 2, 3}), random({1, 6, 2, 3}, 2), random({1, 6, 2, 3}, 3)};
   check("packed", packed, rows);
   packed.causal = true;
@@ -252,7 +252,7 @@ TEST_CASE("attention with dropout agrees with central differences and takes its 
 
 TEST_CASE("self-attention agrees with central differences and with attention of its three parts") {
   AttentionOptions packed;
-  packed.sequence_offsets = int32s({0, 2, 6}, {3});
+  packed.query_offsets = int32s({0, 2, 6}, {3});
   AttentionOptions dropped = packed;
   dropped.dropout = 0.3;
   dropped.causal = true;

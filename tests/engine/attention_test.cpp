@@ -1,8 +1,10 @@
 #include <bit>
 #include <cmath>
+#include <limits>
 
 #include <doctest/doctest.h>
 
+#include "haze/engine/cpu/instruction_set.h"
 #include "haze/engine/ops.h"
 
 using namespace haze;
@@ -24,7 +26,7 @@ TEST_CASE("attention: queries that see a NaN among the keys become NaN, and no o
       int64_t wrong = 0;
       for (int64_t i = 0; i < kLength; ++i) {
         const bool sees = i >= broken;
-        wrong += std::isnan(result.logsumexp.data<float>()[i]) != sees;
+        wrong += std::isnan(result.row_sum.data<float>()[i]) != sees;
         for (int64_t c = 0; c < kHeadSize; ++c) {
           wrong += std::isnan(result.output.data<float>()[i * kHeadSize + c]) != sees;
         }
@@ -44,8 +46,125 @@ TEST_CASE("attention: scores that are too large for their rounding become NaN, n
     const AttentionResult result =
         attention(scale_shift(query, size, 0), scale_shift(key, size, 0), query, {});
     for (int64_t i = 0; i < kLength; ++i) {
-      CHECK(std::isnan(result.logsumexp.data<float>()[i]) != finite);
+      CHECK(std::isnan(result.row_sum.data<float>()[i]) != finite);
       CHECK(std::isnan(result.output.data<float>()[i * kHeadSize]) != finite);
     }
   }
+}
+
+namespace {
+
+struct Inputs {
+  Tensor query, key, value, g;  // [1, 150, 1, 4]
+
+  Inputs in(Dtype dtype) const {
+    return {cast(query, dtype), cast(key, dtype), cast(value, dtype), cast(g, dtype)};
+  }
+};
+
+// The first column gives the scores, exactly in float32, as query_size times whole numbers of [first, first +
+// 8): the other columns of the query are 0.
+Inputs with_exact_scores(double query_size, double first) {
+  constexpr int64_t kLength = 150;
+  Generator generator(7);
+  const Shape shape{1, kLength, 1, 4};
+  const Inputs result{zeros(shape), normal(shape, generator), normal(shape, generator),
+                      normal(shape, generator)};
+  const std::vector<double> draws = uniform({kLength}, generator, 0, 8).to_vector<double>();
+  for (int64_t i = 0; i < kLength; ++i) {
+    result.query.data<float>()[4 * i] = static_cast<float>(i % 3 == 0 ? -query_size : query_size);
+    result.key.data<float>()[4 * i] = static_cast<float>(first + std::floor(draws[static_cast<size_t>(i)]));
+  }
+  return result;
+}
+
+double largest(const Tensor& x) {
+  double result = 0;
+  for (double value : x.to_vector<double>()) {
+    if (!(std::abs(value) <= result)) result = std::abs(value);
+    if (std::isnan(result)) return result;
+  }
+  return result;
+}
+
+double largest_difference(const Tensor& x, const Tensor& y) {
+  return largest(subtract(cast(x, Dtype::float64), cast(y, Dtype::float64)));
+}
+
+}  // namespace
+
+TEST_CASE(
+    "attention: weights and gradients of scores near 10^4 and 2^26 are float64's, to float32's digits") {
+  struct Size {
+    double query, first, scale;
+  };
+  std::vector<Size> sizes = {{1.0 / 16, 1.28e6, 0.125}, {64, 8.38e6, 0.125}};
+  // The baseline of x86-64 has no fused multiply-add: there the product by such a scale is rounded.
+  if (instruction_set() != InstructionSet::baseline) {
+    constexpr auto kNoPowerOfTwo = static_cast<double>(0.1f);
+    sizes.insert(sizes.end(), {{1.0 / 16, 1.6e6, kNoPowerOfTwo}, {64, 1.0485e7, kNoPowerOfTwo}});
+  }
+  AttentionOptions options;
+  for (const Size& size : sizes) {
+    options.scale = size.scale;
+    INFO("scores near ", size.query * size.first * options.scale);
+    const Inputs single = with_exact_scores(size.query, size.first);
+    const Inputs wide = single.in(Dtype::float64);
+    const AttentionResult got = attention(single.query, single.key, single.value, options);
+    const AttentionResult want = attention(wide.query, wide.key, wide.value, options);
+    CHECK(largest_difference(got.output, want.output) < 2e-6);
+    const AttentionGradient of_single =
+        attention_gradient(single.g, single.query, single.key, single.value, got, options);
+    const AttentionGradient of_wide =
+        attention_gradient(wide.g, wide.query, wide.key, wide.value, want, options);
+    CHECK(largest_difference(of_single.value, of_wide.value) < 1e-6 * largest(of_wide.value));
+    CHECK(largest_difference(of_single.key, of_wide.key) < 2e-6 * largest(of_wide.key));
+    // The first column of the keys is so large that the gradient by the query's cancels.
+    const auto rest = [](const Tensor& x) { return slice(x, 3, 1, 4); };
+    CHECK(largest_difference(rest(of_single.query), rest(of_wide.query)) < 2e-6);
+  }
+}
+
+TEST_CASE("attention: a pair that a mask rules out does not count, even where its score is NaN") {
+  Generator generator(9);
+  const Shape shape{1, 40, 2, 8};
+  const Tensor query = normal(shape, generator), key = normal(shape, generator), g = normal(shape, generator);
+  const Tensor value = normal(shape, generator);
+  const Tensor first_30 = slice(key, 1, 0, 30);
+  AttentionOptions none;
+  const AttentionResult want = attention(query, first_30, slice(value, 1, 0, 30), none);
+  fill(slice(key, 1, 30, 40), std::nan(""));
+  AttentionOptions seen, added;
+  seen.pair_mask = zeros({40}, Dtype::uint8);
+  fill(slice(seen.pair_mask, 0, 0, 30), 1);
+  added.pair_mask = full({40}, -std::numeric_limits<double>::infinity());
+  fill(slice(added.pair_mask, 0, 0, 30), 0);
+  for (const AttentionOptions& options : {seen, added}) {
+    const AttentionResult got = attention(query, key, value, options);
+    CHECK(largest_difference(got.output, want.output) < 1e-6);
+    const Tensor of_first_30 =
+        attention_gradient(g, query, first_30, slice(value, 1, 0, 30), want, none).value;
+    const Tensor of_value = attention_gradient(g, query, key, value, got, options).value;
+    CHECK(largest_difference(slice(of_value, 1, 0, 30), of_first_30) < 1e-6);
+    CHECK(largest(slice(of_value, 1, 30, 40)) == 0);
+  }
+}
+
+TEST_CASE("attention: on another device, wrong offsets are reported by name at the next synchronisation") {
+  const Tensor x = to(ones({1, 6, 2, 4}), Device::guarded);
+  AttentionOptions options;
+  options.query_offsets = Tensor::from<int32_t>({0, 2, 6}, {3}, Device::guarded);
+  const AttentionResult right = attention(x, x, x, options);
+  CHECK(right.output.at({0, 5, 1, 3}) == 1);
+  options.key_offsets = Tensor::from<int32_t>({0, 7, 6}, {3}, Device::guarded);
+  attention(x, x, x, options);
+  CHECK_THROWS_WITH_AS(synchronize(Device::guarded),
+                       "attention: key_offsets must rise from 0 to 6, the number of rows", Error);
+  attention_gradient(x, x, x, x, right, options);
+  CHECK_THROWS_WITH_AS(synchronize(Device::guarded),
+                       "attention_gradient: key_offsets must rise from 0 to 6, the number of rows", Error);
+  options.key_offsets = Tensor::from<int32_t>({0, 2, 6}, {3});
+  CHECK_THROWS_WITH_AS(
+      attention(x, x, x, options),
+      "attention: query is on guarded and key_offsets on cpu; bring them to one device with to()", Error);
 }

@@ -128,6 +128,11 @@ TEST_CASE("memory: attention of 4,096 tokens never holds [length, length], forwa
   AttentionResult result;
   CHECK(peak_bytes([&] { result = attention(query, key, value, {}); }) < kScores / 16);
   CHECK(peak_bytes([&] { attention_gradient(g, query, key, value, result, {}); }) < kScores / 16);
+  // Masks that broadcast are read in place.
+  AttentionOptions masked;
+  masked.pair_mask = zeros({kLength});
+  CHECK(peak_bytes([&] { result = attention(query, key, value, masked); }) < kScores / 16);
+  CHECK(peak_bytes([&] { attention_gradient(g, query, key, value, result, masked); }) < kScores / 16);
 }
 
 TEST_CASE("memory: cross-entropy of 600 rows and 70,001 words never holds its logits whole") {

@@ -106,9 +106,17 @@ TEST_CASE("the operations of attention are those of the pairs that see each othe
         }).flops == 5 * product);
 
   const Tensor rows = zeros_of({1, 10, kHeads, kSize});
-  const AttentionOptions ragged{.sequence_offsets = Tensor::from<int32_t>({0, 3, 3, 10}, {4})};
+  const AttentionOptions ragged{.query_offsets = Tensor::from<int32_t>({0, 3, 3, 10}, {4})};
   CHECK(call_of("attention", [&] { attention(rows, rows, rows, ragged); }).flops ==
         2 * 2.0 * (3 * 3 + 7 * 7) * kHeads * kSize);
+  const AttentionOptions cross{.causal = true,
+                               .key_lengths = Tensor::from<int32_t>({4, 0, 2}, {3}),
+                               .query_offsets = Tensor::from<int32_t>({0, 3, 3, 10}, {4}),
+                               .key_offsets = Tensor::from<int32_t>({0, 5, 6, 9}, {4})};
+  // The first sequence sees 3, 4 and 4 of its keys; of the last, four queries come before any key.
+  CHECK(call_of("attention", [&] {
+          attention(rows, zeros_of({1, 9, 1, kSize}), zeros_of({1, 9, 1, kSize}), cross);
+        }).flops == 2 * 2.0 * (3 + 4 + 4 + 1 + 2 + 2) * kHeads * kSize);
 }
 
 TEST_CASE("calls lie in their step and phase, one after the other, and take no longer than these") {

@@ -1,3 +1,5 @@
+#include <limits>
+
 #include "engine/op_table/reference.h"
 #include "engine/op_table/table.h"
 
@@ -14,7 +16,11 @@ Tensor int32_tensor(const std::vector<int64_t>& values, Device device = Device::
                       {static_cast<int64_t>(values.size())}, device);
 }
 
-AttentionOptions options_of(const AttentionMask& mask, Device device) {
+Tensor uint8_tensor(const Array& x, Device device) {
+  return Tensor::from(std::vector<uint8_t>(x.values.begin(), x.values.end()), x.shape, device);
+}
+
+AttentionOptions options_of(const AttentionMask& mask, Dtype dtype, Device device) {
   AttentionOptions options;
   options.scale = mask.scale;
   options.causal = mask.causal;
@@ -22,19 +28,22 @@ AttentionOptions options_of(const AttentionMask& mask, Device device) {
   options.dropout_position = mask.position;
   options.block_size = mask.block_size;
   if (!mask.key_lengths.empty()) options.key_lengths = int32_tensor(mask.key_lengths, device);
-  if (!mask.sequence_offsets.empty()) options.sequence_offsets = int32_tensor(mask.sequence_offsets, device);
-  if (mask.block_size > 0) {
-    const std::vector<double>& blocks = mask.block_mask.values;
-    options.block_mask =
-        Tensor::from(std::vector<uint8_t>(blocks.begin(), blocks.end()), mask.block_mask.shape, device);
-  }
+  if (!mask.query_offsets.empty()) options.query_offsets = int32_tensor(mask.query_offsets, device);
+  if (!mask.key_offsets.empty()) options.key_offsets = int32_tensor(mask.key_offsets, device);
+  if (!mask.causal_offsets.empty()) options.causal_offsets = int32_tensor(mask.causal_offsets, device);
+  if (mask.block_size > 0) options.block_mask = uint8_tensor(mask.block_mask, device);
+  if (mask.pair_mask.values.empty()) return options;
+  options.pair_mask = mask.adds_pair_mask
+                          ? cast(Tensor::from(mask.pair_mask.values, mask.pair_mask.shape, device), dtype)
+                          : uint8_tensor(mask.pair_mask, device);
   return options;
 }
-
 struct Problem {
   std::string name;
   int64_t batch, queries, keys, size;
   AttentionMask mask = {};
+  int64_t heads = kHeads, key_heads = kHeads;
+  std::vector<Layout> layouts = {Layout::dense, Layout::transposed};
 };
 
 AttentionMask with_dropout(AttentionMask mask) {
@@ -53,7 +62,7 @@ AttentionMask blocks(int64_t queries, int64_t keys, int64_t size) {
   return {.block_mask = mask, .block_size = size};
 }
 
-std::vector<Problem> problems() {
+std::vector<Problem> problems_of_one_mask() {
   std::vector<Problem> list;
   for (bool causal : {false, true}) {
     const AttentionMask mask{.causal = causal};
@@ -75,10 +84,10 @@ std::vector<Problem> problems() {
         {std::string(text) + " key_lengths", 3, 5, 140, 8, {.causal = causal, .key_lengths = {140, 1, 129}}});
     for (const std::vector<int64_t>& offsets :
          {std::vector<int64_t>{0, 5, 5, 70, 200}, {0, 200}, {0, 0, 200, 200}, {0, 1, 200}}) {
-      const AttentionMask packed{.causal = causal, .sequence_offsets = offsets};
-      list.push_back({std::string(text) + " sequence_offsets", 1, 200, 200, 8, packed});
+      const AttentionMask packed{.causal = causal, .query_offsets = offsets};
+      list.push_back({std::string(text) + " query_offsets", 1, 200, 200, 8, packed});
       if (offsets.size() < 5) continue;
-      list.push_back({std::string(text) + " sequence_offsets dropout", 1, 200, 200, 8, with_dropout(packed)});
+      list.push_back({std::string(text) + " query_offsets dropout", 1, 200, 200, 8, with_dropout(packed)});
     }
     for (int64_t block : {1, 16, 7, 100}) {
       AttentionMask part = blocks(130, 150, block);
@@ -93,28 +102,126 @@ std::vector<Problem> problems() {
   return list;
 }
 
+// Ones and zeros without a pattern, of pairs or blocks.
+Array scattered(const Shape& shape) {
+  Array mask(shape);
+  for (size_t i = 0; i < mask.values.size(); ++i) mask.values[i] = i * i % 7 > 2 ? 1 : 0;
+  return mask;
+}
+
+// To be added to scores: multiples of 1/4, and -infinity.
+Array added(const Shape& shape) {
+  Array mask(shape);
+  for (size_t i = 0; i < mask.values.size(); ++i) {
+    mask.values[i] =
+        i * i % 11 == 5 ? -std::numeric_limits<double>::infinity() : static_cast<double>(i * i % 13) / 4 - 2;
+  }
+  return mask;
+}
+
+// Ragged targets over ragged sources: a sequence without queries, one without keys, one with fewer keys than
+// queries.
+const std::vector<int64_t> kQueryOffsets = {0, 5, 5, 70, 74, 80}, kKeyOffsets = {0, 130, 140, 160, 160, 201};
+
+std::vector<Problem> ragged_problems() {
+  std::vector<Problem> list;
+  const auto push = [&](const std::string& name, const AttentionMask& mask) {
+    list.push_back({name, 1, 80, 201, 8, mask});
+  };
+  for (bool causal : {false, true}) {
+    AttentionMask mask{.causal = causal, .query_offsets = kQueryOffsets, .key_offsets = kKeyOffsets};
+    const std::string text = causal ? "ragged causal" : "ragged";
+    push(text, mask);
+    push(text + " dropout", with_dropout(mask));
+    if (causal) {
+      mask.causal_offsets = {125, 0, -30, 7, 300};
+      push(text + " causal_offsets", mask);
+    }
+    mask.key_lengths = {129, 0, 11, 0, 41};
+    push(text + " key_lengths", mask);
+    mask.block_size = 10;
+    mask.block_mask = scattered({7, 14});
+    push(text + " key_lengths blocks", mask);
+    mask.block_mask = scattered({5, 7, 13});
+    push(text + " key_lengths blocks of each sequence", mask);
+  }
+  return list;
+}
+
+std::vector<Problem> pair_problems() {
+  std::vector<Problem> list;
+  for (const Shape& shape : {Shape{kBatch, kHeads, 7, 130}, Shape{kBatch, 1, 7, 130}, Shape{kHeads, 1, 130},
+                             Shape{7, 1}, Shape{1, 1, 1, 130}}) {
+    const std::string text = "pairs of " + shape.to_string();
+    list.push_back({text, kBatch, 7, 130, 8, {.pair_mask = scattered(shape)}});
+    list.push_back({text + " added", kBatch, 7, 130, 8, {.pair_mask = added(shape), .adds_pair_mask = true}});
+  }
+  list.push_back({"pairs dropout", kBatch, 7, 130, 8, with_dropout({.pair_mask = scattered({7, 130})})});
+  AttentionMask mask{.scale = 0.3};
+  mask.pair_mask = added({7, 130});
+  mask.adds_pair_mask = true;
+  list.push_back({"pairs added scale 0.3", kBatch, 7, 130, 8, mask});
+  return list;
+}
+
+std::vector<Problem> combined_problems() {
+  std::vector<Problem> list;
+  const AttentionMask offsets{.causal = true, .causal_offsets = {124, -3}};
+  list.push_back({"causal_offsets", kBatch, 5, 140, 8, offsets});
+  const AttentionMask of_batch{.block_mask = scattered({kBatch, 5, 10}), .block_size = 13};
+  list.push_back({"blocks of each batch entry", kBatch, 65, 130, 8, of_batch});
+  Array diagonal({2, 2});
+  diagonal.values = {1, 0, 0, 1};
+  list.push_back(
+      {"whole tiles without a pair", 1, 260, 260, 8, {.block_mask = diagonal, .block_size = 130}, 1, 1});
+  list.push_back({"grouped heads", kBatch, 17, 130, 8, {}, 6, 2});
+  list.push_back({"one head of keys", kBatch, 100, 17, 8, with_dropout({.causal = true}), 3, 1});
+  AttentionMask all{.causal = true,
+                    .key_lengths = {129, 4, 16, 0, 41},
+                    .query_offsets = kQueryOffsets,
+                    .key_offsets = kKeyOffsets};
+  all.block_size = 3;
+  all.block_mask = scattered({5, 22, 44});
+  all.pair_mask = scattered({4, 80, 201});
+  list.push_back({"everything", 1, 80, 201, 8, with_dropout(all), 4, 2});
+  all.pair_mask = added({4, 80, 201});
+  all.adds_pair_mask = true;
+  list.push_back({"everything, pairs added", 1, 80, 201, 8, with_dropout(all), 4, 2});
+  return list;
+}
+
+std::vector<Problem> problems() {
+  std::vector<Problem> list = problems_of_one_mask();
+  for (Problem& problem : list)
+    problem.layouts = {Layout::dense, Layout::offset, Layout::stepped, Layout::transposed};
+  for (auto more : {ragged_problems, pair_problems, combined_problems}) {
+    for (Problem& problem : more()) list.push_back(std::move(problem));
+  }
+  return list;
+}
+
 std::string title(const std::string& function, const Problem& p) {
   return fmt::format("{} {} {}x{} heads of {}", function, p.name, p.queries, p.keys, p.size);
 }
 
 std::vector<Case> inputs_of(const Problem& p, double high) {
-  const Input query{{p.batch, p.queries, kHeads, p.size}, -high, high};
-  const Input key{{p.batch, p.keys, kHeads, p.size}, -high, high};
+  const Input query{{p.batch, p.queries, p.heads, p.size}, -high, high};
+  const Input key{{p.batch, p.keys, p.key_heads, p.size}, -high, high};
   return {{query, key, key, query}};
 }
 
 Row forward_row(const Problem& p, double high = 2) {
   Row row{
       .name = title("attention", p), .function = "attention", .dtypes = kReal, .cases = inputs_of(p, high)};
-  row.apply = [=](const Tensors& in, Dtype) {
-    const AttentionResult result = attention(in[0], in[1], in[2], options_of(p.mask, in[0].device()));
-    return Tensors{result.output, result.logsumexp};
+  row.apply = [=](const Tensors& in, Dtype dtype) {
+    const AttentionResult result = attention(in[0], in[1], in[2], options_of(p.mask, dtype, in[0].device()));
+    return Tensors{result.output, result.row_max, result.row_sum};
   };
   row.reference = [=](const Arrays& in, Dtype) {
     const reference::AttentionOutput result = reference::attention(in[0], in[1], in[2], p.mask);
-    return Arrays{result.output, result.logsumexp};
+    return Arrays{result.output, result.row_max, result.row_sum};
   };
-  row.layouts = {Layout::dense, Layout::offset, Layout::stepped, Layout::transposed};
+  row.layouts = p.layouts;
   row.optional_inputs = {3};  // there for the gradient
   return row;
 }
@@ -123,8 +230,8 @@ Row gradient_row(const Problem& p, double high = 2) {
   Row row = forward_row(p, high);
   row.name = title("attention_gradient", p);
   row.function = "attention_gradient";
-  row.apply = [=](const Tensors& in, Dtype) {
-    const AttentionOptions options = options_of(p.mask, in[0].device());
+  row.apply = [=](const Tensors& in, Dtype dtype) {
+    const AttentionOptions options = options_of(p.mask, dtype, in[0].device());
     AttentionResult saved;  // where an input is undefined, the gradient is the one to say so
     if (in[0].defined() && in[1].defined() && in[2].defined()) {
       saved = attention(in[0], in[1], in[2], options);
@@ -161,7 +268,7 @@ Row packed_row(const Problem& p) {
           .dtypes = kReal,
           .cases = {{{{p.batch, p.queries, 3, kHeads, p.size}}, {{p.batch, p.queries, kHeads, p.size}}}}};
   row.apply = [=](const Tensors& in, Dtype dtype) {
-    const AttentionOptions options = options_of(p.mask, in[0].device());
+    const AttentionOptions options = options_of(p.mask, dtype, in[0].device());
     const Tensor query = part(in[0], 0), key = part(in[0], 1), value = part(in[0], 2);
     const AttentionResult saved = attention(query, key, value, options);
     const Tensor packed = full(in[0].shape(), 77, dtype, in[0].device());
@@ -215,14 +322,42 @@ void refuse_options(Row& row) {
     o.block_mask = ones({3, 3});
     o.block_size = 2;
   });
-  refuse("offsets that fall", [](O& o) { o.sequence_offsets = int32_tensor({0, 4, 3, 6}); });
-  refuse("offsets that end early", [](O& o) { o.sequence_offsets = int32_tensor({0, 4}); });
-  refuse("offsets that begin late", [](O& o) { o.sequence_offsets = int32_tensor({1, 6}); });
-  refuse("no offsets", [](O& o) { o.sequence_offsets = int32_tensor({}); });
-  refuse("offsets of float32", [](O& o) { o.sequence_offsets = ones({2}); });
-  refuse("offsets and key_lengths", [](O& o) {
-    o.sequence_offsets = int32_tensor({0, 6});
-    o.key_lengths = int32_tensor({6});
+  refuse("a block_mask of another batch", [](O& o) {
+    o.block_mask = ones({2, 3, 3}, Dtype::uint8);
+    o.block_size = 2;
+  });
+  refuse("a block_mask of one axis", [](O& o) {
+    o.block_mask = ones({3}, Dtype::uint8);
+    o.block_size = 2;
+  });
+  refuse("offsets that fall", [](O& o) { o.query_offsets = int32_tensor({0, 4, 3, 6}); });
+  refuse("offsets that end early", [](O& o) { o.query_offsets = int32_tensor({0, 4}); });
+  refuse("offsets that begin late", [](O& o) { o.query_offsets = int32_tensor({1, 6}); });
+  refuse("no offsets", [](O& o) { o.query_offsets = int32_tensor({}); });
+  refuse("offsets of float32", [](O& o) { o.query_offsets = ones({2}); });
+  refuse("key_offsets alone", [](O& o) { o.key_offsets = int32_tensor({0, 6}); });
+  refuse("causal_offsets without causal", [](O& o) { o.causal_offsets = int32_tensor({0}); });
+  refuse("too many causal_offsets", [](O& o) {
+    o.causal = true;
+    o.causal_offsets = int32_tensor({0, 0});
+  });
+  refuse("pairs of another length", [](O& o) { o.pair_mask = ones({6, 5}, Dtype::uint8); });
+  refuse("pairs of five axes", [](O& o) { o.pair_mask = ones({1, 1, 2, 6, 6}, Dtype::uint8); });
+  refuse("pairs of int32", [](O& o) { o.pair_mask = ones({6, 6}, Dtype::int32); });
+  refuse("pairs of float64 for float32", [](O& o) { o.pair_mask = ones({6, 6}, Dtype::float64); });
+  const auto refuse_ragged = [&](const std::string& what, auto change) {
+    refuse(what, [change](O& o) {
+      o.query_offsets = int32_tensor({0, 4, 6});
+      change(o);
+    });
+  };
+  refuse_ragged("key_offsets that fall", [](O& o) { o.key_offsets = int32_tensor({0, 7, 6}); });
+  refuse_ragged("key_offsets of three sequences", [](O& o) { o.key_offsets = int32_tensor({0, 2, 4, 6}); });
+  refuse_ragged("key lengths past a sequence", [](O& o) { o.key_lengths = int32_tensor({4, 3}); });
+  refuse_ragged("one key length", [](O& o) { o.key_lengths = int32_tensor({4}); });
+  refuse_ragged("a block_mask for shorter sequences", [](O& o) {
+    o.block_mask = ones({2, 1}, Dtype::uint8);
+    o.block_size = 2;
   });
 }
 
@@ -277,15 +412,18 @@ std::vector<Row> attention_rows() {
                             {{{1, 6, 2, 4}}, {{1, 6, 2, 4}}, {{1, 5, 2, 4}}, {{1}}},
                             {{{1, 6, 2, 4}}, {{2, 6, 2, 4}}, {{2, 6, 2, 4}}, {{1}}},
                             {{{6, 2, 4}}, {{6, 2, 4}}, {{6, 2, 4}}, {{1}}},
-                            {{{1, 6, 2, 0}}, {{1, 6, 2, 0}}, {{1, 6, 2, 0}}, {{1}}}};
+                            {{{1, 6, 2, 0}}, {{1, 6, 2, 0}}, {{1, 6, 2, 0}}, {{1}}},
+                            {{{1, 6, 3, 4}}, {{1, 6, 2, 4}}, {{1, 6, 2, 4}}, {{1}}},
+                            {{{1, 6, 2, 4}}, {{1, 6, 0, 4}}, {{1, 6, 0, 4}}, {{1}}},
+                            {{{1, 6, 2, 4}}, {{1, 6, 2, 4}}, {{1, 6, 1, 4}}, {{1}}}};
   refuse_options(rows[0]);
   refuse_options(rows[1]);
   refuse_gradient_arguments(rows[1]);
   // Scores up to several thousand: softmax becomes the choice of one key.
   rows.push_back(forward_row({"of large scores", kBatch, 65, 65, 32}, 60));
-  const AttentionMask packed{.causal = true, .sequence_offsets = {0, 5, 5, 70, 130}};
+  const AttentionMask packed{.causal = true, .query_offsets = {0, 5, 5, 70, 130}};
   rows.push_back(packed_row({"all", kBatch, 65, 65, 32}));
-  rows.push_back(packed_row({"sequence_offsets", 1, 130, 130, 8, with_dropout(packed)}));
+  rows.push_back(packed_row({"query_offsets", 1, 130, 130, 8, with_dropout(packed)}));
   rows.push_back(counters_row());
   return rows;
 }

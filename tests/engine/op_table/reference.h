@@ -81,15 +81,18 @@ Product matmul(const Array& a, const Array& b, const Array& bias = {},
 struct AttentionMask {
   bool causal = false;
   std::vector<int64_t> key_lengths = {};
-  std::vector<int64_t> sequence_offsets = {};
+  std::vector<int64_t> query_offsets = {}, key_offsets = {};
+  std::vector<int64_t> causal_offsets = {};
   Array block_mask = {};
   int64_t block_size = 0;
+  Array pair_mask = {};
+  bool adds_pair_mask = false;
   double dropout = 0;
   RandomPosition position = {};
   double scale = 0;
 };
 struct AttentionOutput {
-  Array output, logsumexp;
+  Array output, row_max, row_sum;
 };
 struct AttentionGradients {
   Array query, key, value;

@@ -79,7 +79,7 @@ namespace {
 struct QueryRow {
   std::vector<int64_t> keys;  // those that the query sees
   std::vector<double> probabilities, dropped, relative;
-  Number logsumexp{-kInfinity, 0};
+  Number max{-kInfinity, 0}, sum{0, 0};
 };
 
 class AttentionReference {
@@ -93,49 +93,48 @@ class AttentionReference {
   int64_t queries() const { return query_.shape[1]; }
   int64_t keys() const { return key_.shape[1]; }
   int64_t heads() const { return query_.shape[2]; }
+  int64_t key_head(int64_t head) const { return head * key_.shape[2] / heads(); }
   int64_t size() const { return query_.shape[3]; }
   double scale() const { return scale_; }
 
-  size_t at(int64_t b, int64_t row, int64_t head, int64_t d, int64_t rows) const {
-    return static_cast<size_t>(((b * rows + row) * heads() + head) * size() + d);
+  size_t at_query(int64_t b, int64_t row, int64_t head, int64_t d) const {
+    return number_of({b, row, head, d}, query_.shape);
+  }
+  size_t at_key(int64_t b, int64_t row, int64_t head, int64_t d) const {
+    return number_of({b, row, key_head(head), d}, key_.shape);
   }
 
   QueryRow row(int64_t b, int64_t head, int64_t i) const {
     QueryRow result;
-    std::vector<double> scores, off;
-    double largest = -kInfinity;
+    std::vector<Number> scores;
     for (int64_t j = 0; j < keys(); ++j) {
-      if (!sees(b, i, j)) continue;
-      double score = 0, magnitude = 0;
-      for (int64_t d = 0; d < size(); ++d) {
-        const double term =
-            query_.values[at(b, i, head, d, queries())] * key_.values[at(b, j, head, d, keys())];
-        score += term;
-        magnitude += std::abs(term);
-      }
+      const Number score = masked_score(b, head, i, j);
+      if (score.value == -kInfinity) continue;
       result.keys.push_back(j);
-      scores.push_back(scale_ * score);
-      off.push_back(std::abs(scale_) * (rounding_of_sum(size()) + 2) * magnitude);
-      largest = std::max(largest, scores.back());
+      scores.push_back(score);
+      if (score.value > result.max.value) result.max = score;
     }
     if (result.keys.empty()) return result;
+    // The largest of numbers that are off is off by as much as the worst of them.
+    for (const Number& score : scores) result.max.error = std::max(result.max.error, score.error);
+    const double largest = result.max.value;
     double total = 0, total_off = 0;
-    for (size_t j = 0; j < scores.size(); ++j) {
-      const double p = std::exp(scores[j] - largest);
+    for (const Number& score : scores) {
+      const double p = std::exp(score.value - largest);
+      result.probabilities.push_back(p);
       total += p;
       // An online softmax may rescale by e^(old maximum - new), once a tile.
-      total_off += p * (off[j] + 2 * (largest - scores[j]) + 2 * kElementary);
+      total_off += p * (score.error + 2 * (largest - score.value) + 2 * kElementary);
     }
     const double of_sum = total_off / total + rounding_of_sum(static_cast<int64_t>(scores.size()));
-    result.logsumexp = {
-        largest + std::log(total),
-        of_sum + std::abs(largest) + kElementary * std::log(total) + std::abs(largest + std::log(total))};
+    // Probabilities hold whatever the maximum is rounded to; the sum is relative to it.
+    result.max.error += std::abs(largest);
+    result.sum = {total, total * (of_sum + result.max.error + 1)};
     for (size_t j = 0; j < scores.size(); ++j) {
-      const double p = std::exp(scores[j] - largest) / total;
-      result.probabilities.push_back(p);
+      const double p = result.probabilities[j] /= total;
       result.dropped.push_back(kept(b, head, i, result.keys[j]) ? p / (1 - mask_.dropout) : 0);
-      result.relative.push_back(off[j] + 2 * (largest - scores[j]) + 2 * kElementary + of_sum + 3 +
-                                std::abs(largest) + std::abs(result.logsumexp.value));
+      result.relative.push_back(scores[j].error + 2 * (largest - scores[j].value) + 2 * kElementary + of_sum +
+                                3);
     }
     return result;
   }
@@ -148,21 +147,52 @@ class AttentionReference {
   }
 
  private:
-  bool sees(int64_t b, int64_t i, int64_t j) const {
-    int64_t query = i, key = j, offset = keys() - queries();
-    if (!mask_.sequence_offsets.empty()) {
-      const auto sequence = [&](int64_t row) {
-        const auto& offsets = mask_.sequence_offsets;
-        return std::upper_bound(offsets.begin(), offsets.end(), row) - offsets.begin();
-      };
-      if (sequence(i) != sequence(j)) return false;
-      offset = 0;
+  Number masked_score(int64_t b, int64_t head, int64_t i, int64_t j) const {
+    if (!sees(b, head, i, j)) return {-kInfinity, 0};
+    double score = 0, magnitude = 0;
+    for (int64_t d = 0; d < size(); ++d) {
+      const double term = query_.values[at_query(b, i, head, d)] * key_.values[at_key(b, j, head, d)];
+      score += term;
+      magnitude += std::abs(term);
     }
-    if (mask_.causal && key > query + offset) return false;
-    if (!mask_.key_lengths.empty() && j >= mask_.key_lengths[static_cast<size_t>(b)]) return false;
+    const Number scaled{scale_ * score, std::abs(scale_) * (rounding_of_sum(size()) + 2) * magnitude};
+    if (!mask_.adds_pair_mask) return scaled;
+    const double added = scaled.value + pair(b, head, i, j);
+    return {added, scaled.error + std::abs(scaled.value) + std::abs(added)};
+  }
+
+  double pair(int64_t b, int64_t head, int64_t i, int64_t j) const {
+    return mask_.pair_mask.values[broadcast_number({b, head, i, j}, mask_.pair_mask.shape)];
+  }
+
+  // The sequence that holds a row, and the row's position in it.
+  static std::array<int64_t, 2> position(const std::vector<int64_t>& offsets, int64_t row) {
+    const auto next = std::upper_bound(offsets.begin(), offsets.end(), row);
+    return {next - offsets.begin() - 1, row - *(next - 1)};
+  }
+
+  bool sees(int64_t b, int64_t head, int64_t i, int64_t j) const {
+    if (!mask_.pair_mask.values.empty() && !mask_.adds_pair_mask && pair(b, head, i, j) == 0) return false;
+    int64_t sequence = b, query = i, key = j, last = keys() - queries();
+    if (!mask_.query_offsets.empty()) {
+      const auto& of_queries = mask_.query_offsets;
+      const auto& of_keys = mask_.key_offsets.empty() ? of_queries : mask_.key_offsets;
+      const auto at_query = position(of_queries, i), at_key = position(of_keys, j);
+      if (at_query[0] != at_key[0]) return false;
+      sequence = at_query[0], query = at_query[1], key = at_key[1];
+      const auto s = static_cast<size_t>(sequence);
+      last = of_keys[s + 1] - of_keys[s] - (of_queries[s + 1] - of_queries[s]);
+    }
+    const auto s = static_cast<size_t>(sequence);
+    if (!mask_.causal_offsets.empty()) last = mask_.causal_offsets[s];
+    if (mask_.causal && key > query + last) return false;
+    if (!mask_.key_lengths.empty() && key >= mask_.key_lengths[s]) return false;
     if (mask_.block_mask.values.empty()) return true;
-    const int64_t row = i / mask_.block_size, column = j / mask_.block_size;
-    return mask_.block_mask.values[static_cast<size_t>(row * mask_.block_mask.shape[1] + column)] != 0;
+    const Shape& blocks = mask_.block_mask.shape;
+    const Shape block{query / mask_.block_size, key / mask_.block_size};
+    return mask_.block_mask
+               .values[number_of(blocks.rank() == 3 ? Shape{sequence, block[0], block[1]} : block, blocks)] !=
+           0;
   }
 
   const Array &query_, &key_, &value_;
@@ -175,21 +205,23 @@ class AttentionReference {
 AttentionOutput attention(const Array& query, const Array& key, const Array& value,
                           const AttentionMask& mask) {
   const AttentionReference a(query, key, value, mask);
-  AttentionOutput result{Array(query.shape), Array({a.batch(), a.heads(), a.queries()})};
+  const Shape rows{a.batch(), a.heads(), a.queries()};
+  AttentionOutput result{Array(query.shape), Array(rows), Array(rows)};
   size_t out = 0;
   for (int64_t b = 0; b < a.batch(); ++b) {
     for (int64_t head = 0; head < a.heads(); ++head) {
       for (int64_t i = 0; i < a.queries(); ++i, ++out) {
         const QueryRow row = a.row(b, head, i);
-        result.logsumexp.values[out] = row.logsumexp.value;
-        result.logsumexp.error[out] = row.logsumexp.error;
+        result.row_max.values[out] = row.max.value;
+        result.row_max.error[out] = row.max.error;
+        result.row_sum.values[out] = row.sum.value;
+        result.row_sum.error[out] = row.sum.error;
         const double of_sum = rounding_of_sum(static_cast<int64_t>(row.keys.size()));
         for (size_t j = 0; j < row.keys.size(); ++j) {
           for (int64_t d = 0; d < a.size(); ++d) {
-            const double term = row.dropped[j] * value.values[a.at(b, row.keys[j], head, d, a.keys())];
-            result.output.values[a.at(b, i, head, d, a.queries())] += term;
-            result.output.error[a.at(b, i, head, d, a.queries())] +=
-                std::abs(term) * (of_sum + row.relative[j]);
+            const double term = row.dropped[j] * value.values[a.at_key(b, row.keys[j], head, d)];
+            result.output.values[a.at_query(b, i, head, d)] += term;
+            result.output.error[a.at_query(b, i, head, d)] += std::abs(term) * (of_sum + row.relative[j]);
           }
         }
       }
@@ -207,7 +239,8 @@ AttentionGradients attention_gradient(const Array& g, const Array& query, const 
     x.values[i] += term;
     x.error[i] += error;
   };
-  const double of_values = rounding_of_sum(a.size()), of_queries = rounding_of_sum(a.queries());
+  const double of_values = rounding_of_sum(a.size()),
+               of_queries = rounding_of_sum(a.queries() * a.heads() / std::max<int64_t>(key.shape[2], 1));
   for (int64_t b = 0; b < a.batch(); ++b) {
     for (int64_t head = 0; head < a.heads(); ++head) {
       for (int64_t i = 0; i < a.queries(); ++i) {
@@ -219,8 +252,8 @@ AttentionGradients attention_gradient(const Array& g, const Array& query, const 
           double sum = 0, magnitude = 0;
           const double keep = a.kept(b, head, i, row.keys[j]) ? 1 / (1 - mask.dropout) : 0;
           for (int64_t d = 0; d < a.size(); ++d) {
-            const double up = g.values[a.at(b, i, head, d, a.queries())];
-            const size_t v = a.at(b, row.keys[j], head, d, a.keys());
+            const double up = g.values[a.at_query(b, i, head, d)];
+            const size_t v = a.at_key(b, row.keys[j], head, d);
             sum += keep * up * value.values[v];
             magnitude += keep * std::abs(up * value.values[v]);
             add(result.value, v, row.dropped[j] * up,
@@ -238,7 +271,7 @@ AttentionGradients attention_gradient(const Array& g, const Array& query, const 
               std::abs(a.scale()) * row.probabilities[j] *
               (dp_error[j] + delta_error + (row.relative[j] + 3) * (std::abs(dp[j]) + std::abs(delta)));
           for (int64_t d = 0; d < a.size(); ++d) {
-            const size_t q = a.at(b, i, head, d, a.queries()), k = a.at(b, row.keys[j], head, d, a.keys());
+            const size_t q = a.at_query(b, i, head, d), k = a.at_key(b, row.keys[j], head, d);
             add(result.query, q, ds * key.values[k],
                 std::abs(key.values[k]) * (ds_error + of_keys * std::abs(ds)));
             add(result.key, k, ds * query.values[q],

@@ -103,19 +103,29 @@ TEST_CASE("operation table: the reference's norm gradients are central differenc
 TEST_CASE("operation table: the reference's attention gradients are central differences") {
   Numbers numbers;
   const RandomPosition position{1, 2, 3};
-  for (const reference::AttentionMask& mask :
-       {reference::AttentionMask{},
-        reference::AttentionMask{.causal = true, .dropout = 0.3, .position = position},
-        reference::AttentionMask{.key_lengths = {0, 3}, .dropout = 0.5, .position = position}}) {
-    Array query = numbers.filled({2, 4, 2, 3}), key = numbers.filled({2, 5, 2, 3}),
-          value = numbers.filled({2, 5, 2, 3});
-    const Array g = numbers.filled({2, 4, 2, 3});
+  const auto check = [&](const Shape& of_query, const Shape& of_key, const reference::AttentionMask& mask) {
+    Array query = numbers.filled(of_query), key = numbers.filled(of_key), value = numbers.filled(of_key);
+    const Array g = numbers.filled(of_query);
     const auto loss = [&] { return weighted(g, reference::attention(query, key, value, mask).output); };
     const reference::AttentionGradients analytic = reference::attention_gradient(g, query, key, value, mask);
     check_gradient(query, analytic.query, loss);
     check_gradient(key, analytic.key, loss);
     check_gradient(value, analytic.value, loss);
-  }
+  };
+  const Shape query{2, 4, 2, 3}, key{2, 5, 2, 3};
+  check(query, key, {});
+  check(query, key, {.causal = true, .dropout = 0.3, .position = position});
+  check(query, key, {.key_lengths = {0, 3}, .dropout = 0.5, .position = position});
+  check(query, key, {.causal = true, .causal_offsets = {3, -1}});
+  check({2, 4, 4, 3}, key, {});  // grouped heads
+  reference::AttentionMask ragged{
+      .causal = true, .key_lengths = {2, 3}, .query_offsets = {0, 1, 4}, .key_offsets = {0, 2, 6}};
+  ragged.block_mask = numbers.filled({2, 2, 2}, 0, 1);
+  for (double& block : ragged.block_mask.values) block = block > 0.3;
+  ragged.block_size = 2;
+  ragged.pair_mask = numbers.filled({4, 1, 6});
+  ragged.adds_pair_mask = true;
+  check({1, 4, 4, 3}, {1, 6, 2, 3}, ragged);
 }
 
 TEST_CASE("operation table: the reference's cross-entropy gradients are central differences") {

@@ -1,0 +1,128 @@
+#include <cmath>
+#include <set>
+
+#include <doctest/doctest.h>
+
+#include "haze/tools/run/evaluation.h"
+#include "haze/tools/run/models.h"
+#include "haze/tools/run/sampling.h"
+#include "haze/tools/run/saved_model.h"
+
+#include "program.h"
+#include "tiny_run.h"
+
+// Every model trains, resumes, is evaluated and samples behind memory that the host must not touch, and comes to the
+// numbers of the cpu, whose kernels both use.
+using namespace haze;
+using namespace haze::testing;
+
+namespace {
+
+// Settings of a run of a few steps; a model takes those that it has.
+const std::vector<std::pair<std::string, std::string>> kTiny = {
+    {"transformer.layers", "1"},     {"transformer.hidden", "16"},       {"transformer.heads", "2"},
+    {"transformer.dropout", "0.1"},  {"mlp.hidden", "16"},               {"mlp.layers", "1"},
+    {"unet.width", "8"},             {"unet.multipliers", "1,1"},        {"unet.blocks", "1"},
+    {"unet.attention", "8"},         {"autoencoder.width", "8"},         {"train.steps", "4"},
+    {"train.batch_size", "4"},       {"train.log_every", "2"},           {"train.evaluate_every", "2"},
+    {"train.evaluate_examples", "4"}, {"train.evaluate_passes", "2"},    {"optimizer.ema", "0.9"},
+    {"optimizer.warmup_steps", "1"}, {"data.corpus_size", "60"},         {"data.min_count", "1"},
+    {"data.train_size", "40"},       {"data.valid_size", "20"},          {"sample.steps", "3"},
+    {"sample.count", "2"},           {"score_sde.tolerance", "1e-2"},    {"sample.tolerance", "1e-1"},
+    {"ddpm.steps", "20"}};
+
+Settings tiny_settings_of(const ModelRow& row, const std::vector<std::string>& more = {}) {
+  std::set<std::string> keys;
+  for (const Setting& setting : settings_table(row.info)) keys.insert(setting.key);
+  std::vector<std::string> assignments{"model=" + row.info.name};
+  for (const auto& [key, value] : kTiny) {
+    if (keys.contains(key)) assignments.push_back(key + "=" + value);
+  }
+  assignments.insert(assignments.end(), more.begin(), more.end());
+  Settings settings = settings_from({}, assignments);
+  resolve_training_settings(settings);
+  return settings;
+}
+
+TrainOptions on(Device device, const std::filesystem::path& folder, int64_t stop_at = 0) {
+  TrainOptions options = quiet(folder, stop_at);
+  options.device = device;
+  return options;
+}
+
+// The largest difference of an element.
+double distance(const NamedTensors& a, const NamedTensors& b) {
+  REQUIRE(a.size() == b.size());
+  double largest = 0;
+  for (size_t i = 0; i < a.size(); ++i) {
+    const std::vector<double> left = a[i].tensor.to_vector<double>(), right = b[i].tensor.to_vector<double>();
+    REQUIRE(left.size() == right.size());
+    for (size_t k = 0; k < left.size(); ++k) largest = std::max(largest, std::abs(left[k] - right[k]));
+  }
+  return largest;
+}
+
+// What the samplers of a saved run draw, one after the other.
+std::vector<Samples> samples_of(const std::filesystem::path& run, const Setting& sampler, Device device) {
+  std::vector<Samples> all;
+  for (const std::string& choice : sampler.choices) {
+    const SavedModel saved = load_model(
+        run, [&](Settings& settings) { settings.set("sample.sampler", choice); }, Purpose::sampling, device);
+    all.push_back(draw_samples(*saved.model, *saved.task, saved.settings, {.count = 2, .length = 6, .seed = 3}, {}));
+  }
+  return all;
+}
+
+void check_same_samples(const std::vector<Samples>& a, const std::vector<Samples>& b) {
+  REQUIRE(a.size() == b.size());
+  for (size_t i = 0; i < a.size(); ++i) {
+    CHECK(a[i].texts == b[i].texts);
+    if (a[i].values.defined()) CHECK(distance({{"", a[i].values}}, {{"", b[i].values}}) < 1e-3);
+  }
+}
+
+void check_model(const ModelRow& row, const std::vector<std::string>& more = {}) {
+  CAPTURE(row.info.name);
+  const Settings settings = tiny_settings_of(row, more);
+  const TemporaryFolder folder;
+  Trainer::start(settings, on(Device::cpu, folder / "cpu"))->run();
+  Trainer::start(settings, on(Device::guarded, folder / "guarded", 2))->run();
+  const TrainResult end = Trainer::resume(on(Device::guarded, folder / "guarded"))->run();
+  CHECK(end.step == 4);
+  const Checkpoint cpu = latest_checkpoint(folder / "cpu"), guarded = latest_checkpoint(folder / "guarded");
+  CHECK(distance(cpu.model, guarded.model) < 1e-5);
+  CHECK(distance(cpu.ema, guarded.ema) < 1e-5);
+  const SavedModel saved = load_model(folder / "cpu");
+  if (!saved.model->sampler()) return;
+  for (const Setting& setting : settings_table(row.info)) {
+    if (setting.key != "sample.sampler") continue;
+    check_same_samples(samples_of(folder / "cpu", setting, Device::cpu),
+                       samples_of(folder / "cpu", setting, Device::guarded));
+  }
+}
+
+}  // namespace
+
+TEST_CASE("every model trains, resumes, is evaluated and samples on a device that the host cannot read") {
+  for (const ModelRow& row : model_table()) check_model(row);
+}
+
+TEST_CASE("images, too: U-Net and autoencoder, with a decoder of levels, on a device that the host cannot read") {
+  for (const ModelRow& row : model_table()) {
+    const std::vector<std::string> tasks = row.info.tasks;
+    if (std::find(tasks.begin(), tasks.end(), "tensors") == tasks.end()) continue;
+    check_model(row, {"data.set=digits"});
+  }
+}
+
+TEST_CASE("--device takes a device of this build, and refuses others in one sentence") {
+  const TemporaryFolder folder;
+  const auto run = [&](const std::string& device) {
+    return run_haze({"train", "--out", (folder / device).string(), "--set", "train.steps=1", "--set",
+                     "data.corpus_size=60", "--set", "data.min_count=1", "--device", device});
+  };
+  CHECK(run("guarded").status == 0);
+  CHECK(run("cuda").error.find("device cuda: this build has none") != std::string::npos);
+  CHECK(run("tpu").error.find("there are cpu, cuda and guarded") != std::string::npos);
+  CHECK(run("tpu").status != 0);
+}
