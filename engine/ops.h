@@ -105,7 +105,7 @@ enum class UnaryOp : uint8_t {
   gelu,        // x Phi(x), with the error function
   gelu_tanh,   // x/2 (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3)))
   silu,        // x sigmoid(x)
-  clamp,       // to [a, b]
+  clamp,       // min(max(x, a), b), which is b where a > b
   kCount
 };
 
@@ -158,7 +158,8 @@ Tensor logical_not(const Tensor& x);
 
 /// condition uint8; x and y of one dtype; all three broadcast.
 Tensor where(const Tensor& condition, const Tensor& x, const Tensor& y);
-/// target += source, in place; real; source broadcasts to target.
+/// target += source, in place; real; source broadcasts to target. Here and in the other operations in place,
+/// a source that overlaps the target is copied first.
 void add_into(const Tensor& target, const Tensor& source);
 
 /// x_i / (1 - p) with probability 1 - p, otherwise 0. Which elements are dropped is a function of the
@@ -322,6 +323,7 @@ AttentionResult attention(const Tensor& query, const Tensor& key, const Tensor& 
                           const AttentionOptions& options);
 /// Written to `into` where that is given (views with unit stride on the last axis), otherwise to new tensors.
 /// A query that sees no key gets the gradient 0.
+/// Throws where such a view overlaps an operand.
 AttentionGradient attention_gradient(const Tensor& g, const Tensor& query, const Tensor& key,
                                      const Tensor& value, const AttentionResult& saved,
                                      const AttentionOptions& options, const AttentionGradient& into = {});
@@ -448,7 +450,8 @@ struct AdamWSlot {
   bool decay = true;
 };
 
-/// Decoupled weight decay (Loshchilov and Hutter 2019, algorithm 2), in place.
+/// Decoupled weight decay (Loshchilov and Hutter 2019, algorithm 2), in place. Throws where a parameter or a
+/// moment overlaps another tensor of the step.
 void adamw_step(std::span<const AdamWSlot> slots, const AdamWOptions& options);
 
 }  // namespace haze

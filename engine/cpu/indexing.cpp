@@ -44,10 +44,20 @@ int64_t product(const Shape& shape, int first, int last) {
   return result;
 }
 
+// Integers wrap, as in binary().
+template <typename T>
+T plus(T x, T y) {
+  if constexpr (std::is_same_v<T, int32_t>) {
+    return static_cast<int32_t>(static_cast<uint32_t>(x) + static_cast<uint32_t>(y));
+  } else {
+    return x + y;
+  }
+}
+
 template <typename T>
 void add_row(T* sum, const T* term, int64_t count) {
   if constexpr (std::is_same_v<T, int32_t>) {
-    for (int64_t j = 0; j < count; ++j) sum[j] += term[j];
+    for (int64_t j = 0; j < count; ++j) sum[j] = plus(sum[j], term[j]);
   } else {
     row_spans<T>().add(sum, term, count);
   }
@@ -112,7 +122,7 @@ void index_add_typed(const Tensor& indices, const Tensor& source, const Tensor& 
     for (int64_t i = 0; i < count; ++i) {
       const T* term = from + (outer * count + i) * inner + column;
       T* sum = to + (outer * extent + index[i]) * inner + column;
-      for (int64_t j = 0; j < columns; ++j) sum[j] += term[j];
+      for (int64_t j = 0; j < columns; ++j) sum[j] = plus(sum[j], term[j]);
     }
   });
 }

@@ -142,7 +142,8 @@ UnarySpan<T> ChooseUnary(UnaryOp op) {
     case U::clamp:
       return Unary<T>([](auto d, auto v, T a, T b) HWY_ATTR {
         const auto low = hn::Set(d, a), high = hn::Set(d, b);
-        return hn::IfThenElse(hn::Lt(v, low), low, hn::IfThenElse(hn::Gt(v, high), high, v));
+        const auto raised = hn::IfThenElse(hn::Lt(v, low), low, v);
+        return hn::IfThenElse(hn::Gt(raised, high), high, raised);
       });
     case U::kCount:
       break;

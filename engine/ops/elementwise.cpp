@@ -66,7 +66,8 @@ void add_into(const Tensor& target, const Tensor& source) {
     fail("add_into: source of shape {} does not broadcast to target of shape {}", source.shape().to_string(),
          target.shape().to_string());
   }
-  launch(call::Binary{BinaryOp::add, target, expand(source, target.shape()), target});
+  const Tensor terms = expand(same_or_disjoint(source, target), target.shape());
+  launch(call::Binary{BinaryOp::add, target, terms, target});
 }
 
 }  // namespace haze

@@ -91,7 +91,8 @@ void index_add_into(const Tensor& target, int axis, const Tensor& indices, const
   shape[resolved] = indices.elements();
   check_shape("index_add_into", "source", source, shape);
   const Tensor dense = dense_indices("index_add_into", "indices", indices);
-  launch(call::IndexAdd{"index_add_into", dense, as_outer_count_inner(source, resolved),
+  launch(call::IndexAdd{"index_add_into", disjoint(dense, target),
+                        as_outer_count_inner(disjoint(source, target), resolved),
                         as_outer_count_inner(target, resolved)});
 }
 

@@ -25,7 +25,7 @@ uint32_t axes_to_bits(const char* operation, const Tensor& x, const Shape& axes)
   if (axes.rank() == 0) return (1u << x.rank()) - 1;
   uint32_t bits = 0;
   for (int64_t axis : axes) {
-    const uint32_t bit = 1u << checked_axis(operation, x, static_cast<int>(axis));
+    const uint32_t bit = 1u << checked_axis(operation, x, axis);
     if (bits & bit) fail("{}: axis {} is named twice", operation, axis);
     bits |= bit;
   }

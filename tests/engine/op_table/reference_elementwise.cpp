@@ -14,8 +14,9 @@ double logistic(double x) {
 double normal_density(double x) {
   return std::exp(-x * x / 2) / std::sqrt(2 * kPi);
 }
+// In long double, as rounding the argument costs x^2 / 2 units.
 double normal_cdf(double x) {
-  return std::erfc(-x / std::sqrt(2.0)) / 2;
+  return static_cast<double>(std::erfc(-x / std::numbers::sqrt2_v<long double>) / 2);
 }
 double round_half_to_even(double x) {
   const double below = std::floor(x), fraction = x - below;
@@ -80,6 +81,7 @@ constexpr double kUnderflow = 2 * 0x1p-125;
 
 // x s(v) with the logistic function s and an argument v that is three roundings off.
 Number gated(double x, double v) {
+  if (std::isinf(x)) return {x > 0 ? x : 0, 0};
   const double s = logistic(v), value = x == 0 ? x : x * s;
   return {value, std::abs(value) * (kElementary + 2 + 3 * std::abs(v) * (1 - s)) + kUnderflow * std::abs(x)};
 }
@@ -95,8 +97,9 @@ Number gated_derivative(double x, double v, double slope) {
 }
 
 Number gelu(double x) {
-  // ops.h defines it by the error function: what (1 + erf) / 2 is off by is relative to 1, not to Phi.
-  return {x == 0 ? x : x * normal_cdf(x), kElementary * std::abs(x)};
+  if (std::isinf(x)) return {x > 0 ? x : 0, 0};
+  const double value = x == 0 ? x : x * normal_cdf(x);
+  return {value, kElementary * std::abs(value) + kUnderflow};
 }
 
 }  // namespace
@@ -166,7 +169,7 @@ Number unary(UnaryOp op, double x, double a, double b) {
     case UnaryOp::silu:
       return gated(x, x);
     case UnaryOp::clamp:
-      return {x < a ? a : x > b ? b : x, 0};
+      return {std::isnan(x) ? x : std::min(std::max(x, a), b), 0};
     case UnaryOp::kCount:
       break;
   }
@@ -191,7 +194,8 @@ Number binary(BinaryOp op, double x, double y) {
     case BinaryOp::gelu_gradient: {
       const double slope = x * normal_density(x), square = x * x * normal_density(x);
       const double tail = std::isfinite(x) && std::abs(x) < 1e100 ? slope : 0;
-      const double error = kElementary * (1 + std::abs(tail)) + 3 * std::abs(tail != 0 ? x * square : 0.0);
+      const double terms = normal_cdf(x) + std::abs(tail);
+      const double error = (kElementary + 1) * terms + std::abs(tail != 0 ? x * square : 0.0) + kUnderflow;
       return {y * (normal_cdf(x) + tail), std::abs(y) * error};
     }
     case BinaryOp::gelu_tanh_gradient: {
