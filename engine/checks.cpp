@@ -1,14 +1,16 @@
 #include "haze/engine/checks.h"
 
+#include <functional>
+
 namespace haze {
 
-int checked_axis(const char* operation, const Tensor& x, int axis) {
+int checked_axis(const char* operation, const Tensor& x, int64_t axis) {
   check_defined(operation, "x", x);
-  const int resolved = axis < 0 ? axis + x.rank() : axis;
+  const int64_t resolved = axis < 0 ? axis + x.rank() : axis;
   if (resolved < 0 || resolved >= x.rank()) {
     fail("{}: axis {} is outside a tensor of shape {}", operation, axis, x.shape().to_string());
   }
-  return resolved;
+  return static_cast<int>(resolved);
 }
 
 void check_defined(const char* operation, const char* argument, const Tensor& x) {
@@ -97,6 +99,33 @@ NormResult checked_saved_norm(const char* operation, const Tensor& rows, const N
   check_shape(operation, "the saved mean", saved.mean, {rows.size(0)});
   result.mean = contiguous(saved.mean);
   return result;
+}
+
+namespace {
+
+// One past the last byte of x; strides are never negative.
+const char* end_of(const Tensor& x) {
+  int64_t last = 0;
+  for (int axis = 0; axis < x.rank(); ++axis) last += (x.size(axis) - 1) * x.stride(axis);
+  return static_cast<const char*>(x.address()) + (last + 1) * static_cast<int64_t>(size_of(x.dtype()));
+}
+
+}  // namespace
+
+bool overlap(const Tensor& x, const Tensor& y) {
+  if (!x.defined() || !y.defined() || x.elements() == 0 || y.elements() == 0) return false;
+  const std::less<const void*> before;
+  return x.device() == y.device() && before(x.address(), end_of(y)) && before(y.address(), end_of(x));
+}
+
+Tensor disjoint(const Tensor& source, const Tensor& target) {
+  return overlap(source, target) ? clone(source) : source;
+}
+
+Tensor same_or_disjoint(const Tensor& source, const Tensor& target) {
+  const bool same = source.address() == target.address() && source.dtype() == target.dtype() &&
+                    source.shape() == target.shape() && source.strides() == target.strides();
+  return same ? source : disjoint(source, target);
 }
 
 }  // namespace haze

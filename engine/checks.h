@@ -6,7 +6,7 @@
 namespace haze {
 
 /// `axis` counted from the first. Throws where it is outside the rank of x.
-int checked_axis(const char* operation, const Tensor& x, int axis);
+int checked_axis(const char* operation, const Tensor& x, int64_t axis);
 /// float32 or float64.
 void check_real(const char* operation, const char* argument, const Tensor& x);
 void check_real_or_int32(const char* operation, const char* argument, const Tensor& x);
@@ -28,5 +28,14 @@ Tensor as_rows(const Tensor& x);
 /// What a norm of `rows`, [rows, columns], saved in its forward pass: checked, and dense.
 NormResult checked_saved_norm(const char* operation, const Tensor& rows, const NormResult& saved,
                               bool with_mean);
+/// Whether the two overlap in memory, each from its first element to its last. Views that interleave without
+/// a common element count as overlapping.
+bool overlap(const Tensor& x, const Tensor& y);
+/// `source`, copied where it overlaps `target`: for kernels that write `target` before they have read all of
+/// `source`.
+Tensor disjoint(const Tensor& source, const Tensor& target);
+/// `source`, copied where it overlaps `target` and is another view: for kernels that write each element of
+/// `target` after reading the element of `source` that stands in the same place.
+Tensor same_or_disjoint(const Tensor& source, const Tensor& target);
 
 }  // namespace haze

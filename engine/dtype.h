@@ -1,9 +1,13 @@
 #pragma once
 
+#include <algorithm>
 #include <bit>
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <string_view>
+#include <type_traits>
 
 #include "haze/engine/error.h"
 
@@ -13,7 +17,7 @@ namespace haze {
 /// products (which accumulate in float32), int32 for tokens, uint8 for masks (0 or 1).
 enum class Dtype : uint8_t { float32, float64, bfloat16, int32, uint8 };
 
-/// The upper half of a float32; converts by rounding to nearest even.
+/// The upper half of a float32; converts by rounding to nearest even, once from float64 too.
 struct bfloat16 {
   uint16_t bits = 0;
 
@@ -24,9 +28,41 @@ struct bfloat16 {
     bits = is_nan ? static_cast<uint16_t>((u >> 16) | 0x40u)
                   : static_cast<uint16_t>((u + 0x7fffu + ((u >> 16) & 1u)) >> 16);
   }
+  explicit bfloat16(double value) : bfloat16(rounded_to_odd(value)) {}
   explicit operator float() const { return std::bit_cast<float>(static_cast<uint32_t>(bits) << 16); }
   explicit operator double() const { return static_cast<float>(*this); }
+
+ private:
+  // The float nearest to `value` with a last bit of 1, or `value` itself where it is one. Rounding that again
+  // gives what rounding `value` at once would: the last bit keeps it off the middle between two bfloat16.
+  static float rounded_to_odd(double value) {
+    const auto nearest = static_cast<float>(value);
+    if (nearest == value || value != value) return nearest;
+    const bool away_from_0 = std::abs(static_cast<double>(nearest)) > std::abs(value);
+    return std::bit_cast<float>((std::bit_cast<uint32_t>(nearest) - (away_from_0 ? 1 : 0)) | 1u);
+  }
 };
+
+/// As cast() converts: to floating dtypes by rounding to nearest even, once; to integers by truncation, a
+/// number outside their range to the nearest inside, NaN to 0.
+template <typename Y, typename X>
+Y converted(X value) {
+  if constexpr (std::is_same_v<X, Y>) {
+    return value;
+  } else if constexpr (std::is_same_v<X, bfloat16>) {
+    return converted<Y>(static_cast<float>(value));
+  } else if constexpr (std::is_same_v<Y, bfloat16>) {
+    // Integers through double, which holds them exactly.
+    return bfloat16(static_cast<std::conditional_t<std::is_same_v<X, float>, float, double>>(value));
+  } else if constexpr (std::is_integral_v<Y>) {
+    const auto wide = static_cast<double>(value);
+    if (wide != wide) return Y{0};
+    return static_cast<Y>(std::clamp(wide, static_cast<double>(std::numeric_limits<Y>::min()),
+                                     static_cast<double>(std::numeric_limits<Y>::max())));
+  } else {
+    return static_cast<Y>(value);
+  }
+}
 
 constexpr size_t size_of(Dtype dtype) {
   switch (dtype) {

@@ -43,6 +43,14 @@ class Shape {
     return product;
   }
 
+  /// Whether no extent is negative and the product of the extents fits in 64 bits, counting those of 0 as 1.
+  bool countable() const {
+    int64_t product = 1;
+    return std::all_of(begin(), end(), [&product](int64_t extent) {
+      return extent >= 0 && !__builtin_mul_overflow(product, std::max<int64_t>(extent, 1), &product);
+    });
+  }
+
   friend bool operator==(const Shape& a, const Shape& b) {
     return std::equal(a.begin(), a.end(), b.begin(), b.end());
   }

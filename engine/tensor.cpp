@@ -109,13 +109,7 @@ std::vector<T> Tensor::to_vector() const {
   values.reserve(elements_);
   dispatch(dtype_, [&](auto tag) {
     const auto* first = data<decltype(tag)>();
-    for_each_offset(shape_, strides_, [&](int64_t offset) {
-      if constexpr (std::is_same_v<T, decltype(tag)>) {
-        values.push_back(first[offset]);
-      } else {
-        values.push_back(static_cast<T>(static_cast<double>(first[offset])));
-      }
-    });
+    for_each_offset(shape_, strides_, [&](int64_t offset) { values.push_back(converted<T>(first[offset])); });
   });
   return values;
 }

@@ -77,7 +77,7 @@ class Tensor {
   double item() const;
   /// Element at `index` (one number an axis), as double. For tests and printing, not for loops.
   double at(std::initializer_list<int64_t> index) const;
-  /// All elements in row-major order, converted.
+  /// All elements in row-major order, converted as by cast().
   template <typename T>
   std::vector<T> to_vector() const;
 

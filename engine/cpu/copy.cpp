@@ -2,7 +2,6 @@
 
 #include <cstring>
 
-#include "haze/engine/cpu/convert.h"
 #include "haze/engine/cpu/strided.h"
 
 namespace haze {
@@ -23,7 +22,7 @@ void copy_elements(const Tensor& x, const Tensor& out) {
         return;
       }
     }
-    for (int64_t i = 0; i < count; ++i) t[i * to] = converted<X, Y>(s[i * from]);
+    for (int64_t i = 0; i < count; ++i) t[i * to] = converted<Y>(s[i * from]);
   });
 }
 

@@ -44,10 +44,20 @@ int64_t product(const Shape& shape, int first, int last) {
   return result;
 }
 
+// Integers wrap, as in binary().
+template <typename T>
+T plus(T x, T y) {
+  if constexpr (std::is_same_v<T, int32_t>) {
+    return static_cast<int32_t>(static_cast<uint32_t>(x) + static_cast<uint32_t>(y));
+  } else {
+    return x + y;
+  }
+}
+
 template <typename T>
 void add_row(T* sum, const T* term, int64_t count) {
   if constexpr (std::is_same_v<T, int32_t>) {
-    for (int64_t j = 0; j < count; ++j) sum[j] += term[j];
+    for (int64_t j = 0; j < count; ++j) sum[j] = plus(sum[j], term[j]);
   } else {
     row_spans<T>().add(sum, term, count);
   }
@@ -112,13 +122,14 @@ void index_add_typed(const Tensor& indices, const Tensor& source, const Tensor& 
     for (int64_t i = 0; i < count; ++i) {
       const T* term = from + (outer * count + i) * inner + column;
       T* sum = to + (outer * extent + index[i]) * inner + column;
-      for (int64_t j = 0; j < columns; ++j) sum[j] += term[j];
+      for (int64_t j = 0; j < columns; ++j) sum[j] = plus(sum[j], term[j]);
     }
   });
 }
 
-template <typename T>
-void scatter_add_typed(int axis, const Tensor& index, const Tensor& source, const Tensor& target) {
+// Calls write(at, value) for the elements of `source`, for each place of the target in row-major order.
+template <typename T, typename Write>
+void scatter_typed(int axis, const Tensor& index, const Tensor& source, const Tensor& target, Write write) {
   const Shape& shape = index.shape();
   const int rank = shape.rank();
   const int64_t count = shape[axis], inner = product(shape, axis + 1, rank), step = target.stride(axis);
@@ -135,7 +146,7 @@ void scatter_add_typed(int axis, const Tensor& index, const Tensor& source, cons
     }
     for (int64_t i = 0; i < count; ++i) {
       const int64_t row = (outer * count + i) * inner + column;
-      for (int64_t j = 0; j < columns; ++j) to[offsets[j] + number[row + j] * step] += from[row + j];
+      for (int64_t j = 0; j < columns; ++j) write(to[offsets[j] + number[row + j] * step], from[row + j]);
     }
   });
 }
@@ -187,10 +198,19 @@ void call::Gather::run(Cpu) const {
   });
 }
 
-void call::ScatterAdd::run(Cpu) const {
+void call::Scatter::run(Cpu) const {
   check_indices(name(), index, target.size(axis));
-  dispatch_real(target.dtype(),
-                [&](auto tag) { scatter_add_typed<decltype(tag)>(axis, index, source, target); });
+  if (adds) {
+    dispatch_real(target.dtype(), [&](auto tag) {
+      using T = decltype(tag);
+      scatter_typed<T>(axis, index, source, target, [](T& at, T value) { at += value; });
+    });
+  } else {
+    dispatch(target.dtype(), [&](auto tag) {
+      using T = decltype(tag);
+      scatter_typed<T>(axis, index, source, target, [](T& at, T value) { at = value; });
+    });
+  }
 }
 
 }  // namespace haze

@@ -1,8 +1,9 @@
 // Vector mathematics, compiled once for each instruction set: include only after "hwy/highway.h" inside a
 // file that foreach_target.h compiles again and again, hence the guard that toggles.
 //
-// In float32, exp, log, tanh and erf are within 2 units in the last place for every float on every
-// instruction set, subnormal ones included; tests/engine/math_exhaustive_test.cpp tries them all.
+// In float32, exp, log, tanh, erf, and GELU and its slope in activations-inl.h, are within 2 units in the
+// last place for every float on every instruction set, subnormal ones included;
+// tests/engine/math_exhaustive_test.cpp tries them all.
 #if defined(HAZE_MATH_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef HAZE_MATH_INL_H_
 #undef HAZE_MATH_INL_H_
@@ -73,36 +74,46 @@ HWY_INLINE hn::Vec128<float, N> ScaleByPowerOfTwo(hn::Vec128<float, N> x, hn::Ve
 }
 #endif
 
-/// e^x = 2^n `power`, where x = n ln 2 + r, n whole, |r| <= ln 2 / 2, and power = e^r = 1 + r + r^2 p(r). A
-/// float near 1.5 * 2^23 has no fraction: adding one, 1.5 * 2^23 + `bias`, rounds, and leaves n + bias in the
-/// lowest bits of `shifted`.
+/// e^x = 2^n e^r, where x = n ln 2 + r, n whole, |r| <= ln 2 / 2. A float near 1.5 * 2^23 has no fraction:
+/// adding one, 1.5 * 2^23 + `bias`, rounds, and leaves n + bias in the lowest bits of `shifted`.
 template <class D>
 struct ExpParts {
-  hn::Vec<D> shifted, n, power;
+  hn::Vec<D> shifted, n, r;
 
   HWY_INLINE ExpParts(D d, hn::Vec<D> x, float bias) {
-    static constexpr float kCoefficients[] = {1.0f,          1.0f,           0.49999994f,   0.166665211f,
-                                              0.0416683853f, 0.00836871006f, 0.00138146419f};
     const auto shifter = hn::Set(d, 12582912.0f + bias);
     shifted = hn::MulAdd(x, hn::Set(d, 1.44269504f), shifter);
     n = hn::Sub(shifted, shifter);
-    auto r = hn::NegMulAdd(n, hn::Set(d, 0.693145752f), x);  // ln 2 in two parts: the first has few bits
+    r = hn::NegMulAdd(n, hn::Set(d, 0.693145752f), x);  // ln 2 in two parts: the first has few bits
     r = hn::NegMulAdd(n, hn::Set(d, 1.42860677e-6f), r);
-    power = Polynomial(d, r, kCoefficients);
+  }
+
+  /// e^r = 1 + r + r^2 p(r).
+  HWY_INLINE hn::Vec<D> Power(D d) const {
+    static constexpr float kCoefficients[] = {1.0f,          1.0f,           0.49999994f,   0.166665211f,
+                                              0.0416683853f, 0.00836871006f, 0.00138146419f};
+    return Polynomial(d, r, kCoefficients);
+  }
+
+  /// e^r - 1.
+  HWY_INLINE hn::Vec<D> PowerMinusOne(D d) const {
+    static constexpr float kCoefficients[] = {0.49999994f, 0.166665211f, 0.0416683853f, 0.00836871006f,
+                                              0.00138146419f};
+    return hn::MulAdd(hn::Mul(r, r), Polynomial(d, r, kCoefficients), r);
   }
 };
 
-/// power 2^n of parts with bias 254, in two steps, the second by `last`, 2^32 or 2^-32, so that the first
-/// neither overflows nor loses bits: results below the normal range are rounded once and those above it are
-/// infinite.
+/// x 2^n of parts with bias 254. The second of its two steps is by `last`, such as 2^32 or 2^-32, so that the
+/// first neither overflows nor loses bits. Results below the normal range are rounded once, and those above
+/// it are infinite.
 template <class D>
-HWY_INLINE hn::Vec<D> TimesPowerOfTwo(D d, const ExpParts<D>& parts, hn::Vec<D> last) {
+HWY_INLINE hn::Vec<D> TimesPowerOfTwo(D d, hn::Vec<D> x, const ExpParts<D>& parts, hn::Vec<D> last) {
 #if HWY_TARGET == HWY_AVX3
-  return ScaleByPowerOfTwo(parts.power, parts.n);
+  return ScaleByPowerOfTwo(x, parts.n);
 #else
   const hn::RebindToSigned<D> di;
   const auto first = hn::Sub(hn::ShiftLeft<23>(hn::BitCast(di, parts.shifted)), hn::BitCast(di, last));
-  return hn::Mul(hn::Mul(parts.power, hn::BitCast(d, first)), last);
+  return hn::Mul(hn::Mul(x, hn::BitCast(d, first)), last);
 #endif
 }
 
@@ -114,7 +125,8 @@ HWY_INLINE hn::Vec<D> Exp(D d, hn::Vec<D> x) {
   } else {
     const auto clamped = AtMost(d, AtLeast(d, x, -104.0f), 89.0f);  // beyond: 0 and infinity
     const auto last = hn::IfThenElse(hn::Lt(x, hn::Zero(d)), hn::Set(d, 0x1p-32f), hn::Set(d, 0x1p32f));
-    return TimesPowerOfTwo(d, ExpParts<D>(d, clamped, 254.0f), last);
+    const ExpParts<D> parts(d, clamped, 254.0f);
+    return TimesPowerOfTwo(d, parts.Power(d), parts, last);
   }
 }
 
@@ -125,7 +137,8 @@ HWY_INLINE hn::Vec<D> ExpNotPositive(D d, hn::Vec<D> x) {
   if constexpr (sizeof(hn::TFromD<D>) == 8) {
     return Exp(d, x);
   } else {
-    return TimesPowerOfTwo(d, ExpParts<D>(d, AtLeast(d, x, -104.0f), 254.0f), hn::Set(d, 0x1p-32f));
+    const ExpParts<D> parts(d, AtLeast(d, x, -104.0f), 254.0f);
+    return TimesPowerOfTwo(d, parts.Power(d), parts, hn::Set(d, 0x1p-32f));
   }
 }
 
@@ -134,7 +147,7 @@ template <class D>
 HWY_INLINE hn::Vec<D> ExpWhereNormal(D d, hn::Vec<D> x) {
   const ExpParts<D> parts(d, x, 127.0f);
   const auto power_of_two = hn::ShiftLeft<23>(hn::BitCast(hn::RebindToSigned<D>(), parts.shifted));
-  return hn::Mul(parts.power, hn::BitCast(d, power_of_two));
+  return hn::Mul(parts.Power(d), hn::BitCast(d, power_of_two));
 }
 
 /// e^x where that is a normal number; beyond, in float32, e^-87 and e^87. For gates, which are 0 or 1 there.
@@ -210,30 +223,41 @@ HWY_INLINE hn::Vec<D> LookUp(D d, const float (&table)[8], VI index) {
   return hn::GatherIndex(d, table, index);
 }
 
-/// The polynomial of the piece that the lowest three bits of `index` name for each lane, at x >= 0. Its
-/// constant term is first(c, t), given what the table has, c, and the distance t from the centre of the
-/// piece.
-template <class D, class VI, size_t kDegree, class F>
-HWY_INLINE hn::Vec<D> Piecewise(D d, hn::Vec<D> x, VI index, const Pieces<kDegree>& pieces, F first) {
+/// A polynomial c + t q: its constant term, the distance from the centre of the piece, and the other terms
+/// over t.
+template <class D>
+struct PieceTerms {
+  hn::Vec<D> c, t, q;
+};
+
+/// The polynomial at x >= 0 of the piece that the lowest three bits of `index` name for each lane.
+template <class D, class VI, size_t kDegree>
+HWY_INLINE PieceTerms<D> Piecewise(D d, hn::Vec<D> x, VI index, const Pieces<kDegree>& pieces) {
   const auto i = hn::And(index, hn::Set(hn::RebindToSigned<D>(), 7));
   const auto t = hn::Sub(x, LookUp(d, pieces.centre, i));
-  auto sum = LookUp(d, pieces.coefficients[kDegree], i);
-  for (size_t k = kDegree - 1; k > 0; --k) sum = hn::MulAdd(sum, t, LookUp(d, pieces.coefficients[k], i));
-  return hn::MulAdd(sum, t, first(LookUp(d, pieces.coefficients[0], i), t));
+  auto q = LookUp(d, pieces.coefficients[kDegree], i);
+  for (size_t k = kDegree - 1; k > 0; --k) q = hn::MulAdd(q, t, LookUp(d, pieces.coefficients[k], i));
+  return {LookUp(d, pieces.coefficients[0], i), t, q};
 }
 
-/// tanh x. Pieces become longer with |x|: they are the halves of the octaves of 2 + scale |x|, from 2 to 32.
-/// So the exponent and the first bit of the fraction number them; for 2 these end in 000.
+/// Pieces that become longer with x >= 0: they are the halves of the octaves of 2 + scale x, from 2 to 32. So
+/// the exponent and the first bit of the fraction number them; for 2 these end in 000.
+template <class D>
+HWY_INLINE hn::Vec<hn::RebindToSigned<D>> HalfOctave(D d, hn::Vec<D> x, float scale) {
+  const auto octaves = hn::MulAdd(x, hn::Set(d, scale), hn::Set(d, 2.0f));
+  return hn::ShiftRight<22>(hn::BitCast(hn::RebindToSigned<D>(), octaves));
+}
+
+/// tanh x.
 template <class D>
 HWY_INLINE hn::Vec<D> Tanh(D d, hn::Vec<D> x) {
   if constexpr (sizeof(hn::TFromD<D>) == 8) {
     return EachLane(d, x, [](double v) { return std::tanh(v); });
   } else {
     const auto magnitude = AtMost(d, hn::Abs(x), 9.1f);
-    const auto octaves = hn::MulAdd(magnitude, hn::Set(d, kTanhPieces.scale), hn::Set(d, 2.0f));
-    const auto index = hn::ShiftRight<22>(hn::BitCast(hn::RebindToSigned<D>(), octaves));
-    const auto as_it_is = [](auto c, auto) HWY_ATTR { return c; };
-    return hn::CopySignToAbs(Piecewise(d, magnitude, index, kTanhPieces, as_it_is), x);
+    const auto index = HalfOctave(d, magnitude, kTanhPieces.scale);
+    const auto [c, t, q] = Piecewise(d, magnitude, index, kTanhPieces);
+    return hn::CopySignToAbs(hn::MulAdd(q, t, c), x);
   }
 }
 
@@ -246,11 +270,49 @@ HWY_INLINE hn::Vec<D> Erf(D d, hn::Vec<D> x) {
     const auto magnitude = AtMost(d, hn::Abs(x), 3.95f);
     const auto rounded = hn::MulAdd(magnitude, hn::Set(d, kErfPieces.scale), hn::Set(d, 12582912.0f));
     const auto index = hn::BitCast(hn::RebindToSigned<D>(), rounded);
-    // x in piece 0, where c is 0 and t is x; in the others c is the larger.
-    const auto or_x = [](auto c, auto t) HWY_ATTR { return hn::Max(c, t); };
-    return hn::CopySignToAbs(Piecewise(d, magnitude, index, kErfPieces, or_x), x);
+    const auto [c, t, q] = Piecewise(d, magnitude, index, kErfPieces);
+    // Piece 0 lacks x: there c is 0 and t is x; in the others c is the larger.
+    return hn::CopySignToAbs(hn::MulAdd(q, t, hn::Max(c, t)), x);
   }
 }
+
+/// e^(-x^2 / 2) f(x) = 2^n (1 + e) (c + t q) for the f of `pieces`, in float32.
+///
+/// Rounding x^2 would cost 50 units in the last place. So x has two parts: its first 12 bits, whose square is
+/// exact, and the rest. Adding 1.5 * 2^15, a float with eight bits after the point, parts them.
+template <class D>
+struct GaussianTerms {
+  static constexpr float kEnd = 14.7f;  // from here on the products round to 0
+  hn::Vec<D> x;
+  ExpParts<D> parts;
+  hn::Vec<D> e;
+  PieceTerms<D> piece;
+
+  /// For any x >= 0, of which those beyond the end count as the end.
+  template <size_t kDegree>
+  HWY_INLINE GaussianTerms(D d, hn::Vec<D> any_x, const Pieces<kDegree>& pieces)
+      : x(AtMost(d, any_x, kEnd)),
+        parts(d, hn::Mul(hn::Mul(High(d, x), hn::Set(d, -0.5f)), High(d, x)), 254.0f) {
+    const auto high = High(d, x);
+    const auto rest = hn::Mul(hn::Sub(x, high), hn::Add(x, high));
+    parts.r = hn::MulAdd(hn::Set(d, -0.5f), rest, parts.r);
+    e = parts.PowerMinusOne(d);
+    piece = Piecewise(d, x, HalfOctave(d, x, pieces.scale), pieces);
+  }
+
+  /// value 2^n, down to the smallest subnormal number. At the end it is 0 from the start, as processors take
+  /// a hundred cycles to round to a subnormal number or to 0.
+  HWY_INLINE hn::Vec<D> TimesPower(D d, hn::Vec<D> value) const {
+    const auto not_far = hn::IfThenZeroElse(hn::Ge(x, hn::Set(d, kEnd)), value);
+    return TimesPowerOfTwo(d, not_far, parts, hn::Set(d, 0x1p-64f));
+  }
+
+ private:
+  static HWY_INLINE hn::Vec<D> High(D d, hn::Vec<D> x) {
+    const auto shifter = hn::Set(d, 49152.0f);
+    return hn::Sub(hn::Add(x, shifter), shifter);
+  }
+};
 
 }  // namespace HWY_NAMESPACE
 }  // namespace haze

@@ -1,5 +1,9 @@
 #include "haze/engine/ops/adamw.h"
 
+#include <algorithm>
+#include <functional>
+#include <vector>
+
 #include "haze/engine/checks.h"
 
 namespace haze {
@@ -21,6 +25,33 @@ void check_options(const AdamWOptions& options) {
   check_number("device_gradient_scale", options.device_gradient_scale);
 }
 
+// Throws where something that the step writes to overlaps anything else.
+void check_apart(std::span<const AdamWSlot> slots) {
+  struct Range {
+    const char *first, *last;
+    bool written;
+  };
+  std::vector<Range> ranges;
+  ranges.reserve(4 * slots.size());
+  for (const AdamWSlot& slot : slots) {
+    for (const Tensor* x : {&slot.parameter, &slot.gradient, &slot.first_moment, &slot.second_moment}) {
+      const auto* first = static_cast<const char*>(x->address());
+      const int64_t bytes = x->elements() * static_cast<int64_t>(size_of(x->dtype()));
+      if (bytes > 0) ranges.push_back({first, first + bytes, x != &slot.gradient});
+    }
+  }
+  std::sort(ranges.begin(), ranges.end(),
+            [](const Range& a, const Range& b) { return std::less<>()(a.first, b.first); });
+  const char *end = nullptr, *written_end = nullptr;  // of all before, and of the written ones among them
+  for (const Range& range : ranges) {
+    if (std::less<>()(range.first, range.written ? end : written_end)) {
+      fail("adamw_step: a parameter or a moment shares memory with another tensor of the step");
+    }
+    end = std::max(end, range.last, std::less<>());
+    if (range.written) written_end = std::max(written_end, range.last, std::less<>());
+  }
+}
+
 }  // namespace
 
 void adamw_step(std::span<const AdamWSlot> slots, const AdamWOptions& options) {
@@ -34,6 +65,7 @@ void adamw_step(std::span<const AdamWSlot> slots, const AdamWOptions& options) {
       if (!tensor->is_contiguous()) fail("adamw_step: parameter, gradient and moments must be dense");
     }
   }
+  check_apart(slots);
   launch(call::AdamW{{slots.begin(), slots.end()}, options});
 }
 

@@ -49,7 +49,7 @@ void copy_into(const Tensor& target, const Tensor& source) {
     fail("copy_into: source of shape {} does not broadcast to target of shape {}", source.shape().to_string(),
          target.shape().to_string());
   }
-  launch(call::Copy{expand(source, target.shape()), target});
+  launch(call::Copy{expand(disjoint(source, target), target.shape()), target});
 }
 
 Tensor concat(std::span<const Tensor> parts, int axis) {

@@ -5,9 +5,10 @@
 namespace haze {
 const char* name(UnaryOp op) {
   static constexpr const char* kNames[] = {
-      "scale_shift", "absolute", "sign", "square",     "sqrt", "rsqrt",     "reciprocal", "power",
-      "exp",         "expm1",    "log",  "log1p",      "sin",  "cos",       "tanh",       "erf",
-      "sigmoid",     "softplus", "relu", "leaky_relu", "gelu", "gelu_tanh", "silu",       "clamp"};
+      "scale_shift", "absolute",   "sign",  "floor",     "ceil",   "round",    "square",  "sqrt",
+      "rsqrt",       "reciprocal", "power", "exp",       "expm1",  "log",      "log1p",   "sin",
+      "cos",         "tanh",       "erf",   "erfcx",     "erfinv", "log_ndtr", "sigmoid", "softplus",
+      "relu",        "leaky_relu", "gelu",  "gelu_tanh", "silu",   "clamp"};
   static_assert(std::size(kNames) == static_cast<size_t>(UnaryOp::kCount));
   return kNames[static_cast<size_t>(op)];
 }
@@ -65,7 +66,8 @@ void add_into(const Tensor& target, const Tensor& source) {
     fail("add_into: source of shape {} does not broadcast to target of shape {}", source.shape().to_string(),
          target.shape().to_string());
   }
-  launch(call::Binary{BinaryOp::add, target, expand(source, target.shape()), target});
+  const Tensor terms = expand(same_or_disjoint(source, target), target.shape());
+  launch(call::Binary{BinaryOp::add, target, terms, target});
 }
 
 }  // namespace haze

@@ -24,7 +24,7 @@ struct ClipScale {
   double max_norm, gradient_scale;
   Tensor out;  // float64 []
 
-  const char* name() const { return "clip_scale"; }
+  const char* name() const { return "device_clip_scale"; }
   void each_operand(auto&& f) const { f(Use::read, "the norm", norm), f(Use::write, "the result", out); }
   void run(Cpu) const;
 };

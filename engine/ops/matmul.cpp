@@ -99,6 +99,11 @@ void run_matmul(const Tensor& a, const Tensor& b, const MatmulOptions& options, 
   launch(call::Matmul{flat(wide_a), flat(wide_b), with_each(options, flat), accumulate, flat(out)});
 }
 
+// x, copied where the product writes to its memory besides the result.
+Tensor apart_from_written(const Tensor& x, const MatmulOptions& options) {
+  return disjoint(disjoint(x, options.pre_activation), options.row_sums);
+}
+
 MatmulOptions checked_options(const MatmulOptions& options, const Tensor& a, const Shape& shape,
                               Dtype computed) {
   MatmulOptions dense = options;
@@ -132,6 +137,8 @@ MatmulOptions checked_options(const MatmulOptions& options, const Tensor& a, con
     check("row_sums", dense.row_sums, {a.size(0)});
     if (!dense.row_sums.is_contiguous()) fail("matmul: row_sums must be dense");
   }
+  if (overlap(dense.pre_activation, dense.row_sums)) fail("matmul: pre_activation and row_sums overlap");
+  for (Tensor* x : {&dense.bias, &dense.residual, &dense.slope_at}) *x = apart_from_written(*x, dense);
   return dense;
 }
 
@@ -175,7 +182,7 @@ Tensor matmul(const Tensor& a, const Tensor& b, const MatmulOptions& options,
   shape.append(b.size(-1));
   const MatmulOptions dense = checked_options(options, a, shape, computed);
   const Tensor result(shape, computed, a.device());
-  run_matmul(a, b, dense, false, result);
+  run_matmul(apart_from_written(a, dense), apart_from_written(b, dense), dense, false, result);
   return wanted == computed ? result : cast(result, wanted);
 }
 
@@ -187,7 +194,7 @@ void matmul_into(const Tensor& target, const Tensor& a, const Tensor& b, Precisi
   shape.append(b.size(-1));
   check_shape("matmul_into", "target", target, shape);
   if (!target.is_contiguous()) fail("matmul_into: the target must be dense");
-  run_matmul(a, b, {.precision = precision}, true, target);
+  run_matmul(disjoint(a, target), disjoint(b, target), {.precision = precision}, true, target);
 }
 
 }  // namespace haze

@@ -13,17 +13,15 @@ Tensor view(const Tensor& x, const Shape& shape, const Shape& strides, int64_t o
 Shape resolved_shape(const Tensor& x, const Shape& shape) {
   Shape result = shape;
   int unknown = -1;
-  int64_t known = 1;
-  for (int i = 0; i < shape.rank(); ++i) {
-    if (shape[i] == -1 && unknown < 0) {
-      unknown = i;
-    } else {
-      known *= shape[i];
-    }
+  for (int i = 0; i < shape.rank() && unknown < 0; ++i) {
+    if (shape[i] == -1) unknown = i;
   }
-  if (unknown >= 0 && known > 0) result[unknown] = x.elements() / known;
-  if (std::any_of(result.begin(), result.end(), [](int64_t extent) { return extent < 0; }) ||
-      result.elements() != x.elements()) {
+  if (unknown >= 0) {
+    result[unknown] = 1;
+    const int64_t known = result.countable() ? result.elements() : 0;
+    result[unknown] = known > 0 ? x.elements() / known : -1;
+  }
+  if (!result.countable() || result.elements() != x.elements()) {
     fail("reshape: shape {} does not hold the {} elements of shape {}", shape.to_string(), x.elements(),
          x.shape().to_string());
   }
@@ -114,8 +112,8 @@ Tensor slice(const Tensor& x, int axis, int64_t first, int64_t last, int64_t ste
          x.shape().to_string());
   }
   Shape shape = x.shape(), strides = x.strides();
-  shape[a] = (last - first + step - 1) / step;
-  strides[a] *= step;
+  shape[a] = last == first ? 0 : (last - first - 1) / step + 1;
+  if (shape[a] > 1) strides[a] *= step;
   return view(x, shape, strides, x.offset() + (shape[a] > 0 ? first * x.stride(a) : 0));
 }
 

@@ -1,3 +1,5 @@
+#include <limits>
+
 #include <doctest/doctest.h>
 
 #include "haze/engine/generator.h"
@@ -292,4 +294,16 @@ TEST_CASE("indexing says what is wrong with shapes and dtypes") {
                        "scatter_add: source has shape [2, 3], it takes [3, 2]", Error);
   CHECK_THROWS_WITH_AS(scatter_add(zeros({2}, Dtype::int32), 0, ids, ids),
                        "scatter_add: x is int32, it takes float32 or float64", Error);
+}
+
+TEST_CASE("index_add_into of int32 wraps where binary does, by column and by row of the target") {
+  constexpr int32_t kMost = std::numeric_limits<int32_t>::max();
+  for (int64_t rows : {3, 20'000}) {  // few terms, and so many that the target is written row by row
+    const Tensor target = full({rows, 4}, kMost, Dtype::int32), ones = full({rows, 4}, 1, Dtype::int32);
+    index_add_into(target, 0, arange(rows), ones);
+    const std::vector<int32_t> expected =
+        binary(BinaryOp::add, full({rows, 4}, kMost, Dtype::int32), ones).to_vector<int32_t>();
+    CHECK(expected[0] == std::numeric_limits<int32_t>::min());
+    CHECK(target.to_vector<int32_t>() == expected);
+  }
 }

@@ -41,9 +41,12 @@ std::vector<std::vector<double>> drawn_at(const RandomPosition& position, Device
   const AttentionResult attended = attention(query, query, query, options);
   const AttentionGradient gradient = attention_gradient(query, query, query, query, attended, options);
   std::vector<std::vector<double>> result;
-  for (const Tensor& y : {dropout(x, 0.5, position), categorical(rows, position), attended.output,
-                          gradient.value, uniform({101}, numbers, 0, 1, Dtype::float32, device),
-                          normal({101}, numbers, 0, 1, Dtype::float64, device)}) {
+  for (const Tensor& y :
+       {dropout(x, 0.5, position), categorical(rows, position), attended.output, gradient.value,
+        uniform({101}, numbers, 0, 1, Dtype::float32, device),
+        normal({101}, numbers, 0, 1, Dtype::float64, device), random_integers({101}, numbers, 0, 100, device),
+        bernoulli(full({101}, 0.5, Dtype::float32, device), numbers),
+        poisson(full({101}, 5, Dtype::float32, device), numbers)}) {
     result.push_back(y.to_vector<double>());
   }
   return result;

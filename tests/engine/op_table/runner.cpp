@@ -45,6 +45,16 @@ const char* name_of(Layout layout) {
   return "";
 }
 
+// To eight bits, half to even; fewer below the normal range.
+double rounded_to_bfloat16(double value) {
+  if (!std::isfinite(value)) return value;
+  int exponent = 0;
+  std::frexp(value, &exponent);
+  const int unit = std::max(exponent - 8, -133);
+  const double result = std::ldexp(std::nearbyint(std::ldexp(value, -unit)), unit);
+  return std::abs(result) >= 0x1p128 ? std::copysign(std::numeric_limits<double>::infinity(), value) : result;
+}
+
 double rounded(double value, Dtype dtype) {
   switch (dtype) {
     case Dtype::float64:
@@ -52,7 +62,7 @@ double rounded(double value, Dtype dtype) {
     case Dtype::float32:
       return static_cast<float>(value);
     case Dtype::bfloat16:
-      return static_cast<double>(bfloat16(static_cast<float>(value)));
+      return rounded_to_bfloat16(value);
     case Dtype::int32:
       return std::isnan(value) ? 0 : std::floor(std::clamp(value, -1e9, 1e9));
     case Dtype::uint8:
