@@ -177,7 +177,7 @@ AttentionGradient attention_gradient(const Tensor& g, const Tensor& query, const
     check_same_dtype("attention_gradient", query, *target);
     if (target->size(-1) > 1 && target->stride(-1) != 1)
       fail("attention_gradient: a target's last stride must be 1");
-    for (const Tensor* x : {&g, &query, &key, &value, &saved.output, &saved.logsumexp}) {
+    for (const Tensor* x : {&g, &query, &key, &value, &saved.output, &saved.row_max, &saved.row_sum}) {
       if (overlap(*x, *target)) fail("attention_gradient: a target overlaps an operand");
     }
   }
