@@ -20,32 +20,6 @@ Variable fold(const Variable& columns, int64_t height, int64_t width, int64_t ke
       [=](const Variable& g) { return Gradients{unfold(g, kernel_h, kernel_w, stride, padding)}; });
 }
 
-Variable conv2d(const Variable& x, const Variable& weight, const Variable& bias, int64_t stride,
-                int64_t padding) {
-  Tensor value = conv2d(x.value(), weight.value(), bias.value(), stride, padding);
-  // y = W unfold(x) + b, with W as [out, channels kernel_h kernel_w] and g as [batch, out, pixels]: x gets
-  // fold(W^T g), W the sum over the batch of g unfold(x)^T, b the sum of g
-  return Tape::record("conv2d", std::move(value), {x, weight, bias},
-                      [=, x_kept = kept_if(weight.requires_gradient(), x),
-                       w_kept = kept_if(x.requires_gradient(), weight), x_shape = x.shape(),
-                       w_shape = weight.shape(), b_needed = bias.requires_gradient()](const Variable& g) {
-                        const Variable g_rows = reshape(g, {g.size(0), g.size(1), g.size(2) * g.size(3)});
-                        const Shape flat{w_shape[0], w_shape[1] * w_shape[2] * w_shape[3]};
-                        Gradients gradients(3);
-                        if (w_kept.defined()) {
-                          const Variable columns = matmul(transpose(reshape(w_kept, flat)), g_rows);
-                          gradients[0] =
-                              fold(columns, x_shape[2], x_shape[3], w_shape[2], w_shape[3], stride, padding);
-                        }
-                        if (x_kept.defined()) {
-                          const Variable columns = unfold(x_kept, w_shape[2], w_shape[3], stride, padding);
-                          gradients[1] = reshape(sum(matmul(g_rows, transpose(columns)), {0}), w_shape);
-                        }
-                        if (b_needed) gradients[2] = sum(g, {0, 2, 3});
-                        return gradients;
-                      });
-}
-
 Variable average_pool(const Variable& x, int64_t size) {
   // Each pixel of a window gets 1/size^2 of the gradient of its mean.
   return Tape::record("average_pool", average_pool(x.value(), size), {x}, [size](const Variable& g) {

@@ -11,7 +11,7 @@ Variable through_activation(Activation activation, const Variable& p, const Vari
     case Activation::none:
       return g;
     case Activation::relu:
-      return masked(compare(CompareOp::greater, p.value(), zeros({}, p.dtype())), g);
+      return masked(compare(CompareOp::greater, p.value(), zeros({}, p.dtype(), p.device())), g);
     case Activation::gelu:
       return binary(BinaryOp::gelu_gradient, p, g);
     case Activation::gelu_tanh:
@@ -38,26 +38,18 @@ void check_linear(const char* operation, const Variable& x, const Variable& weig
   }
 }
 
-/// Which of a layer's parameters need a gradient.
-struct ParametersNeeded {
-  bool weight, bias;
-
-  ParametersNeeded(const Variable& w, const Variable& b)
-      : weight(w.requires_gradient()), bias(b.requires_gradient()) {}
-};
-
-/// For y = x W^T + b and the gradient g of y, both [rows, ...]: W gets g^T x, b the sum of g's rows, which is
-/// taken on the way.
-void parameter_gradients(const Tensor& g, const Tensor& x, ParametersNeeded needed, Precision precision,
-                         Variable& weight, Variable& bias) {
-  if (!needed.weight) {
-    if (needed.bias) bias = sum(g, {0});
+/// For y = x W^T + b and the gradient g of y, both [rows, ...]: W, input 1, gets g^T x; b, input 2, the sum
+/// of g's rows, which is taken on the way.
+void parameter_gradients(const Tensor& g, const Tensor& x, Precision precision, Variable& weight,
+                         Variable& bias) {
+  if (!needed(1)) {
+    if (needed(2)) bias = sum(g, {0});
     return;
   }
   MatmulOptions options{.precision = precision};
-  if (needed.bias) options.row_sums = Tensor({g.size(1)}, g.dtype());
+  if (needed(2)) options.row_sums = Tensor({g.size(1)}, g.dtype(), g.device());
   weight = matmul(transpose(g), x, options);
-  if (needed.bias) bias = options.row_sums;
+  if (needed(2)) bias = options.row_sums;
 }
 
 /// x as [rows, size of the last axis].
@@ -67,56 +59,49 @@ Variable rows_of(const Variable& x) {
 
 /// One gradient for each of x, weight, bias and residual of x weight^T + bias + residual.
 struct ProductRule {
-  Variable x;       // kept where weight needs a gradient
-  Variable weight;  // kept where x does
+  Saved x;       // where weight needs a gradient
+  Saved weight;  // where x does
   Shape x_shape;
   Dtype dtype;  // of x and weight
-  ParametersNeeded needed;
-  bool residual_needed;
   Precision precision;
 
-  ProductRule(const Variable& x_in, const Variable& w, const Variable& b, const Variable& residual)
-      : x(kept_if(w.requires_gradient(), x_in)),
-        weight(kept_if(x_in.requires_gradient(), w)),
+  ProductRule(const Variable& x_in, const Variable& w)
+      : x(saved_if(w.requires_gradient(), "x", x_in)),
+        weight(saved_if(x_in.requires_gradient(), "weight", w)),
         x_shape(x_in.shape()),
         dtype(x_in.dtype()),
-        needed(w, b),
-        residual_needed(residual.requires_gradient()),
         precision(current_precision()) {}
 
   Gradients operator()(const Variable& gradient) const {
     Gradients gradients(4);
-    if (residual_needed) gradients[3] = gradient;
-    if (!weight.defined() && !needed.weight && !needed.bias) return gradients;
+    if (needed(3)) gradients[3] = gradient;
+    if (!needed(0) && !needed(1) && !needed(2)) return gradients;
     Variable g = rows_of(gradient);  // [rows, out]
     if (gradients_enabled() || dtype == Dtype::bfloat16) {
-      if (needed.bias) gradients[2] = sum(g, {0});
+      if (needed(2)) gradients[2] = sum(g, {0});
       g = cast(g, dtype);
-      if (weight.defined()) gradients[0] = reshape(matmul(g, weight), x_shape);
-      if (needed.weight) gradients[1] = matmul(transpose(g), rows_of(x));
+      if (needed(0)) gradients[0] = reshape(matmul(g, weight.variable()), x_shape);
+      if (needed(1)) gradients[1] = matmul(transpose(g), rows_of(x.variable()));
       return gradients;
     }
-    if (weight.defined()) {
+    if (needed(0)) {
       gradients[0] = reshape(matmul(g.value(), weight.value(), {.precision = precision}), x_shape);
     }
-    const Tensor x_rows = needed.weight ? reshape(x.value(), rows_shape(x_shape)) : Tensor();
-    parameter_gradients(g.value(), x_rows, needed, precision, gradients[1], gradients[2]);
+    const Tensor x_rows = needed(1) ? reshape(x.value(), rows_shape(x_shape)) : Tensor();
+    parameter_gradients(g.value(), x_rows, precision, gradients[1], gradients[2]);
     return gradients;
   }
 };
 
 /// One gradient for each of p and residual of activation(p) + residual.
 struct ActivationRule {
-  Variable pre_activation;  // p [rows, out]
+  Saved pre_activation;  // p [rows, out]
   Activation activation;
-  bool residual_needed;
 
   Gradients operator()(const Variable& g) const {
     Gradients gradients(2);
-    if (residual_needed) gradients[1] = g;
-    if (pre_activation.requires_gradient()) {
-      gradients[0] = through_activation(activation, pre_activation, rows_of(g));
-    }
+    if (needed(1)) gradients[1] = g;
+    if (needed(0)) gradients[0] = through_activation(activation, pre_activation.variable(), rows_of(g));
     return gradients;
   }
 };
@@ -124,16 +109,14 @@ struct ActivationRule {
 /// One gradient for each of p, weight, bias and residual of activation(p) weight^T + bias + residual. p is by
 /// far the largest tensor of a block: it is kept once, before the activation, and activated again.
 struct ActivatedProductRule {
-  Variable pre_activation;  // p [rows, inner]
-  Variable weight;
+  Saved pre_activation;  // p [rows, inner]
+  Saved weight;
   Activation activation;
-  ParametersNeeded needed;
-  bool residual_needed;
   Precision precision;
 
   Gradients operator()(const Variable& gradient) const {
     Gradients gradients(4);
-    if (residual_needed) gradients[3] = gradient;
+    if (needed(3)) gradients[3] = gradient;
     const Variable g = rows_of(gradient);
     return gradients_enabled() ? composed(g, std::move(gradients)) : fused(g.value(), std::move(gradients));
   }
@@ -146,19 +129,19 @@ struct ActivatedProductRule {
   }
 
   Gradients composed(const Variable& g, Gradients gradients) const {
-    if (needed.weight) gradients[1] = matmul(transpose(g), activated(pre_activation));
-    if (needed.bias) gradients[2] = sum(g, {0});
-    if (pre_activation.requires_gradient()) {
-      gradients[0] = through_activation(activation, pre_activation, matmul(g, weight));
+    if (needed(1)) gradients[1] = matmul(transpose(g), activated(pre_activation.variable()));
+    if (needed(2)) gradients[2] = sum(g, {0});
+    if (needed(0)) {
+      gradients[0] = through_activation(activation, pre_activation.variable(), matmul(g, weight.variable()));
     }
     return gradients;
   }
 
   Gradients fused(const Tensor& g, Gradients gradients) const {
     // The activated p is a temporary: it is gone before the product below is made.
-    parameter_gradients(g, needed.weight ? activated(pre_activation.value()) : Tensor(), needed, precision,
-                        gradients[1], gradients[2]);
-    if (pre_activation.requires_gradient()) {
+    parameter_gradients(g, needed(1) ? activated(pre_activation.value()) : Tensor(), precision, gradients[1],
+                        gradients[2]);
+    if (needed(0)) {
       gradients[0] =
           matmul(g, weight.value(),
                  {.activation = activation, .slope_at = pre_activation.value(), .precision = precision});
@@ -184,7 +167,7 @@ Variable record_pre_activation(const char* operation, const Tensor& p, const Var
                                const Variable& weight, const Variable& bias) {
   // x gets g W, W gets g^T x, b the sum of the rows of g
   if (!p.defined()) return {};
-  return Tape::record(operation, p, {x, weight, bias}, ProductRule(x, weight, bias, {}));
+  return Tape::record(operation, p, {x, weight, bias}, ProductRule(x, weight));
 }
 
 }  // namespace
@@ -198,20 +181,19 @@ Variable linear(const Variable& x, const Variable& weight, const Variable& bias,
                         .residual = rows_or_undefined(residual),
                         .precision = current_precision()};
   if (activation != Activation::none && any_needs_gradient({&x, &weight, &bias})) {
-    options.pre_activation = Tensor({rows[0], weight.size(0)}, wide_dtype(x.dtype()));
+    options.pre_activation = Tensor({rows[0], weight.size(0)}, wide_dtype(x.dtype()), x.device());
   }
   Tensor value = reshape(matmul(reshape(x.value(), rows), transpose(weight.value()), options),
                          with_width(x.shape(), weight.size(0)));
 
   // p = x W^T + b + r: x gets g W, W gets g^T x, b the sum of the rows of g, r gets g
   if (activation == Activation::none) {
-    return Tape::record("linear", std::move(value), {x, weight, bias, residual},
-                        ProductRule(x, weight, bias, residual));
+    return Tape::record("linear", std::move(value), {x, weight, bias, residual}, ProductRule(x, weight));
   }
   // y = f(p) + r: p gets f'(p) g, r gets g
   const Variable p = record_pre_activation("linear", options.pre_activation, x, weight, bias);
   return Tape::record("linear", std::move(value), {p, residual},
-                      ActivationRule{p, activation, residual.requires_gradient()});
+                      ActivationRule{Saved("pre-activation", p), activation});
 }
 
 Variable mlp(const Variable& x, const Variable& up_weight, const Variable& up_bias,
@@ -225,7 +207,7 @@ Variable mlp(const Variable& x, const Variable& up_weight, const Variable& up_bi
   }
   const bool recorded = any_needs_gradient({&x, &up_weight, &up_bias, &down_weight, &down_bias});
   MatmulOptions up{.bias = up_bias.value(), .activation = activation, .precision = current_precision()};
-  if (recorded) up.pre_activation = Tensor(rows_shape(inner_shape), x.dtype());
+  if (recorded) up.pre_activation = Tensor(rows_shape(inner_shape), x.dtype(), x.device());
   const Tensor inner = matmul(rows_or_undefined(x), transpose(up_weight.value()), up);
   const MatmulOptions down{
       .bias = down_bias.value(), .residual = rows_or_undefined(residual), .precision = current_precision()};
@@ -233,11 +215,10 @@ Variable mlp(const Variable& x, const Variable& up_weight, const Variable& up_bi
 
   const Variable p = record_pre_activation("mlp", up.pre_activation, x, up_weight, up_bias);
   // y = f(p) V^T + c + r: p gets (g V) f'(p), V gets g^T f(p), c the sum of the rows of g, r gets g
-  return Tape::record(
-      "mlp", reshape(product, with_width(x.shape(), down_weight.size(0))),
-      {p, down_weight, down_bias, residual},
-      ActivatedProductRule{p, down_weight, activation, ParametersNeeded(down_weight, down_bias),
-                           residual.requires_gradient(), current_precision()});
+  return Tape::record("mlp", reshape(product, with_width(x.shape(), down_weight.size(0))),
+                      {p, down_weight, down_bias, residual},
+                      ActivatedProductRule{Saved("pre-activation", p), Saved("down_weight", down_weight),
+                                           activation, current_precision()});
 }
 
 }  // namespace haze

@@ -18,15 +18,15 @@ Variable reciprocal_deviation(const Variable& rows, double epsilon) {
 }
 
 Gradients layer_norm_composition(const Variable& g, const Variable& x, const Variable& weight,
-                                 bool bias_needed, double epsilon) {
+                                 double epsilon) {
   const Variable rstd = reciprocal_deviation(x, epsilon);
   const Variable n = (x - mean(x, {-1}, true)) * rstd;
   Gradients gradients(3);
-  if (x.requires_gradient()) {
+  if (needed(0)) {
     gradients[0] = through_standardization(weight.defined() ? g * weight : g, n, rstd);
   }
-  if (weight.requires_gradient()) gradients[1] = sum_to(g * n, weight.shape());
-  if (bias_needed) gradients[2] = sum_to(g, {g.size(-1)});
+  if (needed(1)) gradients[1] = sum_to(g * n, weight.shape());
+  if (needed(2)) gradients[2] = sum_to(g, {g.size(-1)});
   return gradients;
 }
 
@@ -34,29 +34,29 @@ Gradients rms_norm_composition(const Variable& g, const Variable& x, const Varia
   const Variable scale = unary(UnaryOp::rsqrt, mean(square(x), {-1}, true) + epsilon);
   const Variable n = x * scale;
   Gradients gradients(2);
-  if (x.requires_gradient()) {
+  if (needed(0)) {
     const Variable h = weight.defined() ? g * weight : g;
     gradients[0] = scale * (h - n * mean(h * n, {-1}, true));
   }
-  if (weight.requires_gradient()) gradients[1] = sum_to(g * n, weight.shape());
+  if (needed(1)) gradients[1] = sum_to(g * n, weight.shape());
   return gradients;
 }
 
 /// `channels` is [channels, 1, ...].
 Gradients group_norm_composition(const Variable& g, const Variable& x, const Variable& weight,
-                                 bool bias_needed, const Shape& channels, int64_t groups, double epsilon) {
+                                 const Shape& channels, int64_t groups, double epsilon) {
   const Shape grouped{x.size(0), groups, x.value().elements() / std::max<int64_t>(x.size(0) * groups, 1)};
   const Variable rows = reshape(x, grouped);
   const Variable rstd = reciprocal_deviation(rows, epsilon);
   const Variable n = (rows - mean(rows, {-1}, true)) * rstd;
   const auto per_channel = [&](const Variable& y) { return reshape(sum_to(y, channels), {channels[0]}); };
   Gradients gradients(3);
-  if (x.requires_gradient()) {
+  if (needed(0)) {
     const Variable h = reshape(weight.defined() ? g * reshape(weight, channels) : g, grouped);
     gradients[0] = reshape(through_standardization(h, n, rstd), x.shape());
   }
-  if (weight.requires_gradient()) gradients[1] = per_channel(g * reshape(n, x.shape()));
-  if (bias_needed) gradients[2] = per_channel(g);
+  if (needed(1)) gradients[1] = per_channel(g * reshape(n, x.shape()));
+  if (needed(2)) gradients[2] = per_channel(g);
   return gradients;
 }
 
@@ -69,11 +69,10 @@ Variable layer_norm(const Variable& x, const Variable& weight, const Variable& b
   // n, b of g
   return Tape::record(
       "layer_norm", std::move(value), {x, weight, bias},
-      [=, b_needed = bias.requires_gradient()](const Variable& g) {
-        if (gradients_enabled()) return layer_norm_composition(g, x, weight, b_needed, epsilon);
-        const NormGradient d = layer_norm_gradient(g.value(), x.value(), weight.value(), saved, b_needed);
-        return Gradients{kept_if(x.requires_gradient(), d.x), kept_if(weight.requires_gradient(), d.weight),
-                         kept_if(b_needed, d.bias)};
+      [epsilon, saved, x = Saved("x", x), weight = Saved("weight", weight)](const Variable& g) {
+        if (gradients_enabled()) return layer_norm_composition(g, x.variable(), weight.variable(), epsilon);
+        const NormGradient d = layer_norm_gradient(g.value(), x.value(), weight.value(), saved, needed(2));
+        return Gradients{kept_if(needed(0), d.x), kept_if(needed(1), d.weight), kept_if(needed(2), d.bias)};
       });
 }
 
@@ -81,11 +80,13 @@ Variable rms_norm(const Variable& x, const Variable& weight, double epsilon) {
   NormResult saved = rms_norm(x.value(), weight.value(), epsilon);
   Tensor value = std::exchange(saved.output, Tensor());
   // y = n w, n = x r: with h = g w, x gets r (h - n mean(h n)), w the sum over rows of g n
-  return Tape::record("rms_norm", std::move(value), {x, weight}, [=](const Variable& g) {
-    if (gradients_enabled()) return rms_norm_composition(g, x, weight, epsilon);
-    const NormGradient d = rms_norm_gradient(g.value(), x.value(), weight.value(), saved);
-    return Gradients{kept_if(x.requires_gradient(), d.x), kept_if(weight.requires_gradient(), d.weight)};
-  });
+  return Tape::record(
+      "rms_norm", std::move(value), {x, weight},
+      [epsilon, saved, x = Saved("x", x), weight = Saved("weight", weight)](const Variable& g) {
+        if (gradients_enabled()) return rms_norm_composition(g, x.variable(), weight.variable(), epsilon);
+        const NormGradient d = rms_norm_gradient(g.value(), x.value(), weight.value(), saved);
+        return Gradients{kept_if(needed(0), d.x), kept_if(needed(1), d.weight)};
+      });
 }
 
 Variable group_norm(const Variable& x, const Variable& weight, const Variable& bias, int64_t groups,
@@ -98,14 +99,13 @@ Variable group_norm(const Variable& x, const Variable& weight, const Variable& b
   // of g n, b of g over all axes but the channels
   return Tape::record(
       "group_norm", std::move(value), {x, weight, bias},
-      [=, b_needed = bias.requires_gradient()](const Variable& g) {
+      [=, x = Saved("x", x), weight = Saved("weight", weight)](const Variable& g) {
         if (gradients_enabled()) {
-          return group_norm_composition(g, x, weight, b_needed, channels, groups, epsilon);
+          return group_norm_composition(g, x.variable(), weight.variable(), channels, groups, epsilon);
         }
         const NormGradient d =
-            group_norm_gradient(g.value(), x.value(), weight.value(), groups, saved, b_needed);
-        return Gradients{kept_if(x.requires_gradient(), d.x), kept_if(weight.requires_gradient(), d.weight),
-                         kept_if(b_needed, d.bias)};
+            group_norm_gradient(g.value(), x.value(), weight.value(), groups, saved, needed(2));
+        return Gradients{kept_if(needed(0), d.x), kept_if(needed(1), d.weight), kept_if(needed(2), d.bias)};
       });
 }
 

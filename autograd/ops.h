@@ -3,8 +3,7 @@
 #include "haze/autograd/variable.h"
 
 /// The operations of engine/ops.h on Variables: the same names, arguments and errors, plus a gradient rule
-/// each. Every gradient can be differentiated again, but for those of attention, self_attention and
-/// linear_cross_entropy (marked), which throw Error when it is tried.
+/// each. Every gradient can be differentiated again.
 namespace haze {
 
 // ---- Views and copies (views.cpp) ---------------------------------------------------------------
@@ -17,6 +16,7 @@ Variable unsqueeze(const Variable& x, int axis);
 Variable contiguous(const Variable& x);
 Variable cast(const Variable& x, Dtype dtype);
 Variable concat(const std::vector<Variable>& parts, int axis);
+Variable pad(const Variable& x, int axis, int64_t before, int64_t after, double value = 0);
 
 // ---- Element by element (elementwise.cpp) -------------------------------------------------------
 Variable unary(UnaryOp op, const Variable& x, double a = 0, double b = 0);
@@ -102,12 +102,12 @@ Variable reduce(ReduceOp op, const Variable& x, const Shape& axes = {}, bool kee
 Variable sum(const Variable& x, const Shape& axes = {}, bool keep_axes = false);
 Variable mean(const Variable& x, const Shape& axes = {}, bool keep_axes = false);
 Variable sum_to(const Variable& x, const Shape& shape);
-Variable softmax(const Variable& x);
-Variable log_softmax(const Variable& x);
+Variable softmax(const Variable& x, int axis = -1);
+Variable log_softmax(const Variable& x, int axis = -1);
 Variable cumulative_sum(const Variable& x, int axis = -1);
-/// Values in order on the last axis, and their indices.
-std::pair<Variable, Tensor> sort(const Variable& x, bool descending = false);
-std::pair<Variable, Tensor> top_k(const Variable& x, int64_t k);
+/// Values in order on one axis, and their indices.
+std::pair<Variable, Tensor> sort(const Variable& x, bool descending = false, int axis = -1);
+std::pair<Variable, Tensor> top_k(const Variable& x, int64_t k, int axis = -1);
 
 // ---- Matrix products (products.cpp) -------------------------------------------------------------
 Variable matmul(const Variable& a, const Variable& b);
@@ -121,15 +121,15 @@ Variable linear(const Variable& x, const Variable& weight, const Variable& bias 
 Variable mlp(const Variable& x, const Variable& up_weight, const Variable& up_bias,
              const Variable& down_weight, const Variable& down_bias, Activation activation,
              const Variable& residual = {});
-/// See engine/ops.h; `generator` is drawn from where options.dropout > 0. No second derivatives.
+/// See engine/ops.h; `generator` is drawn from where options.dropout > 0. A gradient that is differentiated
+/// again forms the probabilities of all pairs, [batch, heads, queries, keys].
 Variable attention(const Variable& query, const Variable& key, const Variable& value,
                    AttentionOptions options, Generator* generator = nullptr);
 /// Attention of rows to rows of the same sequence: qkv [rows, 3, heads, head_size] holds query, key and value
-/// side by side, and its gradient is written in that layout at once. [rows, heads, head_size]. No second
-/// derivatives.
+/// side by side, and its gradient is written in that layout at once. [rows, heads, head_size].
 Variable self_attention(const Variable& qkv, AttentionOptions options, Generator* generator = nullptr);
-/// sum_i row_weights_i CE_i as a scalar, and the losses themselves [rows] (no gradient). No second
-/// derivatives.
+/// sum_i row_weights_i CE_i as a scalar, and the losses themselves [rows] (no gradient). A gradient that is
+/// differentiated again forms the logits whole, [rows, vocabulary].
 struct CrossEntropy {
   Variable total;
   Tensor losses;
@@ -153,15 +153,30 @@ Variable index_select(const Variable& x, int axis, const Tensor& indices);
 Variable index_scatter(const Variable& source, int axis, const Tensor& indices, const Shape& shape);
 Variable gather(const Variable& x, int axis, const Tensor& index);
 Variable scatter_add(const Variable& x, int axis, const Tensor& index, const Variable& source);
+/// What was overwritten has no gradient: elements of x, and all of source but the last for a place.
+Variable scatter(const Variable& x, int axis, const Tensor& index, const Variable& source);
 
 // ---- Images (images.cpp) ------------------------------------------------------------------------
 Variable unfold(const Variable& x, int64_t kernel_h, int64_t kernel_w, int64_t stride, int64_t padding);
 Variable fold(const Variable& columns, int64_t height, int64_t width, int64_t kernel_h, int64_t kernel_w,
               int64_t stride, int64_t padding);
-Variable conv2d(const Variable& x, const Variable& weight, const Variable& bias, int64_t stride = 1,
-                int64_t padding = 0);
 Variable average_pool(const Variable& x, int64_t size);
 Variable max_pool(const Variable& x, int64_t size);
 Variable upsample(const Variable& x, int64_t size);
+
+// ---- Convolution (convolution.cpp) --------------------------------------------------------------
+/// bias may be undefined.
+Variable conv2d(const Variable& x, const Variable& weight, const Variable& bias,
+                const ConvolutionOptions& options = {});
+Variable conv2d(const Variable& x, const Variable& weight, const Variable& bias, int64_t stride,
+                int64_t padding);
+Variable conv2d_gradient_x(const Variable& g, const Variable& weight, int64_t height, int64_t width,
+                           const ConvolutionOptions& options = {});
+Variable conv2d_gradient_weight(const Variable& g, const Variable& x, int64_t kernel_h, int64_t kernel_w,
+                                const ConvolutionOptions& options = {});
+/// bias may be undefined.
+Variable conv_transpose2d(const Variable& x, const Variable& weight, const Variable& bias,
+                          const ConvolutionOptions& options = {}, int64_t output_padding_h = 0,
+                          int64_t output_padding_w = 0);
 
 }  // namespace haze

@@ -1,3 +1,6 @@
+#include <array>
+
+#include "haze/autograd/attention_composition.h"
 #include "haze/autograd/rules.h"
 
 // Matrix products and what is fused around them.
@@ -19,12 +22,12 @@ Variable matmul(const Variable& a, const Variable& b) {
   // and what they give is float32.
   return Tape::record(
       "matmul", matmul(a.value(), b.value()), {a, b},
-      [a_shape = a.shape(), b_shape = b.shape(), b_kept = kept_if(a.requires_gradient(), b),
-       a_kept = kept_if(b.requires_gradient(), a), dtype = a.dtype()](const Variable& gradient) {
+      [a_shape = a.shape(), b_shape = b.shape(), b = saved_if(a.requires_gradient(), "b", b),
+       a = saved_if(b.requires_gradient(), "a", a), dtype = a.dtype()](const Variable& gradient) {
         Gradients gradients(2);
         const Variable g = cast(gradient, dtype);
-        if (b_kept.defined()) gradients[0] = sum_to(matmul(g, transpose(b_kept)), a_shape);
-        if (a_kept.defined()) gradients[1] = right_gradient(a_kept, g, b_shape);
+        if (needed(0)) gradients[0] = sum_to(matmul(g, transpose(b.variable())), a_shape);
+        if (needed(1)) gradients[1] = right_gradient(a.variable(), g, b_shape);
         return gradients;
       });
 }
@@ -35,23 +38,51 @@ Variable attention(const Variable& query, const Variable& key, const Variable& v
     if (!generator) fail("attention: dropout {} needs a generator", options.dropout);
     options.dropout_position = generator->reserve(attention_dropout_counters(query.value(), key.value()));
   }
-  const AttentionResult saved = attention(query.value(), key.value(), value.value(), options);
+  AttentionResult saved = attention(query.value(), key.value(), value.value(), options);
+  Tensor result = std::exchange(saved.output, Tensor());
   // With p = softmax(s q k^T): v gets p^T g; the scores get p (g v^T - rowsum(g o)), o the output (Dao et al.
   // 2022, appendix B)
   return Tape::record(
-      "attention", saved.output, {query, key, value},
-      [saved, options, q = query.value(), k = key.value(), v = value.value(),
-       q_needed = query.requires_gradient(), k_needed = key.requires_gradient(),
-       v_needed = value.requires_gradient()](const Variable& g) {
-        refuse_second_derivative("attention");
-        AttentionGradient d = attention_gradient(g.value(), q, k, v, saved, options);
-        return Gradients{kept_if(q_needed, d.query), kept_if(k_needed, d.key), kept_if(v_needed, d.value)};
+      "attention", std::move(result), {query, key, value},
+      [saved, options = SavedAttentionOptions(options), q = Saved("query", query), k = Saved("key", key),
+       v = Saved("value", value)](const Variable& g, const Variable& output) {
+        if (gradients_enabled()) {
+          return attention_composition(g, q.variable(), k.variable(), v.variable(), options.read(),
+                                       {needed(0), needed(1), needed(2)});
+        }
+        AttentionResult forward = saved;
+        forward.output = output.value();
+        AttentionGradient d =
+            attention_gradient(g.value(), q.value(), k.value(), v.value(), forward, options.read());
+        return Gradients{kept_if(needed(0), d.query), kept_if(needed(1), d.key), kept_if(needed(2), d.value)};
       });
 }
 
+namespace {
+
+/// The rule of linear_cross_entropy out of operations that can be differentiated: the logits are whole.
+struct CrossEntropyComposition {
+  Saved hidden, weight, bias, targets, row_weights;
+
+  Gradients operator()(const Variable& g) const {
+    const Variable& h = hidden.variable();
+    const Variable& w = weight.variable();
+    const Variable p = softmax(linear(h, w, bias.variable()));  // [rows, vocabulary]
+    const Tensor vocabulary = arange(w.size(0), Dtype::int32, w.device());
+    const Tensor onehot =
+        cast(compare(CompareOp::equal, unsqueeze(targets.value(), 1), vocabulary), h.dtype());
+    const Variable d = (p - onehot) * (g * unsqueeze(row_weights.value(), 1));
+    return {needed(0) ? matmul(d, w) : Variable(), needed(1) ? matmul(transpose(d), h) : Variable(),
+            needed(2) ? sum(d, {0}) : Variable()};
+  }
+};
+
+}  // namespace
+
 CrossEntropy linear_cross_entropy(const Variable& hidden, const Variable& weight, const Variable& bias,
                                   const Tensor& targets, const Tensor& row_weights) {
-  const Tensor weights = row_weights.defined() ? row_weights : ones(targets.shape(), hidden.dtype());
+  const Tensor weights =
+      row_weights.defined() ? row_weights : ones(targets.shape(), hidden.dtype(), hidden.device());
   CrossEntropyResult result = linear_cross_entropy(
       hidden.value(), weight.value(), bias.value(), targets,
       any_needs_gradient({&hidden, &weight, &bias}) ? weights : Tensor(), current_precision());
@@ -60,13 +91,16 @@ CrossEntropy linear_cross_entropy(const Variable& hidden, const Variable& weight
   // logits are at hand
   Variable recorded =
       Tape::record("linear_cross_entropy", std::move(total), {hidden, weight, bias},
-                   [d_hidden = kept_if(hidden.requires_gradient(), result.hidden),
-                    d_weight = kept_if(weight.requires_gradient(), result.weight),
-                    d_bias = kept_if(bias.requires_gradient(), result.bias)](const Variable& g) {
-                     refuse_second_derivative("linear_cross_entropy");
-                     Gradients gradients;
-                     for (const Tensor& d : {d_hidden, d_weight, d_bias}) {
-                       gradients.push_back(d.defined() ? multiply(g.value(), d) : Tensor());
+                   [formed = std::array{kept_if(hidden.requires_gradient(), result.hidden),
+                                        kept_if(weight.requires_gradient(), result.weight),
+                                        kept_if(bias.requires_gradient(), result.bias)},
+                    composition = CrossEntropyComposition{Saved("hidden", hidden), Saved("weight", weight),
+                                                          Saved("bias", bias), Saved("targets", targets),
+                                                          Saved("row_weights", weights)}](const Variable& g) {
+                     if (gradients_enabled()) return composition(g);
+                     Gradients gradients(3);
+                     for (size_t i = 0; i < 3; ++i) {
+                       if (needed(i)) gradients[i] = multiply(g.value(), formed[i]);
                      }
                      return gradients;
                    });

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <initializer_list>
 
 #include "haze/autograd/ops.h"
@@ -8,6 +9,9 @@
 namespace haze {
 
 /// x where the rule will read it, otherwise nothing: the tape keeps alive no value that no rule needs.
+inline Saved saved_if(bool read, const char* role, const Variable& x) {
+  return read ? Saved(role, x) : Saved();
+}
 inline Variable kept_if(bool read, const Variable& x) {
   return read ? x : Variable();
 }
@@ -17,14 +21,16 @@ inline Tensor kept_if(bool read, const Tensor& x) {
 
 /// Whether something downstream may ask for the gradient of one of `inputs`.
 inline bool any_needs_gradient(std::initializer_list<const Variable*> inputs) {
-  if (!gradients_enabled()) return false;
-  for (const Variable* input : inputs) {
-    if (input->requires_gradient()) return true;
-  }
-  return false;
+  return std::any_of(inputs.begin(), inputs.end(), [](const Variable* x) { return Tape::must_record(*x); });
 }
 
-/// Throws Error where the backward pass under way is itself being recorded: fused rules work on Tensors.
+/// Within a rule: whether the backward pass needs the gradient of the operation's input `index`.
+inline bool needed(size_t index) {
+  return Tape::gradient_needed(index);
+}
+
+/// Throws Error where the backward pass under way is itself being recorded: for a rule that works on Tensors
+/// and has no composed form.
 inline void refuse_second_derivative(const char* operation) {
   if (gradients_enabled()) {
     fail("{}: a fused operation has no second derivative; compose it from simpler operations", operation);
@@ -33,7 +39,7 @@ inline void refuse_second_derivative(const char* operation) {
 
 /// g where `mask` is 1, elsewhere 0.
 inline Variable masked(const Tensor& mask, const Variable& g) {
-  return where(mask, g, zeros({}, g.dtype()));
+  return where(mask, g, zeros({}, g.dtype(), g.device()));
 }
 
 /// What values of `dtype` are multiplied and added up in, and so the dtype of their gradients: float32 for

@@ -1,13 +1,22 @@
-#include "haze/autograd/ops.h"
+#include "haze/autograd/attention_composition.h"
+#include "haze/autograd/rules.h"
 
 namespace haze {
 namespace {
 
 // Part 0, 1 or 2 (query, key, value) of [rows, 3, heads, head_size], as attention takes it: [1, rows, heads,
-// head_size].
-Tensor part(const Tensor& qkv, int64_t which) {
-  const Tensor one = slice(qkv, 1, which, which + 1);
+// head_size]. Of a Tensor or a Variable.
+template <typename X>
+X part(const X& qkv, int64_t which) {
+  const X one = slice(qkv, 1, which, which + 1);
   return transpose(one, 0, 1);
+}
+
+/// The gradient of qkv from the gradient g [rows, heads, head_size].
+Variable self_attention_composition(const Variable& g, const Variable& qkv, const AttentionOptions& options) {
+  const Gradients parts = attention_composition(unsqueeze(g, 0), part(qkv, 0), part(qkv, 1), part(qkv, 2),
+                                                options, {true, true, true});
+  return concat({transpose(parts[0], 0, 1), transpose(parts[1], 0, 1), transpose(parts[2], 0, 1)}, 1);
 }
 
 }  // namespace
@@ -21,16 +30,25 @@ Variable self_attention(const Variable& qkv, AttentionOptions options, Generator
     if (!generator) fail("self_attention: dropout needs a generator");
     options.dropout_position = generator->reserve(attention_dropout_counters(query, key));
   }
-  const AttentionResult result = attention(query, key, value, options);
-  const Tensor output = reshape(result.output, {qkv.size(0), qkv.size(2), qkv.size(3)});
-  return Tape::record("self_attention", output, {qkv}, [=](const Variable& g) {
-    if (gradients_enabled())
-      fail("self_attention: second derivatives through fused attention are not supported");
-    const Tensor gradient(qkv.shape(), qkv.dtype());
-    attention_gradient(unsqueeze(g.value(), 0), query, key, value, result, options,
-                       {part(gradient, 0), part(gradient, 1), part(gradient, 2)});
-    return Gradients{gradient};
-  });
+  AttentionResult saved = attention(query, key, value, options);
+  Tensor result = reshape(saved.output, {qkv.size(0), qkv.size(2), qkv.size(3)});
+  saved.output = Tensor();
+  // attention's rule, with the three gradients side by side
+  return Tape::record("self_attention", std::move(result), {qkv},
+                      [saved, options = SavedAttentionOptions(options), qkv = Saved("qkv", qkv)](
+                          const Variable& g, const Variable& output) {
+                        if (gradients_enabled()) {
+                          return Gradients{self_attention_composition(g, qkv.variable(), options.read())};
+                        }
+                        AttentionResult forward = saved;
+                        forward.output = unsqueeze(output.value(), 0);
+                        const Tensor& x = qkv.value();
+                        const Tensor gradient(x.shape(), x.dtype(), x.device());
+                        attention_gradient(unsqueeze(g.value(), 0), part(x, 0), part(x, 1), part(x, 2),
+                                           forward, options.read(),
+                                           {part(gradient, 0), part(gradient, 1), part(gradient, 2)});
+                        return Gradients{gradient};
+                      });
 }
 
 }  // namespace haze

@@ -1,8 +1,7 @@
 #include "haze/autograd/variable.h"
 
+#include <algorithm>
 #include <atomic>
-#include <optional>
-#include <queue>
 
 #include "haze/autograd/ops.h"
 
@@ -13,14 +12,18 @@ thread_local bool recording = true;
 thread_local Precision precision_in_use = Precision::full;
 thread_local bool detecting_non_finite = false;
 
-uint64_t next_sequence() {
-  static std::atomic<uint64_t> counter{0};
-  return ++counter;
-}
+// Where Tape::collect_used() collects.
+thread_local std::vector<Variable>* used = nullptr;
 
+/// Adds up the gradients of backward passes.
 class Leaf final : public Node {
  public:
-  Leaf() : Node("leaf") {}
+  explicit Leaf(uint64_t sequence) : Node("leaf") {
+    leaf_ = true;
+    sequence_ = sequence;
+  }
+
+  Tensor gradient;
 
  private:
   Gradients apply(const Variable&) override { return {}; }
@@ -28,20 +31,17 @@ class Leaf final : public Node {
 };
 
 /// Sets a value, and puts it back.
+template <typename T>
 class ValueScope {
  public:
-  ValueScope(bool& value, bool now) : value_(value), previous_(std::exchange(value, now)) {}
+  ValueScope(T& value, T now) : value_(value), previous_(std::exchange(value, now)) {}
   ~ValueScope() { value_ = previous_; }
   ValueScope(const ValueScope&) = delete;
   ValueScope& operator=(const ValueScope&) = delete;
 
  private:
-  bool& value_;
-  bool previous_;
-};
-
-struct RecordingScope : ValueScope {
-  explicit RecordingScope(bool enabled) : ValueScope(recording, enabled) {}
+  T& value_;
+  T previous_;
 };
 
 }  // namespace
@@ -50,16 +50,16 @@ Variable Variable::leaf(Tensor value) {
   if (value.dtype() != Dtype::float32 && value.dtype() != Dtype::float64) {
     fail("leaf: gradients are for float32 and float64, not {}", name(value.dtype()));
   }
-  return Variable(std::move(value), std::make_shared<Leaf>());
+  return Variable(std::move(value), std::make_shared<Leaf>(Tape::next_sequence()));
 }
 
 const Tensor& Variable::gradient() const {
-  if (!node_ || !dynamic_cast<const Leaf*>(node_.get())) fail("gradient: this value is not a leaf");
-  return node_->gradient_;
+  if (!node_ || !node_->leaf_) fail("gradient: this value is not a leaf");
+  return static_cast<const Leaf&>(*node_).gradient;
 }
 
 void Variable::clear_gradient() {
-  if (node_) node_->gradient_ = Tensor();
+  if (node_ && node_->leaf_) static_cast<Leaf&>(*node_).gradient = Tensor();
 }
 
 void Variable::on_gradient(std::function<void(const Tensor&)> hook) const {
@@ -95,11 +95,29 @@ DetectNonFinite::~DetectNonFinite() {
   detecting_non_finite = previous_;
 }
 
-bool Tape::needed(const std::vector<Variable>& inputs) {
-  if (!recording) return false;
-  for (const Variable& input : inputs) {
-    if (input.requires_gradient()) return true;
-  }
+bool DetectNonFinite::active() {
+  return detecting_non_finite;
+}
+
+void Saved::fail_changed() const {
+  const char* writer = variable_.value().storage().written_by();
+  fail("{}: its saved {} was changed in place by {} before the backward pass",
+       Tape::applying_ ? Tape::applying_->operation() : "autograd", role_, writer ? writer : "an operation");
+}
+
+uint64_t Tape::next_sequence() {
+  static std::atomic<uint64_t> counter{0};
+  return ++counter;
+}
+
+std::vector<Variable>* Tape::collect_used(std::vector<Variable>* into) {
+  return std::exchange(used, into);
+}
+
+bool Tape::record_or_note(const Variable& x) {
+  if (recording) return true;
+  const auto same = [&](const Variable& other) { return other.node_ == x.node_; };
+  if (used && std::none_of(used->begin(), used->end(), same)) used->push_back(x);
   return false;
 }
 
@@ -132,31 +150,137 @@ void Tape::destroy(Node* node) {
   busy = false;
 }
 
+/// The nodes that a backward pass goes through, and its state in them.
+class Tape::Plan {
+ public:
+  // Every node between `root` and a leaf; with targets, every node between `root` and a target.
+  Plan(const std::shared_ptr<Node>& root, const Targets* targets) : Plan(targets) {
+    // The object is complete already: where this throws, the destructor puts the nodes back.
+    for (size_t i = 0; targets && i < targets->values.size(); ++i) {
+      const std::shared_ptr<Node>& node = targets->values[i].node_;
+      if (!node) continue;
+      Node::Visit& visit = begin(node);
+      visit.end = targets->made_after != 0;
+      visit.target = !visit.end || targets->needed[i];
+    }
+    nodes_.reserve(64);
+    find_nodes(root);
+    std::sort(nodes_.begin(), nodes_.end(),
+              [](const auto& a, const auto& b) { return a->sequence_ > b->sequence_; });
+    if (targets) keep_what_leads_to_targets();
+  }
+  ~Plan() {
+    for (const auto& node : nodes_) {
+      if (node) node->visit_.clear();
+    }
+    for (size_t i = 0; targets_ && i < targets_->values.size(); ++i) {
+      if (const auto& node = targets_->values[i].node_) node->visit_.clear();
+    }
+    for (auto& [node, visit] : interrupted_) node->visit_ = std::move(visit);
+  }
+  Plan(const Plan&) = delete;
+  Plan& operator=(const Plan&) = delete;
+
+  // Calls visit(node) for every operation, latest first: when a node is visited, everything that uses its
+  // value has been. A node that nothing else holds is gone after its visit.
+  template <typename F>
+  void for_each_operation(F&& visit) {
+    for (std::shared_ptr<Node>& entry : nodes_) {
+      if (entry->leaf_) continue;
+      visit(*entry);
+      entry->visit_.clear();
+      entry.reset();
+    }
+  }
+
+ private:
+  explicit Plan(const Targets* targets) : targets_(targets) {}
+
+  Node::Visit& begin(const std::shared_ptr<Node>& node) {
+    Node::Visit& visit = node->visit_;
+    if (visit.pass == number_) return visit;
+    // The node may belong to a pass under way whose rule has started this one.
+    if (visit.pass != 0) interrupted_.emplace_back(node, std::exchange(visit, {}));
+    visit.pass = number_;
+    return visit;
+  }
+
+  void add(const std::shared_ptr<Node>& node) {
+    Node::Visit& visit = begin(node);
+    if (visit.planned) return;
+    if (targets_ && node->sequence_ <= targets_->made_after && !visit.end) {
+      fail("checkpoint: when it ran again, the function used a value that it had not used before");
+    }
+    visit.planned = true;
+    nodes_.push_back(node);
+  }
+
+  void find_nodes(const std::shared_ptr<Node>& root) {
+    add(root);
+    for (size_t next = 0; next < nodes_.size(); ++next) {
+      const Node& node = *nodes_[next];
+      if (node.visit_.end) continue;
+      for (const auto& input : node.inputs_) {
+        if (!input) continue;
+        add(input);
+        ++input->visit_.waiting;
+      }
+    }
+  }
+
+  void keep_what_leads_to_targets() {
+    for (auto node = nodes_.rbegin(); node != nodes_.rend(); ++node) {
+      Node::Visit& visit = (*node)->visit_;
+      // Nobody knows any more where a used-up tape leads to: the pass goes there, and fails.
+      visit.planned = visit.target || (*node)->released_;
+      for (const auto& input : (*node)->inputs_) {
+        if (visit.planned || visit.end) break;
+        visit.planned = input && input->visit_.planned && input->visit_.pass == number_;
+      }
+    }
+    std::erase_if(nodes_, [](const auto& node) {
+      if (node->visit_.planned) return false;
+      for (const auto& input : node->inputs_) {
+        if (input && !node->visit_.end) --input->visit_.waiting;
+      }
+      node->visit_.clear();
+      return true;
+    });
+  }
+
+  static uint64_t next_number() {
+    static std::atomic<uint64_t> counter{0};
+    return ++counter;
+  }
+
+  const uint64_t number_ = next_number();
+  const Targets* targets_;
+  std::vector<std::shared_ptr<Node>> nodes_;
+  std::vector<std::pair<std::shared_ptr<Node>, Node::Visit>> interrupted_;
+};
+
 namespace {
 
-/// Nodes whose gradients are under way, largest sequence number first: when a node is taken, everything that
-/// uses its output has been.
-struct Later {
-  bool operator()(const auto& a, const auto& b) const { return a.first < b.first; }
-};
-using ReadyQueue = std::priority_queue<std::pair<uint64_t, std::shared_ptr<Node>>,
-                                       std::vector<std::pair<uint64_t, std::shared_ptr<Node>>>, Later>;
-
-// Whether the backward pass under way is gradient()'s, which leaves the gradients of leaves alone.
-thread_local bool collecting_targets = false;
+/// Whether nothing else can see the memory of `value`, and it is dense.
+bool is_owned(const Tensor& value) {
+  return value.is_contiguous() && value.storage().use_count() == 1;
+}
 
 }  // namespace
 
-void Tape::deliver(Node& node, const Variable& gradient, const std::vector<Variable>* targets,
-                   Gradients* target_gradients) {
-  for (const auto& hook : node.hooks_) hook(gradient.value());
-  for (size_t i = 0; targets && i < targets->size(); ++i) {
-    if ((*targets)[i].node_.get() == &node) (*target_gradients)[i] = gradient;
+void Tape::deliver(Node& node, Variable& gradient, Targets* targets) {
+  if (targets) {
+    for (size_t i = 0; node.visit_.target && i < targets->values.size(); ++i) {
+      if (targets->values[i].node_.get() == &node) targets->gradients[i] = gradient;
+    }
+    if (node.visit_.end) return;  // the pass around this one will call the hooks
+  } else if (node.leaf_ && !is_owned(gradient.value())) {
+    gradient.value_ = clone(gradient.value());
   }
-  const bool leaf = node.sequence_ == 0;
-  if (!leaf || targets) return;
-  Tensor& sum = node.gradient_;
-  sum = sum.defined() ? add(sum, gradient.value()) : contiguous(gradient.value());
+  for (const auto& hook : node.hooks_) hook(gradient.value());
+  if (targets || !node.leaf_) return;
+  Tensor& sum = static_cast<Leaf&>(node).gradient;
+  sum = sum.defined() ? add(sum, gradient.value()) : std::move(gradient.value_);
 }
 
 Gradients Tape::apply_rule(Node& node, const Variable& gradient) {
@@ -168,61 +292,59 @@ Gradients Tape::apply_rule(Node& node, const Variable& gradient) {
   }
   Gradients gradients = [&] {
     const DetectNonFinite off(false);  // what the rule computes on its way is not the user's operation
+    const ValueScope<const Node*> scope(applying_, &node);
     return node.apply(gradient);
   }();
-  for (size_t i = 0; i < node.inputs_.size(); ++i) {
+  for (size_t i = 0; detecting_non_finite && i < node.inputs_.size(); ++i) {
     if (node.inputs_[i] && gradients[i].defined())
       check_finite(node.operation(), gradients[i].value(), "backward");
   }
   return gradients;
 }
 
-void Tape::accumulate(const Node& from, Node& to, const Variable& gradient) {
-  if (!to.pending_.defined()) {
-    to.pending_ = gradient;
+void Tape::accumulate(const Node& from, Node& to, Variable&& gradient) {
+  Variable& sum = to.visit_.gradient;
+  if (!sum.defined()) {
+    sum = std::move(gradient);
     return;
   }
   {
     const DetectNonFinite off(false);  // the user called no addition
-    to.pending_ = add(to.pending_, gradient);
+    sum = add(sum, gradient);
   }
-  check_finite(from.operation(), to.pending_.value(), "backward");
+  check_finite(from.operation(), sum.value(), "backward");
 }
 
-void Tape::run(const Variable& root, const Variable& seed, const BackwardOptions& options,
-               const std::vector<Variable>* targets, Gradients* target_gradients) {
-  if (!root.node_) fail("backward: the value does not depend on anything that needs a gradient");
-  const RecordingScope scope(options.create_graph);
-  const ValueScope collecting(collecting_targets, targets != nullptr);
-  const bool keep = options.retain_graph || options.create_graph;
-  // Where a rule throws, what has arrived at other nodes must not reach the next backward pass.
-  struct ReadyNodes : ReadyQueue {
-    ~ReadyNodes() {
-      for (; !empty(); pop()) top().second->pending_ = Variable();
-    }
-  } ready;
-  root.node_->pending_ = seed;
-  ready.emplace(root.node_->sequence_, root.node_);
-  while (!ready.empty()) {
-    const std::shared_ptr<Node> node = ready.top().second;
-    ready.pop();
-    const Variable gradient = std::exchange(node->pending_, Variable());
-    deliver(*node, gradient, targets, target_gradients);
-    if (node->sequence_ == 0) continue;
-    const Gradients gradients = apply_rule(*node, gradient);
-    for (size_t i = 0; i < node->inputs_.size(); ++i) {
-      const std::shared_ptr<Node>& input = node->inputs_[i];
-      if (!input || !gradients[i].defined()) continue;
-      const bool first = !input->pending_.defined();
-      accumulate(*node, *input, gradients[i]);
-      if (first) ready.emplace(input->sequence_, input);
-    }
-    if (!keep) {
-      node->release();
-      node->inputs_.clear();
-      node->released_ = true;
-    }
+void Tape::hand_on(Node& node, Gradients gradients, Targets* targets) {
+  for (size_t i = 0; i < node.inputs_.size(); ++i) {
+    Node* const input = node.inputs_[i].get();
+    if (!input || !input->visit_.planned || input->visit_.pass != node.visit_.pass) continue;
+    if (i < gradients.size() && gradients[i].defined()) accumulate(node, *input, std::move(gradients[i]));
+    if (!input->leaf_ || --input->visit_.waiting > 0) continue;
+    Variable complete = std::move(input->visit_.gradient);
+    if (complete.defined()) deliver(*input, complete, targets);
   }
+}
+
+void Tape::run(const Variable& root, const Variable& seed, const BackwardOptions& options, Targets* targets) {
+  if (!root.node_) fail("backward: the value does not depend on anything that needs a gradient");
+  const ValueScope<bool> scope(recording, options.create_graph);
+  const bool keep = options.retain_graph || options.create_graph;
+  Plan plan(root.node_, targets);
+  Variable start = seed;
+  if (root.node_->leaf_) return deliver(*root.node_, start, targets);
+  root.node_->visit_.gradient = std::move(start);
+  plan.for_each_operation([&](Node& node) {
+    Variable gradient = std::move(node.visit_.gradient);
+    if (gradient.defined()) deliver(node, gradient, targets);
+    if (node.visit_.end) return;
+    hand_on(node, gradient.defined() ? apply_rule(node, gradient) : Gradients(), targets);
+    if (!keep && gradient.defined()) {
+      node.release();
+      node.inputs_.clear();
+      node.released_ = true;
+    }
+  });
 }
 
 void backward(const Variable& root, const Tensor& seed, const BackwardOptions& options) {
@@ -232,12 +354,12 @@ void backward(const Variable& root, const Tensor& seed, const BackwardOptions& o
       fail("backward: the value has shape {}; without a seed it must have one element",
            root.shape().to_string());
     }
-    start = ones(root.shape(), root.dtype());
+    start = ones_like(root.value());
   } else if (start.shape() != root.shape() || start.dtype() != root.dtype()) {
     fail("backward: the seed is {} {}, the value {} {}", name(start.dtype()), start.shape().to_string(),
          name(root.dtype()), root.shape().to_string());
   }
-  Tape::run(root, start, options, nullptr, nullptr);
+  Tape::run(root, start, options, nullptr);
 }
 
 Gradients gradient(const Variable& root, const std::vector<Variable>& inputs,
@@ -249,56 +371,13 @@ Gradients gradient(const Variable& root, const std::vector<Variable>& inputs,
     if (!input.requires_gradient())
       fail("gradient: an input does not need a gradient; make it with Variable::leaf");
   }
-  Gradients result(inputs.size());
-  Tape::run(root, ones(root.shape(), root.dtype()), options, &inputs, &result);
+  Tape::Targets targets{.values = inputs, .gradients = Gradients(inputs.size())};
+  Tape::run(root, ones_like(root.value()), options, &targets);
+  Gradients result = std::move(targets.gradients);
   for (size_t i = 0; i < inputs.size(); ++i) {
-    if (!result[i].defined()) result[i] = zeros(inputs[i].shape(), inputs[i].dtype());
+    if (!result[i].defined()) result[i] = zeros_like(inputs[i].value());
   }
   return result;
-}
-
-Variable checkpoint(const CheckpointedFunction& function, const std::vector<Variable>& inputs,
-                    Generator* generator) {
-  std::optional<Generator> before;
-  if (generator) before = *generator;
-  Tensor value;
-  {
-    const NoGradient scope;
-    value = function(inputs, generator).value();
-  }
-  // The inputs that need gradients may be parameters inside `function` alone, so the node is always written.
-  std::vector<Variable> recorded = inputs;
-  static const Variable anchor = Variable::leaf(zeros({1}));
-  recorded.push_back(anchor);
-  const bool detect = detecting_non_finite;
-  const Precision precision = precision_in_use;
-  return Tape::record("checkpoint", value, recorded, [=](const Variable& g) {
-    if (gradients_enabled()) fail("checkpoint: second derivatives through a checkpoint are not supported");
-    std::vector<Variable> leaves;
-    for (const Variable& input : inputs) {
-      leaves.push_back(input.requires_gradient() ? Variable::leaf(input.value()) : input);
-    }
-    const bool for_targets = collecting_targets;
-    Gradients gradients(leaves.size());
-    const RecordingScope scope(true);
-    const Variable again = [&] {
-      const DetectNonFinite naming(detect);
-      const PrecisionScope multiplying(precision);
-      std::optional<Generator> replay = before;
-      return function(leaves, replay ? &*replay : nullptr);
-    }();
-    const DetectNonFinite naming(detect);
-    if (again.requires_gradient() && for_targets) {
-      Tape::run(again, g.value(), {}, &leaves, &gradients);
-    } else if (again.requires_gradient()) {
-      backward(again, g.value());
-      for (size_t i = 0; i < leaves.size(); ++i) {
-        if (leaves[i].requires_gradient()) gradients[i] = Variable(leaves[i].gradient());
-      }
-    }
-    gradients.emplace_back();
-    return gradients;
-  });
 }
 
 }  // namespace haze

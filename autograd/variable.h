@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <functional>
 #include <memory>
 #include <type_traits>
@@ -36,8 +37,10 @@ class Variable {
   void clear_gradient();
   /// The same value without its history.
   Variable detach() const { return Variable(value_); }
-  /// Calls `hook` with the gradient of this value once it is complete, at every backward pass. Throws Error
-  /// where no gradient is needed.
+  /// Calls `hook` once in every backward pass that reaches this value, with its complete gradient. A leaf's
+  /// hook is called when the last operation that feeds the leaf has run, while the rest of the pass is still
+  /// to come. It gets the tensor that gradient() takes over or adds, and may write to it. Throws Error where
+  /// no gradient is needed.
   void on_gradient(std::function<void(const Tensor&)> hook) const;
 
  private:
@@ -52,7 +55,7 @@ class Variable {
 /// One gradient for each input of an operation, in order; undefined where the input needs none.
 using Gradients = std::vector<Variable>;
 
-/// One operation on the tape.
+/// One operation on the tape, or a leaf.
 class Node : public std::enable_shared_from_this<Node> {
  public:
   virtual ~Node() = default;
@@ -61,6 +64,24 @@ class Node : public std::enable_shared_from_this<Node> {
  protected:
   friend class Variable;
   friend class Tape;
+
+  /// How far a backward pass has come with this node.
+  struct Visit {
+    uint64_t pass = 0;     // the number of the pass; 0: none is under way
+    bool target = false;   // the pass was asked for this gradient
+    bool end = false;      // the pass leaves the inputs of this node alone
+    bool planned = false;  // the pass needs this gradient
+    int waiting = 0;       // of a leaf: uses of its value that the pass has yet to go through
+    Variable gradient;     // sum of what has arrived
+
+    void clear() {
+      pass = 0;
+      target = end = planned = false;
+      waiting = 0;
+      if (gradient.defined()) gradient = Variable();
+    }
+  };
+
   explicit Node(const char* operation) : operation_(operation) {}
 
   /// Gradients of the inputs from the gradient of the output.
@@ -71,12 +92,43 @@ class Node : public std::enable_shared_from_this<Node> {
   Variable output_of(const Tensor& value) { return Variable(value, shared_from_this()); }
 
   const char* operation_;
-  uint64_t sequence_ = 0;  // later operations have larger numbers: their order is a topological order
+  uint64_t sequence_ = 0;  // later nodes have larger numbers: their order is a topological order
+  bool leaf_ = false;
   bool released_ = false;
   std::vector<std::shared_ptr<Node>> inputs_;
-  Variable pending_;  // sum of the gradients that have arrived in the backward pass under way
-  Tensor gradient_;   // of a leaf
+  Visit visit_;
   std::vector<std::function<void(const Tensor&)>> hooks_;
+};
+
+/// A value that a rule keeps for the backward pass. Reading it throws Error where an operation has written to
+/// its memory in between: "linear: its saved weight was changed in place by adamw before the backward pass".
+/// A write to any view of that memory counts.
+class Saved {
+ public:
+  Saved() = default;
+  /// `role`, a literal, names the value in the error.
+  Saved(const char* role, Variable value)
+      : variable_(std::move(value)), role_(role), version_(variable_.value().storage().version()) {}
+
+  bool defined() const { return variable_.defined(); }
+  const Shape& shape() const { return variable_.shape(); }
+  Dtype dtype() const { return variable_.dtype(); }
+
+  const Variable& variable() const {
+    check();
+    return variable_;
+  }
+  const Tensor& value() const { return variable().value(); }
+
+ private:
+  void check() const {
+    if (variable_.value().storage().version() != version_) fail_changed();
+  }
+  [[noreturn]] void fail_changed() const;
+
+  Variable variable_;
+  const char* role_ = nullptr;
+  uint32_t version_ = 0;
 };
 
 /// Whether operations are being written on the tape (on this thread).
@@ -130,6 +182,8 @@ class DetectNonFinite {
   ~DetectNonFinite();
   DetectNonFinite(const DetectNonFinite&) = delete;
   DetectNonFinite& operator=(const DetectNonFinite&) = delete;
+  /// Whether one of these is at work on this thread.
+  static bool active();
 
  private:
   bool previous_;
@@ -145,8 +199,8 @@ struct BackwardOptions {
 /// root needs no gradient, or where the tape behind it has been used up.
 void backward(const Variable& root, const Tensor& seed = {}, const BackwardOptions& options = {});
 
-/// d(root)/d(input) for each input, leaving the gradients of leaves alone. An input that root does not depend
-/// on gets zeros.
+/// d(root)/d(input) for each input, leaving the gradients of leaves alone. Only what leads from root to an
+/// input is computed. An input that root does not depend on gets zeros.
 Gradients gradient(const Variable& root, const std::vector<Variable>& inputs,
                    const BackwardOptions& options = {});
 
@@ -154,8 +208,10 @@ using CheckpointedFunction =
     std::function<Variable(const std::vector<Variable>& inputs, Generator* generator)>;
 
 /// Runs `function` without keeping its intermediate values; the backward pass runs it again (Chen et al.
-/// 2016, "Training deep nets with sublinear memory cost"). Random numbers `function` takes from the generator
-/// that it is handed: `generator` in the first run, in the second one that gives the same numbers.
+/// 2016, "Training deep nets with sublinear memory cost"). `function` must do the same each time. It may also
+/// use values that it is not handed, such as parameters: they get their gradients too. Random numbers
+/// `function` takes from the generator that it is handed: `generator` in the first run, later one that gives
+/// the same numbers.
 Variable checkpoint(const CheckpointedFunction& function, const std::vector<Variable>& inputs,
                     Generator* generator = nullptr);
 
@@ -170,40 +226,67 @@ class Tape {
   static Variable record(const char* operation, Tensor value, const std::vector<Variable>& inputs,
                          Rule&& rule) {
     check_finite(operation, value, "forward");
-    if (!needed(inputs)) return Variable(std::move(value));
+    if (std::none_of(inputs.begin(), inputs.end(), must_record)) return Variable(std::move(value));
     auto node = make_node<std::decay_t<Rule>>(operation, value, std::forward<Rule>(rule));
     connect(*node, inputs);
     return Variable(std::move(value), std::move(node));
   }
 
-  static void run(const Variable& root, const Variable& seed, const BackwardOptions& options,
-                  const std::vector<Variable>* targets, Gradients* target_gradients);
+  /// Whether an operation that uses x must be recorded. Whoever decides that without record() asks here.
+  static bool must_record(const Variable& x) { return x.node_ && record_or_note(x); }
+
+  /// Within a rule: whether the backward pass under way needs the gradient of the operation's input `index`;
+  /// false where there is no such input.
+  static bool gradient_needed(size_t index) {
+    if (index >= applying_->inputs_.size()) return false;
+    const Node* input = applying_->inputs_[index].get();
+    return input && input->visit_.planned && input->visit_.pass == applying_->visit_.pass;
+  }
 
  private:
+  friend class Variable;
+  friend class Saved;
+  friend class CheckpointRule;
+  friend Variable checkpoint(const CheckpointedFunction&, const std::vector<Variable>&, Generator*);
+  friend void backward(const Variable&, const Tensor&, const BackwardOptions&);
+  friend Gradients gradient(const Variable&, const std::vector<Variable>&, const BackwardOptions&);
+
+  /// The values whose gradients a pass was asked for.
+  struct Targets {
+    std::vector<Variable> values;
+    Gradients gradients;  // one for each value; undefined where the root does not depend on it
+    // Of a pass through part of a tape: it ends at the values, and everything else that it meets is newer
+    // than this. 0 for a pass that goes on behind them.
+    uint64_t made_after = 0;
+    std::vector<bool> needed = {};  // in such a pass, the values that are more than its end
+  };
+  class Plan;
+
   template <typename Rule>
   class RuleNode final : public Node {
    public:
     static constexpr bool kTakesOutput = std::is_invocable_v<Rule, const Variable&, const Variable&>;
     RuleNode(const char* operation, const Tensor& value, Rule rule)
         : Node(operation), rule_(std::make_unique<Rule>(std::move(rule))) {
-      if constexpr (kTakesOutput) output_ = value;
+      if constexpr (kTakesOutput) output_ = Saved("result", value);
     }
 
    private:
     Gradients apply(const Variable& g) override {
       if constexpr (kTakesOutput) {
-        return (*rule_)(g, output_of(output_));
+        return (*rule_)(g, output_of(output_.value()));
       } else {
         return (*rule_)(g);
       }
     }
     void release() override {
       rule_.reset();
-      output_ = Tensor();
+      output_ = {};
     }
 
+    struct Nothing {};
     std::unique_ptr<Rule> rule_;
-    Tensor output_;
+    [[no_unique_address]] std::conditional_t<kTakesOutput, Saved, Nothing> output_;
   };
 
   template <typename Rule>
@@ -211,16 +294,26 @@ class Tape {
     return std::shared_ptr<Node>(new RuleNode<Rule>(operation, value, std::move(rule)), destroy);
   }
 
-  static bool needed(const std::vector<Variable>& inputs);
+  static bool record_or_note(const Variable& x);
+  static uint64_t next_sequence();
+  // From now on on this thread, what needs a gradient and is used while nothing is recorded is added to
+  // `into`, where that is not null. Returns where it was added before.
+  static std::vector<Variable>* collect_used(std::vector<Variable>* into);
   static void connect(Node& node, const std::vector<Variable>& inputs);
   static void check_finite(const char* operation, const Tensor& value, const char* direction);
   static void destroy(Node* node);
+
+  static void run(const Variable& root, const Variable& seed, const BackwardOptions& options,
+                  Targets* targets);
   // Hands a node's complete gradient to hooks, to targets and, without targets, to the gradient of a leaf.
-  static void deliver(Node& node, const Variable& gradient, const std::vector<Variable>* targets,
-                      Gradients* target_gradients);
+  static void deliver(Node& node, Variable& gradient, Targets* targets);
   static Gradients apply_rule(Node& node, const Variable& gradient);
   // Adds a gradient that the rule of `from` returned to those that have arrived at `to`.
-  static void accumulate(const Node& from, Node& to, const Variable& gradient);
+  static void accumulate(const Node& from, Node& to, Variable&& gradient);
+  // Hands the gradients of a node's inputs on; those of leaves that are now complete are delivered.
+  static void hand_on(Node& node, Gradients gradients, Targets* targets);
+
+  static inline constinit thread_local const Node* applying_ = nullptr;  // the node whose rule is running
 };
 
 }  // namespace haze

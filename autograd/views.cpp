@@ -6,7 +6,7 @@ namespace {
 
 /// Zeros of `shape` with x in the elements that slice() would take: the adjoint of slice.
 Variable place(const Variable& x, int axis, int64_t first, int64_t last, int64_t step, const Shape& shape) {
-  Tensor result = zeros(shape, x.dtype());
+  Tensor result = zeros(shape, x.dtype(), x.device());
   copy_into(slice(result, axis, first, last, step), x.value());
   // d(place(x)) = place(dx)
   return Tape::record("place", std::move(result), {x},
@@ -81,25 +81,26 @@ Variable concat(const std::vector<Variable>& parts, int axis) {
   values.reserve(parts.size());
   for (const Variable& part : parts) values.push_back(part.value());
   Tensor value = concat(std::span<const Tensor>(values), axis);
-  struct Part {
-    int64_t size;
-    bool needed;
-  };
-  std::vector<Part> layout;
-  layout.reserve(parts.size());
-  for (const Variable& part : parts) layout.push_back({part.size(axis), part.requires_gradient()});
+  std::vector<int64_t> sizes;
+  sizes.reserve(parts.size());
+  for (const Variable& part : parts) sizes.push_back(part.size(axis));
   // d(concat(x, y)) = concat(dx, dy): each part gets its slice
-  return Tape::record(
-      "concat", std::move(value), parts, [axis, layout = std::move(layout)](const Variable& g) {
-        Gradients gradients;
-        gradients.reserve(layout.size());
-        int64_t first = 0;
-        for (const Part& part : layout) {
-          gradients.push_back(part.needed ? slice(g, axis, first, first + part.size) : Variable());
-          first += part.size;
-        }
-        return gradients;
-      });
+  return Tape::record("concat", std::move(value), parts, [axis, sizes = std::move(sizes)](const Variable& g) {
+    Gradients gradients(sizes.size());
+    int64_t first = 0;
+    for (size_t i = 0; i < sizes.size(); first += sizes[i++]) {
+      if (needed(i)) gradients[i] = slice(g, axis, first, first + sizes[i]);
+    }
+    return gradients;
+  });
+}
+
+Variable pad(const Variable& x, int axis, int64_t before, int64_t after, double value) {
+  // x gets its slice of g
+  return Tape::record("pad", pad(x.value(), axis, before, after, value), {x},
+                      [=, count = x.size(axis)](const Variable& g) {
+                        return Gradients{slice(g, axis, before, before + count)};
+                      });
 }
 
 }  // namespace haze

@@ -37,6 +37,8 @@ enum class MatmulPeer { onednn, blis };
 
 /// Matrix products of float32 or bfloat16 into float32.
 KernelGroup matmul_kernels(Dtype dtype, MatmulPeer peer);
+/// Convolutions of a U-Net and their gradients, float32; their peer is oneDNN.
+KernelGroup convolution_kernels();
 /// Kernels that do little with each number, on tensors larger than the last-level cache; their peer copies.
 KernelGroup memory_kernels();
 

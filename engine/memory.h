@@ -13,13 +13,18 @@ namespace haze {
 /// cache with its last Storage handle.
 struct Block {
   void* data = nullptr;
-  size_t capacity = 0;  // bytes
-  int size_class = 0;
+  size_t capacity = 0;  // bytes that its holder may use: those asked for, rounded up to their size class
+  size_t bytes = 0;     // that were asked of the system, at least `capacity`
+  int size_class = 0;   // of `bytes`
+  int stream = 0;       // whose kernels use it
   Device device = Device::cpu;
   std::atomic<int> references{0};
   std::atomic<uint32_t> version{0};              // how often an operation has written to it
   std::atomic<const char*> written_by{nullptr};  // the last operation that did
-  Block* next_free = nullptr;
+  // While it is cached:
+  Block* newer = nullptr;  // the next one of its class that was freed
+  Block* older = nullptr;
+  uint64_t freed_at = 0;
 };
 
 /// Reference-counted handle of a Block.
@@ -64,13 +69,13 @@ class Storage {
   Block* block_ = nullptr;
 };
 
-/// A block of at least `bytes` bytes, aligned to 64, from the cache where one of its size class is free. Its
-/// contents are undefined. Throws Error where the system has no memory left.
-Storage allocate(size_t bytes, Device device = Device::cpu);
+/// A block of at least `bytes` bytes, aligned to 64, for kernels of `stream` (caching_allocator.h; the cpu
+/// has the one stream 0). Its contents are undefined. Throws Error where the system has no memory left.
+Storage allocate(size_t bytes, Device device = Device::cpu, int stream = 0);
 
 /// What the allocator holds, in bytes.
 struct MemoryStatistics {
-  size_t in_use = 0;          // in blocks that tensors hold
+  size_t in_use = 0;          // that tensors hold, each rounded up to its size class
   size_t peak = 0;            // largest in_use since reset_peak_memory()
   size_t reserved = 0;        // asked of the system and not given back
   uint64_t system_calls = 0;  // how often the system was asked since the start

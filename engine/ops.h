@@ -33,6 +33,11 @@ Tensor uniform(const Shape& shape, Generator& generator, double low = 0, double 
 Tensor normal(const Shape& shape, Generator& generator, double mean = 0, double standard_deviation = 1,
               Dtype dtype = Dtype::float32, Device device = Device::cpu);
 
+/// int32, uniform in [low, high): each number as often as the others but for a relative 2^-64. Throws where
+/// int32 does not hold the interval. Element i uses counter i.
+Tensor random_integers(const Shape& shape, Generator& generator, int64_t low, int64_t high,
+                       Device device = Device::cpu);
+
 // ---- Views: none of these copies elements -------------------------------------------------------
 
 /// A view where the strides allow it, otherwise a dense copy. One extent may be -1: it follows from the
@@ -64,6 +69,8 @@ void copy_into(const Tensor& target, const Tensor& source);
 void fill(const Tensor& target, double value);
 /// All extents equal but those of `axis`.
 Tensor concat(std::span<const Tensor> parts, int axis);
+/// x with `before` and `after` more elements on one axis, all `value`.
+Tensor pad(const Tensor& x, int axis, int64_t before, int64_t after, double value = 0);
 
 // ---- Element by element -------------------------------------------------------------------------
 
@@ -72,6 +79,9 @@ enum class UnaryOp : uint8_t {
   scale_shift,  // a x + b
   absolute,
   sign,
+  floor,
+  ceil,
+  round,  // to the nearest whole number, of two equally near to the even one
   square,
   sqrt,
   rsqrt,  // 1 / sqrt(x)
@@ -85,6 +95,9 @@ enum class UnaryOp : uint8_t {
   cos,
   tanh,
   erf,
+  erfcx,     // e^(x^2) erfc(x)
+  erfinv,    // the y with erf(y) = x; infinite at -1 and 1, NaN outside
+  log_ndtr,  // log Phi(x), Phi the standard normal distribution function; accurate in both tails
   sigmoid,
   softplus,  // log(1 + e^x)
   relu,
@@ -137,6 +150,12 @@ inline Tensor scale_shift(const Tensor& x, double scale, double shift) {
   return unary(UnaryOp::scale_shift, x, scale, shift);
 }
 
+/// Masks: uint8, any number but 0 meaning true; the result is 0 or 1. Broadcast.
+Tensor logical_and(const Tensor& x, const Tensor& y);
+Tensor logical_or(const Tensor& x, const Tensor& y);
+Tensor logical_xor(const Tensor& x, const Tensor& y);
+Tensor logical_not(const Tensor& x);
+
 /// condition uint8; x and y of one dtype; all three broadcast.
 Tensor where(const Tensor& condition, const Tensor& x, const Tensor& y);
 /// target += source, in place; real; source broadcasts to target. Here and in the other operations in place,
@@ -158,7 +177,8 @@ enum class ReduceOp : uint8_t { sum, mean, max, min, logsumexp, variance, kCount
 /// As it is written above.
 const char* name(ReduceOp op);
 
-/// Over `axes` (all axes where the list is empty); real. variance divides by n - correction. Throws where
+/// Over `axes` (all axes where the list is empty); real. sum, max and min of int32 as well, and sum of uint8,
+/// give int32; such a sum wraps modulo 2^32, as add does. variance divides by n - correction. Throws where
 /// max, min, mean or variance has nothing to reduce; an empty sum is 0, an empty logsumexp is -infinity.
 Tensor reduce(ReduceOp op, const Tensor& x, const Shape& axes = {}, bool keep_axes = false,
               double correction = 0);
@@ -178,19 +198,21 @@ Tensor device_global_norm(std::span<const Tensor> tensors);
 /// Whether every element is finite; real. Waits for the device.
 bool all_finite(const Tensor& x);
 
-/// On the last axis; a row of -infinity gives zeros (log_softmax: -infinity), never NaN. real.
-Tensor softmax(const Tensor& x);
-Tensor log_softmax(const Tensor& x);
-/// From the result y and the gradient g of y: softmax: y (g - sum(g y)); log_softmax: g - e^y sum(g).
+/// On one axis; a row of -infinity gives zeros (log_softmax: -infinity), never NaN. real. Another axis than
+/// the last costs two copies.
+Tensor softmax(const Tensor& x, int axis = -1);
+Tensor log_softmax(const Tensor& x, int axis = -1);
+/// On the last axis, from the result y and the gradient g of y: softmax: y (g - sum(g y)); log_softmax: g -
+/// e^y sum(g).
 Tensor softmax_gradient(const Tensor& y, const Tensor& g);
 Tensor log_softmax_gradient(const Tensor& y, const Tensor& g);
 
 /// Running sum on one axis; real or int32.
 Tensor cumulative_sum(const Tensor& x, int axis = -1);
-/// Values in order on the last axis and their int32 indices. Stable; NaN last. real or int32.
-std::pair<Tensor, Tensor> sort(const Tensor& x, bool descending = false);
-/// The k largest on the last axis, in falling order, and their int32 indices; the first of equals first.
-std::pair<Tensor, Tensor> top_k(const Tensor& x, int64_t k);
+/// Values in order on one axis and their int32 indices. Stable; NaN last. real or int32.
+std::pair<Tensor, Tensor> sort(const Tensor& x, bool descending = false, int axis = -1);
+/// The k largest on one axis, in falling order, and their int32 indices; the first of equals first.
+std::pair<Tensor, Tensor> top_k(const Tensor& x, int64_t k, int axis = -1);
 
 // ---- Norms --------------------------------------------------------------------------------------
 
@@ -324,6 +346,13 @@ void index_add_into(const Tensor& target, int axis, const Tensor& indices, const
 Tensor gather(const Tensor& x, int axis, const Tensor& index);
 /// A copy of x with x[i][index[i][j]] += source[i][j] (axis 1, likewise others), in row-major order.
 Tensor scatter_add(const Tensor& x, int axis, const Tensor& index, const Tensor& source);
+/// A copy of x with x[i][index[i][j]] = source[i][j] (axis 1, likewise others); any dtype. Of several
+/// elements for one place the last in row-major order stays.
+Tensor scatter(const Tensor& x, int axis, const Tensor& index, const Tensor& source);
+/// int32: for each value the first index at which it could be inserted into its row without breaking the
+/// order, or the last with `right`. sorted [..., n] rises on its last axis, NaN last; values [..., m] has the
+/// same leading axes, or any shape where sorted has one axis. real or int32.
+Tensor searchsorted(const Tensor& sorted, const Tensor& values, bool right = false);
 
 // ---- Sampling -----------------------------------------------------------------------------------
 
@@ -335,6 +364,14 @@ Tensor categorical(const Tensor& log_probabilities, RandomPosition position);
 /// The same with the numbers given: uniforms float64 [rows] in [0, 1).
 Tensor categorical(const Tensor& log_probabilities, const Tensor& uniforms);
 
+/// uint8: 1 with the given probability, each for itself, exact to 2^-53. Shape of probability, real; a value
+/// outside [0, 1] is an Error.
+Tensor bernoulli(const Tensor& probability, Generator& generator);
+/// int32 draws from Poisson distributions of the given rates. Shape of rate, real; a value outside [0, 1e9]
+/// is an Error. Below a rate of 10 by inverting the distribution function, otherwise by transformed rejection
+/// (Hormann 1993, algorithm PTRS).
+Tensor poisson(const Tensor& rate, Generator& generator);
+
 // ---- Images: [batch, channels, height, width] ---------------------------------------------------
 
 /// Patches as columns, [batch, channels kernel_h kernel_w, out_h out_w], zero padding (im2col).
@@ -342,10 +379,43 @@ Tensor unfold(const Tensor& x, int64_t kernel_h, int64_t kernel_w, int64_t strid
 /// The adjoint of unfold: columns summed back into an image of height x width.
 Tensor fold(const Tensor& columns, int64_t height, int64_t width, int64_t kernel_h, int64_t kernel_w,
             int64_t stride, int64_t padding);
-/// Cross-correlation of x with weight [out, channels, kernel_h, kernel_w] plus bias [out] (may be undefined).
+/// How a kernel of kernel_h x kernel_w *taps* moves over an image. Its window number o down begins at row
+/// o stride_h - top, and its tap number i sees the row i dilation_h further; likewise across. Outside the
+/// image there are zeros. With groups, the channels of input and output fall into so many equal ranges, and a
+/// range of the output sees that of the input only.
+struct ConvolutionOptions {
+  int64_t stride_h = 1, stride_w = 1;
+  int64_t top = 0, bottom = 0, left = 0, right = 0;  // rows and columns of padding
+  int64_t dilation_h = 1, dilation_w = 1;
+  int64_t groups = 1;
+
+  /// The same stride down and across, the same padding on every side.
+  static ConvolutionOptions even(int64_t stride, int64_t padding) {
+    return {stride, stride, padding, padding, padding, padding};
+  }
+};
+
+/// Cross-correlation of x [batch, in, height, width] with weight [out, in / groups, kernel_h, kernel_w], plus
+/// bias [out] (may be undefined): [batch, out, out_h, out_w], where
+/// out_h = floor((height + top + bottom - (kernel_h - 1) dilation_h - 1) / stride_h) + 1. real.
+Tensor conv2d(const Tensor& x, const Tensor& weight, const Tensor& bias,
+              const ConvolutionOptions& options = {});
+Tensor conv2d(const Tensor& x, const Tensor& weight, const Tensor& bias, int64_t stride, int64_t padding);
+/// Gradient of x [.., .., height, width] from g [batch, out, out_h, out_w].
+Tensor conv2d_gradient_x(const Tensor& g, const Tensor& weight, int64_t height, int64_t width,
+                         const ConvolutionOptions& options = {});
+/// Gradient of the weight [.., .., kernel_h, kernel_w] from g, summed over batch and windows in one order for
+/// any number of threads. (The bias's is sum(g, {0, 2, 3}).)
+Tensor conv2d_gradient_weight(const Tensor& g, const Tensor& x, int64_t kernel_h, int64_t kernel_w,
+                              const ConvolutionOptions& options = {});
+/// Transposed convolution: x [batch, in, height, width] goes through conv2d's gradient of its input, with
+/// weight [in, out / groups, kernel_h, kernel_w], plus bias [out] (may be undefined). The result is
+/// (height - 1) stride_h + (kernel_h - 1) dilation_h + 1 - top - bottom + output_padding_h high, likewise
+/// wide; an output padding, less than the stride, tells apart the images that conv2d takes to one extent.
 /// real.
-Tensor conv2d(const Tensor& x, const Tensor& weight, const Tensor& bias, int64_t stride = 1,
-              int64_t padding = 0);
+Tensor conv_transpose2d(const Tensor& x, const Tensor& weight, const Tensor& bias,
+                        const ConvolutionOptions& options = {}, int64_t output_padding_h = 0,
+                        int64_t output_padding_w = 0);
 /// Windows of size x size that do not overlap; height and width must be multiples of size. real.
 Tensor average_pool(const Tensor& x, int64_t size);
 /// The maximum of each window and its int32 index in the image plane.

@@ -83,6 +83,39 @@ void MicroKernel(const T* HWY_RESTRICT a, int64_t a_stride, const T* HWY_RESTRIC
   }
 }
 
+/// The gathering kernel of gemm.h, by the same multiply-adds.
+template <int64_t kRows, typename T>
+void GatheringKernel(const T* HWY_RESTRICT a, const T* HWY_RESTRICT low_columns,
+                     const T* HWY_RESTRICT high_columns, const int64_t* HWY_RESTRICT offsets, int64_t depth,
+                     T* HWY_RESTRICT c, int64_t c_stride, bool add) {
+  const hn::ScalableTag<T> d;
+  const auto n = static_cast<int64_t>(hn::Lanes(d));
+  hn::Vec<decltype(d)> low[kRows], high[kRows];
+#pragma GCC unroll 16
+  for (int64_t r = 0; r < kRows; ++r) low[r] = high[r] = hn::Zero(d);
+  for (int64_t k = 0; k < depth; ++k, a += kTileRows) {
+    const auto b_low = hn::LoadU(d, low_columns + offsets[k]),
+               b_high = hn::LoadU(d, high_columns + offsets[k]);
+#pragma GCC unroll 16
+    for (int64_t r = 0; r < kRows; ++r) {
+      const auto value = hn::Set(d, a[r]);
+      low[r] = hn::MulAdd(value, b_low, low[r]);
+      high[r] = hn::MulAdd(value, b_high, high[r]);
+    }
+  }
+#pragma GCC unroll 16
+  for (int64_t r = 0; r < kRows; ++r, c += c_stride) {
+    hn::StoreU(add ? hn::Add(low[r], hn::LoadU(d, c)) : low[r], d, c);
+    hn::StoreU(add ? hn::Add(high[r], hn::LoadU(d, c + n)) : high[r], d, c + n);
+  }
+}
+
+template <typename T, int64_t... kIndex>
+constexpr std::array<GatheringKernelFunction<T>, sizeof...(kIndex)> GatheringKernels(
+    std::integer_sequence<int64_t, kIndex...>) {
+  return {GatheringKernel<kIndex + 1, T>...};
+}
+
 /// What becomes of `v`, the finished product at `at` of the result's layout, column j.
 template <class D, typename T = hn::TFromD<D>, class Load, class Store>
 HWY_INLINE hn::Vec<D> ApplyEpilogue(D d, hn::Vec<D> v, const GemmOutput<T>& out, int64_t at, int64_t j,
@@ -253,6 +286,16 @@ void AddRowSums(MatrixView<const S> a, int64_t rows, int64_t depth, bool first, 
 }
 
 template <class Tiles, typename S>
+const GatheringKernelFunction<typename Tiles::Sum>* GatheringOf() {
+  if constexpr (Tiles::kReadsInPlace && std::is_same_v<S, typename Tiles::Sum>) {
+    static constexpr auto kKernels = GatheringKernels<S>(std::make_integer_sequence<int64_t, kTileRows>());
+    return kKernels.data();
+  } else {
+    return nullptr;
+  }
+}
+
+template <class Tiles, typename S>
 const GemmKernels<typename Tiles::Sum, S>& KernelsOf() {
   using Packed = typename Tiles::Element::Packed;
   static const GemmKernels<typename Tiles::Sum, S> kernels{
@@ -266,7 +309,8 @@ const GemmKernels<typename Tiles::Sum, S>& KernelsOf() {
       .pack_columns = PackColumns<Tiles, S>,
       .pack_rows = PackRows<Tiles, S>,
       .add_row_sums = AddRowSums<Tiles, S>,
-      .multiply = Multiply<Tiles, S>};
+      .multiply = Multiply<Tiles, S>,
+      .gathering = GatheringOf<Tiles, S>()};
   return kernels;
 }
 

@@ -65,6 +65,12 @@ template <typename T>
 using MicroKernelFunction = void (*)(const T* a, int64_t a_stride, const T* b, int64_t b_stride,
                                      int64_t ahead, int64_t depth, T* c, int64_t c_stride, bool add);
 
+/// The same over rows of b that lie anyhow: of the tile's two vectors of columns, row k is read at
+/// low + offsets[k] and high + offsets[k]. a is packed.
+template <typename T>
+using GatheringKernelFunction = void (*)(const T* a, const T* low, const T* high, const int64_t* offsets,
+                                         int64_t depth, T* c, int64_t c_stride, bool add);
+
 /// The kernels for one instruction set and one way to multiply. T is what sums are held in, S what operands
 /// are stored as; packed elements have a type of the kernel's own. A tile is what the micro-kernel computes
 /// in registers: tile_rows x tile_columns of the result.
@@ -85,6 +91,8 @@ struct GemmKernels {
   /// At most tile_rows rows of the result. Where b is not packed, the columns are a multiple of tile_columns.
   void (*multiply)(const GemmOperand<S>& a, const GemmOperand<S>& b, const GemmBlock& block,
                    const GemmOutput<T>& out);
+  /// For 1, 2, ... tile_rows rows and tile_columns columns; null where elements are packed in another type.
+  const GatheringKernelFunction<T>* gathering;
 };
 
 /// The best kernels for this processor. Operands of float or double: T and S equal. float32 operands with
@@ -92,9 +100,11 @@ struct GemmKernels {
 template <typename T, typename S>
 const GemmKernels<T, S>& gemm_kernels(Precision precision = Precision::full);
 
+inline constexpr int64_t kWidestTile = 32, kTallestTile = 12;  // of kernels that pack elements as they are
+
 /// Elements of scratch that small_gemm needs for results up to [.., n] and depths up to k.
 constexpr int64_t small_gemm_scratch(int64_t n, int64_t k) {
-  constexpr int64_t kWidestTile = 32, kTallestTile = 12, kSlack = 16;
+  constexpr int64_t kSlack = 16;
   return (n + kWidestTile - 1) / kWidestTile * kWidestTile * k + kTallestTile * k + kSlack;
 }
 

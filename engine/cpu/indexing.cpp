@@ -127,8 +127,9 @@ void index_add_typed(const Tensor& indices, const Tensor& source, const Tensor& 
   });
 }
 
-template <typename T>
-void scatter_add_typed(int axis, const Tensor& index, const Tensor& source, const Tensor& target) {
+// Calls write(at, value) for the elements of `source`, for each place of the target in row-major order.
+template <typename T, typename Write>
+void scatter_typed(int axis, const Tensor& index, const Tensor& source, const Tensor& target, Write write) {
   const Shape& shape = index.shape();
   const int rank = shape.rank();
   const int64_t count = shape[axis], inner = product(shape, axis + 1, rank), step = target.stride(axis);
@@ -145,7 +146,7 @@ void scatter_add_typed(int axis, const Tensor& index, const Tensor& source, cons
     }
     for (int64_t i = 0; i < count; ++i) {
       const int64_t row = (outer * count + i) * inner + column;
-      for (int64_t j = 0; j < columns; ++j) to[offsets[j] + number[row + j] * step] += from[row + j];
+      for (int64_t j = 0; j < columns; ++j) write(to[offsets[j] + number[row + j] * step], from[row + j]);
     }
   });
 }
@@ -197,10 +198,19 @@ void call::Gather::run(Cpu) const {
   });
 }
 
-void call::ScatterAdd::run(Cpu) const {
+void call::Scatter::run(Cpu) const {
   check_indices(name(), index, target.size(axis));
-  dispatch_real(target.dtype(),
-                [&](auto tag) { scatter_add_typed<decltype(tag)>(axis, index, source, target); });
+  if (adds) {
+    dispatch_real(target.dtype(), [&](auto tag) {
+      using T = decltype(tag);
+      scatter_typed<T>(axis, index, source, target, [](T& at, T value) { at += value; });
+    });
+  } else {
+    dispatch(target.dtype(), [&](auto tag) {
+      using T = decltype(tag);
+      scatter_typed<T>(axis, index, source, target, [](T& at, T value) { at = value; });
+    });
+  }
 }
 
 }  // namespace haze

@@ -8,6 +8,7 @@
 #include <hwy/highway.h>
 
 #include "haze/engine/cpu/activations-inl.h"
+#include "haze/engine/cpu/normal-inl.h"
 #include "haze/engine/cpu/partial-inl.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -84,6 +85,12 @@ UnarySpan<T> ChooseUnary(UnaryOp op) {
       return Unary<T>([](auto, auto v, T, T) HWY_ATTR { return hn::Abs(v); });
     case U::sign:
       return Scalar<T>([](T v, T) { return v > 0 ? T{1} : v < 0 ? T{-1} : v; });
+    case U::floor:
+      return Unary<T>([](auto, auto v, T, T) HWY_ATTR { return hn::Floor(v); });
+    case U::ceil:
+      return Unary<T>([](auto, auto v, T, T) HWY_ATTR { return hn::Ceil(v); });
+    case U::round:
+      return Unary<T>([](auto, auto v, T, T) HWY_ATTR { return hn::Round(v); });
     case U::square:
       return Unary<T>([](auto, auto v, T, T) HWY_ATTR { return hn::Mul(v, v); });
     case U::sqrt:
@@ -110,6 +117,12 @@ UnarySpan<T> ChooseUnary(UnaryOp op) {
       return Unary<T>([](auto d, auto v, T, T) HWY_ATTR { return Tanh(d, v); });
     case U::erf:
       return Unary<T>([](auto d, auto v, T, T) HWY_ATTR { return Erf(d, v); });
+    case U::erfcx:
+      return Unary<T>([](auto d, auto v, T, T) HWY_ATTR { return Erfcx(d, v); });
+    case U::erfinv:
+      return Unary<T>([](auto d, auto v, T, T) HWY_ATTR { return Erfinv(d, v); });
+    case U::log_ndtr:
+      return Unary<T>([](auto d, auto v, T, T) HWY_ATTR { return LogNdtr(d, v); });
     case U::sigmoid:
       return Unary<T>([](auto d, auto v, T, T) HWY_ATTR { return Sigmoid(d, v); });
     case U::softplus:

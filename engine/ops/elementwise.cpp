@@ -5,9 +5,10 @@
 namespace haze {
 const char* name(UnaryOp op) {
   static constexpr const char* kNames[] = {
-      "scale_shift", "absolute", "sign", "square",     "sqrt", "rsqrt",     "reciprocal", "power",
-      "exp",         "expm1",    "log",  "log1p",      "sin",  "cos",       "tanh",       "erf",
-      "sigmoid",     "softplus", "relu", "leaky_relu", "gelu", "gelu_tanh", "silu",       "clamp"};
+      "scale_shift", "absolute",   "sign",  "floor",     "ceil",   "round",    "square",  "sqrt",
+      "rsqrt",       "reciprocal", "power", "exp",       "expm1",  "log",      "log1p",   "sin",
+      "cos",         "tanh",       "erf",   "erfcx",     "erfinv", "log_ndtr", "sigmoid", "softplus",
+      "relu",        "leaky_relu", "gelu",  "gelu_tanh", "silu",   "clamp"};
   static_assert(std::size(kNames) == static_cast<size_t>(UnaryOp::kCount));
   return kNames[static_cast<size_t>(op)];
 }

@@ -42,20 +42,6 @@ Shape pooled_shape(const char* operation, const Tensor& x, int64_t size) {
   return {x.size(0), x.size(1), x.size(2) / size, x.size(3) / size};
 }
 
-void check_convolution(const Tensor& x, const Tensor& weight, const Tensor& bias) {
-  check_real("conv2d", "x", x);
-  check_rank("conv2d", "x", x, 4);
-  check_rank("conv2d", "weight", weight, 4);
-  check_same_dtype("conv2d", x, weight);
-  if (weight.size(1) != x.size(1)) {
-    fail("conv2d: x of shape {} has {} channels, weight of shape {} takes {}", x.shape().to_string(),
-         x.size(1), weight.shape().to_string(), weight.size(1));
-  }
-  if (!bias.defined()) return;
-  check_same_dtype("conv2d", x, bias);
-  check_shape("conv2d", "bias", bias, {weight.size(0)});
-}
-
 }  // namespace
 
 Tensor unfold(const Tensor& x, int64_t kernel_h, int64_t kernel_w, int64_t stride, int64_t padding) {
@@ -83,18 +69,6 @@ Tensor fold(const Tensor& columns, int64_t height, int64_t width, int64_t kernel
   Tensor result({columns.size(0), columns.size(1) / taps, height, width}, columns.dtype(), columns.device());
   launch(call::Fold{contiguous(columns), kernel_h, kernel_w, stride, padding, result});
   return result;
-}
-
-Tensor conv2d(const Tensor& x, const Tensor& weight, const Tensor& bias, int64_t stride, int64_t padding) {
-  check_convolution(x, weight, bias);
-  const int64_t batch = x.size(0), channels = weight.size(0);
-  const Kernel kernel{weight.size(2), weight.size(3), stride, padding};
-  const Extent windows = checked_windows("conv2d", {x.size(2), x.size(3)}, kernel);
-  const int64_t taps = weight.size(1) * kernel.height * kernel.width;
-  const Tensor columns = unfold(x, kernel.height, kernel.width, stride, padding);
-  Tensor product = matmul(reshape(weight, {channels, taps}), columns);  // [batch, out, windows]
-  if (bias.defined()) product = add(product, reshape(bias, {channels, 1}));
-  return reshape(product, {batch, channels, windows.height, windows.width});
 }
 
 Tensor average_pool(const Tensor& x, int64_t size) {

@@ -17,7 +17,7 @@ Shape with_last(Shape shape, int64_t extent) {
   return shape;
 }
 
-// The shape of an index of gather and scatter_add against that of x.
+// The shape of an index of gather, scatter and scatter_add against that of x.
 void check_index_shape(const char* operation, const Tensor& x, const Tensor& index) {
   check_defined(operation, "index", index);
   bool fits = index.rank() == x.rank();
@@ -26,6 +26,18 @@ void check_index_shape(const char* operation, const Tensor& x, const Tensor& ind
     fail("{}: index has shape {}, it takes as many axes as x of shape {} and extents at most its", operation,
          index.shape().to_string(), x.shape().to_string());
   }
+}
+
+Tensor scattered(const char* operation, bool adds, const Tensor& x, int axis, const Tensor& index,
+                 const Tensor& source) {
+  check_same_dtype(operation, x, source);
+  const int resolved = checked_axis(operation, x, axis);
+  check_index_shape(operation, x, index);
+  check_shape(operation, "source", source, index.shape());
+  const Tensor dense = dense_indices(operation, "index", index);
+  Tensor result = clone(x);
+  launch(call::Scatter{adds, resolved, dense, contiguous(source), result});
+  return result;
 }
 
 }  // namespace
@@ -95,14 +107,11 @@ Tensor gather(const Tensor& x, int axis, const Tensor& index) {
 
 Tensor scatter_add(const Tensor& x, int axis, const Tensor& index, const Tensor& source) {
   check_real("scatter_add", "x", x);
-  check_same_dtype("scatter_add", x, source);
-  const int resolved = checked_axis("scatter_add", x, axis);
-  check_index_shape("scatter_add", x, index);
-  check_shape("scatter_add", "source", source, index.shape());
-  const Tensor dense = dense_indices("scatter_add", "index", index);
-  Tensor result = clone(x);
-  launch(call::ScatterAdd{resolved, dense, contiguous(source), result});
-  return result;
+  return scattered("scatter_add", true, x, axis, index, source);
+}
+
+Tensor scatter(const Tensor& x, int axis, const Tensor& index, const Tensor& source) {
+  return scattered("scatter", false, x, axis, index, source);
 }
 
 }  // namespace haze

@@ -53,13 +53,14 @@ struct Gather {
   void run(Cpu) const;
 };
 
-struct ScatterAdd {
+struct Scatter {
+  bool adds;  // scatter_add, which takes real tensors; otherwise scatter, which takes any
   int axis;
   Tensor index;   // rank of target, extents at most its
-  Tensor source;  // dense, shape of index, real
+  Tensor source;  // dense, shape of index
   Tensor target;  // dense
 
-  const char* name() const { return "scatter_add"; }
+  const char* name() const { return adds ? "scatter_add" : "scatter"; }
   double bytes() const {
     return detail::stored_bytes(index) + detail::stored_bytes(source) +
            2 * std::min(detail::stored_bytes(target), detail::stored_bytes(source));

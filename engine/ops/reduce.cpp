@@ -14,6 +14,9 @@ const char* name(ReduceOp op) {
 const char* call::Reduce::name() const {
   return haze::name(op);
 }
+const char* call::ReduceIntegers::name() const {
+  return haze::name(op);
+}
 
 namespace {
 
@@ -70,10 +73,17 @@ Tensor reduced_axes_together(const Tensor& x, uint32_t reduced) {
   return reshape(contiguous(permute(x, kept_then_reduced)), {outer, count, 1});
 }
 
+bool reduces_integers(ReduceOp op, const Tensor& x) {
+  if (!x.defined()) return false;
+  if (x.dtype() == Dtype::uint8) return op == ReduceOp::sum;
+  return x.dtype() == Dtype::int32 && (op == ReduceOp::sum || op == ReduceOp::max || op == ReduceOp::min);
+}
+
 }  // namespace
 
 Tensor reduce(ReduceOp op, const Tensor& x, const Shape& axes, bool keep_axes, double correction) {
-  check_real(name(op), "x", x);
+  const bool integers = reduces_integers(op, x);
+  if (!integers) check_real(name(op), "x", x);
   const uint32_t reduced = axes_to_bits(name(op), x, axes);
   const Tensor together = reduced_axes_together(x, reduced);
   const int64_t count = together.size(1);
@@ -82,13 +92,18 @@ Tensor reduce(ReduceOp op, const Tensor& x, const Shape& axes, bool keep_axes, d
   if (needs_elements && static_cast<double>(count) <= required) {
     fail("{}: shape {} has {} elements to reduce", name(op), x.shape().to_string(), count);
   }
-  Tensor result(without_axes(x, reduced, keep_axes), x.dtype(), x.device());
+  Tensor result(without_axes(x, reduced, keep_axes), integers ? Dtype::int32 : x.dtype(), x.device());
   if (result.elements() == 0) return result;
   if (count == 0) {
     fill(result, op == ReduceOp::sum ? 0.0 : -std::numeric_limits<double>::infinity());
     return result;
   }
-  launch(call::Reduce{op, together, correction, reshape(result, {together.size(0), together.size(2)})});
+  const Tensor out = reshape(result, {together.size(0), together.size(2)});
+  if (integers) {
+    launch(call::ReduceIntegers{op, together, out});
+  } else {
+    launch(call::Reduce{op, together, correction, out});
+  }
   return result;
 }
 

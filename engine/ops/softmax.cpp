@@ -5,9 +5,11 @@
 namespace haze {
 namespace {
 
-Tensor softmax_of(const char* operation, const Tensor& x, bool log) {
+Tensor softmax_of(const char* operation, const Tensor& x, bool log, int axis) {
   check_real(operation, "x", x);
-  checked_axis(operation, x, -1);
+  if (const int a = checked_axis(operation, x, axis); a != x.rank() - 1) {
+    return contiguous(transpose(softmax_of(operation, transpose(x, a, -1), log, -1), a, -1));
+  }
   Tensor result(x.shape(), x.dtype(), x.device());
   launch(call::Softmax{as_rows(x), log, as_rows(result)});
   return result;
@@ -25,11 +27,11 @@ Tensor gradient_of(const char* operation, const Tensor& y, const Tensor& g, bool
 
 }  // namespace
 
-Tensor softmax(const Tensor& x) {
-  return softmax_of("softmax", x, false);
+Tensor softmax(const Tensor& x, int axis) {
+  return softmax_of("softmax", x, false, axis);
 }
-Tensor log_softmax(const Tensor& x) {
-  return softmax_of("log_softmax", x, true);
+Tensor log_softmax(const Tensor& x, int axis) {
+  return softmax_of("log_softmax", x, true, axis);
 }
 
 Tensor softmax_gradient(const Tensor& y, const Tensor& g) {

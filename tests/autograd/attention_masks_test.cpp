@@ -16,8 +16,8 @@ AttentionOptions ragged() {
 }
 
 void check_masks(const char* what, const AttentionOptions& options) {
-  check_first(what, [&](const Inputs& in) { return attention(in[0], in[1], in[2], options); },
-              {random({1, 6, 4, 3}), random({1, 7, 2, 3}, 2), random({1, 7, 2, 3}, 3)});
+  check_first_and_second(what, [&](const Inputs& in) { return attention(in[0], in[1], in[2], options); },
+                         {random({1, 6, 4, 3}), random({1, 7, 2, 3}, 2), random({1, 7, 2, 3}, 3)});
 }
 
 }  // namespace

@@ -1,3 +1,5 @@
+#include <numbers>
+
 #include "gradients.h"
 
 using namespace haze;
@@ -14,6 +16,12 @@ Tensor domain_of(UnaryOp op, const Shape& shape) {
     case UnaryOp::power:
     case UnaryOp::log:
       return random_between(0.3, 2, shape);
+    case UnaryOp::floor:
+    case UnaryOp::ceil:
+    case UnaryOp::round:
+      return random_between(0.1, 0.4, shape);  // between steps
+    case UnaryOp::erfinv:
+      return random_between(-0.9, 0.9, shape);
     case UnaryOp::log1p:
       return random_between(-0.6, 2, shape);
     default:
@@ -151,4 +159,16 @@ TEST_CASE("dropout with probability 0 draws nothing and is the identity") {
   const Variable x = Variable::leaf(ones({4}));
   CHECK(dropout(x, 0, generator).value().storage() == x.value().storage());
   CHECK(generator.state().counter == 0);
+}
+
+TEST_CASE("the gradient of log_ndtr keeps its digits in both tails, in float32 too") {
+  const auto at = [](double x) {
+    const Variable leaf = Variable::leaf(full({}, x));
+    backward(unary(UnaryOp::log_ndtr, leaf));
+    return leaf.gradient().item();
+  };
+  // phi(x) / Phi(x): -x - 1/x + 2/x^3 - ... on the left, phi(x) on the right.
+  CHECK(at(-100) == doctest::Approx(100.009998).epsilon(3e-7));
+  CHECK(at(-1e4) == doctest::Approx(1e4 + 1e-4).epsilon(3e-7));
+  CHECK(at(6) == doctest::Approx(std::exp(-18) / std::sqrt(2 * std::numbers::pi)).epsilon(1e-6));
 }

@@ -73,6 +73,33 @@ TEST_CASE("what a recorded backward pass computes for a fused operation equals i
                     {rows[0], rows[1]});
   check_composition("group_norm", [](const Inputs& in) { return group_norm(in[0], in[1], in[2], 2, 1e-5); },
                     {random({3, 4, 3, 3}), random({4}, 2), random({4}, 3)});
+  const std::vector<Tensor> attended{random({2, 5, 2, 3}), random({2, 5, 2, 3}, 2), random({2, 5, 2, 3}, 3)};
+  for (const bool causal : {false, true}) {
+    AttentionOptions options;
+    options.causal = causal;
+    options.dropout = causal ? 0.3 : 0;
+    options.key_lengths = causal ? Tensor() : int32s({3, 0}, {2});
+    check_composition(
+        "attention",
+        [=](const Inputs& in) {
+          Generator generator(7);
+          return attention(in[0], in[1], in[2], options, &generator);
+        },
+        attended);
+  }
+  check_composition("self_attention",
+                    [](const Inputs& in) {
+                      AttentionOptions packed;
+                      packed.query_offsets = int32s({0, 2, 6}, {3});
+                      return self_attention(in[0], packed);
+                    },
+                    {random({6, 3, 2, 3})});
+  check_composition("linear_cross_entropy",
+                    [](const Inputs& in) {
+                      const Tensor weights = cast(float64s({1, 0.5, 0}), in[0].dtype());
+                      return linear_cross_entropy(in[0], in[1], in[2], int32s({4, 0, 2}, {3}), weights).total;
+                    },
+                    {random({3, 4}), random({5, 4}, 2), random({5}, 3)});
   check_composition("softmax", [](const Inputs& in) { return softmax(in[0]); }, {rows[0]});
   check_composition("log_softmax", [](const Inputs& in) { return log_softmax(in[0]); }, {rows[0]});
 }
@@ -121,6 +148,24 @@ TEST_CASE("a gradient penalty on a network of points can be differentiated by it
     return linear(rms_norm(linear(h, in[2], {}, Activation::silu), in[3], 1e-3), in[4], in[5]);
   };
   check_penalty("layer norm and RMS norm", normed, x, parameters);
+}
+
+TEST_CASE("a gradient penalty through attention, norms, an MLP and cross-entropy can be differentiated") {
+  // The classifier of a small transformer: its loss is made flat around the points of x [6, 4].
+  const auto critic = [](const Variable& rows, const Inputs& in) {
+    AttentionOptions packed;
+    packed.query_offsets = int32s({0, 2, 6}, {3});
+    packed.causal = true;
+    const Variable qkv = reshape(linear(layer_norm(rows, in[0], in[1], 1e-2), in[2]), {6, 3, 2, 2});
+    const Variable mixed =
+        linear(reshape(self_attention(qkv, packed), {6, 4}), in[3], in[1], Activation::none, rows);
+    const Variable h = mlp(rms_norm(mixed, in[0], 1e-2), in[4], {}, in[5], {}, Activation::gelu, mixed);
+    const Tensor targets = int32s({0, 4, 1, 1, 2, 3}, {6});
+    return linear_cross_entropy(h, in[6], {}, targets, ones({6}, Dtype::float64)).total;
+  };
+  check_penalty("transformer", critic, random({6, 4}),
+                {random({4}, 2), random({4}, 3), random({12, 4}, 4), random({4, 4}, 5), random({6, 4}, 6),
+                 random({4, 6}, 7), random({5, 4}, 8)});
 }
 
 TEST_CASE("a gradient penalty has second derivatives by the parameters: third derivatives of the network") {

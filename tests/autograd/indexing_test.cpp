@@ -48,3 +48,17 @@ TEST_CASE("gather and scatter_add agree with central differences, with repeated 
     check_first_and_second("scatter_add", add_at, {random({2, 4}), random(index.shape(), 2)});
   }
 }
+
+TEST_CASE("scatter agrees with central differences, and what a later element overwrites has no gradient") {
+  const Tensor columns = int32s({0, 2, 2, 3, 1, 1}, {2, 3}), rows = int32s({1, 1, 0, 1}, {1, 4});
+  for (const auto& [axis, index] : {std::pair{1, columns}, std::pair{-1, columns}, std::pair{0, rows}}) {
+    const auto write = [axis = axis, index = index](const Inputs& in) {
+      return square(scatter(in[0], axis, index, in[1]));
+    };
+    check_first_and_second("scatter", write, {random({2, 4}), random(index.shape(), 2)});
+  }
+  const Variable x = Variable::leaf(float64s({1, 2, 3})), source = Variable::leaf(float64s({4, 5}));
+  backward(sum(scatter(x, 0, int32s({1, 1}, {2}), source)));
+  CHECK(x.gradient().to_vector<double>() == std::vector<double>{1, 0, 1});
+  CHECK(source.gradient().to_vector<double>() == std::vector<double>{0, 1});
+}

@@ -173,12 +173,6 @@ TEST_CASE("a checkpoint with dropout and parameters gives the same bits and leav
   CHECK(plain_state == again_state);
 }
 
-TEST_CASE("a checkpoint refuses second derivatives") {
-  const Variable x = Variable::leaf(random({3}));
-  const Variable y = checkpoint([](const Inputs& in, Generator*) { return square(in[0]); }, {x});
-  CHECK(contains(error_of([&] { gradient(sum(y), {x}, {.create_graph = true}); }), "checkpoint"));
-}
-
 TEST_CASE("a tape of 200,000 operations is destroyed and walked back without overflowing the stack") {
   constexpr int kLength = 200000;
   const Variable x = Variable::leaf(ones({1}));

@@ -61,6 +61,18 @@ TEST_CASE("sum_to agrees with central differences and costs nothing where shapes
   CHECK(sum_to(x, {2, 3}).value().storage() == x.value().storage());
 }
 
+TEST_CASE(
+    "softmax, log-softmax, sort and top-k on another axis than the last agree with central differences") {
+  const Tensor x = random({4, 3, 2});
+  for (int axis : {0, 1, -2}) {
+    check_first_and_second("softmax", [=](const Inputs& in) { return square(softmax(in[0], axis)); }, {x});
+    check_first_and_second("log_softmax", [=](const Inputs& in) { return square(log_softmax(in[0], axis)); },
+                           {x});
+    check_first("sort", [=](const Inputs& in) { return square(sort(in[0], true, axis).first); }, {x});
+    check_first("top_k", [=](const Inputs& in) { return square(top_k(in[0], 2, axis).first); }, {x});
+  }
+}
+
 TEST_CASE("softmax and log-softmax agree with central differences") {
   for (const Tensor& x : {random({3, 5}), transpose(random({5, 3})), random({4})}) {
     check_first_and_second("softmax", [](const Inputs& in) { return softmax(in[0]); }, {x});
@@ -85,4 +97,28 @@ TEST_CASE("sorted values send their gradient to where they came from") {
   const auto best = [](const Inputs& in) { return square(top_k(in[0], 2).first); };
   check_first_and_second("top_k", best, {random({3, 5})});
   check_first("top_k", best, {transpose(random({5, 3}))});
+}
+
+TEST_CASE("the gradient of logsumexp is softmax, to float32's last digits, however large its arguments are") {
+  for (const double offset : {0.0, 1e4, -1e4}) {
+    for (const Shape& axes : {Shape{}, Shape{0}, Shape{1}, Shape{0, 2}}) {
+      const Tensor x = scale_shift(cast(random({3, 5, 4}), Dtype::float32), 1, offset);
+      const Variable leaf = Variable::leaf(x), exact = Variable::leaf(cast(x, Dtype::float64));
+      const auto f = [&](const Variable& v) { return sum(reduce(ReduceOp::logsumexp, v, axes)); };
+      backward(f(leaf));
+      // In float64 at arguments brought near 0, as e^x / sum(e^x).
+      const Tensor e = unary(UnaryOp::exp, scale_shift(exact.value(), 1, -offset));
+      const Tensor expected = divide(e, sum(e, axes, true));
+      const Tensor error = subtract(cast(leaf.gradient(), Dtype::float64), expected);
+      CHECK(reduce(ReduceOp::max, unary(UnaryOp::absolute, divide(error, expected))).item() < 1e-6);
+    }
+  }
+}
+
+TEST_CASE("the gradient of logsumexp is 0 where there is nothing to share") {
+  const Tensor lowest = full({2, 3}, -std::numeric_limits<double>::infinity(), Dtype::float64);
+  const auto f = [](const Variable& x) { return reduce(ReduceOp::logsumexp, x, {1}); };
+  CHECK(gradient_at(f, lowest) == std::vector<double>(6, 0));
+  CHECK(gradient_at(f, zeros({2, 0}, Dtype::float64)).empty());
+  CHECK(gradient_at(f, zeros({0, 3}, Dtype::float64)).empty());
 }

@@ -88,3 +88,10 @@ TEST_CASE("views of the tape share the storage of their input") {
   CHECK(reshape(x, {6}).value().storage() == x.value().storage());
   CHECK(contiguous(x).value().storage() == x.value().storage());
 }
+
+TEST_CASE("pad agrees with central differences on every axis") {
+  for (int axis : {0, 1, -1}) {
+    check_first_and_second("pad", [=](const Inputs& in) { return square(pad(in[0], axis, 2, 1, 3)); },
+                           {random({2, 3})});
+  }
+}

@@ -52,7 +52,7 @@ TEST_CASE(
   }
 }
 
-TEST_CASE("memory: a block that was dropped serves the next request of its size class, and no other") {
+TEST_CASE("memory: a block that was dropped serves the next request of its size class, and no larger one") {
   const auto address = [](size_t bytes) { return allocate(bytes).data(); };
   const void* first = address(100'000);
   const uint64_t calls = memory_statistics().system_calls;
@@ -100,6 +100,7 @@ TEST_CASE("memory: a loop asks the system no more after its first step") {
 }
 
 TEST_CASE("memory: releasing the cache gives back every free block and leaves the others") {
+  release_cached_memory();  // so that no block is larger than its holder asked for
   const Tensor kept = full({1000}, 3);
   { const Storage dropped = allocate(300'000); }
   CHECK(memory_statistics().reserved >= memory_statistics().in_use + 300'000);
@@ -115,7 +116,9 @@ TEST_CASE("memory: releasing the cache gives back every free block and leaves th
 }
 
 TEST_CASE("memory: more bytes than there are addresses is an error that says how many were asked for") {
-  CHECK_THROWS_WITH_AS(allocate(SIZE_MAX), "out of memory: 18446744073709551615 bytes asked for", Error);
+  CHECK_THROWS_WITH_AS(allocate(SIZE_MAX),
+                       doctest::Contains("out of memory: 18446744073709551615 bytes asked for on cpu"),
+                       Error);
 }
 
 TEST_CASE("memory: attention of 4,096 tokens never holds [length, length], forward or backward") {

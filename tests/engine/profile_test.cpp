@@ -43,7 +43,7 @@ TEST_CASE("under a profile every operation of the table gives what the reference
   {
     const ProfileScope scope(profile);
     for (auto section : {creation_rows, view_rows, elementwise_rows, reduction_rows, norm_rows, matmul_rows,
-                         attention_rows, indexing_rows, image_rows, training_rows}) {
+                         attention_rows, indexing_rows, image_rows, convolution_rows, training_rows}) {
       for (const Row& row : section()) check_row(shortened(row), Device::cpu);
     }
   }

@@ -116,6 +116,7 @@ void add_kernels_command(CLI::App& bench) {
     const MatmulPeer peer = arguments->peer == "blis" ? MatmulPeer::blis : MatmulPeer::onednn;
     std::vector<KernelGroup> groups{matmul_kernels(Dtype::float32, peer)};
     if (peer == MatmulPeer::onednn) groups.push_back(matmul_kernels(Dtype::bfloat16, peer));
+    if (peer == MatmulPeer::onednn) groups.push_back(convolution_kernels());
     groups.push_back(memory_kernels());
     groups = filtered(std::move(groups), arguments->filter);
     const MachineLimits limits = measure_machine_limits();

@@ -1,3 +1,5 @@
+#include <limits>
+
 #include "engine/op_table/reference.h"
 #include "engine/op_table/table.h"
 
@@ -135,6 +137,48 @@ Row cast_special_row(Dtype to) {
   return row;
 }
 
+// Draws of the shape of their one argument, which is uniform in [low, high).
+Row drawn(const std::string& name, double low, double high, Tensor (*draw)(const Tensor&, Generator&),
+          Array (*reference)(const Array&, RandomPosition)) {
+  Row row{.name = fmt::format("{} {} to {}", name, low, high), .function = name, .dtypes = kReal};
+  for (const Shape& shape : common_shapes()) row.cases.push_back({{shape, low, high}});
+  row.apply = [draw](const Tensors& in, Dtype) {
+    Generator generator = generator_at(kPosition);
+    return Tensors{draw(in[0], generator)};
+  };
+  row.reference = [reference](const Arrays& in, Dtype) { return Arrays{reference(in[0], kPosition)}; };
+  for (double outside : {-0.5, 1.1e9, std::nan(""), HUGE_VAL}) {
+    row.refused.push_back({fmt::format("{}", outside), [draw, outside] {
+                             Generator generator(1);
+                             draw(full({3}, outside), generator);
+                           }});
+  }
+  return row;
+}
+
+Row pad_row(int axis, int64_t before, int64_t after) {
+  Row row = moved(
+      fmt::format("pad axis {} by {} and {}", axis, before, after), "pad",
+      {{2, 3}, {17, 33}, {2, 3, 5}, {3, 0, 5}, {1, 1}, {300, 257}},
+      [=](const Tensor& x) { return pad(x, axis, before, after, 7); },
+      [=](const Array& x) {
+        const int a = axis < 0 ? axis + x.shape.rank() : axis;
+        Shape shape = x.shape;
+        shape[a] += before + after;
+        Array result(shape, 7);
+        for (size_t i = 0; i < x.values.size(); ++i) {
+          Shape to = reference::index_of(static_cast<int64_t>(i), x.shape);
+          to[a] += before;
+          result.values[reference::number_of(to, shape)] = x.values[i];
+        }
+        return result;
+      });
+  row.refused = {{"a negative number of elements", [] { pad(zeros({2}), 0, -1, 3); }},
+                 {"more than can be counted", [] { pad(zeros({2}), 0, int64_t{1} << 62, int64_t{1} << 62); }},
+                 {"an axis outside", [] { pad(zeros({2}), 1, 1, 1); }}};
+  return row;
+}
+
 Row concat_row(int axis, const std::vector<Shape>& shapes, const Shape& whole) {
   Row row{.name = fmt::format("concat axis {}", axis), .function = "concat", .dtypes = kAllDtypes};
   row.cases.emplace_back();
@@ -218,6 +262,28 @@ std::vector<Row> creation_rows() {
         return normal(s, generator, 0.25, 1.5, d, device);
       },
       [wide](const Shape& s, Dtype d) { return reference::normal(s, kPosition, 0.25, 1.5, wide(d)); }));
+  const int64_t least = std::numeric_limits<int32_t>::min(), end = -least;
+  for (const auto& [low, high] : {std::pair<int64_t, int64_t>{-3, 4}, {7, 8}, {least, end}, {0, end}}) {
+    rows.push_back(shaped(
+        "random_integers", {Dtype::int32},
+        [=](const Shape& s, Dtype, Device device) {
+          Generator generator = generator_at(kPosition);
+          return random_integers(s, generator, low, high, device);
+        },
+        [=](const Shape& s, Dtype) { return reference::random_integers(s, kPosition, low, high); }));
+    rows.back().refuses_other_dtypes = false;
+  }
+  for (const auto& [low, high] : {std::pair<int64_t, int64_t>{4, 4}, {5, 4}, {0, end + 1}, {least - 1, 0}}) {
+    rows.back().refused.push_back({fmt::format("from {} to {}", low, high), [=] {
+                                     Generator generator(1);
+                                     random_integers({2}, generator, low, high);
+                                   }});
+  }
+  rows.push_back(drawn("bernoulli", 0, 1, bernoulli, reference::bernoulli));
+  for (const auto& [low, high] : {std::pair<double, double>{0, 12}, {0, 1e-3}, {10, 1000}, {1e8, 1e9}}) {
+    rows.push_back(drawn("poisson", low, high, poisson, reference::poisson));
+    rows.back().cases = {{{{0, 3}, low, high}}, {{{17, 33}, low, high}}, {{{5001}, low, high}}};
+  }
   return rows;
 }
 
@@ -326,6 +392,8 @@ std::vector<Row> view_rows() {
   rows.push_back(copy_into_row());
   rows.push_back(copy_into_broadcast_row());
   rows.push_back(fill_row());
+  for (int axis : {0, 1, -1}) rows.push_back(pad_row(axis, 2, 3));
+  rows.push_back(pad_row(0, 0, 0));
   rows.push_back(concat_row(0, {{3}, {0}, {17}}, {20}));
   rows.push_back(concat_row(-1, {{3, 2}, {3, 5}, {3, 1}}, {3, 8}));
   rows.push_back(concat_row(1, {{2, 3, 4}, {2, 1, 4}}, {2, 4, 4}));

@@ -39,6 +39,8 @@ UnaryArguments arguments(UnaryOp op) {
       return {0, 0, 0.01, 9};
     case UnaryOp::log1p:
       return {0, 0, -0.99, 9};
+    case UnaryOp::erfinv:
+      return {0, 0, -1, 1};
     default:
       return {};
   }
@@ -56,6 +58,17 @@ Row unary_row(UnaryOp op, const UnaryArguments& with, const std::string& variant
     row.refused = {{"a negative slope", [] { unary(UnaryOp::leaky_relu, zeros({2}), -0.1); }},
                    {"no number", [] { unary(UnaryOp::leaky_relu, zeros({2}), kNan); }}};
   }
+  return row;
+}
+
+// At whole numbers, halves and their neighbours, and numbers without a fraction.
+Row halves_row(UnaryOp op) {
+  Row row = unary_row(op, {}, " at halves");
+  std::vector<double> values = {0x1p23, 0x1p24 + 2, -0x1p23, 0x1p31, 0x1p52, 0x1p60, 0x1p22 + 0.5};
+  for (double x = -4; x <= 4; x += 0.5) {
+    values.insert(values.end(), {x, std::nextafter(x, kInfinity), std::nextafter(x, -kInfinity)});
+  }
+  row.cases = {{{{static_cast<int64_t>(values.size())}, 0, 0, values}}};
   return row;
 }
 
@@ -133,6 +146,31 @@ Row compare_extremes_row(CompareOp op) {
   row.layouts = {Layout::dense};
   row.refused_shapes = {};
   row.refuses_other_dtypes = false;
+  return row;
+}
+
+Row logic_row(const char* name, Tensor (*apply)(const Tensor&, const Tensor&), bool (*holds)(bool, bool)) {
+  Row row{.name = name, .function = name, .dtypes = {Dtype::uint8}};
+  for (const auto& [x, y] : broadcast_pairs()) {
+    row.cases.push_back({{x, 0, 0, {0, 1, 1, 0, 2, 255}}, {y, 0, 0, {0, 1, 0, 1, 1}}});
+  }
+  row.apply = [=](const Tensors& in, Dtype) { return Tensors{apply(in[0], in[1])}; };
+  row.reference = [=](const Arrays& in, Dtype) {
+    return Arrays{reference::zip(in[0], in[1], [=](double x, double y) {
+      return reference::Number{holds(x != 0, y != 0) ? 1.0 : 0.0, 0};
+    })};
+  };
+  row.refused_shapes = {{{{3}}, {{4}}}, {{{2, 3}}, {{2}}}};
+  return row;
+}
+
+Row logical_not_row() {
+  Row row{.name = "logical_not", .function = "logical_not", .dtypes = {Dtype::uint8}};
+  for (const Shape& shape : common_shapes()) row.cases.push_back({{shape, 0, 0, {0, 1, 1, 0, 2, 255}}});
+  row.apply = [](const Tensors& in, Dtype) { return Tensors{logical_not(in[0])}; };
+  row.reference = [](const Arrays& in, Dtype) {
+    return Arrays{reference::map(in[0], [](double x) { return reference::Number{x == 0 ? 1.0 : 0.0, 0}; })};
+  };
   return row;
 }
 
@@ -225,6 +263,11 @@ std::vector<Row> elementwise_rows() {
   rows.push_back(unary_row(UnaryOp::exp, {0, 0, -90, 90}, " over its range"));
   rows.push_back(unary_row(UnaryOp::tanh, {0, 0, -0.01, 0.01}, " near 0"));
   rows.push_back(unary_row(UnaryOp::erf, {0, 0, -0.01, 0.01}, " near 0"));
+  rows.push_back(unary_row(UnaryOp::erfinv, {}, " near 1"));
+  rows.back().cases = {{{{17, 33}, 0.9999, 1}}};
+  rows.push_back(unary_row(UnaryOp::log_ndtr, {}, " in its tails"));
+  rows.back().cases = {{{{17, 33}, -200, 15}}};
+  for (UnaryOp op : {UnaryOp::floor, UnaryOp::ceil, UnaryOp::round}) rows.push_back(halves_row(op));
   for (int op = 0; op < static_cast<int>(BinaryOp::kCount); ++op) {
     rows.push_back(binary_row(static_cast<BinaryOp>(op)));
     rows.push_back(binary_extremes_row(static_cast<BinaryOp>(op)));
@@ -233,6 +276,10 @@ std::vector<Row> elementwise_rows() {
     rows.push_back(compare_row(static_cast<CompareOp>(op)));
     rows.push_back(compare_extremes_row(static_cast<CompareOp>(op)));
   }
+  rows.push_back(logic_row("logical_and", logical_and, [](bool x, bool y) { return x && y; }));
+  rows.push_back(logic_row("logical_or", logical_or, [](bool x, bool y) { return x || y; }));
+  rows.push_back(logic_row("logical_xor", logical_xor, [](bool x, bool y) { return x != y; }));
+  rows.push_back(logical_not_row());
   rows.push_back(where_row());
   rows.push_back(add_into_row());
   for (double probability : {0.0, 0.1, 0.5, 0.999}) rows.push_back(dropout_row(probability));

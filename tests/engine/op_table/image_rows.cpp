@@ -42,24 +42,6 @@ std::vector<Row> window_rows() {
       return Arrays{reference::fold(in[0], height, width, c.window)};
     };
     rows.push_back(row);
-    for (bool bias : {false, true}) {
-      row = {.name = title(bias ? "conv2d + bias" : "conv2d", c), .function = "conv2d", .dtypes = kReal};
-      row.cases = {{{c.image}, {{5, c.image[1], h, w}}, {{5}}}};
-      row.apply = [=](const Tensors& in, Dtype) {
-        return Tensors{conv2d(in[0], in[1], bias ? in[2] : Tensor(), stride, padding)};
-      };
-      row.reference = [=](const Arrays& in, Dtype) {
-        return Arrays{reference::conv2d(in[0], in[1], bias ? in[2] : Array(), stride, padding)};
-      };
-      row.optional_inputs = {2};
-      if (bias && h == 3 && w == 3) {
-        row.refused_shapes = {
-            {{{2, 3, 7, 5}}, {{5, 4, 3, 3}}, {{5}}}, {{{2, 3, 7, 5}}, {{5, 3, 3, 3}}, {{4}}},
-            {{{3, 7, 5}}, {{5, 3, 3, 3}}, {{5}}},    {{{2, 3, 7, 5}}, {{3, 3, 3}}, {{5}}},
-            {{{2, 3, 7, 5}}, {{5, 3, 0, 3}}, {{5}}}, {{{2, 3, 7, 5}}, {{5, 3, 3, 30}}, {{5}}}};
-      }
-      rows.push_back(row);
-    }
   }
   rows[0].refused_shapes = {{{{3, 7, 5}}}, {{{1, 3, 0, 5}}}};
   rows[0].refused = {{"a kernel of no height",

@@ -208,12 +208,117 @@ Row categorical_of_uniforms_row() {
   return row;
 }
 
+// The last of several elements for one place stays.
+Array written(const Array& x, int axis, const Array& index, const Array& source) {
+  Array result = x;
+  for (size_t i = 0; i < index.values.size(); ++i) {
+    Shape to = reference::index_of(static_cast<int64_t>(i), index.shape);
+    to[axis < 0 ? axis + to.rank() : axis] = static_cast<int64_t>(index.values[i]);
+    result.values[reference::number_of(to, x.shape)] = source.values[i];
+  }
+  return result;
+}
+
+std::vector<Row> scatter_rows() {
+  std::vector<Row> rows;
+  for (const auto& [shape, axis] : axes_of_shapes()) {
+    const int64_t extent = shape[axis < 0 ? axis + shape.rank() : axis];
+    Shape smaller = shape;
+    for (int i = 0; i < shape.rank(); ++i) smaller[i] = (shape[i] + 1) / 2;
+    Row row{.name = fmt::format("scatter {} axis {}", shape.to_string(), axis),
+            .function = "scatter",
+            .dtypes = kAllDtypes,
+            .cases = {{{shape, 0, 200}, indices(shape, extent), {shape, 0, 200}},
+                      {{shape, 0, 200}, indices(smaller, extent), {smaller, 0, 200}}}};
+    row.apply = [axis = axis](const Tensors& in, Dtype) {
+      return Tensors{scatter(in[0], axis, in[1], in[2])};
+    };
+    row.reference = [axis = axis](const Arrays& in, Dtype) {
+      return Arrays{written(in[0], axis, in[1], in[2])};
+    };
+    rows.push_back(row);
+  }
+  Row& row = rows[0];
+  refuse_indices_outside(row, [](const Tensor& index) { scatter(zeros({3}), 0, index, zeros({2})); });
+  row.refused_shapes = {{{{7}}, indices({3}, 7), {{4}}}, {{{7}}, indices({8}, 7), {{8}}}};
+  row.refused.push_back({"a source of another dtype", [] {
+                           scatter(zeros({3}), 0, zeros({2}, Dtype::int32), zeros({2}, Dtype::float64));
+                         }});
+  return rows;
+}
+
+// `rising` repeated in every row; values between and at its numbers, and beyond them.
+Row searchsorted_row(bool right, bool one_row) {
+  Row row{.name = fmt::format("searchsorted{}{}", right ? " right" : "", one_row ? " in one row" : ""),
+          .function = "searchsorted",
+          .dtypes = kRealAndIntegers};
+  const std::vector<double> values = {-9, 3, 2.5, 0, 100, 1, 1.5, 7, 6, 8, -1};
+  const auto rising = [](int64_t count, std::vector<double> last) {
+    std::vector<double> result;
+    for (int64_t i = 0; result.size() + last.size() < static_cast<size_t>(count); ++i) {
+      result.push_back(static_cast<double>(i / 3));  // each number three times
+    }
+    result.insert(result.end(), last.begin(), last.end());
+    return result;
+  };
+  for (const int64_t n : {1, 2, 7, 33, 1000}) {
+    const auto of = [&](Shape leading, int64_t last) {
+      if (one_row && last == n) return Shape{n};
+      leading.append(last);
+      return leading;
+    };
+    row.cases.push_back({{of({}, n), 0, 0, rising(n, {})}, {of({}, 11), 0, 0, values}});
+    row.cases.push_back({{of({3}, n), 0, 0, rising(n, {})}, {of({3}, 22), 0, 0, values}});
+    row.cases.push_back({{of({2, 3}, n), 0, 0, rising(n, {})}, {of({2, 3}, 5), 0, 0, values}});
+  }
+  row.apply = [=](const Tensors& in, Dtype) { return Tensors{searchsorted(in[0], in[1], right)}; };
+  row.reference = [=](const Arrays& in, Dtype) {
+    const int64_t n = in[0].shape.back(), m = one_row ? in[1].shape.elements() : in[1].shape.back();
+    Array result(in[1].shape);
+    for (size_t i = 0; i < result.values.size(); ++i) {
+      const int64_t from = one_row ? 0 : static_cast<int64_t>(i) / m * n;
+      for (int64_t j = 0; j < n; ++j) {
+        const double at = in[0].values[static_cast<size_t>(from + j)], value = in[1].values[i];
+        result.values[i] += at < value || (right && at == value) ? 1 : 0;
+      }
+    }
+    return Arrays{result};
+  };
+  row.refused_shapes = {{{{}}, {{}}}, {{{2, 3}}, {{3, 3}}}, {{{2, 3}}, {{2}}}};
+  row.refused = {{"two dtypes", [] { searchsorted(zeros({3}), zeros({3}, Dtype::float64)); }}};
+  return row;
+}
+
+// A NaN is larger than every number, infinity too.
+Row searchsorted_nan_row() {
+  const double nan = std::nan(""), infinity = std::numeric_limits<double>::infinity();
+  Row row{.name = "searchsorted among NaN", .function = "searchsorted", .dtypes = kReal};
+  row.cases = {{{{5}, 0, 0, {-infinity, 1, infinity, nan, nan}}, {{4}, 0, 0, {-infinity, 2, infinity, nan}}}};
+  row.layouts = {Layout::dense};
+  row.apply = [](const Tensors& in, Dtype) {
+    return Tensors{searchsorted(in[0], in[1]), searchsorted(in[0], in[1], true)};
+  };
+  row.reference = [](const Arrays&, Dtype) {
+    Array left({4}), right({4});
+    left.values = {0, 2, 2, 3};
+    right.values = {1, 2, 3, 5};
+    return Arrays{left, right};
+  };
+  row.refuses_other_dtypes = false;
+  return row;
+}
+
 }  // namespace
 
 std::vector<Row> indexing_rows() {
   std::vector<Row> rows = {embedding_row(), embedding_gradient_row()};
   for (Row& row : index_rows()) rows.push_back(std::move(row));
   for (Row& row : gather_rows()) rows.push_back(std::move(row));
+  for (Row& row : scatter_rows()) rows.push_back(std::move(row));
+  for (bool right : {false, true}) {
+    for (bool one_row : {false, true}) rows.push_back(searchsorted_row(right, one_row));
+  }
+  rows.push_back(searchsorted_nan_row());
   rows.push_back(categorical_row());
   rows.push_back(categorical_of_uniforms_row());
   return rows;

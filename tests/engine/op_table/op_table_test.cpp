@@ -22,7 +22,7 @@ void check_rows(const std::vector<Row>& rows) {
 std::vector<Row> all_rows() {
   std::vector<Row> result;
   for (auto section : {creation_rows, view_rows, elementwise_rows, reduction_rows, norm_rows, matmul_rows,
-                       attention_rows, indexing_rows, image_rows, training_rows}) {
+                       attention_rows, indexing_rows, image_rows, convolution_rows, training_rows}) {
     for (Row& row : section()) result.push_back(std::move(row));
   }
   return result;
@@ -69,6 +69,9 @@ TEST_CASE("operation table: indexing is the reference's") {
 }
 TEST_CASE("operation table: images are the reference's") {
   check_rows(image_rows());
+}
+TEST_CASE("operation table: convolution and its gradients are the reference's") {
+  check_rows(convolution_rows());
 }
 TEST_CASE("operation table: cross-entropy and the optimiser step are the reference's") {
   check_rows(training_rows());

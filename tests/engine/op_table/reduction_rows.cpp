@@ -20,6 +20,8 @@ Row reduce_row(ReduceOp op, const Shape& axes, bool keep, const std::vector<Inpu
           .function = name,
           .dtypes = kReal};
   for (const Input& input : inputs) row.cases.push_back({input});
+  // These take integers too: see integer_rows().
+  row.refuses_other_dtypes = op != ReduceOp::sum && op != ReduceOp::max && op != ReduceOp::min;
   row.apply = [=](const Tensors& in, Dtype) { return Tensors{reduce(op, in[0], axes, keep, correction)}; };
   row.reference = [=](const Arrays& in, Dtype) {
     return Arrays{reference::reduce(op, in[0], axes, keep, correction)};
@@ -88,6 +90,85 @@ std::vector<Row> special_reduce_rows() {
   }
   rows.back().refused = {
       {"as many elements as the correction", [] { reduce(ReduceOp::variance, zeros({1}), {}, false, 1); }}};
+  return rows;
+}
+
+// Sums wrap modulo 2^32.
+Row integer_row(ReduceOp op, Dtype dtype, const Shape& axes) {
+  Row row{.name = fmt::format("{} of {} axes {}", name(op), name(dtype), axes.to_string()),
+          .function = name(op),
+          .dtypes = {dtype}};
+  for (const Shape& shape : {Shape{2, 3, 5}, Shape{17, 1, 4}, Shape{6, 63, 33}, Shape{3, 2, 30001}}) {
+    row.cases.push_back({{shape, -1e9, 1e9}});
+    row.cases.push_back({{shape, 0, 2}});
+  }
+  row.apply = [=](const Tensors& in, Dtype) { return Tensors{reduce(op, in[0], axes)}; };
+  row.reference = [=](const Arrays& in, Dtype) {
+    Array result = reference::reduce(op, in[0], axes, false, 0);
+    for (double& value : result.values) {
+      value = static_cast<int32_t>(static_cast<uint32_t>(static_cast<int64_t>(value)));
+    }
+    std::fill(result.error.begin(), result.error.end(), 0.0);
+    return Arrays{result};
+  };
+  row.refuses_other_dtypes = false;
+  for (Dtype other : {Dtype::bfloat16, Dtype::uint8}) {
+    if (other == Dtype::uint8 && op == ReduceOp::sum) continue;
+    row.refused.push_back({std::string(name(other)), [=] { reduce(op, zeros({2}, other)); }});
+  }
+  return row;
+}
+
+std::vector<Row> integer_rows() {
+  std::vector<Row> rows;
+  for (const Shape& axes : {Shape{}, Shape{0}, Shape{1}, Shape{2}, Shape{0, 2}, Shape{1, 2}}) {
+    for (ReduceOp op : {ReduceOp::sum, ReduceOp::max, ReduceOp::min}) {
+      rows.push_back(integer_row(op, Dtype::int32, axes));
+    }
+    rows.push_back(integer_row(ReduceOp::sum, Dtype::uint8, axes));
+  }
+  return rows;
+}
+
+// The rows of an operation on the last axis, on another one: the reference has the axes permuted.
+template <typename Apply, typename Reference>
+Row on_axis(const char* function, int axis, Apply apply, Reference reference) {
+  Row row{.name = fmt::format("{} axis {}", function, axis), .function = function, .dtypes = kReal};
+  for (const Shape& shape : {Shape{2, 3, 5}, Shape{17, 4, 33}, Shape{3, 70, 2}}) {
+    row.cases.push_back({{shape, -9, 9}});
+  }
+  row.apply = [=](const Tensors& in, Dtype) { return apply(in[0], axis); };
+  row.reference = [=](const Arrays& in, Dtype) {
+    const int a = axis < 0 ? axis + 3 : axis;
+    Shape swapped{0, 1, 2};
+    std::swap(swapped[a], swapped[2]);
+    Arrays result = reference(reference::permute(in[0], swapped));
+    for (Array& x : result) x = reference::permute(x, swapped);
+    return result;
+  };
+  row.refuses_other_dtypes = false;
+  row.refused = {{"an axis outside", [=] { apply(zeros({2}), 1); }}};
+  return row;
+}
+
+std::vector<Row> axis_rows() {
+  const auto both = [](const std::pair<Tensor, Tensor>& found) { return Tensors{found.first, found.second}; };
+  const auto of_sorted = [](const std::array<Array, 2>& x) { return Arrays{x[0], x[1]}; };
+  std::vector<Row> rows;
+  for (int axis : {0, 1, -2}) {
+    for (bool log : {false, true}) {
+      rows.push_back(on_axis(
+          log ? "log_softmax" : "softmax", axis,
+          [=](const Tensor& x, int a) { return Tensors{log ? log_softmax(x, a) : softmax(x, a)}; },
+          [=](const Array& x) { return Arrays{reference::softmax(x, log)}; }));
+    }
+    rows.push_back(on_axis(
+        "sort", axis, [=](const Tensor& x, int a) { return both(sort(x, true, a)); },
+        [=](const Array& x) { return of_sorted(reference::sorted(x, true, x.shape.back())); }));
+    rows.push_back(on_axis(
+        "top_k", axis, [=](const Tensor& x, int a) { return both(top_k(x, 2, a)); },
+        [=](const Array& x) { return of_sorted(reference::sorted(x, true, 2)); }));
+  }
   return rows;
 }
 
@@ -279,6 +360,8 @@ std::vector<Row> reduction_rows() {
     for (Row& row : reduce_rows(static_cast<ReduceOp>(op))) rows.push_back(std::move(row));
   }
   for (Row& row : special_reduce_rows()) rows.push_back(std::move(row));
+  for (Row& row : integer_rows()) rows.push_back(std::move(row));
+  for (Row& row : axis_rows()) rows.push_back(std::move(row));
   rows.push_back(sum_to_row());
   for (int axis : {0, -1}) rows.push_back(argmax_row(axis));
   rows.push_back(global_norm_row(

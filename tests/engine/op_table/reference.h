@@ -40,6 +40,9 @@ Array slice(const Array& x, int axis, int64_t first, int64_t last, int64_t step 
 uint32_t random_word(RandomPosition position, uint64_t index);
 Array uniform(const Shape& shape, RandomPosition position, double low, double high, bool wide);
 Array normal(const Shape& shape, RandomPosition position, double mean, double deviation, bool wide);
+Array random_integers(const Shape& shape, RandomPosition position, int64_t low, int64_t high);
+Array bernoulli(const Array& probability, RandomPosition position);
+Array poisson(const Array& rate, RandomPosition position);
 Array dropout(const Array& x, double probability, RandomPosition position);
 Array categorical(const Array& log_probabilities, RandomPosition position);
 Array categorical(const Array& log_probabilities, const Array& uniforms);
@@ -114,10 +117,16 @@ struct Window {
 };
 Array unfold(const Array& x, const Window& window);
 Array fold(const Array& columns, int64_t height, int64_t width, const Window& window);
-Array conv2d(const Array& x, const Array& weight, const Array& bias, int64_t stride, int64_t padding);
 Array average_pool(const Array& x, int64_t size);
 std::array<Array, 2> max_pool(const Array& x, int64_t size);
 Array upsample(const Array& x, int64_t size);
+
+// Convolution. With a bias, gradient_x is conv_transpose2d.
+Array conv2d(const Array& x, const Array& weight, const Array& bias, const ConvolutionOptions& options);
+Array conv2d_gradient_x(const Array& g, const Array& weight, const Array& bias, int64_t height, int64_t width,
+                        const ConvolutionOptions& options);
+Array conv2d_gradient_weight(const Array& g, const Array& x, int64_t kernel_h, int64_t kernel_w,
+                             const ConvolutionOptions& options);
 
 // Training.
 struct CrossEntropy {

@@ -18,6 +18,44 @@ double normal_density(double x) {
 double normal_cdf(double x) {
   return static_cast<double>(std::erfc(-x / std::numbers::sqrt2_v<long double>) / 2);
 }
+double round_half_to_even(double x) {
+  const double below = std::floor(x), fraction = x - below;
+  if (fraction == 0 || !std::isfinite(x)) return x;
+  const bool up = fraction > 0.5 || (fraction == 0.5 && std::fmod(below, 2) != 0);
+  return up ? below + 1 : below;
+}
+
+// In long double, whose exponents reach far enough, and beyond that the first terms for a large argument.
+double scaled_erfc(double x) {
+  const long double wide = x, r = 1 / (2 * wide * wide);
+  if (x < 100) return static_cast<double>(std::exp(wide * wide) * std::erfc(wide));
+  const long double series = 1 - r * (1 - 3 * r * (1 - 5 * r * (1 - 7 * r)));
+  return static_cast<double>(series / (wide * std::sqrt(std::numbers::pi_v<long double>)));
+}
+
+// Newton's method from Polya's lower bound, erf(y)^2 <= 1 - e^(-4 y^2 / pi): erf is concave there, so every
+// step stays below the root. Near 1 by erfc.
+double inverse_erf(double x) {
+  const long double target = std::abs(x);
+  if (!(target < 1)) return target == 1 ? x * std::numeric_limits<double>::infinity() : std::nan("");
+  constexpr long double kHalfSqrtPi = 0.5L / std::numbers::inv_sqrtpi_v<long double>;
+  long double y = kHalfSqrtPi * std::sqrt(-std::log1p(-target * target)), step = 1;
+  while (step > 1e-18L * y) {
+    const long double missing = target < 0.5L ? target - std::erf(y) : std::erfc(y) - (1 - target);
+    step = missing * std::exp(y * y) * kHalfSqrtPi;
+    y += step;
+  }
+  return std::copysign(static_cast<double>(y), x);
+}
+
+double log_normal_cdf(double x) {
+  constexpr long double kRootTwo = std::numbers::sqrt2_v<long double>;
+  const long double wide = x, tail = std::erfc(std::abs(wide) / kRootTwo) / 2;
+  if (x >= 0) return static_cast<double>(std::log1p(-tail));
+  if (x > -100) return static_cast<double>(std::log(tail));
+  // Phi(x) = e^(-x^2 / 2) erfcx(-x / sqrt 2) / 2
+  return static_cast<double>(-wide * wide / 2 + std::log(scaled_erfc(-x / std::numbers::sqrt2) / 2));
+}
 // Twice the argument of the tanh in gelu_tanh, so that (1 + tanh) / 2 is the logistic function of it.
 double gelu_tanh_argument(double x) {
   return 2 * std::sqrt(2 / kPi) * (x + 0.044715 * x * x * x);
@@ -26,6 +64,10 @@ double gelu_tanh_argument(double x) {
 // A function computed to kElementary units.
 Number elementary(double value) {
   return {value, kElementary * std::abs(value)};
+}
+// One that is composed of two of these.
+Number few_units(double value) {
+  return {value, 1.5 * kElementary * std::abs(value)};
 }
 // One operation of IEEE arithmetic.
 Number one_rounding(double value) {
@@ -71,6 +113,12 @@ Number unary(UnaryOp op, double x, double a, double b) {
       return {std::abs(x), 0};
     case UnaryOp::sign:
       return {std::isnan(x) ? x : x > 0 ? 1.0 : x < 0 ? -1.0 : 0.0, 0};
+    case UnaryOp::floor:
+      return {std::floor(x), 0};
+    case UnaryOp::ceil:
+      return {std::ceil(x), 0};
+    case UnaryOp::round:
+      return {round_half_to_even(x), 0};
     case UnaryOp::square:
       return one_rounding(x * x);
     case UnaryOp::sqrt:
@@ -99,6 +147,12 @@ Number unary(UnaryOp op, double x, double a, double b) {
       return elementary(std::tanh(x));
     case UnaryOp::erf:
       return elementary(std::erf(x));
+    case UnaryOp::erfcx:
+      return few_units(scaled_erfc(x));
+    case UnaryOp::erfinv:
+      return few_units(inverse_erf(x));
+    case UnaryOp::log_ndtr:
+      return few_units(log_normal_cdf(x));
     case UnaryOp::sigmoid:
       return elementary(logistic(x));
     case UnaryOp::softplus:

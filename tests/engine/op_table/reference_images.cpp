@@ -123,32 +123,6 @@ Array fold(const Array& columns, int64_t height, int64_t width, const Window& w)
   return sums.take();
 }
 
-Array conv2d(const Array& x, const Array& weight, const Array& bias, int64_t stride, int64_t padding) {
-  const Window w{weight.shape[2], weight.shape[3], stride, padding};
-  Array result(
-      {x.shape[0], weight.shape[0], windows(x.shape[2], w.height, w), windows(x.shape[3], w.width, w)});
-  const double of_sum = rounding_of_sum(x.shape[1] * w.height * w.width + 1);
-  for (size_t i = 0; i < result.values.size(); ++i) {
-    const Shape at = index_of(static_cast<int64_t>(i), result.shape);
-    const double start = bias.values.empty() ? 0 : bias.values[static_cast<size_t>(at[1])];
-    double sum = start, magnitude = std::abs(start);
-    for (int64_t c = 0; c < x.shape[1]; ++c) {
-      for (int64_t tap = 0; tap < w.height * w.width; ++tap) {
-        const int64_t row = at[2] * stride + tap / w.width - padding;
-        const int64_t column = at[3] * stride + tap % w.width - padding;
-        if (row < 0 || row >= x.shape[2] || column < 0 || column >= x.shape[3]) continue;
-        const double term = x.values[number_of({at[0], c, row, column}, x.shape)] *
-                            weight.values[number_of({at[1], c, tap / w.width, tap % w.width}, weight.shape)];
-        sum += term;
-        magnitude += std::abs(term);
-      }
-    }
-    result.values[i] = sum;
-    result.error[i] = of_sum * magnitude;
-  }
-  return result;
-}
-
 namespace {
 
 // Calls f(index of the window, numbers of its pixels in x and in their plane).

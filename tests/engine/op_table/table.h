@@ -89,6 +89,7 @@ std::vector<Row> matmul_rows();
 std::vector<Row> attention_rows();
 std::vector<Row> indexing_rows();
 std::vector<Row> image_rows();
+std::vector<Row> convolution_rows();
 std::vector<Row> training_rows();  // cross-entropy and the optimiser step
 
 /// A row without the cases that take long.

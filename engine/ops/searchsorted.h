@@ -1,0 +1,20 @@
+#pragma once
+
+#include "haze/engine/call.h"
+
+namespace haze::call {
+
+struct SearchSorted {
+  Tensor sorted;  // dense [rows, n], real or int32
+  Tensor values;  // dense [rows, m]
+  bool right;
+  Tensor out;  // dense int32 [rows, m]
+
+  const char* name() const { return "searchsorted"; }
+  void each_operand(auto&& f) const {
+    f(Use::read, "sorted", sorted), f(Use::read, "values", values), f(Use::write, "the result", out);
+  }
+  void run(Cpu) const;
+};
+
+}  // namespace haze::call
