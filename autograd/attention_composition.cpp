@@ -4,6 +4,8 @@
 #include <cmath>
 #include <limits>
 
+#include "haze/autograd/rules.h"
+
 namespace haze {
 namespace {
 

@@ -280,7 +280,8 @@ void empty_product(const call::Matmul& call) {
 
 template <typename T, typename S>
 void multiply(const call::Matmul& call) {
-  const auto& [a, b, options, accumulate, out] = call;
+  const Tensor &a = call.a, &b = call.b, &out = call.out;
+  const MatmulOptions& options = call.options;
   const int64_t batch = out.size(0), m = out.size(1), n = out.size(2), k = a.size(2);
   if (m == 0 || n == 0 || k == 0) return empty_product<T, S>(call);
   const auto product = [&](int64_t i) {
@@ -288,7 +289,7 @@ void multiply(const call::Matmul& call) {
     const auto shifted = [at](T* pointer) { return pointer ? pointer + at : nullptr; };
     const GemmOutput<T> to{.c = out.data<T>() + at,
                            .stride = n,
-                           .accumulate = accumulate,
+                           .accumulate = call.accumulate,
                            .bias = optional_data<T>(options.bias),
                            .activation = options.activation,
                            .pre_activation = shifted(optional_data<T>(options.pre_activation)),
