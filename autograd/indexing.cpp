@@ -68,15 +68,16 @@ Variable scatter_add(const Variable& x, int axis, const Tensor& index, const Var
 
 Variable scatter(const Variable& x, int axis, const Tensor& index, const Variable& source) {
   // y = x, y_(i, k_ij) = s_ij: x gets g where nothing was written, s_ij gets g_(i, k_ij) where it stayed
-  return Tape::record(
-      "scatter", scatter(x.value(), axis, index, source.value()), {x, source},
-      [axis, index, shape = x.shape(), x_needed = x.requires_gradient(),
-       source_needed = source.requires_gradient()](const Variable& g) {
-        const Tensor nothing = zeros(index.shape(), g.dtype(), index.device());
-        return Gradients{
-            x_needed ? scatter(g, axis, index, nothing) : Variable(),
-            source_needed ? masked(last_writers(axis, index, shape), gather(g, axis, index)) : Variable()};
-      });
+  return Tape::record("scatter", scatter(x.value(), axis, index, source.value()), {x, source},
+                      [axis, index = Saved("index", index), shape = x.shape()](const Variable& g) {
+                        const Tensor& at = index.value();
+                        Gradients gradients(2);
+                        if (needed(0))
+                          gradients[0] = scatter(g, axis, at, zeros(at.shape(), g.dtype(), g.device()));
+                        if (needed(1))
+                          gradients[1] = masked(last_writers(axis, at, shape), gather(g, axis, at));
+                        return gradients;
+                      });
 }
 
 }  // namespace haze

@@ -12,9 +12,6 @@ namespace haze {
 inline Saved saved_if(bool read, const char* role, const Variable& x) {
   return read ? Saved(role, x) : Saved();
 }
-inline Variable kept_if(bool read, const Variable& x) {
-  return read ? x : Variable();
-}
 inline Tensor kept_if(bool read, const Tensor& x) {
   return read ? x : Tensor();
 }

@@ -34,8 +34,8 @@ struct Batch {
   Tensor labels;                    // int32 [examples]
   std::shared_ptr<const Prepared> prepared;
 
-  /// With `values` and `labels` on `device`. Texts stay on the host, which corrupts them; a network takes what it
-  /// reads of them to its own device.
+  /// With `values` and `labels` on `device`. Texts stay on the host, which corrupts them; a network takes
+  /// what it reads of them to its own device.
   Batch to(Device device) const;
 
   /// Examples.

@@ -14,9 +14,7 @@ double Profile::now() const {
 }
 
 ProfileScope::ProfileScope(Profile& profile)
-    : profile_(profile),
-      before_(std::exchange(current_scope, this)),
-      start_(profile.now()) {}
+    : profile_(profile), before_(std::exchange(current_scope, this)), start_(profile.now()) {}
 
 ProfileScope::~ProfileScope() {
   const auto step = static_cast<int64_t>(profile_.steps.size());

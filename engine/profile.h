@@ -10,7 +10,6 @@
 
 namespace haze {
 
-
 /// What a call of a kernel is and what it has to do.
 struct CallDescription {
   std::string operation;  // such as "matmul a b^T +bias +gelu"

@@ -57,8 +57,8 @@ class Module {
   void add_buffer(std::string name, Tensor& buffer, Tensor value);
   /// As add_buffer(), for state that the host counts: it stays on the cpu.
   void add_host_buffer(std::string name, Tensor& buffer, Tensor value);
-  /// Registers `constant`, a member of the derived class that follows from the module's settings, such as a table: it
-  /// goes where the parameters go, and is not saved.
+  /// Registers `constant`, a member of the derived class that follows from the module's settings, such as a
+  /// table: it goes where the parameters go, and is not saved.
   void add_constant(Tensor& constant) { constants_.push_back(&constant); }
   /// Registers `child`, a member of the derived class. With an empty name, its parameters and buffers are
   /// named as if they were this module's own.

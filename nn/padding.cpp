@@ -23,7 +23,8 @@ Padding padding_of(std::span<const int32_t> sequence_of, const std::vector<int32
   const auto rows = static_cast<int64_t>(slots.size());
   const bool full = rows == result.count * result.longest;
   if (!full) result.lengths = Tensor::from(lengths, {result.count}, device);
-  if (!full || !std::is_sorted(slots.begin(), slots.end())) result.slots = Tensor::from(slots, {rows}, device);
+  if (!full || !std::is_sorted(slots.begin(), slots.end()))
+    result.slots = Tensor::from(slots, {rows}, device);
   return result;
 }
 

@@ -8,8 +8,8 @@
 namespace haze {
 
 /// Several sequences laid end to end: row r of a [rows, hidden] tensor is one token. Networks work on rows,
-/// so a batch of sentences of different lengths holds no padding and spends no time on it. The offsets are right by
-/// construction; the host plans by `lengths` and reads none of the tensors.
+/// so a batch of sentences of different lengths holds no padding and spends no time on it. The offsets are
+/// right by construction; the host plans by `lengths` and reads none of the tensors.
 struct Sequences {
   Tensor offsets;                // int32 [count + 1]: where each sequence starts, and the number of rows
   Tensor positions;              // int32 [rows]: place of a row within its sequence

@@ -173,7 +173,8 @@ Variable Transformer::forward(const Variable& input, const Sequences& sequences,
   PrefixedRows rows{input, sequences, options.wanted};
   Tensor& positions = rows.sequences.positions;
   if (options.cache && options.cache->length() > 0)
-    positions = add(positions, full({}, static_cast<double>(options.cache->length()), Dtype::int32, positions.device()));
+    positions = add(positions,
+                    full({}, static_cast<double>(options.cache->length()), Dtype::int32, positions.device()));
   rows.x = with_positions(input, positions);
 
   const Variable time = time_embedding_ ? time_embedding_->forward(t) : Variable();

@@ -23,9 +23,10 @@ class CachedDecoder : public Decoder {
         Sequences::of_lengths(std::vector<int64_t>(static_cast<size_t>(texts), count), network_.device());
     std::vector<int32_t> last;
     for (int64_t i = 1; i <= texts; ++i) last.push_back(static_cast<int32_t>(i * count - 1));
-    const TransformerOptions options{.wanted = Tensor::from(last, {texts}, network_.device()), .cache = &cache_};
-    const Variable hidden =
-        network_.transformer_.forward(reshape(to(tokens, network_.device()), {texts * count}), sequences, {}, {}, options);
+    const TransformerOptions options{.wanted = Tensor::from(last, {texts}, network_.device()),
+                                     .cache = &cache_};
+    const Variable hidden = network_.transformer_.forward(
+        reshape(to(tokens, network_.device()), {texts * count}), sequences, {}, {}, options);
     return network_.head_->logits(hidden).value();
   }
 

@@ -26,7 +26,8 @@ DenoiserInput DenoiserInput::to(Device device) const {
 CrossEntropy Denoiser::cross_entropy(const DenoiserInput& input, const Tensor& targets,
                                      const Tensor& row_weights, const ForwardContext& context) const {
   const Variable log_p = log_softmax(logits(input, context));
-  const Tensor of_targets = unsqueeze(to(targets, log_p.device()), 1), weights = to(row_weights, log_p.device());
+  const Tensor of_targets = unsqueeze(to(targets, log_p.device()), 1),
+               weights = to(row_weights, log_p.device());
   const Variable losses = -reshape(gather(log_p, 1, of_targets), {targets.size(0)});
   return {sum(losses * Variable(cast(weights, losses.dtype()))), losses.value()};
 }
@@ -52,7 +53,8 @@ Variable TransformerDenoiser::logits(const DenoiserInput& input, const ForwardCo
 CrossEntropy TransformerDenoiser::cross_entropy(const DenoiserInput& input, const Tensor& targets,
                                                 const Tensor& row_weights,
                                                 const ForwardContext& context) const {
-  return head_.cross_entropy(hidden(input, context), haze::to(targets, device()), haze::to(row_weights, device()));
+  return head_.cross_entropy(hidden(input, context), haze::to(targets, device()),
+                             haze::to(row_weights, device()));
 }
 
 }  // namespace haze

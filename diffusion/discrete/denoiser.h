@@ -17,8 +17,8 @@ struct DenoiserInput {
 
 /// p_theta(x_0 | x_t): for each masked token, a distribution over the vocabulary. The mask is read and never
 /// predicted, and tokens that are not masked are carried over (the SUBS parametrisation of Sahoo et al. 2024,
-/// section 3.2.3). So only masked rows are ever asked for. Inputs, targets and weights may lie on the host, where texts
-/// are corrupted; results lie where the network does.
+/// section 3.2.3). So only masked rows are ever asked for. Inputs, targets and weights may lie on the host,
+/// where texts are corrupted; results lie where the network does.
 class Denoiser {
  public:
   virtual ~Denoiser() = default;

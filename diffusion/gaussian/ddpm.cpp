@@ -116,7 +116,8 @@ Variable ddpm_losses(const GaussianDiffusion& diffusion, DdpmLoss loss, const Dd
 }
 
 Variable weighted_mean(const Variable& losses, const Tensor& weights) {
-  return mean(weights.defined() ? losses * Variable(to(cast(weights, losses.dtype()), losses.device())) : losses);
+  return mean(weights.defined() ? losses * Variable(to(cast(weights, losses.dtype()), losses.device()))
+                                : losses);
 }
 
 // ---- Algorithm 2 -----------------------------------------------------------------------------------------

@@ -75,7 +75,9 @@ struct NatsAndDerivatives {
 
 NatsAndDerivatives discretized_gaussians(const Tensor& x, const Tensor& mean, const Tensor& log_variance,
                                          int64_t levels) {
-  const auto numbers = [](const Tensor& from) { return contiguous(to(cast(from, Dtype::float64), Device::cpu)); };
+  const auto numbers = [](const Tensor& from) {
+    return contiguous(to(cast(from, Dtype::float64), Device::cpu));
+  };
   const Tensor values = numbers(x), means = numbers(mean), log_variances = numbers(log_variance);
   const Tensor nats(x.shape(), Dtype::float64), by_mean(x.shape(), Dtype::float64),
       by_log_variance(x.shape(), Dtype::float64);

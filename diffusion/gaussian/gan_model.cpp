@@ -112,7 +112,8 @@ class Gan : public Model, private Sampler {
   Samples sample(std::span<const Request> requests, const SampleOptions& options,
                  Generator& generator) const override {
     const int64_t count = std::ssize(requests);
-    const Tensor rows = constant_fake(example_noise(count, generator, device())({count, latent_}, Dtype::float32));
+    const Tensor rows =
+        constant_fake(example_noise(count, generator, device())({count, latent_}, Dtype::float32));
     return examples_.samples_of(rows, options.observer);
   }
 

@@ -25,8 +25,9 @@ Tensor sample_levels(const Settings& settings, const GaussianDenoiser& denoise,
 using LevelSampler = std::function<Tensor(const GaussianDenoiser& denoise, std::span<const NoiseLevel> levels,
                                           Tensor x, const NoiseSource& noise, const LevelObserver& observer)>;
 
-/// `count` examples of `shape`, real [count, shape...], on `device`: what the sampler makes of x from N(0, I), with
-/// the calls of the denoiser counted. Example i depends on the generator and i alone. The observer may be empty.
+/// `count` examples of `shape`, real [count, shape...], on `device`: what the sampler makes of x from N(0,
+/// I), with the calls of the denoiser counted. Example i depends on the generator and i alone. The observer
+/// may be empty.
 Samples sample_from_noise(const GaussianDenoiser& denoise, std::span<const NoiseLevel> levels,
                           const LevelSampler& sampler, int64_t count, const Shape& shape,
                           const SampleObserver& observer, Generator& generator, Device device = Device::cpu);

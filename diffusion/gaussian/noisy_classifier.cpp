@@ -70,7 +70,8 @@ Variable NoisyClassifier::logits(const Variable& x, std::span<const NoiseLevel> 
 }
 
 Tensor NoisyClassifier::features(const Tensor& values) const {
-  return network_.features(Variable(values), full({values.size(0)}, 0, Dtype::float32, values.device())).value();
+  return network_.features(Variable(values), full({values.size(0)}, 0, Dtype::float32, values.device()))
+      .value();
 }
 
 Tensor NoisyClassifier::classes(const Tensor& values) const {

@@ -14,8 +14,8 @@ inline Tensor per_example(const std::vector<double>& numbers, const Tensor& x) {
   return cast(Tensor::from(numbers, shape, x.device()), x.dtype());
 }
 
-/// f(t) of each example, t int32 [n] in 0 or 1..T. Steps are the host's: which noise an example gets is planned
-/// there.
+/// f(t) of each example, t int32 [n] in 0 or 1..T. Steps are the host's: which noise an example gets is
+/// planned there.
 template <typename F>
 std::vector<double> of_each(const Tensor& t, F f) {
   std::vector<double> result;

@@ -83,10 +83,11 @@ void call::LinearCrossEntropy::run(Cpu) const {
       const int64_t last = std::min(rows, first + chunk);
       const Tensor logits = slice(buffer, 0, 0, last - first), hidden_rows = slice(hidden, 0, first, last);
       call::Matmul{one(hidden_rows),
-             one(transpose(weight)),
-             {.bias = bias, .precision = precision},
-             false,
-             one(logits)}.run(Cpu{});
+                   one(transpose(weight)),
+                   {.bias = bias, .precision = precision},
+                   false,
+                   one(logits)}
+          .run(Cpu{});
       chunk_losses<T>(logits, targets.data<int32_t>() + first,
                       row_weights.defined() ? row_weights.data<T>() + first : nullptr,
                       out.losses.data<T>() + first);

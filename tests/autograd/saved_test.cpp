@@ -29,6 +29,9 @@ TEST_CASE("a saved value that was changed in place is an error that names both o
   CHECK(complaint(reduce(ReduceOp::logsumexp, x), x.value()) == changed("logsumexp", "x"));
   const Variable query = Variable::leaf(random({1, 3, 2, 4})), key = Variable::leaf(random({1, 3, 2, 4}, 2));
   CHECK(complaint(attention(query, key, key, {}), query.value()) == changed("attention", "query"));
+  const Variable image = Variable::leaf(random({1, 2, 4, 4})),
+                 kernel = Variable::leaf(random({3, 2, 3, 3}, 2));
+  CHECK(complaint(conv2d(image, kernel, {}), kernel.value()) == changed("conv2d", "weight"));
   const Tensor ids = int32s({0, 2}, {2});
   CHECK(complaint(embedding(x, ids), ids) == changed("embedding", "ids"));
   const Tensor mask = Tensor::from<uint8_t>({1, 0, 1, 1}, {4});

@@ -49,6 +49,7 @@ std::vector<Row> view_rows() {
                 cast(in[0], Dtype::float64);
        },
        {x}},
+      {"pad", [](const Inputs& in) { return pad(in[0], 1, 2, 1, 0.5); }, {x}},
       {"concat",
        [](const Inputs& in) {
          return concat({in[0], in[1]}, 1);
@@ -216,6 +217,7 @@ std::vector<Row> indexing_rows() {
        },
        {random({3, 3})}},
       {"gather", [=](const Inputs& in) { return gather(in[0], 1, pairs); }, {x}},
+      {"scatter", [=](const Inputs& in) { return scatter(in[0], 1, pairs, in[1]); }, {x, random({2, 2}, 2)}},
       {"scatter_add",
        [=](const Inputs& in) { return scatter_add(in[0], 1, pairs, in[1]); },
        {x, random({2, 2}, 2)}},
@@ -225,6 +227,17 @@ std::vector<Row> indexing_rows() {
 std::vector<Row> image_rows() {
   const Tensor x = random({2, 2, 4, 4});
   return {
+      {"conv2d_gradient_x",
+       [](const Inputs& in) { return conv2d_gradient_x(in[0], in[1], 4, 4, ConvolutionOptions::even(2, 1)); },
+       {random({2, 3, 2, 2}), random({3, 2, 3, 3}, 2)}},
+      {"conv2d_gradient_weight",
+       [](const Inputs& in) {
+         return conv2d_gradient_weight(in[0], in[1], 3, 3, ConvolutionOptions::even(2, 1));
+       },
+       {random({2, 3, 2, 2}), x}},
+      {"conv_transpose2d",
+       [](const Inputs& in) { return conv_transpose2d(in[0], in[1], in[2], ConvolutionOptions::even(2, 1)); },
+       {random({2, 3, 2, 2}), random({3, 2, 3, 3}, 2), random({2}, 3)}},
       {"unfold", [](const Inputs& in) { return unfold(in[0], 3, 3, 1, 1); }, {x}},
       {"fold", [](const Inputs& in) { return fold(in[0], 4, 4, 2, 2, 2, 0); }, {random({2, 8, 4})}},
       {"conv2d",

@@ -11,25 +11,42 @@
 #include "program.h"
 #include "tiny_run.h"
 
-// Every model trains, resumes, is evaluated and samples behind memory that the host must not touch, and comes to the
-// numbers of the cpu, whose kernels both use.
+// Every model trains, resumes, is evaluated and samples behind memory that the host must not touch, and comes
+// to the numbers of the cpu, whose kernels both use.
 using namespace haze;
 using namespace haze::testing;
 
 namespace {
 
 // Settings of a run of a few steps; a model takes those that it has.
-const std::vector<std::pair<std::string, std::string>> kTiny = {
-    {"transformer.layers", "1"},     {"transformer.hidden", "16"},       {"transformer.heads", "2"},
-    {"transformer.dropout", "0.1"},  {"mlp.hidden", "16"},               {"mlp.layers", "1"},
-    {"unet.width", "8"},             {"unet.multipliers", "1,1"},        {"unet.blocks", "1"},
-    {"unet.attention", "8"},         {"autoencoder.width", "8"},         {"train.steps", "4"},
-    {"train.batch_size", "4"},       {"train.log_every", "2"},           {"train.evaluate_every", "2"},
-    {"train.evaluate_examples", "4"}, {"train.evaluate_passes", "2"},    {"optimizer.ema", "0.9"},
-    {"optimizer.warmup_steps", "1"}, {"data.corpus_size", "60"},         {"data.min_count", "1"},
-    {"data.train_size", "40"},       {"data.valid_size", "20"},          {"sample.steps", "3"},
-    {"sample.count", "2"},           {"score_sde.tolerance", "1e-2"},    {"sample.tolerance", "1e-1"},
-    {"ddpm.steps", "20"}};
+const std::vector<std::pair<std::string, std::string>> kTiny = {{"transformer.layers", "1"},
+                                                                {"transformer.hidden", "16"},
+                                                                {"transformer.heads", "2"},
+                                                                {"transformer.dropout", "0.1"},
+                                                                {"mlp.hidden", "16"},
+                                                                {"mlp.layers", "1"},
+                                                                {"unet.width", "8"},
+                                                                {"unet.multipliers", "1,1"},
+                                                                {"unet.blocks", "1"},
+                                                                {"unet.attention", "8"},
+                                                                {"autoencoder.width", "8"},
+                                                                {"train.steps", "4"},
+                                                                {"train.batch_size", "4"},
+                                                                {"train.log_every", "2"},
+                                                                {"train.evaluate_every", "2"},
+                                                                {"train.evaluate_examples", "4"},
+                                                                {"train.evaluate_passes", "2"},
+                                                                {"optimizer.ema", "0.9"},
+                                                                {"optimizer.warmup_steps", "1"},
+                                                                {"data.corpus_size", "100"},
+                                                                {"data.min_count", "1"},
+                                                                {"data.train_size", "40"},
+                                                                {"data.valid_size", "20"},
+                                                                {"sample.steps", "3"},
+                                                                {"sample.count", "2"},
+                                                                {"score_sde.tolerance", "1e-2"},
+                                                                {"sample.tolerance", "1e-1"},
+                                                                {"ddpm.steps", "20"}};
 
 Settings tiny_settings_of(const ModelRow& row, const std::vector<std::string>& more = {}) {
   std::set<std::string> keys;
@@ -68,7 +85,8 @@ std::vector<Samples> samples_of(const std::filesystem::path& run, const Setting&
   for (const std::string& choice : sampler.choices) {
     const SavedModel saved = load_model(
         run, [&](Settings& settings) { settings.set("sample.sampler", choice); }, Purpose::sampling, device);
-    all.push_back(draw_samples(*saved.model, *saved.task, saved.settings, {.count = 2, .length = 6, .seed = 3}, {}));
+    all.push_back(
+        draw_samples(*saved.model, *saved.task, saved.settings, {.count = 2, .length = 6, .seed = 3}, {}));
   }
   return all;
 }
@@ -107,7 +125,8 @@ TEST_CASE("every model trains, resumes, is evaluated and samples on a device tha
   for (const ModelRow& row : model_table()) check_model(row);
 }
 
-TEST_CASE("images, too: U-Net and autoencoder, with a decoder of levels, on a device that the host cannot read") {
+TEST_CASE(
+    "images, too: U-Net and autoencoder, with a decoder of levels, on a device that the host cannot read") {
   for (const ModelRow& row : model_table()) {
     const std::vector<std::string> tasks = row.info.tasks;
     if (std::find(tasks.begin(), tasks.end(), "tensors") == tasks.end()) continue;
@@ -118,8 +137,8 @@ TEST_CASE("images, too: U-Net and autoencoder, with a decoder of levels, on a de
 TEST_CASE("--device takes a device of this build, and refuses others in one sentence") {
   const TemporaryFolder folder;
   const auto run = [&](const std::string& device) {
-    return run_haze({"train", "--out", (folder / device).string(), "--set", "train.steps=1", "--set",
-                     "data.corpus_size=60", "--set", "data.min_count=1", "--device", device});
+    return run_program({"train", "--out", (folder / device).string(), "--set", "train.steps=1", "--set",
+                        "data.corpus_size=100", "--set", "data.min_count=1", "--device", device});
   };
   CHECK(run("guarded").status == 0);
   CHECK(run("cuda").error.find("device cuda: this build has none") != std::string::npos);

@@ -63,9 +63,9 @@ void require_label_of_guidance(const Arguments& arguments) {
 
 void sample(const Arguments& arguments, std::optional<int64_t> default_count) {
   require_label_of_guidance(arguments);
-  const SavedModel saved =
-      load_model(arguments.run, [&](Settings& settings) { arguments.settings.apply_to(settings); },
-                 Purpose::sampling, arguments.device);
+  const SavedModel saved = load_model(
+      arguments.run, [&](Settings& settings) { arguments.settings.apply_to(settings); }, Purpose::sampling,
+      arguments.device);
   SampleRequest request;
   request.count = arguments.count.value_or(default_count.value_or(saved.settings.integer("sample.count")));
   request.length = arguments.length;

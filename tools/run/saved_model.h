@@ -34,8 +34,8 @@ SavedModel load_model(const std::filesystem::path& folder, const std::function<v
 SavedModel model_of(const Checkpoint& checkpoint, const std::filesystem::path& run_folder,
                     Device device = Device::cpu);
 
-/// A model of these settings on `device`, with weights drawn from `generator`, the same on every device. The runs that it stands on for `purpose`
-/// are read; throws Error where one is missing.
+/// A model of these settings on `device`, with weights drawn from `generator`, the same on every device. The
+/// runs that it stands on for `purpose` are read; throws Error where one is missing.
 std::unique_ptr<Model> make_model(const Settings& settings, const DataFacts& facts, Generator& generator,
                                   Purpose purpose = Purpose::training, Device device = Device::cpu);
 

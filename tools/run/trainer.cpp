@@ -179,7 +179,8 @@ std::unique_ptr<Trainer> Trainer::start(const Settings& settings, const TrainOpt
   std::unique_ptr<Task> task = start_task(settings, options.run_folder);
   const auto seed = static_cast<uint64_t>(settings.integer("train.seed"));
   Generator initial(seed, kInitialWeights);
-  std::unique_ptr<Model> model = make_model(settings, task->facts(), initial, Purpose::training, options.device);
+  std::unique_ptr<Model> model =
+      make_model(settings, task->facts(), initial, Purpose::training, options.device);
   std::unique_ptr<Trainer> trainer(
       new Trainer(std::move(folder), options, {settings, std::move(task), std::move(model)}));
   trainer->check_origins(nullptr);

@@ -105,9 +105,9 @@ TEST_CASE("operation table: every operation of ops.h has a row, and refuses some
     CHECK(rows.contains(name(static_cast<BinaryOp>(op))));
   }
   // Any shape, any dtype and any number are good to these.
-  const std::set<std::string> take_all = {"full",       "zeros",           "ones",       "full_like",
-                                          "zeros_like", "ones_like",       "contiguous", "to", "clone",
-                                          "cast",       "dropout_counters"};
+  const std::set<std::string> take_all = {
+      "full",       "zeros", "ones",  "full_like", "zeros_like",      "ones_like",
+      "contiguous", "to",    "clone", "cast",      "dropout_counters"};
   for (const std::string& function : rows) {
     INFO(function);
     if (!take_all.contains(function)) CHECK(refusing.contains(function));
