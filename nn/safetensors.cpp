@@ -45,7 +45,8 @@ Header describe(const NamedTensors& tensors, const std::vector<size_t>& order, c
   Header header{.entries = std::vector<Entry>(tensors.size()), .metadata = metadata};
   uint64_t offset = 0;
   for (const size_t index : order) {
-    const auto& [name, tensor] = tensors[index];
+    const std::string& name = tensors[index].name;
+    const Tensor& tensor = tensors[index].tensor;
     const auto type = std::find_if(kStoredTypes.begin(), kStoredTypes.end(), [&](const auto& stored) {
       return stored.dtype == tensor.dtype() && !stored.converted;
     });

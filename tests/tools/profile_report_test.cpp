@@ -22,8 +22,8 @@ Profile two_steps() {
     const int64_t rows = 1000 + 20 * step;
     const double flops = 2.0 * static_cast<double>(rows) * 100 * 1000;
     profile.calls.push_back(
-        {"matmul a b^T", {rows, 100, 1000}, "forward", step, start + 0.001, 0.004, flops, 5e6});
-    profile.calls.push_back({"copy", {}, "backward", step, start + 0.007, 0.001, 0, 2e6});
+        {{"matmul a b^T", {rows, 100, 1000}, flops, 5e6}, "forward", step, start + 0.001, 0.004});
+    profile.calls.push_back({{"copy", {}, 0, 2e6}, "backward", step, start + 0.007, 0.001});
     profile.phases.push_back({"forward", step, start, 0.006});
     profile.phases.push_back({"backward", step, start + 0.006, 0.003});
     profile.steps.push_back({"step", step, start, 0.01});
@@ -58,7 +58,7 @@ TEST_CASE("an extent that most steps have stays a number; one that few have is a
   Profile profile;
   for (int64_t step = 0; step < 4; ++step) {
     for (int64_t width : {256, 1024}) {
-      profile.calls.push_back({"matmul a b", {500 + step, width, 256}, "", step, 0, 0.001, 1, 1});
+      profile.calls.push_back({{"matmul a b", {500 + step, width, 256}, 1, 1}, "", step, 0, 0.001});
     }
     profile.steps.push_back({"step", step, 0, 0.01});
   }
