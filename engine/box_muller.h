@@ -6,13 +6,13 @@
 #include <cstdint>
 #include <type_traits>
 
-/// Box and Muller 1958, "A note on the generation of random normal deviates": two normal numbers from two
-/// uniform ones, u in (0, 1] and v in [0, 1): sqrt(-2 log u) cos(2 pi v) and sqrt(-2 log u) sin(2 pi v).
+/// Box and Muller 1958, "A note on the generation of random normal deviates". Two uniform numbers, u in (0,
+/// 1] and v in [0, 1), make two normal ones: sqrt(-2 log u) cos(2 pi v) and sqrt(-2 log u) sin(2 pi v).
 ///
-/// Logarithm, cosine and sine are polynomials of our own, and every step is one IEEE operation (+, -, *, /,
-/// sqrt) or one on integers, none of them fused. So the same words give the same bits on every device that
-/// follows this order. Source files that include this are compiled without contraction (-ffp-contract=off;
-/// CUDA: --fmad=false). cpu/normal_span.cpp does the same steps on vectors.
+/// Logarithm, cosine and sine are polynomials. Every step is one IEEE operation (+, -, *, /, sqrt) or one on
+/// integers, and none of them are fused. So the same words give the same bits on every device that follows
+/// this order. Source files that include this are compiled without contraction (-ffp-contract=off; CUDA:
+/// --fmad=false). cpu/normal_span.cpp does the same steps on vectors.
 namespace haze {
 
 /// Coefficients, lowest first: minimax polynomials in relative error, by Remez' exchange in 60 digits.
@@ -77,8 +77,8 @@ inline double box_muller_unit(uint64_t bits) {
   return 1 - static_cast<double>(static_cast<int64_t>(bits >> 11)) * 0x1p-53;
 }
 
-/// -log u for u in (0, 1]. u = 2^k m, m = 1 + f between sqrt(1/2) and sqrt(2), and
-/// log(1 + f) = f - (f^2/2 - s (f^2/2 + R)): the large term, f, is exact.
+/// -log u for u in (0, 1]. u = 2^k (1 + f), where 1 + f lies between sqrt(1/2) and sqrt(2). The large term of
+/// log(1 + f) = f - (f^2/2 - s (f^2/2 + R)), f, is exact.
 template <typename T>
 inline T box_muller_minus_log(T u) {
   using Constants = BoxMullerConstants<T>;

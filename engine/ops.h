@@ -457,9 +457,8 @@ struct AdamWOptions {
   double learning_rate = 1e-3, beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8, weight_decay = 0;
   double gradient_scale = 1;  // gradients are multiplied by this first (clipping)
   int64_t step = 1;           // counts from 1, for the bias correction
-  /// Where defined, these are read when the kernel runs and stand for the numbers of their names, so that
-  /// nobody waits for them and a recorded step can be repeated with others. They lie on the parameters'
-  /// device.
+  /// Where defined, these stand for the numbers of their names. They lie on the parameters' device and are
+  /// read when the kernel runs: nobody waits for them, and a recorded step can be repeated with others.
   Tensor device_learning_rate = {}, device_gradient_scale = {};  // real []
   Tensor device_step = {};                                       // int32 []
 };

@@ -34,8 +34,8 @@ class Optimizer {
   /// rate is negative or either number is not finite. Throws too where one that is not 0 becomes 0 or
   /// infinite in the parameters' dtype.
   void step(double learning_rate, double gradient_scale = 1);
-  /// The same with a scale that the device has computed (see device_clip_scale), real [], which the host does
-  /// not read: that it is finite is the caller's to know.
+  /// The same with a scale that the device has computed, real [] (see device_clip_scale). The host does not
+  /// read it: whether it is finite is not checked here.
   void step(double learning_rate, const Tensor& gradient_scale);
 
   /// All that must be kept to go on as if never stopped, such as "mlp.weight.first_moment", in a fixed order.
@@ -46,7 +46,7 @@ class Optimizer {
   void load_state(const NamedTensors& state, std::string_view source_name = "the optimizer's state");
 
  protected:
-  /// What gradients are multiplied by: the number, or the tensor where it is defined.
+  /// Gradients are multiplied by the number, or by the tensor where it is defined.
   struct GradientScale {
     double number = 1;
     Tensor device = {};  // real []

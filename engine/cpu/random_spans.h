@@ -20,10 +20,10 @@ using DropoutSpan = void (*)(const T* x, const uint32_t* words, int64_t count, u
 template <typename T>
 DropoutSpan<T> dropout_span();
 
-/// out[0..count) become normal numbers; elements 2i and 2i + 1 are the pair that box_muller.h makes from the
-/// words of element 2i (u) and those of element 2i + 1 (v): one word an element for float, two, the upper
-/// first, for double. `words` are whole pairs: an odd count has the words of count + 1 elements. The same
-/// bits on every instruction set.
+/// out[0..count) become normal numbers, with the same bits on every instruction set. Elements 2i and 2i + 1
+/// are the pair that box_muller.h makes: u from the words of element 2i, v from those of element 2i + 1. An
+/// element has one word for float and two for double, the upper first. An odd count has the words of count +
+/// 1 elements.
 template <typename T>
 using NormalSpan = void (*)(const uint32_t* words, int64_t count, T mean, T deviation, T* out);
 template <typename T>
