@@ -135,8 +135,8 @@ TEST_CASE("sort, top_k and cumulative_sum say what is wrong") {
                        Error);
   CHECK_THROWS_WITH_AS(sort(zeros({})), "sort: axis -1 is outside a tensor of shape []", Error);
   CHECK_THROWS_WITH_AS(sort(Tensor()), "sort: x is an undefined tensor", Error);
-  CHECK_THROWS_WITH_AS(top_k(x, 4), "top_k: k is 4, it takes 0 to 3, the last extent of x", Error);
-  CHECK_THROWS_WITH_AS(top_k(x, -1), "top_k: k is -1, it takes 0 to 3, the last extent of x", Error);
+  CHECK_THROWS_WITH_AS(top_k(x, 4), "top_k: k is 4, it takes 0 to 3, the extent of axis -1 of x", Error);
+  CHECK_THROWS_WITH_AS(top_k(x, -1), "top_k: k is -1, it takes 0 to 3, the extent of axis -1 of x", Error);
   CHECK_THROWS_WITH_AS(top_k(zeros({}), 1), "top_k: axis -1 is outside a tensor of shape []", Error);
   CHECK_THROWS_WITH_AS(top_k(zeros({2}, Dtype::bfloat16), 1),
                        "top_k: x is bfloat16, it takes float32, float64 or int32", Error);

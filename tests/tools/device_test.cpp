@@ -18,44 +18,41 @@ using namespace haze::testing;
 
 namespace {
 
-// Settings of a run of a few steps; a model takes those that it has.
-const std::vector<std::pair<std::string, std::string>> kTiny = {{"transformer.layers", "1"},
-                                                                {"transformer.hidden", "16"},
-                                                                {"transformer.heads", "2"},
-                                                                {"transformer.dropout", "0.1"},
-                                                                {"mlp.hidden", "16"},
-                                                                {"mlp.layers", "1"},
-                                                                {"unet.width", "8"},
-                                                                {"unet.multipliers", "1,1"},
-                                                                {"unet.blocks", "1"},
-                                                                {"unet.attention", "8"},
-                                                                {"autoencoder.width", "8"},
-                                                                {"train.steps", "4"},
-                                                                {"train.batch_size", "4"},
-                                                                {"train.log_every", "2"},
-                                                                {"train.evaluate_every", "2"},
-                                                                {"train.evaluate_examples", "4"},
-                                                                {"train.evaluate_passes", "2"},
-                                                                {"optimizer.ema", "0.9"},
-                                                                {"optimizer.warmup_steps", "1"},
-                                                                {"data.corpus_size", "100"},
-                                                                {"data.min_count", "1"},
-                                                                {"data.train_size", "40"},
-                                                                {"data.valid_size", "20"},
-                                                                {"sample.steps", "3"},
-                                                                {"sample.count", "2"},
-                                                                {"score_sde.tolerance", "1e-2"},
-                                                                {"sample.tolerance", "1e-1"},
-                                                                {"ddpm.steps", "20"}};
+using Assignments = std::vector<std::pair<std::string, std::string>>;
 
-Settings tiny_settings_of(const ModelRow& row, const std::vector<std::string>& more = {}) {
+// Settings of a run of a few steps; a model takes those that it has.
+const Assignments kTiny = {{"transformer.layers", "1"},
+                           {"transformer.hidden", "16"},
+                           {"transformer.heads", "2"},
+                           {"transformer.dropout", "0.1"},
+                           {"train.steps", "4"},
+                           {"train.batch_size", "4"},
+                           {"train.log_every", "2"},
+                           {"train.evaluate_every", "2"},
+                           {"train.evaluate_examples", "4"},
+                           {"optimizer.ema", "0.9"},
+                           {"optimizer.warmup_steps", "1"},
+                           {"data.corpus_size", "100"},
+                           {"data.min_count", "1"},
+                           {"data.train_size", "40"},
+                           {"data.valid_size", "20"},
+                           {"sample.count", "2"},
+                           {"score_sde.tolerance", "1e-2"},
+                           {"ddpm.steps", "20"}};
+const Assignments kUnet = {{"data.set", "digits"},      {"network.kind", "unet"}, {"unet.width", "8"},
+                           {"unet.multipliers", "1,1"}, {"unet.blocks", "1"},     {"unet.attention", "8"}};
+const Assignments kAutoencoder = {
+    {"data.set", "digits"}, {"network.kind", "autoencoder"}, {"autoencoder.width", "8"}};
+
+Settings tiny_settings_of(const ModelRow& row, const Assignments& more) {
   std::set<std::string> keys;
   for (const Setting& setting : settings_table(row.info)) keys.insert(setting.key);
   std::vector<std::string> assignments{"model=" + row.info.name};
-  for (const auto& [key, value] : kTiny) {
-    if (keys.contains(key)) assignments.push_back(key + "=" + value);
+  for (const Assignments* list : {&kTiny, &more}) {
+    for (const auto& [key, value] : *list) {
+      if (keys.contains(key)) assignments.push_back(key + "=" + value);
+    }
   }
-  assignments.insert(assignments.end(), more.begin(), more.end());
   Settings settings = settings_from({}, assignments);
   resolve_training_settings(settings);
   return settings;
@@ -84,9 +81,15 @@ std::vector<Samples> samples_of(const std::filesystem::path& run, const Setting&
   std::vector<Samples> all;
   for (const std::string& choice : sampler.choices) {
     const SavedModel saved = load_model(
-        run, [&](Settings& settings) { settings.set("sample.sampler", choice); }, Purpose::sampling, device);
-    all.push_back(
-        draw_samples(*saved.model, *saved.task, saved.settings, {.count = 2, .length = 6, .seed = 3}, {}));
+        run,
+        [&](Settings& settings) {
+          settings.set("sample.sampler", choice);
+          if (settings.has("sample.steps")) settings.set("sample.steps", int64_t{3});
+        },
+        Purpose::sampling, device);
+    SampleRequest request{.count = 2, .seed = 3};
+    if (saved.model->sampler()->uses().length) request.length = 6;
+    all.push_back(draw_samples(*saved.model, *saved.task, saved.settings, request, {}));
   }
   return all;
 }
@@ -99,7 +102,7 @@ void check_same_samples(const std::vector<Samples>& a, const std::vector<Samples
   }
 }
 
-void check_model(const ModelRow& row, const std::vector<std::string>& more = {}) {
+void check_model(const ModelRow& row, const Assignments& more = {}) {
   CAPTURE(row.info.name);
   const Settings settings = tiny_settings_of(row, more);
   const TemporaryFolder folder;
@@ -130,7 +133,8 @@ TEST_CASE(
   for (const ModelRow& row : model_table()) {
     const std::vector<std::string> tasks = row.info.tasks;
     if (std::find(tasks.begin(), tasks.end(), "tensors") == tasks.end()) continue;
-    check_model(row, {"data.set=digits"});
+    check_model(row, kUnet);
+    check_model(row, kAutoencoder);
   }
 }
 
