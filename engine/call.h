@@ -19,7 +19,7 @@
 ///
 ///     const char* name() const { return "average_pool"; }
 ///     void each_operand(auto&& f) const { f(Use::read, "x", x), f(Use::write, "the result", out); }
-///     void run(Cpu) const;   // cpu/pooling.cpp
+///     void run(Cpu) const;   // cpu/images.cpp
 ///   };
 ///
 /// A call may also say, where the defaults do not fit: title(), its name in a profile (name()); extents(),
