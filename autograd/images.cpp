@@ -35,7 +35,7 @@ Variable max_pool(const Variable& x, int64_t size) {
         const Shape flat{shape[0], shape[1], shape[2] * shape[3]};
         const Shape windows{shape[0], shape[1], g.size(2) * g.size(3)};
         const Variable plane =
-            scatter_add(zeros(flat, g.dtype()), 2, reshape(index, windows), reshape(g, windows));
+            scatter_add(zeros(flat, g.dtype(), g.device()), 2, reshape(index, windows), reshape(g, windows));
         return Gradients{reshape(plane, shape)};
       });
 }

@@ -6,7 +6,7 @@
 /// each. Every gradient can be differentiated again.
 namespace haze {
 
-// ---- Views and copies (views.cpp) ---------------------------------------------------------------
+// ---- Views and copies ---------------------------------------------------------------------------
 Variable reshape(const Variable& x, const Shape& shape);
 Variable transpose(const Variable& x, int axis_a = -2, int axis_b = -1);
 Variable permute(const Variable& x, const Shape& axes);
@@ -18,7 +18,7 @@ Variable cast(const Variable& x, Dtype dtype);
 Variable concat(const std::vector<Variable>& parts, int axis);
 Variable pad(const Variable& x, int axis, int64_t before, int64_t after, double value = 0);
 
-// ---- Element by element (elementwise.cpp) -------------------------------------------------------
+// ---- Element by element -------------------------------------------------------------------------
 Variable unary(UnaryOp op, const Variable& x, double a = 0, double b = 0);
 Variable binary(BinaryOp op, const Variable& x, const Variable& y);
 Variable add(const Variable& x, const Variable& y);
@@ -96,7 +96,7 @@ inline Variable silu(const Variable& x) {
   return unary(UnaryOp::silu, x);
 }
 
-// ---- Reductions and rows (reductions.cpp) -------------------------------------------------------
+// ---- Reductions and rows ------------------------------------------------------------------------
 Variable reduce(ReduceOp op, const Variable& x, const Shape& axes = {}, bool keep_axes = false,
                 double correction = 0);
 Variable sum(const Variable& x, const Shape& axes = {}, bool keep_axes = false);
@@ -109,7 +109,7 @@ Variable cumulative_sum(const Variable& x, int axis = -1);
 std::pair<Variable, Tensor> sort(const Variable& x, bool descending = false, int axis = -1);
 std::pair<Variable, Tensor> top_k(const Variable& x, int64_t k, int axis = -1);
 
-// ---- Matrix products (products.cpp) -------------------------------------------------------------
+// ---- Matrix products ----------------------------------------------------------------------------
 Variable matmul(const Variable& a, const Variable& b);
 /// activation(x weight^T + bias) + residual: x [..., in], weight [out, in], bias [out] and residual [...,
 /// out] may be undefined. One fused product forward; leaky_relu, which has a parameter, is applied to the
@@ -137,7 +137,7 @@ struct CrossEntropy {
 CrossEntropy linear_cross_entropy(const Variable& hidden, const Variable& weight, const Variable& bias,
                                   const Tensor& targets, const Tensor& row_weights);
 
-// ---- Norms (norms.cpp) --------------------------------------------------------------------------
+// ---- Norms --------------------------------------------------------------------------------------
 /// weight and bias may be undefined.
 Variable layer_norm(const Variable& x, const Variable& weight, const Variable& bias, double epsilon);
 /// weight may be undefined.
@@ -146,7 +146,7 @@ Variable rms_norm(const Variable& x, const Variable& weight, double epsilon);
 Variable group_norm(const Variable& x, const Variable& weight, const Variable& bias, int64_t groups,
                     double epsilon);
 
-// ---- Indexing (indexing.cpp) --------------------------------------------------------------------
+// ---- Indexing -----------------------------------------------------------------------------------
 Variable embedding(const Variable& weight, const Tensor& ids);
 Variable index_select(const Variable& x, int axis, const Tensor& indices);
 /// zeros of `shape` with source added at `indices` of `axis`: the adjoint of index_select.
@@ -156,7 +156,7 @@ Variable scatter_add(const Variable& x, int axis, const Tensor& index, const Var
 /// What was overwritten has no gradient: elements of x, and all of source but the last for a place.
 Variable scatter(const Variable& x, int axis, const Tensor& index, const Variable& source);
 
-// ---- Images (images.cpp) ------------------------------------------------------------------------
+// ---- Images -------------------------------------------------------------------------------------
 Variable unfold(const Variable& x, int64_t kernel_h, int64_t kernel_w, int64_t stride, int64_t padding);
 Variable fold(const Variable& columns, int64_t height, int64_t width, int64_t kernel_h, int64_t kernel_w,
               int64_t stride, int64_t padding);
@@ -164,7 +164,7 @@ Variable average_pool(const Variable& x, int64_t size);
 Variable max_pool(const Variable& x, int64_t size);
 Variable upsample(const Variable& x, int64_t size);
 
-// ---- Convolution (convolution.cpp) --------------------------------------------------------------
+// ---- Convolution --------------------------------------------------------------------------------
 /// bias may be undefined.
 Variable conv2d(const Variable& x, const Variable& weight, const Variable& bias,
                 const ConvolutionOptions& options = {});

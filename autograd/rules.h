@@ -70,4 +70,20 @@ inline Shape rows_shape(const Shape& shape) {
   return {rows, shape.back()};
 }
 
+/// Whether `axis` is the last of x.
+inline bool is_last(int axis, const Variable& x) {
+  return axis == -1 || axis == x.rank() - 1;
+}
+
+/// What x gets in n = (x - m) r, m and 1 / r being the mean and standard deviation of each row, from the
+/// gradient h of n. Rows lie on the last axis.
+inline Variable through_standardization(const Variable& h, const Variable& n, const Variable& rstd) {
+  return rstd * (h - mean(h, {-1}, true) - n * mean(h * n, {-1}, true));
+}
+
+/// 1 / sqrt(variance + epsilon) of each row.
+inline Variable reciprocal_deviation(const Variable& rows, double epsilon) {
+  return unary(UnaryOp::rsqrt, reduce(ReduceOp::variance, rows, {-1}, true) + epsilon);
+}
+
 }  // namespace haze

@@ -269,14 +269,14 @@ bool is_owned(const Tensor& value) {
 }  // namespace
 
 void Tape::deliver(Node& node, Variable& gradient, Targets* targets) {
-  if (targets) {
-    for (size_t i = 0; node.visit_.target && i < targets->values.size(); ++i) {
-      if (targets->values[i].node_.get() == &node) targets->gradients[i] = gradient;
-    }
-    if (node.visit_.end) return;  // the pass around this one will call the hooks
-  } else if (node.leaf_ && !is_owned(gradient.value())) {
-    gradient.value_ = clone(gradient.value());
+  const bool ends_here = targets && node.visit_.end;  // the pass around this one will call the hooks
+  // A leaf's gradient, or what a hook may write to, is nobody else's.
+  const bool must_own = node.leaf_ && !ends_here && (!targets || !node.hooks_.empty());
+  if (must_own && !is_owned(gradient.value())) gradient.value_ = clone(gradient.value());
+  for (size_t i = 0; targets && node.visit_.target && i < targets->values.size(); ++i) {
+    if (targets->values[i].node_.get() == &node) targets->gradients[i] = gradient;
   }
+  if (ends_here) return;
   for (const auto& hook : node.hooks_) hook(gradient.value());
   if (targets || !node.leaf_) return;
   Tensor& sum = static_cast<Leaf&>(node).gradient;
@@ -376,6 +376,13 @@ Gradients gradient(const Variable& root, const std::vector<Variable>& inputs,
   Gradients result = std::move(targets.gradients);
   for (size_t i = 0; i < inputs.size(); ++i) {
     if (!result[i].defined()) result[i] = zeros_like(inputs[i].value());
+    // Two inputs of a sum get the same tensor: whoever writes to one must not change the other.
+    const auto shares = [&](const Variable& other) {
+      return other.value().storage() == result[i].value().storage();
+    };
+    if (!options.create_graph &&
+        std::any_of(result.begin(), result.begin() + static_cast<std::ptrdiff_t>(i), shares))
+      result[i] = Variable(clone(result[i].value()));
   }
   return result;
 }

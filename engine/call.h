@@ -107,7 +107,8 @@ void run_on(Device device, const Call& call) {
     case Device::guarded:
       return run_guarded(call);
     default:
-      runtime(device);  // throws: this build has none
+      runtime(device);  // throws where this build has no such device
+      fail("{}: there is no kernel for {}", call.name(), name(device));
   }
 }
 
@@ -119,14 +120,14 @@ template <typename Call>
 void launch(const Call& call) {
   detail::OperandDevice check(call.name());
   call.each_operand(check);
-  call.each_operand([&](Use use, const char*, const Tensor& x) {
-    if (use != Use::read && x.defined()) x.storage().mark_written(call.name());
-  });
   if (ProfileScope* const scope = ProfileScope::current()) {
     scope->record(detail::describe(call), [&] { detail::run_on(check.device(), call); });
   } else {
     detail::run_on(check.device(), call);
   }
+  call.each_operand([&](Use use, const char*, const Tensor& x) {
+    if (use != Use::read && x.defined()) x.storage().mark_written(call.name());
+  });
 }
 
 }  // namespace haze

@@ -17,6 +17,15 @@ void check_defined(const char* operation, const char* argument, const Tensor& x)
   if (!x.defined()) fail("{}: {} is an undefined tensor", operation, argument);
 }
 
+void check_writable(const char* operation, const Tensor& target) {
+  for (int axis = 0; target.elements() > 0 && axis < target.rank(); ++axis) {
+    if (target.stride(axis) == 0 && target.size(axis) > 1) {
+      fail("{}: axis {} of the target repeats its elements; they cannot be written one by one", operation,
+           axis);
+    }
+  }
+}
+
 void check_real(const char* operation, const char* argument, const Tensor& x) {
   check_defined(operation, argument, x);
   if (x.dtype() != Dtype::float32 && x.dtype() != Dtype::float64) {

@@ -15,6 +15,8 @@ void check_same_dtype(const char* operation, const Tensor& x, const Tensor& y);
 void check_shape(const char* operation, const char* argument, const Tensor& x, const Shape& shape);
 void check_rank(const char* operation, const char* argument, const Tensor& x, int rank);
 void check_defined(const char* operation, const char* argument, const Tensor& x);
+/// An element of the target may stand for one number only: no axis that expand() repeated.
+void check_writable(const char* operation, const Tensor& target);
 /// The shape of x without the axes whose bits are set, or with extents of 1 in their place.
 Shape without_axes(const Tensor& x, uint32_t axes, bool keep);
 /// Dense, as [product of the axes before, extent of the axis, product of the axes after]. Copies only where x

@@ -4,6 +4,8 @@
 #include <mutex>
 #include <utility>
 
+#include <fmt/ranges.h>
+
 #include "haze/engine/cpu/runtime.h"
 #include "haze/engine/error.h"
 
@@ -46,7 +48,7 @@ Device device_named(std::string_view name) {
   for (size_t i = 0; i < kDevices; ++i) {
     if (kNames[i] == name) return static_cast<Device>(i);
   }
-  fail("device {}: there is none of that name; there are cpu, cuda and guarded", name);
+  fail("device {}: there is none of that name; there are {}", name, fmt::join(kNames, ", "));
 }
 
 // Never destroyed: tensors with static storage duration may outlive any other order.

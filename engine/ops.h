@@ -458,7 +458,8 @@ struct AdamWOptions {
   double gradient_scale = 1;  // gradients are multiplied by this first (clipping)
   int64_t step = 1;           // counts from 1, for the bias correction
   /// Where defined, these stand for the numbers of their names. They lie on the parameters' device and are
-  /// read when the kernel runs: nobody waits for them, and a recorded step can be repeated with others.
+  /// read when the kernel runs: nobody waits for them, and a recorded step can be repeated with others. Where
+  /// device_gradient_scale is not finite, the step changes nothing.
   Tensor device_learning_rate = {}, device_gradient_scale = {};  // real []
   Tensor device_step = {};                                       // int32 []
 };

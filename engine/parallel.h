@@ -17,13 +17,17 @@ void set_threads(int count);
 /// Keeps the first exception of a parallel region, which it must not leave by itself.
 class ExceptionKeeper {
  public:
+  /// Calls f, task number `task`.
   template <typename F>
-  void run(F&& f) {
+  void run(int64_t task, F&& f) {
     try {
       f();
     } catch (...) {
 #pragma omp critical(haze_exception)
-      if (!thrown_) thrown_ = std::current_exception();
+      if (!thrown_ || task < task_) {
+        thrown_ = std::current_exception();
+        task_ = task;
+      }
     }
   }
   void rethrow() const {
@@ -32,11 +36,13 @@ class ExceptionKeeper {
 
  private:
   std::exception_ptr thrown_;
+  int64_t task_ = 0;
 };
 
 /// Calls body(first, last) for [0, count) cut in pieces of `grain`, on the engine's threads. The cut depends
 /// on `count` and `grain` alone, so a body whose result depends on its piece only gives the same bits for
-/// every number of threads. The body must not throw.
+/// every number of threads. Where the body throws, the exception of the first of all pieces leaves this
+/// function, whatever the number of threads.
 template <typename Body>
 void parallel_for(int64_t count, int64_t grain, Body&& body) {
   if (count <= 0) return;
@@ -50,7 +56,7 @@ void parallel_for(int64_t count, int64_t grain, Body&& body) {
   ExceptionKeeper keeper;
 #pragma omp parallel for schedule(static) num_threads(threads())
   for (int64_t piece = 0; piece < pieces; ++piece) {
-    keeper.run([&] { body(piece * grain, std::min(count, (piece + 1) * grain)); });
+    keeper.run(piece, [&] { body(piece * grain, std::min(count, (piece + 1) * grain)); });
   }
   keeper.rethrow();
 }
@@ -66,7 +72,7 @@ void parallel_for_uneven(int64_t pieces, bool worth_sharing, Body&& body) {
   ExceptionKeeper keeper;
 #pragma omp parallel for schedule(dynamic) num_threads(threads())
   for (int64_t piece = 0; piece < pieces; ++piece) {
-    keeper.run([&] { body(piece); });
+    keeper.run(piece, [&] { body(piece); });
   }
   keeper.rethrow();
 }

@@ -17,9 +17,9 @@ class Tensor {
   Tensor() = default;
   /// Dense, uninitialised, row-major. Throws Error on a negative extent.
   explicit Tensor(const Shape& shape, Dtype dtype = Dtype::float32, Device device = Device::cpu);
-  /// View of `storage`; `offset` and `strides` in elements.
+  /// View of `storage`, whose device is `device`; `offset` and `strides` in elements.
   Tensor(Storage storage, const Shape& shape, const Shape& strides, int64_t offset, Dtype dtype,
-         Device device = Device::cpu);
+         Device device);
 
   /// Dense copy of `values`, which must number as many as `shape` has elements.
   template <typename T>

@@ -70,8 +70,9 @@ std::vector<size_t> Optimizer::checked_indices(double learning_rate) const {
 }
 
 Tensor Optimizer::GradientScale::times(const Tensor& gradient) const {
-  return device.defined() ? multiply(gradient, cast(device, gradient.dtype()))
-                          : scale_shift(gradient, number, 0);
+  const double factor = device.defined() ? device.item() : number;
+  if (!std::isfinite(factor)) fail("the optimizer's gradient scale is {}", factor);
+  return scale_shift(gradient, factor, 0);
 }
 
 void Optimizer::load_state(const NamedTensors& state, std::string_view source_name) {
@@ -116,7 +117,7 @@ void AdamW::update(std::span<const size_t> indices, double learning_rate, const 
   std::map<std::tuple<int32_t, double, double>, std::vector<AdamWSlot>> calls;
   for (const size_t i : indices) {
     const Slot& slot = slots_[i];
-    const int32_t step = ++*slot.steps.data<int32_t>();
+    const int32_t step = *slot.steps.data<int32_t>() + 1;
     calls[{step, rate(i), weight_decay(i)}].push_back({.parameter = value(i),
                                                        .gradient = gradient(i),
                                                        .first_moment = slot.first_moment,
@@ -134,6 +135,7 @@ void AdamW::update(std::span<const size_t> indices, double learning_rate, const 
                        .step = step,
                        .device_gradient_scale = scale.device});
   }
+  for (const size_t i : indices) ++*slots_[i].steps.data<int32_t>();
 }
 
 Adagrad::Adagrad(std::vector<NamedParameter> parameters, const AdagradHyperparameters& hyperparameters)

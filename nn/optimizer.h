@@ -34,8 +34,8 @@ class Optimizer {
   /// rate is negative or either number is not finite. Throws too where one that is not 0 becomes 0 or
   /// infinite in the parameters' dtype.
   void step(double learning_rate, double gradient_scale = 1);
-  /// The same with a scale that the device has computed, real [] (see device_clip_scale). The host does not
-  /// read it: whether it is finite is not checked here.
+  /// The same with a scale that the device has computed, real [] (see device_clip_scale). AdamW does not wait
+  /// for it, and leaves everything as it is where it is not finite; the others wait, and throw Error there.
   void step(double learning_rate, const Tensor& gradient_scale);
 
   /// All that must be kept to go on as if never stopped, such as "mlp.weight.first_moment", in a fixed order.
@@ -51,6 +51,7 @@ class Optimizer {
     double number = 1;
     Tensor device = {};  // real []
 
+    /// Waits for a tensor. Throws Error where the scale is not finite.
     Tensor times(const Tensor& gradient) const;
   };
 

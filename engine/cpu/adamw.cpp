@@ -117,6 +117,8 @@ void step_piece(const AdamWSlot& slot, const AdamWOptions& options, int64_t piec
 // The threads are started once: the pieces of all parameters are numbered through. Those of biases are short.
 void call::AdamW::run(Cpu) const {
   const AdamWOptions numbers = read_numbers(options);
+  // What made it so has been reported, though perhaps not thrown yet: the parameters stay as they are.
+  if (!std::isfinite(numbers.gradient_scale)) return;
   int64_t pieces = 0;
   for (const AdamWSlot& slot : slots) pieces += pieces_of(slot);
   parallel_for_uneven(pieces, true, [&](int64_t number) {

@@ -31,7 +31,10 @@ void call::ClipScale::run(Cpu) const {
   const double total = gradient_scale * dispatch_real(norm.dtype(), [&](auto tag) {
                          return static_cast<double>(*norm.data<decltype(tag)>());
                        });
-  if (!std::isfinite(total)) fail("device_clip_scale: the norm of the gradients is {}", total);
+  if (!std::isfinite(total)) {
+    *out.data<double>() = total;  // for who reads the scale before the error is reported
+    fail("device_clip_scale: the norm of the gradients is {}", total);
+  }
   const double factor = max_norm == 0 ? 1 : std::min(1.0, max_norm / (total + 1e-6));
   *out.data<double>() = gradient_scale * factor;
 }

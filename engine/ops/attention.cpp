@@ -110,6 +110,10 @@ double share_seen(const Tensor& mask) {
 // Pairs of a query and a key that it sees, for one head. A block mask counts by the share of its blocks that
 // are seen, a mask of pairs does not count.
 double visible_pairs(const char* operation, const call::Attention& a) {
+  if (a.query.device() != Device::cpu) {  // offsets and masks there are not for the host: all pairs
+    return static_cast<double>(a.query.size(0)) * static_cast<double>(a.query.size(1)) *
+           static_cast<double>(a.key.size(1));
+  }
   double pairs = 0;
   for (const AttentionSequence& sequence : sequences_of(operation, a)) {
     for (int64_t i = 0; i < sequence.queries; ++i) pairs += static_cast<double>(sequence.key_end(i + 1));
@@ -180,6 +184,11 @@ AttentionGradient attention_gradient(const Tensor& g, const Tensor& query, const
     for (const Tensor* x : {&g, &query, &key, &value, &saved.output, &saved.row_max, &saved.row_sum}) {
       if (overlap(*x, *target)) fail("attention_gradient: a target overlaps an operand");
     }
+  }
+  for (const auto& [a, b] : {std::pair(&result.query, &result.key), std::pair(&result.query, &result.value),
+                             std::pair(&result.key, &result.value)}) {
+    const bool same = a->storage() == b->storage() && a->offset() == b->offset();
+    if (same && a->elements() > 0) fail("attention_gradient: two targets are the same tensor");
   }
   launch(call::AttentionGradient{
       unit_last_stride(g),

@@ -41,6 +41,7 @@ Tensor arange(int64_t count, Dtype dtype, Device device) {
 
 void fill(const Tensor& target, double value) {
   check_defined("fill", "target", target);
+  check_writable("fill", target);
   launch(call::Fill{target, value});
 }
 

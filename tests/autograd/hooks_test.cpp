@@ -15,6 +15,19 @@ Variable observed(const Variable& x, const std::string& event, std::vector<std::
 
 }  // namespace
 
+TEST_CASE(
+    "a hook that writes to its gradient, and results of gradient() that are written to, change no other") {
+  const Variable x = Variable::leaf(ones({3})), y = Variable::leaf(ones({3}));
+  const Tensor two = full({3}, 2);
+  const Gradients apart = gradient(sum((x + y) * two), {x, y});
+  fill(apart[0].value(), 7);
+  CHECK(apart[1].value().to_vector<float>() == std::vector<float>(3, 2));
+  x.on_gradient([](const Tensor& g) { copy_into(g, scale_shift(g, 0.5, 0)); });
+  const Gradients g = gradient(sum((x + y) * two), {x, y});
+  CHECK(g[0].value().to_vector<float>() == std::vector<float>(3, 1));
+  CHECK(g[1].value().to_vector<float>() == std::vector<float>(3, 2));
+}
+
 TEST_CASE("a leaf's hook is called when the last operation that feeds it has run, before the pass goes on") {
   const Variable x = Variable::leaf(random({4})), late = Variable::leaf(random({4}, 2));
   const Variable early = Variable::leaf(random({4}, 3)), twice = Variable::leaf(random({4}, 4));

@@ -16,6 +16,19 @@ struct Row {
   std::vector<Tensor> inputs;
 };
 
+/// A constant of a row on the device of the row's inputs.
+Tensor beside(const Inputs& in, const Tensor& constant) {
+  return constant.defined() ? to(constant, in[0].device()) : constant;
+}
+
+AttentionOptions beside(const Inputs& in, AttentionOptions options) {
+  for (Tensor* x : {&options.causal_offsets, &options.key_lengths, &options.block_mask,
+                    &options.query_offsets, &options.key_offsets, &options.pair_mask}) {
+    *x = beside(in, *x);
+  }
+  return options;
+}
+
 Tensor positive(const Shape& shape, uint64_t seed = 1) {
   return random_between(0.5, 2, shape, seed);
 }
@@ -88,7 +101,7 @@ std::vector<Row> elementwise_rows() {
   rows.push_back({"scale_shift", [](const Inputs& in) { return scale_shift(in[0], 2, 1); }, {random({5})}});
   rows.push_back({"where",
                   [](const Inputs& in) {
-                    return where(Tensor::from<uint8_t>({1, 0, 1}, {3}), in[0], in[1]);
+                    return where(beside(in, Tensor::from<uint8_t>({1, 0, 1}, {3})), in[0], in[1]);
                   },
                   {random({2, 3}), random({3}, 2)}});
   rows.push_back({"dropout",
@@ -137,8 +150,8 @@ std::vector<Row> product_rows() {
   }
   rows.push_back({"linear_cross_entropy",
                   [](const Inputs& in) {
-                    return linear_cross_entropy(in[0], in[1], in[2], int32s({4, 0, 2, 2}, {4}),
-                                                float64s({1, 0.5, 0, 2}))
+                    return linear_cross_entropy(in[0], in[1], in[2], beside(in, int32s({4, 0, 2, 2}, {4})),
+                                                beside(in, float64s({1, 0.5, 0, 2})))
                         .total;
                   },
                   {x, weight, bias}});
@@ -170,7 +183,7 @@ std::vector<Row> attention_rows() {
        {plain, cross, pairs, added, each}) {  // two heads of queries share keys
     const int64_t batch = options.query_offsets.defined() ? 1 : 2;
     rows.push_back({"attention",
-                    [=](const Inputs& in) { return attention(in[0], in[1], in[2], options); },
+                    [=](const Inputs& in) { return attention(in[0], in[1], in[2], beside(in, options)); },
                     {random({batch, 4, 4, 3}), random({batch, 5, 2, 3}, 2), random({batch, 5, 2, 3}, 3)}});
   }
   for (const AttentionOptions& options : {plain, causal, padded, blocks, packed, dropped}) {
@@ -179,14 +192,14 @@ std::vector<Row> attention_rows() {
     rows.push_back({"attention",
                     [=](const Inputs& in) {
                       Generator generator(7);
-                      return attention(in[0], in[1], in[2], options, &generator);
+                      return attention(in[0], in[1], in[2], beside(in, options), &generator);
                     },
                     {random(queries), random(keys, 2), random(keys, 3)}});
     if (options.key_lengths.defined() || options.block_mask.defined()) continue;
     rows.push_back({"self_attention",
                     [=](const Inputs& in) {
                       Generator generator(7);
-                      return self_attention(in[0], options, &generator);
+                      return self_attention(in[0], beside(in, options), &generator);
                     },
                     {random({5, 3, 2, 3})}});
   }
@@ -209,17 +222,19 @@ std::vector<Row> norm_rows() {
 std::vector<Row> indexing_rows() {
   const Tensor x = random({4, 3}), rows = int32s({3, 1, 3}, {3}), pairs = int32s({0, 2, 1, 1}, {2, 2});
   return {
-      {"embedding", [=](const Inputs& in) { return embedding(in[0], rows); }, {x}},
-      {"index_select", [=](const Inputs& in) { return index_select(in[0], 0, rows); }, {x}},
+      {"embedding", [=](const Inputs& in) { return embedding(in[0], beside(in, rows)); }, {x}},
+      {"index_select", [=](const Inputs& in) { return index_select(in[0], 0, beside(in, rows)); }, {x}},
       {"index_scatter",
        [=](const Inputs& in) {
-         return index_scatter(in[0], 0, rows, {5, 3});
+         return index_scatter(in[0], 0, beside(in, rows), {5, 3});
        },
        {random({3, 3})}},
-      {"gather", [=](const Inputs& in) { return gather(in[0], 1, pairs); }, {x}},
-      {"scatter", [=](const Inputs& in) { return scatter(in[0], 1, pairs, in[1]); }, {x, random({2, 2}, 2)}},
+      {"gather", [=](const Inputs& in) { return gather(in[0], 1, beside(in, pairs)); }, {x}},
+      {"scatter",
+       [=](const Inputs& in) { return scatter(in[0], 1, beside(in, pairs), in[1]); },
+       {x, random({2, 2}, 2)}},
       {"scatter_add",
-       [=](const Inputs& in) { return scatter_add(in[0], 1, pairs, in[1]); },
+       [=](const Inputs& in) { return scatter_add(in[0], 1, beside(in, pairs), in[1]); },
        {x, random({2, 2}, 2)}},
   };
 }
@@ -332,6 +347,28 @@ TEST_CASE("products of a Hessian with a vector agree with differences of gradien
     const Tensor expected = scale_shift(subtract(above[i].value(), below[i].value()), 1 / (2 * kStep), 0);
     const double error = global_norm(std::vector{subtract(product[i].value(), expected)});
     CHECK(error < 1e-7 * global_norm(std::vector{expected}));
+  }
+}
+
+TEST_CASE("first and second derivatives of every operation on another device are the same bits") {
+  const auto derivatives = [](const Row& row, Device device) {
+    Inputs leaves;
+    for (const Tensor& x : row.inputs) leaves.push_back(Variable::leaf(to(x, device)));
+    const Gradients first = gradient(sum(square(row.f(leaves))), leaves, {.create_graph = true});
+    Variable squares = sum(square(first[0]));
+    for (size_t i = 1; i < first.size(); ++i) squares = squares + sum(square(first[i]));
+    std::vector<std::vector<double>> result;
+    for (const Variable& x : first) result.push_back(x.value().to_vector<double>());
+    if (!squares.requires_gradient()) return result;
+    for (const Variable& x : gradient(squares, leaves)) {
+      CHECK(x.device() == device);
+      result.push_back(x.value().to_vector<double>());
+    }
+    return result;
+  };
+  for (const Row& row : all_rows()) {
+    CAPTURE(row.operation);
+    CHECK(derivatives(row, Device::cpu) == derivatives(row, Device::guarded));
   }
 }
 

@@ -1,8 +1,12 @@
 #include "haze/engine/device.h"
 
+#include <cmath>
+#include <functional>
+
 #include <doctest/doctest.h>
 
 #include "haze/engine/ops.h"
+#include "haze/engine/parallel.h"
 
 using namespace haze;
 
@@ -29,7 +33,7 @@ TEST_CASE("a device is found by its name, and one that this build lacks is one s
   for (Device device : {Device::cpu, Device::cuda, Device::guarded})
     CHECK(device_named(name(device)) == device);
   CHECK(sentence_of([] { device_named("tpu"); }) ==
-        "device tpu: there is none of that name; there are cpu, cuda and guarded");
+        "device tpu: there is none of that name; there are cpu, cuda, guarded");
   CHECK(sentence_of([] { zeros({2}, Dtype::float32, Device::cuda); }) == "device cuda: this build has none");
   CHECK(sentence_of([] { to(zeros({2}), Device::cuda); }) == "device cuda: this build has none");
   CHECK(sentence_of([] { memory_statistics(Device::cuda); }) == "device cuda: this build has none");
@@ -75,6 +79,68 @@ TEST_CASE("a value that a kernel does not take is reported at the next synchroni
   CHECK(sentence_of([&] { table.to_vector<float>(); }) == sentence);
   CHECK(embedding(table, ids(1)).item() == 2);
   CHECK(sentence_of([&] { embedding(to(table, Device::cpu), to(ids(7), Device::cpu)); }) == sentence);
+}
+
+TEST_CASE(
+    "every operation that reads indices, targets or probabilities reports them at the next synchronisation") {
+  const auto indices = [](std::vector<int32_t> values, const Shape& shape) {
+    return Tensor::from(values, shape, Device::guarded);
+  };
+  const Tensor x = full({3, 2}, 1, Dtype::float32, Device::guarded), row = indices({0, 3}, {2});
+  const Tensor pairs = indices({0, 2}, {2, 1}),
+               nan = full({2, 2}, std::nan(""), Dtype::float32, Device::guarded);
+  Generator generator(1);
+  const std::vector<std::pair<std::string, std::function<void()>>> calls{
+      {"embedding:", [&] { embedding(x, row); }},
+      {"embedding_gradient:", [&] { embedding_gradient(slice(x, 0, 0, 2), row, 3); }},
+      {"index_select:", [&] { index_select(x, 0, row); }},
+      {"index_add_into:", [&] { index_add_into(x, 0, row, slice(x, 0, 0, 2)); }},
+      {"gather:", [&] { gather(x, 1, pairs); }},
+      {"scatter_add:",
+       [&] {
+         scatter_add(x, 1, pairs, full({2, 1}, 1, Dtype::float32, Device::guarded));
+       }},
+      {"scatter:",
+       [&] {
+         scatter(x, 1, pairs, full({2, 1}, 1, Dtype::float32, Device::guarded));
+       }},
+      {"linear_cross_entropy:", [&] { linear_cross_entropy(slice(x, 0, 0, 2), x, {}, row); }},
+      {"categorical:", [&] { categorical(nan, generator.reserve(2)); }},
+      {"bernoulli:", [&] { bernoulli(nan, generator); }},
+      {"poisson:", [&] { poisson(nan, generator); }},
+      {"device_clip_scale:", [&] { device_clip_scale(device_global_norm(std::vector{nan}), 1); }}};
+  for (const auto& [start, call] : calls) {
+    CAPTURE(start);
+    CHECK(sentence_of(call) == "");
+    CHECK(sentence_of([] { synchronize(Device::guarded); }).starts_with(start));
+  }
+}
+
+TEST_CASE("the first of several broken rows is the one that is named, on any number of threads") {
+  const int before = threads();
+  const Tensor log_p = zeros({40000, 3});
+  for (int64_t row : {9000, 39000}) fill(slice(log_p, 0, row, row + 1), std::nan(""));
+  for (int count : {1, 2, 3}) {
+    set_threads(count);
+    for (int again = 0; again < 5; ++again) {
+      CHECK(sentence_of([&] {
+              categorical(log_p, RandomPosition{1, 2, 3});
+            }) == "categorical: row 9000 has a NaN at category 0");
+    }
+  }
+  set_threads(before);
+}
+
+TEST_CASE("a step with a norm that is not finite changes no parameter, though the error comes later") {
+  const auto tensor = [](double value) { return full({3}, value, Dtype::float32, Device::guarded); };
+  const Tensor parameter = tensor(1), moment = tensor(0.5), second = tensor(0.25);
+  const Tensor scale = device_clip_scale(device_global_norm(std::vector{tensor(std::nan(""))}), 1);
+  adamw_step(std::vector<AdamWSlot>{{parameter, tensor(1), moment, second}},
+             {.device_gradient_scale = scale});
+  CHECK(sentence_of([] { synchronize(Device::guarded); }).starts_with("device_clip_scale:"));
+  CHECK(parameter.to_vector<float>() == std::vector<float>(3, 1));
+  CHECK(moment.to_vector<float>() == std::vector<float>(3, 0.5));
+  CHECK(second.to_vector<float>() == std::vector<float>(3, 0.25));
 }
 
 TEST_CASE("each device has its own memory statistics") {

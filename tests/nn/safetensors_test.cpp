@@ -106,7 +106,8 @@ TEST_CASE("safetensors: a file without tensors can be written and read") {
 TEST_CASE("safetensors: a strided view is written as the dense tensor that it shows") {
   const TemporaryFolder folder;
   const Tensor x = Tensor::from<float>({1, 2, 3, 4, 5, 6}, {2, 3});
-  write_safetensors(folder / "view", {{"t", Tensor(x.storage(), {3, 2}, {1, 3}, 0, Dtype::float32)}});
+  write_safetensors(folder / "view",
+                    {{"t", Tensor(x.storage(), {3, 2}, {1, 3}, 0, Dtype::float32, x.device())}});
   CHECK(read_safetensors(folder / "view").at("t").to_vector<float>() == std::vector<float>{1, 4, 2, 5, 3, 6});
 }
 

@@ -146,6 +146,6 @@ TEST_CASE("--device takes a device of this build, and refuses others in one sent
   };
   CHECK(run("guarded").status == 0);
   CHECK(run("cuda").error.find("device cuda: this build has none") != std::string::npos);
-  CHECK(run("tpu").error.find("there are cpu, cuda and guarded") != std::string::npos);
+  CHECK(run("tpu").error.find("there are cpu, cuda, guarded") != std::string::npos);
   CHECK(run("tpu").status != 0);
 }

@@ -1,6 +1,5 @@
 #include "haze/autograd/rules.h"
 
-// Reductions, and what works on whole rows.
 namespace haze {
 namespace {
 
@@ -32,32 +31,6 @@ Variable softmax_over(const Variable& x, const Shape& axes) {
   for (int i = 0; i < x.rank(); ++i) inverse[static_cast<int>(order[i])] = i;
   const Variable moved = permute(x, order);
   return permute(reshape(softmax(reshape(moved, {kept.elements(), count})), moved.shape()), inverse);
-}
-
-/// x in reverse order on one axis.
-Variable flip(const Variable& x, int axis) {
-  const int64_t count = x.size(axis);
-  const Tensor last = full({}, static_cast<double>(count - 1), Dtype::int32, x.device());
-  return index_select(x, axis, subtract(last, arange(count, Dtype::int32, x.device())));
-}
-
-bool is_last(int axis, const Variable& x) {
-  return axis == -1 || axis == x.value().rank() - 1;
-}
-
-std::pair<Variable, Tensor> transposed(const std::pair<Variable, Tensor>& found, int axis) {
-  return {transpose(found.first, axis, -1), contiguous(transpose(found.second, axis, -1))};
-}
-
-/// The values that sort() and top_k() moved to where they are from `indices` of the last axis.
-std::pair<Variable, Tensor> taken(const char* operation, const Variable& x, std::pair<Tensor, Tensor> found) {
-  // y_j = x_(i_j): the gradient of y_j goes to x_(i_j)
-  Variable values = Tape::record(
-      operation, std::move(found.first), {x},
-      [shape = x.shape(), indices = Saved("indices", found.second)](const Variable& g) {
-        return Gradients{scatter_add(zeros(shape, g.dtype(), g.device()), -1, indices.value(), g)};
-      });
-  return {std::move(values), std::move(found.second)};
 }
 
 }  // namespace
@@ -118,41 +91,6 @@ Variable sum_to(const Variable& x, const Shape& shape) {
   // The adjoint of expand.
   return Tape::record("sum_to", sum_to(x.value(), shape), {x},
                       [from = x.shape()](const Variable& g) { return Gradients{expand(g, from)}; });
-}
-
-Variable softmax(const Variable& x, int axis) {
-  if (!is_last(axis, x)) return transpose(softmax(transpose(x, axis, -1)), axis, -1);
-  // d(y_i) = y_i (dx_i - sum_j y_j dx_j)
-  return Tape::record("softmax", softmax(x.value()), {x}, [](const Variable& g, const Variable& y) {
-    if (!gradients_enabled()) return Gradients{softmax_gradient(y.value(), g.value())};
-    return Gradients{y * (g - sum(g * y, {-1}, true))};
-  });
-}
-
-Variable log_softmax(const Variable& x, int axis) {
-  if (!is_last(axis, x)) return transpose(log_softmax(transpose(x, axis, -1)), axis, -1);
-  // d(y_i) = dx_i - sum_j e^(y_j) dx_j
-  return Tape::record("log_softmax", log_softmax(x.value()), {x}, [](const Variable& g, const Variable& y) {
-    if (!gradients_enabled()) return Gradients{log_softmax_gradient(y.value(), g.value())};
-    return Gradients{g - exp(y) * sum(g, {-1}, true)};
-  });
-}
-
-Variable cumulative_sum(const Variable& x, int axis) {
-  // d(y_i) = sum_(j <= i) dx_j: x_j gets the sum of g from j to the end
-  return Tape::record("cumulative_sum", cumulative_sum(x.value(), axis), {x}, [axis](const Variable& g) {
-    return Gradients{flip(cumulative_sum(flip(g, axis), axis), axis)};
-  });
-}
-
-std::pair<Variable, Tensor> sort(const Variable& x, bool descending, int axis) {
-  if (!is_last(axis, x)) return transposed(sort(transpose(x, axis, -1), descending), axis);
-  return taken("sort", x, sort(x.value(), descending));
-}
-
-std::pair<Variable, Tensor> top_k(const Variable& x, int64_t k, int axis) {
-  if (!is_last(axis, x)) return transposed(top_k(transpose(x, axis, -1), k), axis);
-  return taken("top_k", x, top_k(x.value(), k));
 }
 
 }  // namespace haze

@@ -1,63 +1,8 @@
 #include <array>
 
-#include "haze/autograd/attention_composition.h"
 #include "haze/autograd/rules.h"
 
-// Matrix products and what is fused around them.
 namespace haze {
-namespace {
-
-/// a^T g, summed over the leading axes that b of a b did not have.
-Variable right_gradient(const Variable& a, const Variable& g, const Shape& b_shape) {
-  if (b_shape.rank() == 2 && a.rank() > 2) {  // one product of all rows sums on its way
-    return matmul(transpose(reshape(a, rows_shape(a.shape()))), reshape(g, rows_shape(g.shape())));
-  }
-  return sum_to(matmul(transpose(a), g), b_shape);
-}
-
-}  // namespace
-
-Variable matmul(const Variable& a, const Variable& b) {
-  // d(a b) = da b + a db: a gets g b^T, b gets a^T g. Where a and b are bfloat16, so is g in these products,
-  // and what they give is float32.
-  return Tape::record(
-      "matmul", matmul(a.value(), b.value()), {a, b},
-      [a_shape = a.shape(), b_shape = b.shape(), b = saved_if(a.requires_gradient(), "b", b),
-       a = saved_if(b.requires_gradient(), "a", a), dtype = a.dtype()](const Variable& gradient) {
-        Gradients gradients(2);
-        const Variable g = cast(gradient, dtype);
-        if (needed(0)) gradients[0] = sum_to(matmul(g, transpose(b.variable())), a_shape);
-        if (needed(1)) gradients[1] = right_gradient(a.variable(), g, b_shape);
-        return gradients;
-      });
-}
-
-Variable attention(const Variable& query, const Variable& key, const Variable& value,
-                   AttentionOptions options, Generator* generator) {
-  if (options.dropout > 0) {
-    if (!generator) fail("attention: dropout {} needs a generator", options.dropout);
-    options.dropout_position = generator->reserve(attention_dropout_counters(query.value(), key.value()));
-  }
-  AttentionResult saved = attention(query.value(), key.value(), value.value(), options);
-  Tensor result = std::exchange(saved.output, Tensor());
-  // With p = softmax(s q k^T): v gets p^T g; the scores get p (g v^T - rowsum(g o)), o the output (Dao et al.
-  // 2022, appendix B)
-  return Tape::record(
-      "attention", std::move(result), {query, key, value},
-      [saved, options = SavedAttentionOptions(options), q = Saved("query", query), k = Saved("key", key),
-       v = Saved("value", value)](const Variable& g, const Variable& output) {
-        if (gradients_enabled()) {
-          return attention_composition(g, q.variable(), k.variable(), v.variable(), options.read(),
-                                       {needed(0), needed(1), needed(2)});
-        }
-        AttentionResult forward = saved;
-        forward.output = output.value();
-        AttentionGradient d =
-            attention_gradient(g.value(), q.value(), k.value(), v.value(), forward, options.read());
-        return Gradients{kept_if(needed(0), d.query), kept_if(needed(1), d.key), kept_if(needed(2), d.value)};
-      });
-}
-
 namespace {
 
 /// The rule of linear_cross_entropy out of operations that can be differentiated: the logits are whole.
