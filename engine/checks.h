@@ -17,12 +17,12 @@ void check_rank(const char* operation, const char* argument, const Tensor& x, in
 void check_defined(const char* operation, const char* argument, const Tensor& x);
 /// The shape of x without the axes whose bits are set, or with extents of 1 in their place.
 Shape without_axes(const Tensor& x, uint32_t axes, bool keep);
-/// Dense, as [product of the axes before, extent of the axis, product of the axes after]. Copies only where x
-/// is not dense.
+/// Contiguous, as [product of the axes before, extent of the axis, product of the axes after]. Copies only
+/// where x is not contiguous.
 Tensor as_outer_count_inner(const Tensor& x, int axis);
-/// Dense, or undefined where x is.
+/// Contiguous, or undefined where x is.
 Tensor contiguous_or_undefined(const Tensor& x);
-/// Dense, as [product of all axes but the last, last].
+/// Contiguous, as [product of all axes but the last, last].
 Tensor as_rows(const Tensor& x);
 
 /// The mean and rstd that a norm of `rows`, [rows, columns], saved in its forward pass: checked, and

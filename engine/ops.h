@@ -40,7 +40,7 @@ Tensor random_integers(const Shape& shape, Generator& generator, int64_t low, in
 /// A 64-bit number in the memory of a device that random operations count from: int32 [2], the lower word
 /// first.
 Tensor random_counter(uint64_t value = 0, Device device = Device::cpu);
-/// counter += by, modulo 2^64, in place. counter int32 [2], dense.
+/// counter += by, modulo 2^64, in place. counter int32 [2], contiguous.
 void advance_counter(const Tensor& counter, uint64_t by);
 /// The argument of Generator::set_base(), and RandomPosition::base. Operations that draw read the counter
 /// when their kernels run; it is on their device. counter int32 [2], contiguous, at the beginning of its
@@ -49,7 +49,7 @@ Storage random_base(const Tensor& counter);
 
 // ---- Views: none of these copies elements -------------------------------------------------------
 
-/// A view where the strides allow it, otherwise a dense copy. One extent may be -1: it follows from the
+/// A view where the strides allow it, otherwise a contiguous copy. One extent may be -1: it follows from the
 /// others.
 Tensor reshape(const Tensor& x, const Shape& shape);
 Tensor transpose(const Tensor& x, int axis_a = -2, int axis_b = -1);
@@ -64,14 +64,14 @@ Tensor unsqueeze(const Tensor& x, int axis);
 
 // ---- Copies -------------------------------------------------------------------------------------
 
-/// x itself where it is dense, otherwise a dense copy.
+/// x itself where it is contiguous, otherwise a contiguous copy.
 Tensor contiguous(const Tensor& x);
-/// A dense copy, always.
+/// A contiguous copy, always.
 Tensor clone(const Tensor& x);
 /// Any dtype to any dtype; to bfloat16 by rounding to nearest even, to integers by truncation, a number
 /// outside their range to the nearest inside, NaN to 0.
 Tensor cast(const Tensor& x, Dtype dtype);
-/// x itself where it is on `device`, otherwise a dense copy there. Waits for the device that x is on.
+/// x itself where it is on `device`, otherwise a contiguous copy there. Waits for the device that x is on.
 Tensor to(const Tensor& x, Device device);
 /// target = source (broadcast, converted to the target's dtype).
 void copy_into(const Tensor& target, const Tensor& source);
@@ -271,10 +271,10 @@ enum class Precision : uint8_t { full, bfloat16 };
 struct MatmulOptions {
   Tensor bias;  // [n], or undefined
   Activation activation = Activation::none;
-  Tensor pre_activation;  // where defined ([..., m, n], dense), receives product + bias
+  Tensor pre_activation;  // where defined ([..., m, n], contiguous), receives product + bias
   Tensor residual;        // shape of the result, or undefined
   Tensor slope_at;        // shape of the result, or undefined: the backward pass through an activation
-  Tensor row_sums;  // where defined ([m], dense, for a and b of two axes), receives the sums of a's rows
+  Tensor row_sums;  // where defined ([m], contiguous, for a and b of two axes), receives the sums of a's rows
   Precision precision = Precision::full;
 };
 
@@ -283,7 +283,7 @@ struct MatmulOptions {
 /// bfloat16).
 Tensor matmul(const Tensor& a, const Tensor& b, const MatmulOptions& options = {},
               std::optional<Dtype> out_dtype = {});
-/// target += a b, without a temporary. target dense.
+/// target += a b, without a temporary. target contiguous.
 void matmul_into(const Tensor& target, const Tensor& a, const Tensor& b,
                  Precision precision = Precision::full);
 
@@ -467,7 +467,7 @@ struct AdamWOptions {
   Tensor device_step = {};                                       // int32 []
 };
 struct AdamWSlot {
-  Tensor parameter, gradient, first_moment, second_moment;  // float32 or float64, dense, of equal shapes
+  Tensor parameter, gradient, first_moment, second_moment;  // float32 or float64, contiguous, of equal shapes
   bool decay = true;
 };
 
