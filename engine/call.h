@@ -8,24 +8,26 @@
 #include "haze/engine/profile.h"
 #include "haze/engine/tensor.h"
 
-/// How an operation calls its kernel. A *call* is a struct of ops/ that holds all that a kernel gets: dense
-/// or broadcast operands whose shapes and dtypes have been checked, and the allocated results. It describes
-/// itself, so that profiles, the check of devices and the guarded device need no list of operations:
+/// How an operation calls its kernel. A *call* is a struct of ops/ that holds all that a kernel gets.
+/// Operands are contiguous or broadcast, their shapes and dtypes have been checked, and the results are
+/// allocated. A call describes itself, so that profiles, the check of devices and the guarded device need no
+/// list of operations:
 ///
 ///   struct AveragePool {
-///     Tensor x;      // dense [batch, channels, height, width]
+///     Tensor x;      // contiguous [batch, channels, height, width]
 ///     int64_t size;
-///     Tensor out;    // dense [batch, channels, height / size, width / size]
+///     Tensor out;    // contiguous [batch, channels, height / size, width / size]
 ///
 ///     const char* name() const { return "average_pool"; }
 ///     void each_operand(auto&& f) const { f(Use::read, "x", x), f(Use::write, "the result", out); }
 ///     void run(Cpu) const;   // cpu/images.cpp
 ///   };
 ///
-/// A call may also say, where the defaults do not fit: title(), its name in a profile (name()); extents(),
-/// such as m, n and k of a product (none); flops(), its floating-point operations, a multiply-add counting as
-/// two (0: memory is the limit); bytes(), those that have to be moved (every operand once, an updated one
-/// twice).
+/// A call may also have these members. The default is in parentheses:
+/// - title(): its name in a profile (name());
+/// - extents(): such as m, n and k of a product (none);
+/// - flops(): its floating-point operations, a multiply-add counting as two (0: memory is the limit);
+/// - bytes(): those that have to be moved (every operand once, an updated one twice).
 namespace haze {
 
 enum class Use : uint8_t { read, write, update };

@@ -19,15 +19,16 @@ void check_defined(const char* operation, const char* argument, const Tensor& x)
 void check_writable(const char* operation, const Tensor& target);
 /// The shape of x without the axes whose bits are set, or with extents of 1 in their place.
 Shape without_axes(const Tensor& x, uint32_t axes, bool keep);
-/// Dense, as [product of the axes before, extent of the axis, product of the axes after]. Copies only where x
-/// is not dense.
+/// Contiguous, as [product of the axes before, extent of the axis, product of the axes after]. Copies only
+/// where x is not contiguous.
 Tensor as_outer_count_inner(const Tensor& x, int axis);
-/// Dense, or undefined where x is.
+/// Contiguous, or undefined where x is.
 Tensor contiguous_or_undefined(const Tensor& x);
-/// Dense, as [product of all axes but the last, last].
+/// Contiguous, as [product of all axes but the last, last].
 Tensor as_rows(const Tensor& x);
 
-/// What a norm of `rows`, [rows, columns], saved in its forward pass: checked, and dense.
+/// The mean and rstd that a norm of `rows`, [rows, columns], saved in its forward pass: checked, and
+/// contiguous.
 NormResult checked_saved_norm(const char* operation, const Tensor& rows, const NormResult& saved,
                               bool with_mean);
 /// Whether the two overlap in memory, each from its first element to its last. Views that interleave without
@@ -36,8 +37,8 @@ bool overlap(const Tensor& x, const Tensor& y);
 /// `source`, copied where it overlaps `target`: for kernels that write `target` before they have read all of
 /// `source`.
 Tensor disjoint(const Tensor& source, const Tensor& target);
-/// `source`, copied where it overlaps `target` and is another view: for kernels that write each element of
-/// `target` after reading the element of `source` that stands in the same place.
+/// `source`, copied if it overlaps `target` and is another view. For kernels that write each element of
+/// `target` after reading the element of `source` at the same position.
 Tensor same_or_disjoint(const Tensor& source, const Tensor& target);
 
 }  // namespace haze

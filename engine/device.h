@@ -7,7 +7,7 @@
 
 namespace haze {
 
-/// Where a tensor's memory lies and its kernels run.
+/// The device that holds a tensor's memory and runs its kernels.
 enum class Device : uint8_t {
   cpu,
   cuda,     // not built yet
@@ -21,7 +21,7 @@ std::string_view name(Device device);
 /// The device of that name. Throws Error where there is none, naming those there are.
 Device device_named(std::string_view name);
 
-/// What a device does besides running kernels: memory, copies to and from the host, and waiting.
+/// The duties of a device besides running kernels: memory, copies to and from the host, and waiting.
 class DeviceRuntime {
  public:
   virtual ~DeviceRuntime() = default;
@@ -35,7 +35,7 @@ class DeviceRuntime {
   /// Waits until every kernel has run, then throws the first error that one of them reported since the last
   /// call.
   virtual void synchronize() = 0;
-  /// What a kernel found wrong with the values it read, such as an index outside its axis, for synchronize().
+  /// Keeps a kernel's error for synchronize(): a bad value that it read, such as an index outside its axis.
   virtual void report(std::exception_ptr error) = 0;
 };
 

@@ -13,8 +13,8 @@
 
 namespace haze {
 
-/// Element types. float32 is for work, float64 for checking gradients, bfloat16 for storage and matrix
-/// products (which accumulate in float32), int32 for tokens, uint8 for masks (0 or 1).
+/// Element types. float32 is for work and float64 for checking gradients. bfloat16 is for storage and matrix
+/// products, which accumulate in float32. int32 is for tokens, uint8 for masks (0 or 1).
 enum class Dtype : uint8_t { float32, float64, bfloat16, int32, uint8 };
 
 /// The upper half of a float32; converts by rounding to nearest even, once from float64 too.

@@ -8,7 +8,7 @@
 
 namespace haze {
 
-/// What every public function throws when it cannot do what it was asked: one sentence for a person.
+/// The exception of every public function that cannot do what it was asked: one sentence for a person.
 class Error : public std::runtime_error {
  public:
   using std::runtime_error::runtime_error;

@@ -9,8 +9,8 @@
 
 namespace haze {
 
-/// Philox4x32-10 (Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3"): four 32-bit words that
-/// are a pure function of a 128-bit counter and a 64-bit key, so any element's random numbers can be computed
+/// Philox4x32-10 (Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3"). Its four 32-bit words
+/// are a pure function of a 128-bit counter and a 64-bit key. So any element's random numbers can be computed
 /// on any thread or device.
 constexpr std::array<uint32_t, 4> philox(std::array<uint32_t, 4> counter, std::array<uint32_t, 2> key) {
   for (int round = 0; round < 10; ++round) {

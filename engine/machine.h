@@ -7,13 +7,13 @@ namespace haze {
 /// Bytes of the largest cache, which the cores share, as far as the system says; otherwise 32 MiB.
 int64_t last_level_cache_bytes();
 
-/// Whether the level of instructions in use multiplies bfloat16 in hardware (AMX or AVX-512 BF16). Where it
-/// does not, products in bfloat16 are those of rounded float32 numbers, and no faster.
+/// Whether the instruction set in use multiplies bfloat16 in hardware (AMX or AVX-512 BF16). Otherwise
+/// products in bfloat16 are those of rounded float32 numbers, and no faster.
 bool multiplies_bfloat16();
 
-/// What the processor can do at most, measured on all of the engine's threads at once. A kernel is held
-/// against these: no product is faster than fma_gflops, and nothing that comes from memory faster than
-/// copy_gbytes (Williams et al. 2009, the roofline).
+/// The limits of the processor, measured on all of the engine's threads at once. A kernel is compared with
+/// them: no product is faster than fma_gflops, and nothing that comes from memory faster than copy_gbytes
+/// (Williams et al. 2009, the roofline).
 struct MachineLimits {
   int threads = 0;
   double fma_gflops = 0;   // 10^9 float32 operations a second; a multiply-add counts as two

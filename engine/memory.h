@@ -80,7 +80,7 @@ class Storage {
 /// has the one stream 0). Its contents are undefined. Throws Error where the system has no memory left.
 Storage allocate(size_t bytes, Device device = Device::cpu, int stream = 0);
 
-/// What the allocator holds, in bytes.
+/// The memory that the allocator holds, in bytes.
 struct MemoryStatistics {
   size_t in_use = 0;          // that tensors hold, each rounded up to its size class
   size_t peak = 0;            // largest in_use since reset_peak_memory()

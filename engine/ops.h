@@ -7,12 +7,12 @@
 #include "haze/engine/generator.h"
 #include "haze/engine/tensor.h"
 
-/// The one list of operations. Every function takes views of any strides, checks shapes and dtypes once
-/// (throwing Error with the operation, the argument, the shapes it got and those it takes), allocates its
-/// result and calls the kernel of its operands' device. "real" below means float32 or float64; a negative
-/// axis counts from the last. Operations of two tensors take equal dtypes and one device, and never convert
-/// silently. Values, such as indices, are checked by the kernel: the cpu throws at once, other devices at the
-/// next synchronize(), item(), to_vector() or to() (device.h).
+/// The one list of operations. Every function takes views of any strides and checks shapes and dtypes once.
+/// An Error names the operation, the argument, the shapes it got and those it takes. The function then
+/// allocates its result and calls the kernel of its operands' device. "real" below means float32 or float64;
+/// a negative axis counts from the last. Operations of two tensors take equal dtypes and one device, and
+/// never convert silently. Values, such as indices, are checked by the kernel: the cpu throws at once, other
+/// devices at the next synchronize(), item(), to_vector() or to() (device.h).
 namespace haze {
 
 // ---- Creation -----------------------------------------------------------------------------------
@@ -40,15 +40,16 @@ Tensor random_integers(const Shape& shape, Generator& generator, int64_t low, in
 /// A 64-bit number in the memory of a device that random operations count from: int32 [2], the lower word
 /// first.
 Tensor random_counter(uint64_t value = 0, Device device = Device::cpu);
-/// counter += by, modulo 2^64, in place. counter int32 [2], dense.
+/// counter += by, modulo 2^64, in place. counter int32 [2], contiguous.
 void advance_counter(const Tensor& counter, uint64_t by);
-/// What Generator::set_base() and RandomPosition::base take. Operations that draw read the counter when their
-/// kernels run; it lies on their device. counter int32 [2], dense, at the beginning of its storage.
+/// The argument of Generator::set_base(), and RandomPosition::base. Operations that draw read the counter
+/// when their kernels run; it is on their device. counter int32 [2], contiguous, at the beginning of its
+/// storage.
 Storage random_base(const Tensor& counter);
 
 // ---- Views: none of these copies elements -------------------------------------------------------
 
-/// A view where the strides allow it, otherwise a dense copy. One extent may be -1: it follows from the
+/// A view where the strides allow it, otherwise a contiguous copy. One extent may be -1: it follows from the
 /// others.
 Tensor reshape(const Tensor& x, const Shape& shape);
 Tensor transpose(const Tensor& x, int axis_a = -2, int axis_b = -1);
@@ -63,14 +64,14 @@ Tensor unsqueeze(const Tensor& x, int axis);
 
 // ---- Copies -------------------------------------------------------------------------------------
 
-/// x itself where it is dense, otherwise a dense copy.
+/// x itself where it is contiguous, otherwise a contiguous copy.
 Tensor contiguous(const Tensor& x);
-/// A dense copy, always.
+/// A contiguous copy, always.
 Tensor clone(const Tensor& x);
 /// Any dtype to any dtype; to bfloat16 by rounding to nearest even, to integers by truncation, a number
 /// outside their range to the nearest inside, NaN to 0.
 Tensor cast(const Tensor& x, Dtype dtype);
-/// x itself where it is on `device`, otherwise a dense copy there. Waits for the device that x is on.
+/// x itself where it is on `device`, otherwise a contiguous copy there. Waits for the device that x is on.
 Tensor to(const Tensor& x, Device device);
 /// target = source (broadcast, converted to the target's dtype).
 void copy_into(const Tensor& target, const Tensor& source);
@@ -185,9 +186,10 @@ enum class ReduceOp : uint8_t { sum, mean, max, min, logsumexp, variance, kCount
 /// As it is written above.
 const char* name(ReduceOp op);
 
-/// Over `axes` (all axes where the list is empty); real. sum, max and min of int32 as well, and sum of uint8,
-/// give int32; such a sum wraps modulo 2^32, as add does. variance divides by n - correction. Throws where
-/// max, min, mean or variance has nothing to reduce; an empty sum is 0, an empty logsumexp is -infinity.
+/// Over `axes` (all axes where the list is empty); real. sum, max and min also take int32, and sum takes
+/// uint8; these give int32. Such a sum wraps modulo 2^32, as add does. variance divides by n - correction.
+/// Throws where max, min, mean or variance has nothing to reduce; an empty sum is 0, an empty logsumexp is
+/// -infinity.
 Tensor reduce(ReduceOp op, const Tensor& x, const Shape& axes = {}, bool keep_axes = false,
               double correction = 0);
 inline Tensor sum(const Tensor& x, const Shape& axes = {}, bool keep_axes = false) {
@@ -203,10 +205,10 @@ Tensor argmax(const Tensor& x, int axis = -1);
 double global_norm(std::span<const Tensor> tensors);
 /// The same as float64 [] on the tensors' device, which nobody waits for.
 Tensor device_global_norm(std::span<const Tensor> tensors);
-/// The factor that brings gradients s g, where g has the norm `norm` and s = gradient_scale, down to the norm
-/// max_norm: s min(1, max_norm / (s norm + 1e-6)), or s where max_norm is 0 (no limit). norm real [];
-/// the result float64 [] on its device. Throws Error where max_norm or s is negative or not finite; the
-/// kernel does where s norm is not finite.
+/// The factor that clips gradients s g to the norm max_norm, where g has the norm `norm` and
+/// s = gradient_scale. It is s min(1, max_norm / (s norm + 1e-6)), or s where max_norm is 0 (no limit). norm
+/// real []; the result float64 [] on its device. Throws Error where max_norm or s is negative or not finite;
+/// the kernel does where s norm is not finite.
 Tensor device_clip_scale(const Tensor& norm, double max_norm, double gradient_scale = 1);
 /// Whether every element is finite; real. Waits for the device.
 bool all_finite(const Tensor& x);
@@ -247,9 +249,9 @@ NormGradient layer_norm_gradient(const Tensor& g, const Tensor& x, const Tensor&
 NormResult rms_norm(const Tensor& x, const Tensor& weight, double epsilon);
 NormGradient rms_norm_gradient(const Tensor& g, const Tensor& x, const Tensor& weight,
                                const NormResult& saved);
-/// (x - mean) / sqrt(variance + epsilon) weight + bias (Wu and He 2018), with the mean and variance of each
+/// (x - mean) / sqrt(variance + epsilon) weight + bias (Wu and He 2018). mean and variance are those of each
 /// of `groups` groups of channels. x [batch, channels, ...] of at least two axes, channels a multiple of
-/// groups; weight and bias [channels], both may be undefined; the result's mean and rstd [batch groups].
+/// groups; weight and bias [channels], both may be undefined. The result's mean and rstd are [batch groups].
 /// real.
 NormResult group_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, int64_t groups,
                       double epsilon);
@@ -260,19 +262,19 @@ NormGradient group_norm_gradient(const Tensor& g, const Tensor& x, const Tensor&
 
 enum class Activation : uint8_t { none, relu, gelu, gelu_tanh, silu };
 
-/// How a product of float32 operands is computed: as it is, or from operands rounded to bfloat16 on their way
-/// into the product (sums stay in float32), by the processor's own bfloat16 products where it has them.
+/// The precision of a product of float32 operands. full multiplies them as they are. bfloat16 rounds them as
+/// they are packed; sums stay in float32. It uses the processor's own bfloat16 products where it has them.
 enum class Precision : uint8_t { full, bfloat16 };
 
-/// How a product is computed, and what happens to each element while it is still in registers:
+/// The precision of a product and its epilogue, the work on each element while it is still in registers:
 /// y = activation(product + bias) + residual, or y = product activation'(slope_at).
 struct MatmulOptions {
   Tensor bias;  // [n], or undefined
   Activation activation = Activation::none;
-  Tensor pre_activation;  // where defined ([..., m, n], dense), receives product + bias
+  Tensor pre_activation;  // where defined ([..., m, n], contiguous), receives product + bias
   Tensor residual;        // shape of the result, or undefined
   Tensor slope_at;        // shape of the result, or undefined: the backward pass through an activation
-  Tensor row_sums;  // where defined ([m], dense, for a and b of two axes), receives the sums of a's rows
+  Tensor row_sums;  // where defined ([m], contiguous, for a and b of two axes), receives the sums of a's rows
   Precision precision = Precision::full;
 };
 
@@ -281,7 +283,7 @@ struct MatmulOptions {
 /// bfloat16).
 Tensor matmul(const Tensor& a, const Tensor& b, const MatmulOptions& options = {},
               std::optional<Dtype> out_dtype = {});
-/// target += a b, without a temporary. target dense.
+/// target += a b, without a temporary. target contiguous.
 void matmul_into(const Tensor& target, const Tensor& a, const Tensor& b,
                  Precision precision = Precision::full);
 
@@ -327,11 +329,11 @@ struct AttentionGradient {
 };
 
 /// softmax(scale q k^T) v, by tiles with an online softmax: memory is linear in the length (Dao et al. 2022).
-/// query [batch, queries, heads, head_size], key and value [batch, keys, key_heads, head_size]; views with
-/// unit stride on the last axis are read in place. key_heads divides heads: heads / key_heads consecutive
+/// query [batch, queries, heads, head_size]; key and value [batch, keys, key_heads, head_size]. Views with
+/// unit stride on the last axis are read in place. key_heads divides heads. heads / key_heads consecutive
 /// heads share keys and values (grouped-query attention, Ainslie et al. 2023). A query that sees no key gets
-/// 0; one whose largest scaled score is 2^30 or more in size gets NaN in float32, which has no digits left
-/// for what softmax needs. real. Throws Error where the options do not fit query and key.
+/// 0. In float32, a query whose largest scaled score is 2^30 or more in size gets NaN, as no digits are left
+/// for the softmax. real. Throws Error where the options do not fit query and key.
 AttentionResult attention(const Tensor& query, const Tensor& key, const Tensor& value,
                           const AttentionOptions& options);
 /// Written to `into` where that is given (views with unit stride on the last axis), otherwise to new tensors.
@@ -363,16 +365,17 @@ Tensor scatter_add(const Tensor& x, int axis, const Tensor& index, const Tensor&
 /// elements for one place the last in row-major order stays.
 Tensor scatter(const Tensor& x, int axis, const Tensor& index, const Tensor& source);
 /// int32: for each value the first index at which it could be inserted into its row without breaking the
-/// order, or the last with `right`. sorted [..., n] rises on its last axis, NaN last; values [..., m] has the
+/// order, or the last with `right`. sorted [..., n] rises on its last axis, NaN last. values [..., m] has the
 /// same leading axes, or any shape where sorted has one axis. real or int32.
 Tensor searchsorted(const Tensor& sorted, const Tensor& values, bool right = false);
 
 // ---- Sampling -----------------------------------------------------------------------------------
 
-/// One int32 draw a row from unnormalised log-probabilities [rows, categories], by inverting the cumulative
-/// sum in float64 with a 53-bit uniform number: probabilities down to 1e-15 are drawn as often as they should
-/// be, which float32 Gumbel noise cannot do (Zheng et al. 2024, arXiv 2409.02908). -infinity is never drawn.
-/// Throws where a row has no finite entry, a NaN or +infinity. Row i uses counter i of the position.
+/// One int32 draw a row from unnormalised log-probabilities [rows, categories]. The draw inverts the
+/// cumulative sum in float64 with a 53-bit uniform number. So probabilities down to 1e-15 are drawn as often
+/// as they should be, which float32 Gumbel noise cannot do (Zheng et al. 2024, arXiv 2409.02908). -infinity
+/// is never drawn. Throws where a row has no finite entry, a NaN or +infinity. Row i uses counter i of the
+/// position.
 Tensor categorical(const Tensor& log_probabilities, RandomPosition position);
 /// The same with the numbers given: uniforms float64 [rows] in [0, 1).
 Tensor categorical(const Tensor& log_probabilities, const Tensor& uniforms);
@@ -409,23 +412,24 @@ struct ConvolutionOptions {
 };
 
 /// Cross-correlation of x [batch, in, height, width] with weight [out, in / groups, kernel_h, kernel_w], plus
-/// bias [out] (may be undefined): [batch, out, out_h, out_w], where
-/// out_h = floor((height + top + bottom - (kernel_h - 1) dilation_h - 1) / stride_h) + 1. real.
+/// bias [out] (may be undefined). The result is [batch, out, out_h, out_w], where
+/// out_h = floor((height + top + bottom - (kernel_h - 1) dilation_h - 1) / stride_h) + 1, likewise out_w.
+/// real.
 Tensor conv2d(const Tensor& x, const Tensor& weight, const Tensor& bias,
               const ConvolutionOptions& options = {});
 Tensor conv2d(const Tensor& x, const Tensor& weight, const Tensor& bias, int64_t stride, int64_t padding);
 /// Gradient of x [.., .., height, width] from g [batch, out, out_h, out_w].
 Tensor conv2d_gradient_x(const Tensor& g, const Tensor& weight, int64_t height, int64_t width,
                          const ConvolutionOptions& options = {});
-/// Gradient of the weight [.., .., kernel_h, kernel_w] from g, summed over batch and windows in one order for
-/// any number of threads. (The bias's is sum(g, {0, 2, 3}).)
+/// Gradient of the weight [.., .., kernel_h, kernel_w] from g. The sum over batch and windows has one order
+/// for any number of threads. (The bias's gradient is sum(g, {0, 2, 3}).)
 Tensor conv2d_gradient_weight(const Tensor& g, const Tensor& x, int64_t kernel_h, int64_t kernel_w,
                               const ConvolutionOptions& options = {});
 /// Transposed convolution: x [batch, in, height, width] goes through conv2d's gradient of its input, with
 /// weight [in, out / groups, kernel_h, kernel_w], plus bias [out] (may be undefined). The result is
 /// (height - 1) stride_h + (kernel_h - 1) dilation_h + 1 - top - bottom + output_padding_h high, likewise
-/// wide; an output padding, less than the stride, tells apart the images that conv2d takes to one extent.
-/// real.
+/// wide. conv2d takes several sizes of image to one extent. The output padding, less than the stride, selects
+/// one of them. real.
 Tensor conv_transpose2d(const Tensor& x, const Tensor& weight, const Tensor& bias,
                         const ConvolutionOptions& options = {}, int64_t output_padding_h = 0,
                         int64_t output_padding_w = 0);
@@ -464,7 +468,7 @@ struct AdamWOptions {
   Tensor device_step = {};                                       // int32 []
 };
 struct AdamWSlot {
-  Tensor parameter, gradient, first_moment, second_moment;  // float32 or float64, dense, of equal shapes
+  Tensor parameter, gradient, first_moment, second_moment;  // float32 or float64, contiguous, of equal shapes
   bool decay = true;
 };
 

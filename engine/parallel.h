@@ -39,9 +39,9 @@ class ExceptionKeeper {
   int64_t task_ = 0;
 };
 
-/// Calls body(first, last) for [0, count) cut in pieces of `grain`, on the engine's threads. The cut depends
-/// on `count` and `grain` alone, so a body whose result depends on its piece only gives the same bits for
-/// every number of threads. Where the body throws, the exception of the first of all pieces leaves this
+/// Calls body(first, last) for [0, count) cut in tasks of `grain`, on the engine's threads. The cut depends
+/// on `count` and `grain` alone. So a body whose result depends on its task only gives the same bits for
+/// every number of threads. Where the body throws, the exception of the first of all tasks leaves this
 /// function, whatever the number of threads.
 template <typename Body>
 void parallel_for(int64_t count, int64_t grain, Body&& body) {
@@ -61,8 +61,8 @@ void parallel_for(int64_t count, int64_t grain, Body&& body) {
   keeper.rethrow();
 }
 
-/// As parallel_for, for pieces of uneven cost: a thread takes the next piece when it is free. Where they are
-/// not `worth_sharing`, the calling thread does them all.
+/// As parallel_for, for tasks of uneven cost: a thread takes the next task when it is free. The calling
+/// thread does them all if they are not `worth_sharing`.
 template <typename Body>
 void parallel_for_uneven(int64_t pieces, bool worth_sharing, Body&& body) {
   if (pieces <= 1 || !worth_sharing || threads() == 1 || omp_in_parallel()) {

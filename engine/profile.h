@@ -10,7 +10,7 @@
 
 namespace haze {
 
-/// What a call of a kernel is and what it has to do.
+/// Describes a call of a kernel and its work.
 struct CallDescription {
   std::string operation;  // such as "matmul a b^T +bias +gelu"
   Shape extents = {};     // m, n and k of a product; empty where the name says enough
@@ -25,14 +25,14 @@ struct ProfileCall : CallDescription {
   double start = 0, seconds = 0;
 };
 
-/// A stretch of time: a step, or a phase of one.
+/// A span of time: a step, or a phase of one.
 struct ProfileSpan {
   std::string name;
   int64_t step;
   double start, seconds;
 };
 
-/// What was recorded, in the order in which it ended.
+/// The recorded calls and spans, in the order in which they ended.
 struct Profile {
   std::chrono::steady_clock::time_point origin = std::chrono::steady_clock::now();
   std::vector<ProfileCall> calls;
@@ -67,7 +67,7 @@ class ProfileScope {
   /// That of this thread; null where nothing is recorded.
   static ProfileScope* current();
 
-  /// Runs `kernel` and records it. What a kernel calls is part of it, and not recorded.
+  /// Runs `kernel` and records it. Calls inside the kernel are part of it, and not recorded.
   template <typename Kernel>
   void record(CallDescription description, Kernel&& kernel) {
     const ProfilePause pause;

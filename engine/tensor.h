@@ -52,7 +52,7 @@ class Tensor {
   Device device() const { return device_; }
   const Storage& storage() const { return storage_; }
   int64_t offset() const { return offset_; }
-  /// Whether elements lie dense in row-major order.
+  /// Whether elements are contiguous in row-major order.
   bool is_contiguous() const;
 
   /// First element, as T, for the host. Throws Error where T is not the tensor's dtype, and on every device
@@ -68,7 +68,7 @@ class Tensor {
     check_on_host();
     return address();
   }
-  /// Where the first element lies in its device's memory: for kernels and for a DeviceRuntime.
+  /// The address of the first element in its device's memory: for kernels and for a DeviceRuntime.
   void* address() const {
     return static_cast<char*>(storage_.data()) + offset_ * static_cast<int64_t>(size_of(dtype_));
   }

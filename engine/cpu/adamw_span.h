@@ -4,7 +4,7 @@
 
 namespace haze {
 
-/// What one AdamW step multiplies by, computed once in float64.
+/// The factors of one AdamW step, computed once in float64.
 template <typename T>
 struct AdamWFactors {
   T gradient_scale, beta1, one_minus_beta1, beta2, one_minus_beta2;

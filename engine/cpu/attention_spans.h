@@ -12,11 +12,12 @@ struct ScoreTile {
 
 template <typename T>
 struct AttentionSpans {
-  /// One step of the online softmax (Milakov and Gimelshein 2018): a row's scores s become e^(scale s - m)
-  /// with m the maximum of scale s and max[row]; correction[row] = e^(max[row] - m) is what sums made with
-  /// the old maximum are to be multiplied by, as total[row] is before the new terms are added; max[row]
-  /// becomes m. A row of -infinity becomes zeros and changes nothing. Where a row has a NaN, or in
-  /// float32 a maximum of 2^30 or more in size, total[row] becomes NaN and its other results mean nothing.
+  /// One step of the online softmax (Milakov and Gimelshein 2018). m is the maximum of scale s, over a row's
+  /// scores s, and max[row]. The scores become e^(scale s - m). correction[row] becomes e^(max[row] - m).
+  /// Sums made with the old maximum are to be multiplied by it. total[row] is multiplied by it before the new
+  /// terms are added. Then max[row] becomes m. A row of -infinity becomes zeros and changes nothing. If a row
+  /// has a NaN, or in float32 a maximum of 2^30 or more in size, total[row] becomes NaN and its other results
+  /// mean nothing.
   void (*softmax)(T* scores, const ScoreTile& tile, T scale, T* max, double* total, T* correction);
   /// Scores s become the probabilities p = e^(scale s - max[row]) / sum[row], gradients g of these become
   /// p (g - delta[row]) times `gradient_scale`. Both are zeros where the sum is 0. The difference is rounded

@@ -2,8 +2,9 @@
 
 #include "haze/engine/cpu/gemm.h"
 
-/// Products of bfloat16 by AMX (Intel's advanced matrix extensions): eight registers of 16 rows of 64 bytes,
-/// and tdpbf16ps, which multiplies a tile of 16 x 32 by one of 32 x 16 and adds to 16 x 16 sums in float32.
+/// Products of bfloat16 by AMX (Intel's advanced matrix extensions). AMX has eight registers of 16 rows of 64
+/// bytes. Its instruction tdpbf16ps multiplies a tile of 16 x 32 by one of 32 x 16 and adds to 16 x 16 sums
+/// in float32.
 namespace haze::amx {
 
 inline constexpr int64_t kRows = 32, kColumns = 32;
@@ -17,8 +18,8 @@ bool supported();
 struct Processor {
   /// Gives the tiles of the calling thread their shapes, which another user of the unit may have changed.
   static void prepare();
-  /// As gemm.h says, where a packed panel of rows is a row after the other, each as long as the depth: kRows
-  /// of them, `depth` pairs long. `depth` is a multiple of kPairs. c gets kRows rows; `add` must be false.
+  /// As gemm.h says, with another layout of a packed panel of rows: kRows rows, one after the other, each K
+  /// elements long. These are `depth` pairs, a multiple of kPairs. c gets kRows rows; `add` must be false.
   static void multiply(const float* a, int64_t a_stride, const float* b, int64_t b_stride, int64_t ahead,
                        int64_t depth, float* c, int64_t c_stride, bool add);
 };
@@ -32,9 +33,9 @@ struct Emulation {
 /// The kernels that go with it.
 const GemmKernels<float, float>& emulated_kernels();
 
-/// multiply() in terms of a tile unit: Tiles has zero(i), load(i, address, bytes from row to row), dot(c, a,
-/// b) and store(i, address, bytes) for tiles i = 0..7. Two by two tiles of sums, so that each tile loaded is
-/// used twice.
+/// multiply() in terms of a tile unit. Tiles has tiles i = 0..7 and the members zero(i), load(i, address,
+/// bytes from row to row), dot(c, a, b) and store(i, address, bytes). There are two by two tiles of sums, so
+/// each tile loaded is used twice.
 template <class Tiles>
 void multiply_by(Tiles& tiles, const float* a, const float* b, int64_t b_stride, int64_t depth, float* c,
                  int64_t c_stride) {

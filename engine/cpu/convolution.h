@@ -7,7 +7,7 @@
 #include "haze/engine/cpu/gemm.h"
 #include "haze/engine/memory.h"
 
-/// What the two kernels of convolution share.
+/// Declarations that the two kernels of convolution share.
 namespace haze {
 
 inline constexpr int64_t kConvolutionDepth = 512;         // most elements of a packed panel's columns

@@ -10,7 +10,7 @@
 /// that a block of patches is read from.
 namespace haze {
 
-/// What a tap sees from pixel (0, 0) of the result, and which element of the weight's kernel it is.
+/// The pixel that a tap reads for pixel (0, 0) of the result, and the tap's element of the weight's kernel.
 struct Tap {
   int64_t y, x, index;
 };
@@ -21,9 +21,9 @@ struct Phase {
   std::vector<Tap> taps;
 };
 
-/// result[b][o][i step_h + phase.y][j step_w + phase.x] = bias[o] + the sum over channels c and the phase's
-/// taps of weight(o, c, tap) source[b][c][i stride_h + tap.y][j stride_w + tap.x], which is 0 outside the
-/// image. i and j run over a grid of rows x columns.
+/// result[b][o][i step_h + phase.y][j step_w + phase.x] = bias[o] + the sum of weight(o, c, tap)
+/// source[b][c][i stride_h + tap.y][j stride_w + tap.x], over channels c and the phase's taps. source is 0
+/// outside the image. i and j run over a grid of rows x columns.
 template <typename T>
 struct PatchProblem {
   int64_t batch, groups, rows, columns;
@@ -38,8 +38,8 @@ struct PatchProblem {
   std::vector<Phase> phases;
 };
 
-/// The weight as panels of tile_rows rows, in the order in which the micro-kernel reads them. Where there is
-/// a bias, it is one more row of the depth, which meets a row of ones among the patches.
+/// The weight as panels of tile_rows rows, in the order in which the micro-kernel reads them. The bias is not
+/// among them: it is where the sums start.
 template <typename T>
 class PackedWeight {
  public:
@@ -57,7 +57,7 @@ class PackedWeight {
 
   int64_t tiles() const { return ceil_divide(p_.out, kernels_.tile_rows); }
   Span rows(int64_t tile) const { return part_of(p_.out, tiles(), tile); }
-  /// Elements along the depth of a block of channels.
+  /// The extent of K, the reduction dimension, for a block of channels.
   int64_t depth_of(size_t phase, Span channels) const {
     return channels.size() * static_cast<int64_t>(p_.phases[phase].taps.size());
   }
@@ -93,8 +93,9 @@ class PackedWeight {
   Scratch<T> panels_{0};
 };
 
-/// Images that a block of the result sees, with zeros around them, a row of every stride_w-th column after
-/// the other: however a tap is placed, what it sees of a row of the result is contiguous.
+/// Images that a block of the result sees, with zeros around them. A row holds every stride_w-th column, and
+/// the stride_w rows of a row of the image follow each other. So the pixels that a tap reads for a row of the
+/// result are contiguous.
 template <typename T>
 class PatchStage {
  public:

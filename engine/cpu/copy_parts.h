@@ -2,8 +2,8 @@
 
 #include <cstdint>
 
-/// Rows of a packed panel whose elements come from several places: the pixels that a tap of a convolution's
-/// kernel sees lie side by side only as far as a row of the image goes.
+/// Rows of a packed panel whose elements come from several positions. The pixels that a tap of a
+/// convolution's kernel reads are contiguous only within a row of the image.
 namespace haze {
 
 /// A vector of elements of a row: where it is read, from the row's own offset on, and its column in the
@@ -16,8 +16,8 @@ template <typename T>
 struct PartCopies {
   int64_t lanes;  // elements of a vector
   /// out[r * panel + part.to + i] = source[offsets[r] + part.from + i] for each row r, each part in order and
-  /// i below `lanes`. What a part brings too much belongs to the next part, or to the next row, and is
-  /// overwritten by it; so both `source` and `out` need lanes - 1 elements more than they mean.
+  /// i below `lanes`. A part copies whole vectors. The surplus belongs to the next part, or to the next row,
+  /// and is overwritten by it. So both `source` and `out` need lanes - 1 elements more than they mean.
   void (*copy)(const T* source, const int64_t* offsets, int64_t rows, const RowPart* parts, int64_t count,
                T* out, int64_t panel);
   /// to[r * to_stride + i] = from[r * from_stride + i * step] for each row r and i below `count`; reads and

@@ -116,7 +116,7 @@ constexpr std::array<GatheringKernelFunction<T>, sizeof...(kIndex)> GatheringKer
   return {GatheringKernel<kIndex + 1, T>...};
 }
 
-/// What becomes of `v`, the finished product at `at` of the result's layout, column j.
+/// The epilogue of `v`, the finished product at `at` of the result's layout, column j.
 template <class D, typename T = hn::TFromD<D>, class Load, class Store>
 HWY_INLINE hn::Vec<D> ApplyEpilogue(D d, hn::Vec<D> v, const GemmOutput<T>& out, int64_t at, int64_t j,
                                     Load load, Store store) {
@@ -161,8 +161,8 @@ constexpr std::array<MicroKernelFunction<T>, sizeof...(kIndex)> MicroKernels(
   return {MicroKernel<kIndex + 1, kInPlace, T>...};
 }
 
-/// Multiplies by fused multiply-adds on vectors of T. What stands in for it in the functions below has the
-/// same members.
+/// Multiplies by fused multiply-adds on vectors of T. Its replacements in the functions below have the same
+/// members.
 template <typename T, class ElementType = WholeElements<T>>
 struct FmaTiles {
   using Sum = T;
@@ -194,7 +194,7 @@ HWY_INLINE void PrefetchResult(const GemmOutput<T>& out, int64_t row, int64_t ro
   }
 }
 
-/// Packed elements along a depth.
+/// Packed elements along K, the reduction dimension.
 template <class Tiles>
 constexpr int64_t PackedDepth(int64_t depth) {
   return (depth + Tiles::kDepthStep - 1) / Tiles::kDepthStep * (Tiles::kDepthStep / Tiles::Element::kDepth);
@@ -257,7 +257,7 @@ void PackRows(MatrixView<const S> a, int64_t rows, int64_t depth, void* out) {
                      static_cast<typename Element::Packed*>(out));
 }
 
-/// A row's sum in blocks of the depth: the order is the same for every way to cut the rows.
+/// A row's sum in blocks of K. The order is the same for every way to cut the rows.
 template <class Tiles, typename S>
 void AddRowSums(MatrixView<const S> a, int64_t rows, int64_t depth, bool first, typename Tiles::Sum* sums) {
   using T = typename Tiles::Sum;

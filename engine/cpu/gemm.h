@@ -5,7 +5,8 @@
 
 #include "haze/engine/ops.h"
 
-/// What the matrix product's kernels (gemm-inl.h) are handed.
+/// The interface of the matrix product's kernels (gemm-inl.h). `depth` is the extent of the reduction
+/// dimension K.
 namespace haze {
 
 /// A matrix of any strides.
@@ -18,8 +19,8 @@ struct MatrixView {
   MatrixView from(int64_t row, int64_t column) const { return {at(row, column), row_stride, column_stride}; }
 };
 
-/// Where a product goes: rows `stride` apart, and what is done to each element on the way. bias is per
-/// column; all that has two axes has the result's layout; every pointer but c may be null.
+/// The destination of a product, rows `stride` apart, and the epilogue of each element. bias is per column.
+/// All that has two axes has the result's layout. Every pointer but c may be null.
 template <typename T>
 struct GemmOutput {
   T* c;
@@ -33,7 +34,7 @@ struct GemmOutput {
   T* row_sums = nullptr;        // of a
 };
 
-/// Whether nothing is done to elements on the way.
+/// Whether there is no epilogue.
 template <typename T>
 bool is_plain(const GemmOutput<T>& out) {
   return !out.bias && out.activation == Activation::none && !out.pre_activation && !out.residual &&
@@ -41,15 +42,15 @@ bool is_plain(const GemmOutput<T>& out) {
 }
 
 /// Part of a product: rows [row, row + rows) and columns [column, column + columns) of the result, over one
-/// block of the depth. The first block overwrites c (unless the product accumulates), the others add to it,
-/// and the last one applies the epilogue.
+/// block of K. The first block overwrites c (unless the product accumulates), and the others add to it. The
+/// last one applies the epilogue.
 struct GemmBlock {
   int64_t row, rows, column, columns, depth;
   bool first, last;
 };
 
-/// An operand of multiply(): packed, or lying in memory as rows `stride` elements apart, which are dense
-/// along the depth for a and along the columns for b.
+/// An operand of multiply(): packed, or in place in memory, as rows `stride` elements apart. Rows in place
+/// are contiguous along K for a and along the columns for b.
 template <typename S>
 struct GemmOperand {
   const void* packed = nullptr;
@@ -57,15 +58,15 @@ struct GemmOperand {
   int64_t stride = 0;
 };
 
-/// c [rows, tile columns], its rows `c_stride` apart, becomes a b over `depth` packed elements, or is added
-/// to where `add`. a is a packed panel of rows, or, in a kernel that reads in place, rows `a_stride` apart;
-/// rows of b are `b_stride` apart. On the way, some kernels bring what lies `ahead` elements behind in b
-/// nearer. There is a function for each number of rows.
+/// c [rows, tile columns], its rows `c_stride` apart, becomes a b over `depth` packed elements; with `add` it
+/// is added to. a is a packed panel of rows, or, in a kernel that reads in place, rows `a_stride` apart. Rows
+/// of b are `b_stride` apart. Some kernels prefetch the elements of b that are `ahead` elements further on.
+/// There is a function for each number of rows.
 template <typename T>
 using MicroKernelFunction = void (*)(const T* a, int64_t a_stride, const T* b, int64_t b_stride,
                                      int64_t ahead, int64_t depth, T* c, int64_t c_stride, bool add);
 
-/// The same over rows of b that lie anyhow: of the tile's two vectors of columns, row k is read at
+/// The same over rows of b at any positions. Row k of the tile's two vectors of columns is read at
 /// low + offsets[k] and high + offsets[k]. a is packed.
 template <typename T>
 using GatheringKernelFunction = void (*)(const T* a, const T* low, const T* high, const int64_t* offsets,
@@ -77,16 +78,16 @@ using GatheringKernelFunction = void (*)(const T* a, const T* low, const T* high
 template <typename T, typename S>
 struct GemmKernels {
   int64_t tile_rows, tile_columns;
-  int64_t depth_step;   // depth is padded with zeros to a multiple of this when packed
-  int64_t depth_block;  // most depth of one pass, a multiple of depth_step
+  int64_t depth_step;   // K is padded with zeros to a multiple of this when packed
+  int64_t depth_block;  // the largest block of K, a multiple of depth_step
   size_t packed_size;   // bytes of a packed element
-  bool reads_in_place;  // whether operands need not be packed where they are dense
-  bool asks_ahead;      // whether the micro-kernel brings nearer what it will read of b
-  /// b[0..depth) x [0..columns) as panels of tile_columns columns, each with its whole depth.
+  bool reads_in_place;  // whether contiguous operands need not be packed
+  bool asks_ahead;      // whether the micro-kernel prefetches b
+  /// b [K, columns] as panels of tile_columns columns, each with all of K.
   void (*pack_columns)(MatrixView<const S> b, int64_t depth, int64_t columns, void* out);
-  /// a[0..rows) x [0..depth) as one panel, rows <= tile_rows. May write up to 64 bytes more.
+  /// a [rows, K] as one panel, rows <= tile_rows. May write up to 64 bytes more.
   void (*pack_rows)(MatrixView<const S> a, int64_t rows, int64_t depth, void* out);
-  /// sums[i] becomes the sum of a's row i over `depth`, or is added to unless `first`.
+  /// sums[i] becomes the sum of a's row i over K; unless `first`, that is added to it.
   void (*add_row_sums)(MatrixView<const S> a, int64_t rows, int64_t depth, bool first, T* sums);
   /// At most tile_rows rows of the result. Where b is not packed, the columns are a multiple of tile_columns.
   void (*multiply)(const GemmOperand<S>& a, const GemmOperand<S>& b, const GemmBlock& block,
@@ -102,7 +103,7 @@ const GemmKernels<T, S>& gemm_kernels(Precision precision = Precision::full);
 
 inline constexpr int64_t kWidestTile = 32, kTallestTile = 12;  // of kernels that pack elements as they are
 
-/// Elements of scratch that small_gemm needs for results up to [.., n] and depths up to k.
+/// Elements of scratch that small_gemm needs for results up to [.., n] and K up to k.
 constexpr int64_t small_gemm_scratch(int64_t n, int64_t k) {
   constexpr int64_t kSlack = 16;
   return (n + kWidestTile - 1) / kWidestTile * kWidestTile * k + kTallestTile * k + kSlack;

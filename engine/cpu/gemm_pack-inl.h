@@ -66,7 +66,7 @@ HWY_INLINE hn::Vec<D> LoadFirst(D d, hn::Mask<D> mask, const S* source, int64_t 
   }
 }
 
-/// What a packed element is made of: one element of the operand, as it is.
+/// A packed element that is one element of the operand, as it is.
 template <typename T>
 struct WholeElements {
   using Packed = T;
@@ -98,8 +98,7 @@ struct RoundedElements {
   }
 };
 
-/// Two elements beside each other along the depth as bfloat16, the first in the lower half of 32 bits, which
-/// are handled as a float.
+/// Two neighbours along K as bfloat16, the first in the lower half of 32 bits, which are handled as a float.
 struct Pairs {
   using Packed = float;
   static constexpr int64_t kDepth = 2;
@@ -149,8 +148,8 @@ struct ConvertedPairs : Pairs {
 };
 #endif
 
-/// One row of a panel from rows of x that lie dense: Combine of `first` and `second` (null: zeros). Whole
-/// vectors are written: what reaches past the row belongs to the next one, which is written after it.
+/// One row of a panel from contiguous rows of x: Combine of `first` and `second` (null: zeros). Whole vectors
+/// are written. The surplus behind the row belongs to the next one, which is written after it.
 template <class Element, typename S>
 HWY_INLINE void PackDenseRow(const S* first, const S* second, int64_t width,
                              typename Element::Packed* HWY_RESTRICT out) {
@@ -172,7 +171,7 @@ HWY_INLINE void PackDenseRow(const S* first, const S* second, int64_t width,
 #if HWY_TARGET != HWY_SCALAR
 using Four = hn::Full128<float>;
 
-/// Four packed elements that lie beside each other along the depth.
+/// Four packed elements that are neighbours along K.
 template <class Element, typename S>
 HWY_INLINE hn::Vec<Four> LoadFour(const S* source) {
   const Four d;
@@ -241,7 +240,7 @@ void PackPanel(MatrixView<const S> x, int64_t depth, int64_t width, int64_t pane
   for (; k < depth; k += kStep, out += panel) PackAnyRow<Element>(x, k, depth, width, out);
 }
 
-/// The pairs of row r from depth k on, and zeros behind them.
+/// The pairs of row r from element k of K on, and zeros behind them.
 template <typename S>
 void PackRestOfRow(MatrixView<const S> a, int64_t r, int64_t k, int64_t depth, int64_t pairs,
                    float* HWY_RESTRICT out) {
@@ -249,8 +248,8 @@ void PackRestOfRow(MatrixView<const S> a, int64_t r, int64_t k, int64_t depth, i
   std::fill(out + (depth + 1) / 2, out + pairs, 0.0f);
 }
 
-/// out[r][k] = the pair a(r, 2 k), a(r, 2 k + 1): a panel of rows along the depth, as tile units want it.
-/// Zeros from `rows` to `panel` and from the depth to `pairs` in a row.
+/// out[r][k] = the pair a(r, 2 k), a(r, 2 k + 1): a panel whose rows run along K, the layout of tile units.
+/// Zeros from `rows` to `panel`, and in a row from the end of K to `pairs`.
 template <typename S>
 void PackRowPairs(MatrixView<const S> a, int64_t rows, int64_t depth, int64_t panel, int64_t pairs,
                   float* HWY_RESTRICT out) {

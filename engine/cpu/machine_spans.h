@@ -2,8 +2,8 @@
 
 #include <cstdint>
 
-/// Vector kernels that keep the processor or the memory busy, to measure what they can do at most; copying
-/// past the caches also serves large results (result_writer.h).
+/// Vector kernels that keep the processor or the memory busy, to measure the most they can do. Copying by
+/// streaming stores also serves large results (result_writer.h).
 namespace haze {
 
 struct MachineSpans {
@@ -12,8 +12,8 @@ struct MachineSpans {
   int64_t operations_a_round;  // a multiply-add counts as two
   /// out = x; both aligned to a vector, count a multiple of its lanes.
   void (*copy)(const float* x, float* out, int64_t count);
-  /// The same by stores that go straight to memory, so that `out` is not first read into the cache. What
-  /// orders them for other threads is the next instruction that locks: the end of a parallel region has one.
+  /// The same by streaming stores (also: non-temporal stores), which do not first read `out` into the cache.
+  /// The next instruction that locks orders them for other threads; the end of a parallel region has one.
   void (*copy_past_cache)(const float* x, float* out, int64_t count);
 };
 

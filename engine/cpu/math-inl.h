@@ -200,7 +200,7 @@ HWY_INLINE hn::Vec<D> Log(D d, hn::Vec<D> x) {
 }
 
 /// 1 / (1 + e^-x), from t = e^-|x|, which cannot overflow. With q = t / (1 + t) it is 1 - q for x >= 0 and
-/// t - t q below: what rounding 1 + t costs shrinks with q.
+/// t - t q below. So the rounding error of 1 + t shrinks with q.
 template <class D>
 HWY_INLINE hn::Vec<D> Sigmoid(D d, hn::Vec<D> x) {
   const auto one = hn::Set(d, hn::TFromD<D>{1});

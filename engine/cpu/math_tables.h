@@ -17,8 +17,8 @@ struct Pieces {
   alignas(32) float coefficients[kDegree + 1][8];
 };
 
-/// erf up to 3.95, off by 2^-25.5 at most; from there on it rounds to 1. Piece 0 is erf x - x: the slope of
-/// erf at 0, 2 / sqrt(pi), lies halfway between two floats, and without its leading 1 it has three more bits.
+/// erf up to 3.95, off by 2^-25.5 at most; from there on it rounds to 1. Piece 0 is erf x - x. The slope of
+/// erf at 0, 2 / sqrt(pi), is halfway between two floats; without its leading 1 it has three more bits.
 inline constexpr Pieces<6> kErfPieces = {
     1.89620256f,
     {0, 0.526666641f, 1.06300175f, 1.57701159f, 2.11826873f, 2.64563847f, 3.17054725f, 3.69121432f},

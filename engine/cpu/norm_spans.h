@@ -7,7 +7,7 @@ namespace haze {
 
 inline constexpr int64_t kNormRowsTogether = 2;
 
-/// What the backward pass of a norm reads, rows of `columns` elements. mean is null for RMS norm, which does
+/// The operands of a norm's backward pass, rows of `columns` elements. mean is null for RMS norm, which does
 /// not differentiate it; weight may be null.
 template <typename T>
 struct NormRows {
@@ -17,12 +17,12 @@ struct NormRows {
 
 template <typename T>
 struct NormSpans {
-  /// out = xhat weight + bias; weight and bias may be null. Asks for x[ahead + count / 2, ahead + count)
-  /// meanwhile (prefetch.h).
+  /// out = xhat weight + bias; weight and bias may be null. Prefetches x[ahead + count / 2, ahead + count)
+  /// (prefetch.h).
   void (*normalize)(const T* x, const T* weight, const T* bias, T mean, T rstd, T* out, int64_t count,
                     int64_t ahead);
-  /// For rows [first, first + rows), 1 to kNormRowsTogether of them: out, as dense as x, becomes the gradient
-  /// of x, rstd (gw - mean(gw) - xhat mean(gw xhat)) where gw = g weight, for RMS norm without mean(gw).
+  /// For rows [first, first + rows), 1 to kNormRowsTogether of them. out, contiguous as x is, becomes the
+  /// gradient of x: rstd (gw - mean(gw) - xhat mean(gw xhat)), where gw = g weight. RMS norm has no mean(gw).
   /// g xhat is added to weight_gradient and g to bias_gradient, either of which may be null.
   void (*gradient)(const NormRows<T>& in, int64_t first, int64_t rows, T* weight_gradient, T* bias_gradient,
                    T* out);

@@ -16,8 +16,8 @@ namespace haze {
 namespace HWY_NAMESPACE {
 
 /// e^(scale x^2) in float32, for |scale| x^2 <= 200 and scale a power of two. x^2 rounded would be off by up
-/// to 88 units of its last place, so it is taken as h^2 + t, t = (x - h)(x + h), where h has the first 12
-/// bits of x and its square no rounding.
+/// to 88 units in its last place. So it is taken as h^2 + t with t = (x - h)(x + h). h has the first 12 bits
+/// of x, so its square is exact.
 template <class D>
 HWY_INLINE hn::Vec<D> ExpOfSquare(D d, hn::Vec<D> x, float scale) {
   static constexpr float kCoefficients[] = {1.0f, 1.0f, 1 / 2.0f, 1 / 6.0f, 1 / 24.0f};  // of e^t
@@ -28,8 +28,8 @@ HWY_INLINE hn::Vec<D> ExpOfSquare(D d, hn::Vec<D> x, float scale) {
   return hn::Mul(Exp(d, hn::Mul(s, hn::Mul(h, h))), Polynomial(d, t, kCoefficients));
 }
 
-/// e^(x^2) erfc(x) for x >= 0 in float32: (1 + p R(p - 1)) / (1 + 2 x), where p = 2 x / (x + 3) takes [0,
-/// infinity] to [0, 2] (Shepherd and Laframboise 1981). Off by 2^-28, but for rounding.
+/// e^(x^2) erfc(x) for x >= 0 in float32 (Shepherd and Laframboise 1981): (1 + p R(p - 1)) / (1 + 2 x). Here
+/// p = 2 x / (x + 3), which takes [0, infinity] to [0, 2]. Off by 2^-28, but for rounding.
 template <class D>
 HWY_INLINE hn::Vec<D> ErfcxNotNegative(D d, hn::Vec<D> x) {
   static constexpr float kCoefficients[] = {
@@ -56,8 +56,9 @@ HWY_INLINE hn::Vec<D> Erfcx(D d, hn::Vec<D> x) {
   }
 }
 
-/// The y with erf(y) = x: x times a polynomial of w = -log(1 - x^2) in the middle, sqrt(pi)/2 at w = 0, and
-/// of sqrt(w) in the tails (Giles 2010, "Approximating the erfinv function"). Off by 2^-27, but for rounding.
+/// The y with erf(y) = x (Giles 2010, "Approximating the erfinv function"). In the middle it is x times a
+/// polynomial of w = -log(1 - x^2), sqrt(pi)/2 at w = 0. In the tails the polynomial is of sqrt(w). Off by
+/// 2^-27, but for rounding.
 template <class D>
 HWY_INLINE hn::Vec<D> Erfinv(D d, hn::Vec<D> x) {
   if constexpr (sizeof(hn::TFromD<D>) == 8) {

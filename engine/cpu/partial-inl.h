@@ -45,7 +45,7 @@ HWY_INLINE void StorePart(hn::Vec<D> v, hn::Mask<D> mask, D d, T* HWY_RESTRICT t
 #endif
 }
 
-/// Asks memory for p[ahead + i], unless `ahead` is 0 (prefetch.h). Not in the loops of the baseline, of which
+/// Prefetches p[ahead + i], unless `ahead` is 0 (prefetch.h). Not in the loops of the baseline, of which
 /// the compiler makes vectors.
 template <typename T>
 HWY_INLINE void AskAhead(const T* p, int64_t ahead, int64_t i) {

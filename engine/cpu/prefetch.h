@@ -2,13 +2,13 @@
 
 #include <cstdint>
 
-/// Asking memory for what will be needed soon. Kernels that read one stretch after another have their reads
-/// foreseen by the processor, but only to the end of a page (4 KiB), and memory idles while they compute.
+/// Prefetching: loads that are started early. The processor itself prefetches reads in order, but only to the
+/// end of a page (4 KiB), and memory idles while kernels compute.
 namespace haze {
 
 inline constexpr int64_t kCacheLine = 64;
 
-/// Asks for the cache line of p[offset], which need not exist: nothing but time depends on it. Inlined by
+/// Prefetches the cache line of p[offset], which need not exist: nothing but time depends on it. Inlined by
 /// force, as a compiler that sees a function without effects may leave out its calls.
 template <typename T>
 [[gnu::always_inline]] inline void prefetch(const T* p, int64_t offset) {
@@ -16,14 +16,15 @@ template <typename T>
   __builtin_prefetch(reinterpret_cast<const void*>(reinterpret_cast<uintptr_t>(p) + bytes));
 }
 
-/// Asks for a whole row.
+/// Prefetches a whole row.
 template <typename T>
 inline void prefetch_row(const T* row, int64_t count) {
   for (int64_t i = 0; i < count; i += kCacheLine / static_cast<int64_t>(sizeof(T))) prefetch(row, i);
 }
 
-/// How many elements further on a pass over a row shall ask for what comes next: a row of up to 8 KiB, of
-/// which the first-level cache holds two beside a result. 0, which asks for nothing, for longer rows.
+/// The distance in elements between the element in use and the one that a pass over a row prefetches. It is
+/// one row, of up to 8 KiB: the first-level cache holds two of these beside a result. For longer rows it is
+/// 0, which prefetches nothing.
 template <typename T>
 constexpr int64_t prefetch_distance(int64_t columns) {
   constexpr int64_t kLongest = (8 << 10) / static_cast<int64_t>(sizeof(T));

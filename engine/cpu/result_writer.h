@@ -11,30 +11,30 @@
 
 namespace haze {
 
-/// Brings results to where they belong. A result larger than the last-level cache goes there past the caches:
-/// a store would otherwise first read the line that it is about to overwrite, a quarter of all traffic of a
-/// sum of two tensors, only for the line to be pushed out again before anyone reads it.
+/// Writes results to their tensor, by streaming stores if the result is larger than the last-level cache. An
+/// ordinary store first reads the line that it overwrites: a quarter of all traffic of a sum of two tensors.
+/// The line would leave the cache before it is read again.
 template <typename T>
 class ResultWriter {
   static_assert(sizeof(T) % sizeof(float) == 0);
 
  public:
-  /// `out` must be written whole. Where it is one of the operands, its lines are in the cache anyway.
+  /// `out` must be written whole. If it is one of the operands, its lines are in the cache anyway.
   ResultWriter(const Tensor& out, std::initializer_list<const Tensor*> operands,
                int64_t cache_bytes = last_level_cache_bytes())
       : past_cache_(out.elements() * static_cast<int64_t>(sizeof(T)) > cache_bytes) {
     for (const Tensor* operand : operands) past_cache_ = past_cache_ && operand->raw() != out.raw();
   }
 
-  /// What went past the caches is ordered before what this thread stores next; that of other threads was at
-  /// the end of their parallel region.
+  /// Orders this thread's streaming stores before its next stores. Those of other threads were ordered at the
+  /// end of their parallel region.
   ~ResultWriter() {
     if (past_cache_) std::atomic_thread_fence(std::memory_order_seq_cst);
   }
   ResultWriter(const ResultWriter&) = delete;
   ResultWriter& operator=(const ResultWriter&) = delete;
 
-  /// Calls produce(to, first, count) so that elements [0, count) of a stretch come to `target`.
+  /// Calls produce(to, first, count) for chunks, so that elements [0, count) come to `target`.
   template <typename Produce>
   void write(T* target, int64_t count, Produce&& produce) const {
     if (!goes_past_cache(target)) return produce(target, 0, count);

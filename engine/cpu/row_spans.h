@@ -2,9 +2,9 @@
 
 #include <cstdint>
 
-/// Vector kernels that reduce elements lying side by side, or rows lying above one another. Sums run in the
-/// element type over blocks of kSumBlock and in float64 across blocks, in a fixed order. Where a kernel takes
-/// `ahead`, it asks memory meanwhile for what lies so many elements further on (prefetch.h).
+/// Vector kernels that reduce contiguous elements, or several rows to one. Sums run in the element type over
+/// blocks of kSumBlock and in float64 across blocks, in a fixed order. A kernel with `ahead` prefetches the
+/// elements that are so many further on (prefetch.h).
 namespace haze {
 
 inline constexpr int64_t kSumBlock = 1024;
@@ -17,7 +17,7 @@ struct RowSpans {
   double (*sum_exp)(const T* x, int64_t count, T shift);  // of e^(x - shift), for shift >= x
   // The same, keeping the terms.
   double (*exp_and_sum)(const T* x, T* out, int64_t count, T shift, int64_t ahead);
-  // Of (x - mean)^2; asks for x[ahead, ahead + count / 2) only.
+  // Of (x - mean)^2; prefetches x[ahead, ahead + count / 2) only.
   double (*sum_square)(const T* x, int64_t count, T mean, int64_t ahead);
   double (*dot)(const T* x, const T* y, int64_t count);
   // out = y (g - sum), and out = g - e^y sum.

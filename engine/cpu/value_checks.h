@@ -6,8 +6,8 @@
 
 namespace haze {
 
-/// Looks at all of `indices`, dense int32, before a kernel writes anything. Throws Error, naming `operation`,
-/// where one is not in [0, extent).
+/// Looks at all of `indices`, contiguous int32, before a kernel writes anything. Throws Error, naming
+/// `operation`, where one is not in [0, extent).
 inline void check_indices(const char* operation, const Tensor& indices, int64_t extent) {
   const int32_t* first = indices.data<int32_t>();
   const int32_t* last = first + indices.elements();

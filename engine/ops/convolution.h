@@ -5,8 +5,8 @@
 
 namespace haze::call {
 
-/// Floating-point operations of a convolution and of its gradients: a multiply-add for each pixel of
-/// `windows` [batch, out, out_h, out_w] and each element of the weight that reaches it.
+/// Floating-point operations of a convolution and of its gradients. They are a multiply-add for each pixel of
+/// `windows` [batch, out, out_h, out_w] and each element of the weight that reaches the pixel.
 inline double convolution_flops(const Tensor& windows, const Tensor& weight) {
   return 2.0 * static_cast<double>(windows.elements()) *
          static_cast<double>(weight.size(1) * weight.size(2) * weight.size(3));
