@@ -21,8 +21,9 @@ Extent checked_windows(const char* operation, const Extent& image, const Kernel&
   }
   if (kernel.stride < 1) fail("{}: the stride is {}, it takes 1 or more", operation, kernel.stride);
   constexpr int64_t kMost = int64_t{1} << 31;  // sums of extents below do not overflow
-  if (kernel.padding < 0 || kernel.padding > kMost) {
-    fail("{}: the padding is {}, it takes 0 to {}", operation, kernel.padding, kMost);
+  if (kernel.padding < 0) fail("{}: the padding is {}, it takes 0 or more", operation, kernel.padding);
+  if (kernel.padding > kMost) {
+    fail("{}: the padding is {}, it takes at most {}", operation, kernel.padding, kMost);
   }
   const int64_t down = image.height + 2 * kernel.padding - kernel.height;
   const int64_t across = image.width + 2 * kernel.padding - kernel.width;
@@ -90,10 +91,10 @@ std::pair<Tensor, Tensor> max_pool(const Tensor& x, int64_t size) {
 
 Tensor upsample(const Tensor& x, int64_t size) {
   check_rank("upsample", "x", x, 4);
+  if (size < 1) fail("upsample: the size is {}, it takes 1 or more", size);
   int64_t height = 0, width = 0;
-  if (size < 1 || __builtin_mul_overflow(x.size(2), size, &height) ||
-      __builtin_mul_overflow(x.size(3), size, &width)) {
-    fail("upsample: the size is {}, it takes 1 or more, and a result whose pixels can be counted", size);
+  if (__builtin_mul_overflow(x.size(2), size, &height) || __builtin_mul_overflow(x.size(3), size, &width)) {
+    fail("upsample: the size is {}, and no tensor has so many pixels", size);
   }
   Tensor result({x.size(0), x.size(1), height, width}, x.dtype(), x.device());
   launch(call::Upsample{contiguous(x), size, result});

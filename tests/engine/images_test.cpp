@@ -1,4 +1,5 @@
 #include <cmath>
+#include <limits>
 
 #include <doctest/doctest.h>
 
@@ -237,5 +238,8 @@ TEST_CASE("image operations say what is wrong") {
   CHECK_THROWS_WITH_AS(max_pool(cast(x, Dtype::int32), 2),
                        "max_pool: x is int32, it takes float32 or float64", Error);
   CHECK_THROWS_WITH_AS(upsample(x, 0), "upsample: the size is 0, it takes 1 or more", Error);
+  CHECK_THROWS_AS(upsample(x, int64_t{1} << 62), Error);        // whose product with 4 is 0
+  CHECK_THROWS_AS(upsample(x, (int64_t{1} << 62) + 1), Error);  // whose product with 4 is 4
+  CHECK_THROWS_AS(unfold(x, 2, 2, 1, std::numeric_limits<int64_t>::max()), Error);
   CHECK_THROWS_WITH_AS(upsample(Tensor(), 2), "upsample: x is an undefined tensor", Error);
 }
