@@ -5,34 +5,10 @@
 #include <limits>
 
 #include "haze/autograd/rules.h"
+#include "haze/engine/ops/attention.h"
 
 namespace haze {
 namespace {
-
-/// The rows of one sequence in query and key.
-struct Rows {
-  int64_t batch;
-  int64_t first_query, queries;
-  int64_t first_key, keys;
-};
-
-std::vector<int32_t> numbers(const Tensor& x) {
-  return x.defined() ? x.to_vector<int32_t>() : std::vector<int32_t>();
-}
-
-std::vector<Rows> sequences_of(const Tensor& query, const Tensor& key, const AttentionOptions& options) {
-  std::vector<Rows> result;
-  if (!options.query_offsets.defined()) {
-    for (int64_t b = 0; b < query.size(0); ++b) result.push_back({b, 0, query.size(1), 0, key.size(1)});
-    return result;
-  }
-  const std::vector<int32_t> queries = numbers(options.query_offsets);
-  const std::vector<int32_t> keys = options.key_offsets.defined() ? numbers(options.key_offsets) : queries;
-  for (size_t i = 0; i + 1 < queries.size(); ++i) {
-    result.push_back({0, queries[i], queries[i + 1] - queries[i], keys[i], keys[i + 1] - keys[i]});
-  }
-  return result;
-}
 
 /// Scores that the mask of pairs leaves: -infinity where it hides a pair, or the sum of the two.
 Variable masked_scores(const Variable& scores, const Tensor& visible, const Tensor& pair_mask) {
@@ -90,29 +66,20 @@ const AttentionOptions& SavedAttentionOptions::read() const {
 }
 
 Tensor visible_pairs(const Tensor& query, const Tensor& key, const AttentionOptions& options) {
-  const std::vector<Rows> sequences = sequences_of(query, key, options);
-  const std::vector<int32_t> lengths = numbers(options.key_lengths), blocks = numbers(options.block_mask);
-  const std::vector<int32_t> causal_offsets = numbers(options.causal_offsets);
-  const auto last_key = [&](size_t s, int64_t i) {  // that query i of a sequence sees if causal
-    return i + (causal_offsets.empty() ? sequences[s].keys - sequences[s].queries : causal_offsets[s]);
-  };
-  const auto sees = [&](size_t s, int64_t i, int64_t j) {
-    if (options.causal && j > last_key(s, i)) return false;
-    if (!lengths.empty() && j >= lengths[s]) return false;
+  const Tensor& mask = options.block_mask;
+  const std::vector<uint8_t> blocks = mask.defined() ? mask.to_vector<uint8_t>() : std::vector<uint8_t>();
+  const auto block_sees = [&](int64_t sequence, int64_t i, int64_t j) {
     if (blocks.empty()) return true;
-    const Tensor& mask = options.block_mask;
-    const int64_t row =
-        i / options.block_size + (mask.rank() == 3 ? static_cast<int64_t>(s) * mask.size(1) : 0);
+    const int64_t row = i / options.block_size + (mask.rank() == 3 ? sequence * mask.size(1) : 0);
     return blocks[static_cast<size_t>(row * mask.size(-1) + j / options.block_size)] != 0;
   };
   const Shape shape{query.size(0), 1, query.size(1), key.size(1)};
   std::vector<uint8_t> visible(static_cast<size_t>(shape.elements()));
-  for (size_t s = 0; s < sequences.size(); ++s) {
-    const Rows& rows = sequences[s];
-    for (int64_t i = 0; i < rows.queries; ++i) {
-      const int64_t row = rows.batch * query.size(1) + rows.first_query + i;
-      const auto first = visible.begin() + row * key.size(1) + rows.first_key;
-      for (int64_t j = 0; j < rows.keys; ++j) first[j] = sees(s, i, j);
+  for (const AttentionSequence& s : sequences_of("attention", {query, key, Tensor(), options, {}})) {
+    for (int64_t i = 0; i < s.queries; ++i) {
+      const int64_t row = s.batch * query.size(1) + s.first_query + i;
+      const auto first = visible.begin() + row * key.size(1) + s.first_key;
+      for (int64_t j = 0; j < s.key_end(i + 1); ++j) first[j] = block_sees(s.index, i, j);
     }
   }
   return Tensor::from(visible, shape, query.device());

@@ -17,6 +17,16 @@ void check_defined(const char* operation, const char* argument, const Tensor& x)
   if (!x.defined()) fail("{}: {} is an undefined tensor", operation, argument);
 }
 
+void check_contiguous(const char* operation, const char* argument, const Tensor& x) {
+  if (!x.is_contiguous()) fail("{}: {} must be dense", operation, argument);
+}
+
+void check_broadcasts_to(const char* operation, const Tensor& source, const Tensor& target) {
+  if (broadcast_shape(target.shape(), source.shape(), operation) == target.shape()) return;
+  fail("{}: source of shape {} does not broadcast to target of shape {}", operation,
+       source.shape().to_string(), target.shape().to_string());
+}
+
 void check_writable(const char* operation, const Tensor& target) {
   for (int axis = 0; target.elements() > 0 && axis < target.rank(); ++axis) {
     if (target.stride(axis) == 0 && target.size(axis) > 1) {

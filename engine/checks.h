@@ -15,6 +15,9 @@ void check_same_dtype(const char* operation, const Tensor& x, const Tensor& y);
 void check_shape(const char* operation, const char* argument, const Tensor& x, const Shape& shape);
 void check_rank(const char* operation, const char* argument, const Tensor& x, int rank);
 void check_defined(const char* operation, const char* argument, const Tensor& x);
+void check_contiguous(const char* operation, const char* argument, const Tensor& x);
+/// What is written to `target` in place must have its shape, or broadcast to it.
+void check_broadcasts_to(const char* operation, const Tensor& source, const Tensor& target);
 /// An element of the target may stand for one number only: no axis that expand() repeated.
 void check_writable(const char* operation, const Tensor& target);
 /// The shape of x without the axes whose bits are set, or with extents of 1 in their place.

@@ -46,10 +46,7 @@ void copy_into(const Tensor& target, const Tensor& source) {
   check_defined("copy_into", "target", target);
   check_defined("copy_into", "source", source);
   check_writable("copy_into", target);
-  if (!(broadcast_shape(target.shape(), source.shape(), "copy_into") == target.shape())) {
-    fail("copy_into: source of shape {} does not broadcast to target of shape {}", source.shape().to_string(),
-         target.shape().to_string());
-  }
+  check_broadcasts_to("copy_into", source, target);
   launch(call::Copy{expand(disjoint(source, target), target.shape()), target});
 }
 

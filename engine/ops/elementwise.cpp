@@ -61,11 +61,8 @@ Tensor where(const Tensor& condition, const Tensor& x, const Tensor& y) {
 void add_into(const Tensor& target, const Tensor& source) {
   check_same_dtype("add_into", target, source);
   check_real("add_into", "target", target);
-  if (!target.is_contiguous()) fail("add_into: the target must be dense");
-  if (!(broadcast_shape(target.shape(), source.shape(), "add_into") == target.shape())) {
-    fail("add_into: source of shape {} does not broadcast to target of shape {}", source.shape().to_string(),
-         target.shape().to_string());
-  }
+  check_contiguous("add_into", "the target", target);
+  check_broadcasts_to("add_into", source, target);
   const Tensor terms = expand(same_or_disjoint(source, target), target.shape());
   launch(call::Binary{BinaryOp::add, target, terms, target});
 }

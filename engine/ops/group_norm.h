@@ -1,9 +1,9 @@
 #pragma once
 
-#include "haze/engine/call.h"
-#include "haze/engine/ops.h"
+#include "haze/engine/ops/norm.h"
 
-/// x and results are dense [batch, channels, pixels], real; weight and bias dense [channels] or undefined.
+/// x and results are contiguous [batch, channels, pixels], real; weight and bias contiguous [channels] or
+/// undefined.
 namespace haze::call {
 
 struct GroupNorm {
@@ -13,10 +13,7 @@ struct GroupNorm {
   NormResult out;  // mean and rstd [batch groups]
 
   const char* name() const { return "group_norm"; }
-  void each_operand(auto&& f) const {
-    f(Use::read, "x", x), f(Use::read, "weight", weight), f(Use::read, "bias", bias);
-    f(Use::write, "the result", out.output), f(Use::write, "mean", out.mean), f(Use::write, "rstd", out.rstd);
-  }
+  void each_operand(auto&& f) const { each_norm_operand(f, x, weight, bias, out); }
   void run(Cpu) const;
 };
 
@@ -27,12 +24,7 @@ struct GroupNormGradient {
   NormGradient out;  // weight and bias where they are wanted
 
   const char* name() const { return "group_norm_gradient"; }
-  void each_operand(auto&& f) const {
-    f(Use::read, "x", x), f(Use::read, "g", g), f(Use::read, "weight", weight);
-    f(Use::read, "the saved mean", saved.mean), f(Use::read, "the saved rstd", saved.rstd);
-    f(Use::write, "the gradient", out.x), f(Use::write, "that of weight", out.weight);
-    f(Use::write, "that of bias", out.bias);
-  }
+  void each_operand(auto&& f) const { each_norm_gradient_operand(f, g, x, weight, saved, out); }
   void run(Cpu) const;
 };
 

@@ -80,11 +80,8 @@ Tensor index_select(const Tensor& x, int axis, const Tensor& indices) {
 
 void index_add_into(const Tensor& target, int axis, const Tensor& indices, const Tensor& source) {
   check_same_dtype("index_add_into", target, source);
-  if (target.dtype() != Dtype::int32 && target.dtype() != Dtype::float32 &&
-      target.dtype() != Dtype::float64) {
-    fail("index_add_into: target is {}, it takes float32, float64 or int32", name(target.dtype()));
-  }
-  if (!target.is_contiguous()) fail("index_add_into: the target must be dense");
+  check_real_or_int32("index_add_into", "target", target);
+  check_contiguous("index_add_into", "the target", target);
   const int resolved = checked_axis("index_add_into", target, axis);
   check_rank("index_add_into", "indices", indices, 1);
   Shape shape = target.shape();

@@ -127,7 +127,7 @@ MatmulOptions checked_options(const MatmulOptions& options, const Tensor& a, con
   }
   if (dense.pre_activation.defined()) {
     check("pre_activation", dense.pre_activation, shape);
-    if (!dense.pre_activation.is_contiguous()) fail("matmul: pre_activation must be dense");
+    check_contiguous("matmul", "pre_activation", dense.pre_activation);
   }
   if (dense.row_sums.defined()) {
     if (a.rank() != 2 || shape.rank() != 2) {
@@ -135,7 +135,7 @@ MatmulOptions checked_options(const MatmulOptions& options, const Tensor& a, con
            a.shape().to_string(), shape.to_string());
     }
     check("row_sums", dense.row_sums, {a.size(0)});
-    if (!dense.row_sums.is_contiguous()) fail("matmul: row_sums must be dense");
+    check_contiguous("matmul", "row_sums", dense.row_sums);
   }
   if (overlap(dense.pre_activation, dense.row_sums)) fail("matmul: pre_activation and row_sums overlap");
   for (Tensor* x : {&dense.bias, &dense.residual, &dense.slope_at}) *x = apart_from_written(*x, dense);
@@ -193,7 +193,7 @@ void matmul_into(const Tensor& target, const Tensor& a, const Tensor& b, Precisi
   shape.append(a.size(-2));
   shape.append(b.size(-1));
   check_shape("matmul_into", "target", target, shape);
-  if (!target.is_contiguous()) fail("matmul_into: the target must be dense");
+  check_contiguous("matmul_into", "the target", target);
   run_matmul(disjoint(a, target), disjoint(b, target), {.precision = precision}, true, target);
 }
 

@@ -14,6 +14,11 @@ uint64_t counters(const Tensor& x) {
   return (words + 3) / 4;
 }
 
+void check_counter(const char* operation, const Tensor& counter) {
+  check_dtype(operation, "counter", counter, Dtype::int32);
+  check_shape(operation, "counter", counter, {2});
+}
+
 }  // namespace
 
 Tensor base_operand(const RandomPosition& position) {
@@ -28,15 +33,13 @@ Tensor random_counter(uint64_t value, Device device) {
 }
 
 void advance_counter(const Tensor& counter, uint64_t by) {
-  check_dtype("advance_counter", "counter", counter, Dtype::int32);
-  check_shape("advance_counter", "counter", counter, {2});
-  if (!counter.is_contiguous()) fail("advance_counter: the counter must be dense");
+  check_counter("advance_counter", counter);
+  check_contiguous("advance_counter", "the counter", counter);
   launch(call::AdvanceCounter{counter, by});
 }
 
 Storage random_base(const Tensor& counter) {
-  check_dtype("random_base", "counter", counter, Dtype::int32);
-  check_shape("random_base", "counter", counter, {2});
+  check_counter("random_base", counter);
   if (!counter.is_contiguous() || counter.offset() != 0) {
     fail("random_base: the counter must be dense and at the beginning of its storage");
   }

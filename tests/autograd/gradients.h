@@ -9,6 +9,8 @@
 #include "haze/autograd/gradcheck.h"
 #include "haze/autograd/ops.h"
 
+#include "error_of.h"
+
 /// What the tests of gradient rules share.
 namespace haze::testing {
 
@@ -52,17 +54,6 @@ inline std::vector<double> gradient_at(const std::function<Variable(const Variab
   const Variable leaf = Variable::leaf(x);
   backward(sum(f(leaf)));
   return leaf.gradient().to_vector<double>();
-}
-
-/// The message of the Error that `f` throws; empty where it throws none.
-template <typename F>
-std::string error_of(F&& f) {
-  try {
-    f();
-  } catch (const Error& error) {
-    return error.what();
-  }
-  return "";
 }
 
 inline bool contains(const std::string& text, const std::string& part) {

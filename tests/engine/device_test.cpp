@@ -8,20 +8,12 @@
 #include "haze/engine/ops.h"
 #include "haze/engine/parallel.h"
 
+#include "error_of.h"
+
 using namespace haze;
+using haze::testing::error_of;
 
 namespace {
-
-// The sentence that `call` throws; empty where it throws none.
-template <typename Call>
-std::string sentence_of(Call&& call) {
-  try {
-    call();
-  } catch (const Error& error) {
-    return error.what();
-  }
-  return "";
-}
 
 Tensor guarded(std::initializer_list<float> values) {
   return Tensor::from(values, {static_cast<int64_t>(values.size())}, Device::guarded);
@@ -32,18 +24,18 @@ Tensor guarded(std::initializer_list<float> values) {
 TEST_CASE("a device is found by its name, and one that this build lacks is one sentence") {
   for (Device device : {Device::cpu, Device::cuda, Device::guarded})
     CHECK(device_named(name(device)) == device);
-  CHECK(sentence_of([] { device_named("tpu"); }) ==
+  CHECK(error_of([] { device_named("tpu"); }) ==
         "device tpu: there is none of that name; there are cpu, cuda, guarded");
-  CHECK(sentence_of([] { zeros({2}, Dtype::float32, Device::cuda); }) == "device cuda: this build has none");
-  CHECK(sentence_of([] { to(zeros({2}), Device::cuda); }) == "device cuda: this build has none");
-  CHECK(sentence_of([] { memory_statistics(Device::cuda); }) == "device cuda: this build has none");
+  CHECK(error_of([] { zeros({2}, Dtype::float32, Device::cuda); }) == "device cuda: this build has none");
+  CHECK(error_of([] { to(zeros({2}), Device::cuda); }) == "device cuda: this build has none");
+  CHECK(error_of([] { memory_statistics(Device::cuda); }) == "device cuda: this build has none");
 }
 
 TEST_CASE("what lies on another device is read by item(), at(), to_vector() and to(), not by the host") {
   const Tensor x = guarded({1, 2, 3});
   CHECK(x.device() == Device::guarded);
-  CHECK(sentence_of([&] { x.data<float>(); }).starts_with("tensor on guarded read by the host"));
-  CHECK(sentence_of([&] { x.raw(); }).starts_with("tensor on guarded read by the host"));
+  CHECK(error_of([&] { x.data<float>(); }).starts_with("tensor on guarded read by the host"));
+  CHECK(error_of([&] { x.raw(); }).starts_with("tensor on guarded read by the host"));
   CHECK(x.at({1}) == 2);
   CHECK(slice(x, 0, 2, 3).item() == 3);
   CHECK(x.to_vector<double>() == std::vector<double>{1, 2, 3});
@@ -56,12 +48,12 @@ TEST_CASE("results lie where their operands do, and operands on two devices are 
   const Tensor x = guarded({1, 2}), y = Tensor::from<float>({1, 2}, {2});
   CHECK(add(x, x).device() == Device::guarded);
   CHECK(zeros_like(x).device() == Device::guarded);
-  CHECK(sentence_of([&] { add(x, y); }) ==
+  CHECK(error_of([&] { add(x, y); }) ==
         "add: the first argument is on guarded and the second on cpu; bring them to one device with to()");
-  CHECK(sentence_of([&] {
+  CHECK(error_of([&] {
           matmul(reshape(y, {1, 2}), reshape(x, {2, 1}));
         }) == "matmul: a is on cpu and b on guarded; bring them to one device with to()");
-  CHECK(sentence_of([&] { copy_into(x, y); }) ==
+  CHECK(error_of([&] { copy_into(x, y); }) ==
         "copy: the source is on cpu and the target on guarded; bring them to one device with to()");
   CHECK(x.to_vector<float>() == std::vector<float>{1, 2});
 }
@@ -71,14 +63,14 @@ TEST_CASE("a value that a kernel does not take is reported at the next synchroni
   const auto ids = [](int32_t id) { return Tensor::from<int32_t>({id}, {1}, Device::guarded); };
   const std::string sentence = "embedding: index 7 is outside an axis of extent 2";
   Tensor rows;
-  CHECK(sentence_of([&] { rows = embedding(table, ids(7)); }) == "");
-  CHECK(sentence_of([] { synchronize(Device::guarded); }) == sentence);
+  CHECK(error_of([&] { rows = embedding(table, ids(7)); }) == "");
+  CHECK(error_of([] { synchronize(Device::guarded); }) == sentence);
   synchronize(Device::guarded);
   embedding(table, ids(7));
   embedding(table, ids(-1));  // the first is the one that counts
-  CHECK(sentence_of([&] { table.to_vector<float>(); }) == sentence);
+  CHECK(error_of([&] { table.to_vector<float>(); }) == sentence);
   CHECK(embedding(table, ids(1)).item() == 2);
-  CHECK(sentence_of([&] { embedding(to(table, Device::cpu), to(ids(7), Device::cpu)); }) == sentence);
+  CHECK(error_of([&] { embedding(to(table, Device::cpu), to(ids(7), Device::cpu)); }) == sentence);
 }
 
 TEST_CASE(
@@ -111,8 +103,8 @@ TEST_CASE(
       {"device_clip_scale:", [&] { device_clip_scale(device_global_norm(std::vector{nan}), 1); }}};
   for (const auto& [start, call] : calls) {
     CAPTURE(start);
-    CHECK(sentence_of(call) == "");
-    CHECK(sentence_of([] { synchronize(Device::guarded); }).starts_with(start));
+    CHECK(error_of(call) == "");
+    CHECK(error_of([] { synchronize(Device::guarded); }).starts_with(start));
   }
 }
 
@@ -123,7 +115,7 @@ TEST_CASE("the first of several broken rows is the one that is named, on any num
   for (int count : {1, 2, 3}) {
     set_threads(count);
     for (int again = 0; again < 5; ++again) {
-      CHECK(sentence_of([&] {
+      CHECK(error_of([&] {
               categorical(log_p, RandomPosition{1, 2, 3});
             }) == "categorical: row 9000 has a NaN at category 0");
     }
@@ -137,7 +129,7 @@ TEST_CASE("a step with a norm that is not finite changes no parameter, though th
   const Tensor scale = device_clip_scale(device_global_norm(std::vector{tensor(std::nan(""))}), 1);
   adamw_step(std::vector<AdamWSlot>{{parameter, tensor(1), moment, second}},
              {.device_gradient_scale = scale});
-  CHECK(sentence_of([] { synchronize(Device::guarded); }).starts_with("device_clip_scale:"));
+  CHECK(error_of([] { synchronize(Device::guarded); }).starts_with("device_clip_scale:"));
   CHECK(parameter.to_vector<float>() == std::vector<float>(3, 1));
   CHECK(moment.to_vector<float>() == std::vector<float>(3, 0.5));
   CHECK(second.to_vector<float>() == std::vector<float>(3, 0.25));

@@ -12,6 +12,8 @@
 
 #include "haze/engine/error.h"
 
+#include "error_of.h"
+
 namespace haze::nn_test {
 
 /// A folder of a test's own, removed with what is in it.
@@ -57,15 +59,6 @@ inline std::vector<std::string> sorted_names(const std::filesystem::path& folder
   return names;
 }
 
-/// The sentence of the Error that `action` throws; "" where it throws none.
-template <typename Action>
-std::string error_of(Action action) {
-  try {
-    action();
-  } catch (const Error& error) {
-    return error.what();
-  }
-  return "";
-}
+using haze::testing::error_of;
 
 }  // namespace haze::nn_test

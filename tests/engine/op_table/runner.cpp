@@ -8,6 +8,7 @@
 #include "haze/engine/parallel.h"
 
 #include "engine/op_table/table.h"
+#include "error_of.h"
 
 namespace haze::test {
 namespace {
@@ -303,17 +304,6 @@ std::vector<std::vector<Layout>> layouts_of(const Row& row, const Case& of) {
   return result;
 }
 
-// The sentence that a call throws; empty where it throws none.
-template <typename Call>
-std::string sentence_of(Call&& call) {
-  try {
-    call();
-  } catch (const Error& error) {
-    return error.what();
-  }
-  return "";
-}
-
 void check_sentence(const Row& row, const std::string& what, const std::string& sentence) {
   INFO(row.name, ", ", what, ": \"", sentence, "\"");
   CHECK(sentence.starts_with(row.function + ":"));
@@ -381,18 +371,19 @@ void check_refusals(const Row& row, Device device) {
     std::string what = "shapes";
     for (const Input& input : inputs) what += fmt::format(" {}", input.shape.to_string());
     const Tensors tensors = dense(inputs, dtype);
-    check_sentence(row, what, sentence_of([&] {
+    check_sentence(row, what, testing::error_of([&] {
                      row.apply(tensors, dtype);
                      synchronize(device);
                    }));
   }
-  for (const Refusal& refusal : row.refused) check_sentence(row, refusal.what, sentence_of(refusal.call));
+  for (const Refusal& refusal : row.refused)
+    check_sentence(row, refusal.what, testing::error_of(refusal.call));
   const Case& inputs = row.cases.back();
   for (Dtype dtype : kAllDtypes) {
     const bool taken = std::find(row.dtypes.begin(), row.dtypes.end(), dtype) != row.dtypes.end();
     if (taken || !row.refuses_other_dtypes) continue;
     const Tensors tensors = dense(inputs, dtype);
-    check_sentence(row, fmt::format("{} inputs", name(dtype)), sentence_of([&] {
+    check_sentence(row, fmt::format("{} inputs", name(dtype)), testing::error_of([&] {
                      row.apply(tensors, dtype);
                      synchronize(device);
                    }));
@@ -402,7 +393,7 @@ void check_refusals(const Row& row, Device device) {
     if (std::find(optional.begin(), optional.end(), i) != optional.end()) continue;
     Tensors tensors = dense(inputs, row.dtypes.front());
     tensors[i] = Tensor();
-    check_sentence(row, fmt::format("input {} undefined", i), sentence_of([&] {
+    check_sentence(row, fmt::format("input {} undefined", i), testing::error_of([&] {
                      row.apply(tensors, row.dtypes.front());
                      synchronize(device);
                    }));
