@@ -153,7 +153,7 @@ Variable index_select(const Variable& x, int axis, const Tensor& indices);
 Variable index_scatter(const Variable& source, int axis, const Tensor& indices, const Shape& shape);
 Variable gather(const Variable& x, int axis, const Tensor& index);
 Variable scatter_add(const Variable& x, int axis, const Tensor& index, const Variable& source);
-/// What was overwritten has no gradient: elements of x, and all of source but the last for a place.
+/// Overwritten elements have no gradient: those of x, and all of source but the last for a position.
 Variable scatter(const Variable& x, int axis, const Tensor& index, const Variable& source);
 
 // ---- Images -------------------------------------------------------------------------------------

@@ -7,7 +7,7 @@
 #include "haze/autograd/ops.h"
 #include "haze/engine/ops/random.h"
 
-/// What several gradient rules share. Not part of the library's interface.
+/// Helpers of several gradient rules. Not part of the library's interface.
 namespace haze {
 
 /// x where the rule will read it, otherwise nothing: the tape keeps alive no value that no rule needs.
@@ -36,8 +36,8 @@ inline void refuse_second_derivative(const char* operation) {
   }
 }
 
-/// Where a forward pass drew its random numbers, for a backward pass that draws them again. Reading it throws
-/// Error where the counter on the device has moved in between.
+/// The position at which a forward pass drew its random numbers, for a backward pass that draws them again.
+/// Reading it throws Error where the counter on the device has moved in between.
 class SavedPosition {
  public:
   explicit SavedPosition(const RandomPosition& position)
@@ -75,8 +75,8 @@ inline bool is_last(int axis, const Variable& x) {
   return axis == -1 || axis == x.rank() - 1;
 }
 
-/// What x gets in n = (x - m) r, m and 1 / r being the mean and standard deviation of each row, from the
-/// gradient h of n. Rows lie on the last axis.
+/// The gradient of x in n = (x - m) r, from the gradient h of n. m and 1 / r are the mean and standard
+/// deviation of each row. Rows lie on the last axis.
 inline Variable through_standardization(const Variable& h, const Variable& n, const Variable& rstd) {
   return rstd * (h - mean(h, {-1}, true) - n * mean(h * n, {-1}, true));
 }

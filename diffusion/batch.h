@@ -21,12 +21,13 @@ struct TextBatch {
   static TextBatch of(std::span<const std::vector<int32_t>> sequences);
 };
 
-/// What Model::prepare() adds to a batch: corruption, alignments. Each model has its own.
+/// The part of a batch that Model::prepare() adds: corruption, alignments. Each model has its own.
 struct Prepared {
   virtual ~Prepared() = default;
 };
 
-/// What a model may learn from. A task fills in the parts that its data have; a model uses those it needs.
+/// The data that a model may learn from. A task fills in the parts that its data have; a model uses those it
+/// needs.
 struct Batch {
   std::optional<TextBatch> target;  // texts
   std::optional<TextBatch> source;  // of pairs: what each target answers to
@@ -40,7 +41,8 @@ struct Batch {
 
   /// Examples.
   int64_t size() const;
-  /// What a mean loss is the mean over: the tokens of target texts, otherwise the numbers of `values`.
+  /// The count that a mean loss is the mean over: the tokens of target texts, otherwise the numbers of
+  /// `values`.
   int64_t units() const;
 
   /// The part that a model needs; throws Error, in a sentence that names the model, where the batch lacks it.

@@ -41,8 +41,8 @@ class ExceptionKeeper {
 
 /// Calls body(first, last) for [0, count) cut in tasks of `grain`, on the engine's threads. The cut depends
 /// on `count` and `grain` alone. So a body whose result depends on its task only gives the same bits for
-/// every number of threads. Where the body throws, the exception of the first of all tasks leaves this
-/// function, whatever the number of threads.
+/// every number of threads. If the body throws, the exception of the first of all tasks
+/// leaves this function, whatever the number of threads.
 template <typename Body>
 void parallel_for(int64_t count, int64_t grain, Body&& body) {
   if (count <= 0) return;

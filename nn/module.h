@@ -43,7 +43,7 @@ class Module {
   /// Moves parameters, buffers and constants to a device. Forgets gradients; optimizers and averages are made
   /// afterwards, since they lie where the parameters do.
   void to(Device device);
-  /// Where the parameters lie; the cpu where there are none.
+  /// The device of the parameters; the cpu if there are none.
   Device device() const;
 
  protected:
@@ -53,7 +53,7 @@ class Module {
   /// module.
   void tie_parameter(std::string name, Variable& parameter);
   /// Registers `buffer`, a member of the derived class, with its first value, of any dtype. Loading writes
-  /// into its storage, so its shape and dtype stay. Where the first value is undefined, throws Error.
+  /// into its storage, so its shape and dtype stay. Throws Error if the first value is undefined.
   void add_buffer(std::string name, Tensor& buffer, Tensor value);
   /// As add_buffer(), for state that the host counts: it stays on the cpu.
   void add_host_buffer(std::string name, Tensor& buffer, Tensor value);

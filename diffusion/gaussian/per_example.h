@@ -7,7 +7,7 @@
 /// One number for each example of a batch.
 namespace haze {
 
-/// Of a rank that broadcasts to x [n, ...], of its dtype and on its device.
+/// The numbers as a tensor that broadcasts to x [n, ...], of its dtype and on its device.
 inline Tensor per_example(const std::vector<double>& numbers, const Tensor& x) {
   Shape shape{std::ssize(numbers)};
   for (int axis = 1; axis < x.rank(); ++axis) shape.append(1);

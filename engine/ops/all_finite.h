@@ -5,7 +5,7 @@
 namespace haze::call {
 
 struct AllFinite {
-  Tensor x;    // dense, real
+  Tensor x;    // contiguous, real
   Tensor out;  // uint8 []
 
   const char* name() const { return "all_finite"; }

@@ -5,8 +5,8 @@
 namespace haze::call {
 
 struct Argmax {
-  Tensor x;    // dense [outer, count, inner], real, count > 0
-  Tensor out;  // dense int32 [outer, inner]
+  Tensor x;    // contiguous [outer, count, inner], real, count > 0
+  Tensor out;  // contiguous int32 [outer, inner]
 
   const char* name() const { return "argmax"; }
   void each_operand(auto&& f) const { f(Use::read, "x", x), f(Use::write, "the result", out); }

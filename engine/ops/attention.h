@@ -8,9 +8,9 @@
 
 namespace haze::call {
 
-/// query, key and value have unit stride on the last axis. The tensors of `options` are dense, but for the
-/// mask of pairs, which is expanded to [batch, heads, queries, keys]. The kernel checks the values of offsets
-/// and lengths.
+/// query, key and value have unit stride on the last axis. The tensors of `options` are contiguous, but for
+/// the mask of pairs, which is expanded to [batch, heads, queries, keys]. The kernel checks the values of
+/// offsets and lengths.
 struct Attention {
   const char* name() const { return "attention"; }
   Tensor query;       // [batch, queries, heads, head_size], real

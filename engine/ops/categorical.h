@@ -7,10 +7,10 @@ namespace haze::call {
 
 /// Throws Error where a row is no distribution, or a uniform number lies outside [0, 1).
 struct Categorical {
-  Tensor log_probabilities;  // dense [rows, categories], real
-  Tensor uniforms;  // dense float64 [rows]; where it is undefined, row i uses counter i of the position
+  Tensor log_probabilities;  // contiguous [rows, categories], real
+  Tensor uniforms;  // contiguous float64 [rows]; where it is undefined, row i uses counter i of the position
   RandomPosition position;
-  Tensor out;  // dense int32 [rows]
+  Tensor out;  // contiguous int32 [rows]
 
   const char* name() const { return "categorical"; }
   void each_operand(auto&& f) const {

@@ -13,11 +13,11 @@ inline double convolution_flops(const Tensor& windows, const Tensor& weight) {
 }
 
 struct Conv2d {
-  Tensor x;       // dense [batch, in, height, width], real
-  Tensor weight;  // dense [out, in / groups, kernel_h, kernel_w]
-  Tensor bias;    // dense [out] or undefined
+  Tensor x;       // contiguous [batch, in, height, width], real
+  Tensor weight;  // contiguous [out, in / groups, kernel_h, kernel_w]
+  Tensor bias;    // contiguous [out] or undefined
   ConvolutionOptions options;
-  Tensor out;  // dense [batch, out, out_h, out_w]
+  Tensor out;  // contiguous [batch, out, out_h, out_w]
 
   const char* name() const { return "conv2d"; }
   double flops() const { return convolution_flops(out, weight); }
@@ -30,11 +30,11 @@ struct Conv2d {
 
 /// The gradient of Conv2d's x, which with a bias is also the transposed convolution.
 struct Conv2dGradientX {
-  Tensor g;       // dense [batch, out, out_h, out_w], real
-  Tensor weight;  // dense [out, in / groups, kernel_h, kernel_w]
-  Tensor bias;    // dense [in] or undefined
+  Tensor g;       // contiguous [batch, out, out_h, out_w], real
+  Tensor weight;  // contiguous [out, in / groups, kernel_h, kernel_w]
+  Tensor bias;    // contiguous [in] or undefined
   ConvolutionOptions options;
-  Tensor out;  // dense [batch, in, height, width]
+  Tensor out;  // contiguous [batch, in, height, width]
 
   const char* name() const { return "conv2d_gradient_x"; }
   double flops() const { return convolution_flops(g, weight); }
@@ -46,10 +46,10 @@ struct Conv2dGradientX {
 };
 
 struct Conv2dGradientWeight {
-  Tensor g;  // dense [batch, out, out_h, out_w], real
-  Tensor x;  // dense [batch, in, height, width]
+  Tensor g;  // contiguous [batch, out, out_h, out_w], real
+  Tensor x;  // contiguous [batch, in, height, width]
   ConvolutionOptions options;
-  Tensor out;  // dense [out, in / groups, kernel_h, kernel_w]
+  Tensor out;  // contiguous [out, in / groups, kernel_h, kernel_w]
 
   const char* name() const { return "conv2d_gradient_weight"; }
   double flops() const { return convolution_flops(g, out); }

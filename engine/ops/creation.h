@@ -14,7 +14,7 @@ struct Fill {
 };
 
 struct Arange {
-  Tensor out;  // dense [count], any dtype
+  Tensor out;  // contiguous [count], any dtype
 
   const char* name() const { return "arange"; }
   void each_operand(auto&& f) const { f(Use::write, "the result", out); }

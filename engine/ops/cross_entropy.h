@@ -6,11 +6,11 @@
 namespace haze::call {
 
 struct LinearCrossEntropy {
-  Tensor hidden;       // dense [rows, width], real
-  Tensor weight;       // dense [vocabulary, width]
-  Tensor bias;         // dense [vocabulary], or undefined
-  Tensor targets;      // dense int32 [rows]
-  Tensor row_weights;  // dense [rows], or undefined
+  Tensor hidden;       // contiguous [rows, width], real
+  Tensor weight;       // contiguous [vocabulary, width]
+  Tensor bias;         // contiguous [vocabulary], or undefined
+  Tensor targets;      // contiguous int32 [rows]
+  Tensor row_weights;  // contiguous [rows], or undefined
   Precision precision;
   CrossEntropyResult out;  // gradients where row_weights are given
 

@@ -9,7 +9,7 @@ struct Dropout {
   Tensor x;  // any strides, real
   double probability;
   RandomPosition position;
-  Tensor out;  // dense, like x
+  Tensor out;  // contiguous, like x
 
   const char* name() const { return "dropout"; }
   void each_operand(auto&& f) const {

@@ -3,7 +3,7 @@
 #include "haze/engine/call.h"
 #include "haze/engine/ops.h"
 
-/// Inputs have the shape of the result and any strides; the result is dense.
+/// Inputs have the shape of the result and any strides; the result is contiguous.
 namespace haze::call {
 
 struct Unary {

@@ -2,13 +2,13 @@
 
 #include "haze/engine/call.h"
 
-/// Images are dense [batch, channels, height, width].
+/// Images are contiguous [batch, channels, height, width].
 namespace haze::call {
 
 struct Unfold {
   Tensor x;  // any dtype
   int64_t kernel_h, kernel_w, stride, padding;
-  Tensor out;  // dense [batch, channels kernel_h kernel_w, out_h out_w]
+  Tensor out;  // contiguous [batch, channels kernel_h kernel_w, out_h out_w]
 
   const char* name() const { return "unfold"; }
   void each_operand(auto&& f) const { f(Use::read, "x", x), f(Use::write, "the result", out); }
@@ -16,7 +16,7 @@ struct Unfold {
 };
 
 struct Fold {
-  Tensor columns;  // dense [batch, channels kernel_h kernel_w, out_h out_w], real
+  Tensor columns;  // contiguous [batch, channels kernel_h kernel_w, out_h out_w], real
   int64_t kernel_h, kernel_w, stride, padding;
   Tensor out;
 

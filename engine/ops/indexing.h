@@ -4,15 +4,15 @@
 
 #include "haze/engine/call.h"
 
-/// Indices are dense int32. A kernel throws Error, naming `operation`, where one lies outside its axis, and
-/// then has written nothing.
+/// Indices are contiguous int32. A kernel throws Error, naming `operation`, where one lies outside its axis,
+/// and then has written nothing.
 namespace haze::call {
 
 struct IndexSelect {
   const char* operation;  // index_select or embedding
-  Tensor x;               // dense [outer, extent, inner], any dtype
+  Tensor x;               // contiguous [outer, extent, inner], any dtype
   Tensor indices;         // [count]
-  Tensor out;             // dense [outer, count, inner]
+  Tensor out;             // contiguous [outer, count, inner]
 
   const char* name() const { return operation; }
   double bytes() const { return detail::stored_bytes(indices) + 2 * detail::stored_bytes(out); }
@@ -25,8 +25,8 @@ struct IndexSelect {
 struct IndexAdd {
   const char* operation;  // index_add_into or embedding_gradient
   Tensor indices;         // [count]
-  Tensor source;          // dense [outer, count, inner], real or int32
-  Tensor target;          // dense [outer, extent, inner]
+  Tensor source;          // contiguous [outer, count, inner], real or int32
+  Tensor target;          // contiguous [outer, extent, inner]
 
   const char* name() const { return operation; }
   double bytes() const {  // no more rows of the target than there are indices
@@ -43,7 +43,7 @@ struct Gather {
   Tensor x;  // any strides, any dtype
   int axis;
   Tensor index;  // rank of x, extents at most its
-  Tensor out;    // dense, shape of index
+  Tensor out;    // contiguous, shape of index
 
   const char* name() const { return "gather"; }
   double bytes() const { return detail::stored_bytes(index) + 2 * detail::stored_bytes(out); }
@@ -57,8 +57,8 @@ struct Scatter {
   bool adds;  // scatter_add, which takes real tensors; otherwise scatter, which takes any
   int axis;
   Tensor index;   // rank of target, extents at most its
-  Tensor source;  // dense, shape of index
-  Tensor target;  // dense
+  Tensor source;  // contiguous, shape of index
+  Tensor target;  // contiguous
 
   const char* name() const { return adds ? "scatter_add" : "scatter"; }
   double bytes() const {

@@ -9,7 +9,7 @@ enum class LogicOp : uint8_t { logical_and, logical_or, logical_xor };
 struct Logic {
   LogicOp op;
   Tensor x, y;  // uint8, expanded to the shape of out
-  Tensor out;   // dense uint8: 0 or 1
+  Tensor out;   // contiguous uint8: 0 or 1
 
   const char* name() const;
   void each_operand(auto&& f) const {

@@ -8,9 +8,9 @@ namespace haze::call {
 struct Matmul {
   Tensor a;                    // [batch, m, k], any strides: real or bfloat16
   Tensor b;                    // [batch, k, n], any strides, dtype of a
-  MatmulOptions options = {};  // dense; residual and the like are [batch, m, n]
+  MatmulOptions options = {};  // contiguous; residual and the like are [batch, m, n]
   bool accumulate = false;     // out += a b
-  Tensor out;                  // dense [batch, m, n]; float32 for bfloat16
+  Tensor out;                  // contiguous [batch, m, n]; float32 for bfloat16
 
   const char* name() const { return accumulate ? "matmul_into" : "matmul"; }
   std::string title() const;  // with what is transposed and fused

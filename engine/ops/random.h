@@ -13,7 +13,7 @@ namespace call {
 struct Uniform {
   RandomPosition position;
   double low, high;
-  Tensor out;  // dense, real
+  Tensor out;  // contiguous, real
 
   const char* name() const { return "uniform"; }
   void each_operand(auto&& f) const {
@@ -25,7 +25,7 @@ struct Uniform {
 struct Normal {
   RandomPosition position;
   double mean, standard_deviation;
-  Tensor out;  // dense, real
+  Tensor out;  // contiguous, real
 
   const char* name() const { return "normal"; }
   void each_operand(auto&& f) const {
@@ -35,7 +35,7 @@ struct Normal {
 };
 
 struct AdvanceCounter {
-  Tensor counter;  // dense int32 [2], the lower word first
+  Tensor counter;  // contiguous int32 [2], the lower word first
   uint64_t by;
 
   const char* name() const { return "advance_counter"; }

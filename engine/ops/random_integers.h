@@ -10,7 +10,7 @@ namespace haze::call {
 struct RandomIntegers {
   RandomPosition position;
   int64_t low, high;
-  Tensor out;  // dense int32
+  Tensor out;  // contiguous int32
 
   const char* name() const { return "random_integers"; }
   void each_operand(auto&& f) const {
@@ -20,9 +20,9 @@ struct RandomIntegers {
 };
 
 struct Bernoulli {
-  Tensor probability;  // dense, real
+  Tensor probability;  // contiguous, real
   RandomPosition position;
-  Tensor out;  // dense uint8
+  Tensor out;  // contiguous uint8
 
   const char* name() const { return "bernoulli"; }
   void each_operand(auto&& f) const {
@@ -37,9 +37,9 @@ struct Poisson {
   static constexpr double kLargestRate = 1e9;
   /// Pairs of uniform numbers that an element may use; it needs more in fewer than 1 of 10^40 cases.
   static constexpr uint64_t kTrials = 64;
-  Tensor rate;  // dense, real
+  Tensor rate;  // contiguous, real
   RandomPosition position;
-  Tensor out;  // dense int32
+  Tensor out;  // contiguous int32
 
   const char* name() const { return "poisson"; }
   void each_operand(auto&& f) const {

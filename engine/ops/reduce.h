@@ -7,9 +7,9 @@ namespace haze::call {
 
 struct Reduce {
   ReduceOp op;
-  Tensor x;  // dense [outer, count, inner], real, count > 0
+  Tensor x;  // contiguous [outer, count, inner], real, count > 0
   double correction;
-  Tensor out;  // dense [outer, inner]
+  Tensor out;  // contiguous [outer, inner]
 
   const char* name() const;
   std::string title() const { return std::string("reduce, ") + name(); }
@@ -19,8 +19,8 @@ struct Reduce {
 
 struct ReduceIntegers {
   ReduceOp op;  // sum, max or min
-  Tensor x;     // dense [outer, count, inner], int32, or uint8 for a sum; count > 0
-  Tensor out;   // dense int32 [outer, inner]
+  Tensor x;     // contiguous [outer, count, inner], int32, or uint8 for a sum; count > 0
+  Tensor out;   // contiguous int32 [outer, inner]
 
   const char* name() const;
   std::string title() const { return std::string("reduce, ") + name(); }

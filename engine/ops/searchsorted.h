@@ -5,10 +5,10 @@
 namespace haze::call {
 
 struct SearchSorted {
-  Tensor sorted;  // dense [rows, n], real or int32
-  Tensor values;  // dense [rows, m]
+  Tensor sorted;  // contiguous [rows, n], real or int32
+  Tensor values;  // contiguous [rows, m]
   bool right;
-  Tensor out;  // dense int32 [rows, m]
+  Tensor out;  // contiguous int32 [rows, m]
 
   const char* name() const { return "searchsorted"; }
   void each_operand(auto&& f) const {

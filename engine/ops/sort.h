@@ -5,9 +5,9 @@
 namespace haze::call {
 
 struct Sort {
-  Tensor x;  // dense [rows, columns], real or int32
+  Tensor x;  // contiguous [rows, columns], real or int32
   bool descending;
-  Tensor values, indices;  // dense [rows, columns]; int32 indices
+  Tensor values, indices;  // contiguous [rows, columns]; int32 indices
 
   const char* name() const { return "sort"; }
   void each_operand(auto&& f) const {
@@ -17,8 +17,8 @@ struct Sort {
 };
 
 struct TopK {
-  Tensor x;                // dense [rows, columns], real or int32
-  Tensor values, indices;  // dense [rows, k]; int32 indices
+  Tensor x;                // contiguous [rows, columns], real or int32
+  Tensor values, indices;  // contiguous [rows, k]; int32 indices
 
   const char* name() const { return "top_k"; }
   void each_operand(auto&& f) const {

@@ -8,7 +8,7 @@
 /// Kernels on each instruction set, one after the other.
 namespace haze::test {
 
-/// What every processor of this kind has: on x86-64, kernels of one element at a time.
+/// The target that every processor of this kind has: on x86-64, kernels of one element at a time.
 #if HWY_ARCH_X86
 inline constexpr int64_t kBaselineTarget = HWY_SCALAR;
 #else

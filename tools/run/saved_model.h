@@ -16,8 +16,8 @@ struct SavedModel {
   std::unique_ptr<Model> model;
 };
 
-/// What a model is made for. Runs that settings of section [sample] name are loaded for sampling alone: a
-/// model for training, or for its likelihood, loss or features, is made without them.
+/// The purpose that a model is made for. Runs that settings of section [sample] name are loaded for sampling
+/// alone: a model for training, or for its likelihood, loss or features, is made without them.
 enum class Purpose { training, sampling };
 
 /// The model in a checkpoint, with its averaged weights where there are any. `folder` is a run's folder,

@@ -22,14 +22,14 @@ namespace haze {
 /// Steps before a profile begins: the first make memory, which later ones find made.
 inline constexpr int64_t kProfileWarmUp = 3;
 
-/// What `haze train` is asked for beyond the settings.
+/// Options of `haze train` beyond the settings.
 struct TrainOptions {
   std::filesystem::path run_folder;
   int64_t stop_at = 0;       // step after which to checkpoint and leave, as on Ctrl-C; 0: the last
   int64_t record_steps = 0;  // keep the batches and losses of the first steps for bench/peers/replay.py
   /// Steps to profile after kProfileWarmUp others; then the run stops as at stop_at. 0: no profile.
   int64_t profile_steps = 0;
-  /// Of a new run: another run whose weights it starts from, where names and shapes match.
+  /// For a new run: another run whose weights it starts from, if names and shapes match.
   std::optional<std::filesystem::path> initial_run;
   std::optional<DataFiles> moved_files;  // where the texts of a resumed run are now, if not where they were
   std::optional<int64_t> steps;          // of a resumed run: a new train.steps

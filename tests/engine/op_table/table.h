@@ -15,7 +15,7 @@ namespace haze::test {
 
 using reference::Array;
 
-/// How an input lies in memory. What lies between its elements is NaN, or a number outside every axis.
+/// How an input lies in memory. Memory between its elements holds NaN, or a number outside every axis.
 enum class Layout {
   dense,
   offset,      // begins three elements into its storage
