@@ -13,7 +13,7 @@ namespace haze {
 
 class Node;
 
-/// A tensor that remembers how it was computed. Copies share the tensor's storage and the place on the tape.
+/// A tensor that remembers how it was computed. Copies share the tensor's storage and the node of the tape.
 /// A Tensor converts to a Variable that needs no gradient.
 class Variable {
  public:

@@ -8,10 +8,10 @@
 
 #include "haze/bench/peer_process.h"
 #include "haze/bench/timer.h"
+#include "haze/engine/cpu/machine.h"
+#include "haze/engine/cpu/parallel.h"
 #include "haze/engine/error.h"
-#include "haze/engine/machine.h"
 #include "haze/engine/ops.h"
-#include "haze/engine/parallel.h"
 
 namespace haze {
 namespace {

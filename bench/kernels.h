@@ -5,7 +5,7 @@
 
 #include "haze/bench/kernel_case.h"
 #include "haze/bench/timer.h"
-#include "haze/engine/machine.h"
+#include "haze/engine/cpu/machine.h"
 #include "haze/tools/run/comparison.h"
 
 namespace haze {

@@ -6,10 +6,10 @@
 
 #include <fmt/format.h>
 
+#include "haze/engine/cpu/machine.h"
+#include "haze/engine/cpu/parallel.h"
 #include "haze/engine/error.h"
-#include "haze/engine/machine.h"
 #include "haze/engine/ops.h"
-#include "haze/engine/parallel.h"
 
 namespace haze {
 namespace {
@@ -59,13 +59,13 @@ void reordered(const Product& product) {
 /// Rung 3, the same in blocks: 64 x 256 elements of b, 64 KiB, serve all rows of a while they are in the
 /// second-level cache. All of b passes by once, and not once for each row of a.
 void blocked(const Product& product) {
-  constexpr int64_t kDepth = 64, kColumns = 256;
+  constexpr int64_t kElements = 64, kColumns = 256;
   const auto [a, b, c, m, n, k] = product;
   std::fill_n(c, m * n, 0.0F);
-  for (int64_t first_p = 0; first_p < k; first_p += kDepth) {
+  for (int64_t first_p = 0; first_p < k; first_p += kElements) {
     for (int64_t first_j = 0; first_j < n; first_j += kColumns) {
       for (int64_t i = 0; i < m; ++i) {
-        for (int64_t p = first_p; p < first_p + kDepth; ++p) {
+        for (int64_t p = first_p; p < first_p + kElements; ++p) {
 #pragma GCC unroll 4
           for (int64_t j = first_j; j < first_j + kColumns; ++j) c[i * n + j] += a[i * k + p] * b[p * n + j];
         }
@@ -74,9 +74,9 @@ void blocked(const Product& product) {
   }
 }
 
-/// packed [depth, width] from elements `down` apart along the depth and `across` apart along the width.
-void pack(const float* source, int64_t down, int64_t across, int64_t depth, int64_t width, float* packed) {
-  for (int64_t p = 0; p < depth; ++p) {
+/// packed [K, width] from elements `down` apart along K and `across` apart along the width.
+void pack(const float* source, int64_t down, int64_t across, int64_t k_count, int64_t width, float* packed) {
+  for (int64_t p = 0; p < k_count; ++p) {
     for (int64_t x = 0; x < width; ++x) packed[p * width + x] = source[p * down + x * across];
   }
 }
@@ -85,18 +85,18 @@ void pack(const float* source, int64_t down, int64_t across, int64_t depth, int6
 /// tile. They take 512 KiB, half of a second-level cache, while tile after tile of rows of a, packed as well,
 /// meets them.
 void multiply_by_tiles(const Product& product, const LadderTile& tile) {
-  constexpr int64_t kDepth = 256, kColumns = 512;
+  constexpr int64_t kElements = 256, kColumns = 512;
   const auto [a, b, c, m, n, k] = product;
   std::fill_n(c, m * n, 0.0F);
-  std::vector<float> rows(static_cast<size_t>(tile.rows * kDepth)), panels(kDepth * kColumns);
-  for (int64_t p = 0; p < k; p += kDepth) {
+  std::vector<float> rows(static_cast<size_t>(tile.rows * kElements)), panels(kElements * kColumns);
+  for (int64_t p = 0; p < k; p += kElements) {
     for (int64_t first = 0; first < n; first += kColumns) {
       for (int64_t j = 0; j < kColumns; j += tile.columns)
-        pack(b + p * n + first + j, n, 1, kDepth, tile.columns, panels.data() + j * kDepth);
+        pack(b + p * n + first + j, n, 1, kElements, tile.columns, panels.data() + j * kElements);
       for (int64_t i = 0; i < m; i += tile.rows) {
-        pack(a + i * k + p, 1, k, kDepth, tile.rows, rows.data());
+        pack(a + i * k + p, 1, k, kElements, tile.rows, rows.data());
         for (int64_t j = 0; j < kColumns; j += tile.columns)
-          tile.multiply(rows.data(), panels.data() + j * kDepth, kDepth, c + i * n + first + j, n);
+          tile.multiply(rows.data(), panels.data() + j * kElements, kElements, c + i * n + first + j, n);
       }
     }
   }
@@ -107,9 +107,9 @@ void multiply_by_tiles(const Product& product, const LadderTile& tile) {
 /// stored once a block, not once a multiplication; one of b serves four rows.
 void packed(const Product& product) {
   constexpr int kRows = 4, kColumns = 8;
-  const auto multiply = [](const float* a, const float* b, int64_t depth, float* c, int64_t stride) {
+  const auto multiply = [](const float* a, const float* b, int64_t k_count, float* c, int64_t stride) {
     float sums[kRows][kColumns] = {};
-    for (int64_t p = 0; p < depth; ++p, a += kRows, b += kColumns) {
+    for (int64_t p = 0; p < k_count; ++p, a += kRows, b += kColumns) {
 #pragma GCC unroll 4
       for (int r = 0; r < kRows; ++r) {
 #pragma GCC unroll 8

@@ -13,10 +13,10 @@
 namespace haze {
 
 /// Multiplies a tile of the result out of packed operands: c [rows, columns], its rows `stride` apart, is
-/// increased by a b, where a is packed as [depth, rows] and b as [depth, columns].
+/// increased by a b, where a is packed as [K, rows] and b as [K, columns].
 struct LadderTile {
   int64_t rows, columns;
-  void (*multiply)(const float* a, const float* b, int64_t depth, float* c, int64_t stride);
+  void (*multiply)(const float* a, const float* b, int64_t k_count, float* c, int64_t stride);
 };
 
 /// The tile in vector registers, for this processor.

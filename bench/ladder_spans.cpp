@@ -20,14 +20,14 @@ constexpr int kRows = 8;
 constexpr int kRows = 4;
 #endif
 
-void MultiplyTile(const float* HWY_RESTRICT a, const float* HWY_RESTRICT b, int64_t depth,
+void MultiplyTile(const float* HWY_RESTRICT a, const float* HWY_RESTRICT b, int64_t k_count,
                   float* HWY_RESTRICT c, int64_t stride) {
   const Floats d;
   const auto n = static_cast<int64_t>(hn::Lanes(d));
   hn::Vec<Floats> low[kRows], high[kRows];
 #pragma GCC unroll 8
   for (int r = 0; r < kRows; ++r) low[r] = high[r] = hn::Zero(d);
-  for (int64_t p = 0; p < depth; ++p, a += kRows, b += 2 * n) {
+  for (int64_t p = 0; p < k_count; ++p, a += kRows, b += 2 * n) {
     const auto b_low = hn::LoadU(d, b), b_high = hn::LoadU(d, b + n);
 #pragma GCC unroll 8
     for (int r = 0; r < kRows; ++r) {

@@ -1,10 +1,10 @@
 #include <algorithm>
 
 #include "haze/bench/kernel_case.h"
-#include "haze/engine/cpu/machine_spans.h"
-#include "haze/engine/machine.h"
+#include "haze/engine/cpu/machine.h"
+#include "haze/engine/cpu/parallel.h"
+#include "haze/engine/cpu/simd/machine_spans.h"
 #include "haze/engine/ops.h"
-#include "haze/engine/parallel.h"
 
 namespace haze {
 namespace {

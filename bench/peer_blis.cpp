@@ -2,7 +2,7 @@
 
 #include "haze/bench/leading_stride.h"
 #include "haze/bench/peers.h"
-#include "haze/engine/parallel.h"
+#include "haze/engine/cpu/parallel.h"
 
 namespace haze {
 

@@ -2,8 +2,8 @@
 
 #include "haze/bench/leading_stride.h"
 #include "haze/bench/peers.h"
+#include "haze/engine/cpu/parallel.h"
 #include "haze/engine/error.h"
-#include "haze/engine/parallel.h"
 
 namespace haze {
 namespace {

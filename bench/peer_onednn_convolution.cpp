@@ -3,8 +3,8 @@
 #include <oneapi/dnnl/dnnl.hpp>
 
 #include "haze/bench/peers.h"
+#include "haze/engine/cpu/parallel.h"
 #include "haze/engine/error.h"
-#include "haze/engine/parallel.h"
 
 // oneDNN's convolutions as PyTorch calls them: the primitive chooses the layouts that it is fastest in, and
 // every call brings plain operands into them and the result out of it.

@@ -9,7 +9,7 @@
 #include "haze/diffusion/discrete/ancestral_sampler.h"
 #include "haze/diffusion/discrete/first_hitting_sampler.h"
 #include "haze/diffusion/discrete/masked_model.h"
-#include "haze/engine/parallel.h"
+#include "haze/engine/cpu/parallel.h"
 #include "haze/nn/safetensors.h"
 #include "haze/tools/run/saved_model.h"
 #include "haze/tools/run/training_settings.h"

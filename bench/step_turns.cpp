@@ -7,8 +7,8 @@
 
 #include "haze/bench/peer_process.h"
 #include "haze/bench/resident_memory.h"
+#include "haze/engine/cpu/parallel.h"
 #include "haze/engine/error.h"
-#include "haze/engine/parallel.h"
 
 namespace haze {
 namespace {

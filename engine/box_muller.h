@@ -12,7 +12,7 @@
 /// Logarithm, cosine and sine are polynomials. Every step is one IEEE operation (+, -, *, /, sqrt) or one on
 /// integers, and none of them are fused. So the same words give the same bits on every device that follows
 /// this order. Source files that include this are compiled without contraction (-ffp-contract=off; CUDA:
-/// --fmad=false). cpu/normal_span.cpp does the same steps on vectors.
+/// --fmad=false). cpu/simd/normal_span.cpp does the same steps on vectors.
 namespace haze {
 
 /// Coefficients, lowest first: minimax polynomials in relative error, by Remez' exchange in 60 digits.

@@ -362,7 +362,7 @@ Tensor gather(const Tensor& x, int axis, const Tensor& index);
 /// A copy of x with x[i][index[i][j]] += source[i][j] (axis 1, likewise others), in row-major order.
 Tensor scatter_add(const Tensor& x, int axis, const Tensor& index, const Tensor& source);
 /// A copy of x with x[i][index[i][j]] = source[i][j] (axis 1, likewise others); any dtype. Of several
-/// elements for one place the last in row-major order stays.
+/// elements for one position the last in row-major order stays.
 Tensor scatter(const Tensor& x, int axis, const Tensor& index, const Tensor& source);
 /// int32: for each value the first index at which it could be inserted into its row without breaking the
 /// order, or the last with `right`. sorted [..., n] rises on its last axis, NaN last. values [..., m] has the

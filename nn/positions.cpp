@@ -4,7 +4,7 @@
 #include <cmath>
 #include <span>
 
-#include "haze/engine/parallel.h"
+#include "haze/engine/cpu/parallel.h"
 #include "haze/nn/sine_cosine.h"
 
 namespace haze {

@@ -4,7 +4,7 @@
 #include <cmath>
 #include <limits>
 
-#include "haze/engine/parallel.h"
+#include "haze/engine/cpu/parallel.h"
 
 namespace haze {
 namespace {

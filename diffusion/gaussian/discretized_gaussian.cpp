@@ -5,7 +5,7 @@
 #include <numbers>
 
 #include "haze/autograd/rules.h"
-#include "haze/engine/parallel.h"
+#include "haze/engine/cpu/parallel.h"
 
 namespace haze {
 namespace {

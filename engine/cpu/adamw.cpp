@@ -4,7 +4,7 @@
 #include <cmath>
 
 #include "haze/engine/cpu/adamw_span.h"
-#include "haze/engine/parallel.h"
+#include "haze/engine/cpu/parallel.h"
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "haze/engine/cpu/adamw.cpp"
@@ -89,14 +89,14 @@ AdamWOptions read_numbers(AdamWOptions o) {
   return o;
 }
 
-/// A piece of one parameter's elements: those from `first` on, kPiece at most.
-constexpr int64_t kPiece = 16384;
+/// A chunk of one parameter's elements: those from `first` on, kChunk at most.
+constexpr int64_t kChunk = 16384;
 
-int64_t pieces_of(const AdamWSlot& slot) {
-  return (slot.parameter.elements() + kPiece - 1) / kPiece;
+int64_t chunks_of(const AdamWSlot& slot) {
+  return (slot.parameter.elements() + kChunk - 1) / kChunk;
 }
 
-void step_piece(const AdamWSlot& slot, const AdamWOptions& options, int64_t piece) {
+void step_chunk(const AdamWSlot& slot, const AdamWOptions& options, int64_t chunk) {
   dispatch_real(slot.parameter.dtype(), [&](auto tag) {
     using T = decltype(tag);
     const AdamWFactors<T> f = factors<T>(options, slot.decay);
@@ -106,7 +106,7 @@ void step_piece(const AdamWSlot& slot, const AdamWOptions& options, int64_t piec
     } else {
       span = HWY_DYNAMIC_DISPATCH(AdamWFloat)();
     }
-    const int64_t first = piece * kPiece, count = std::min(kPiece, slot.parameter.elements() - first);
+    const int64_t first = chunk * kChunk, count = std::min(kChunk, slot.parameter.elements() - first);
     span(slot.parameter.data<T>() + first, slot.gradient.data<T>() + first,
          slot.first_moment.data<T>() + first, slot.second_moment.data<T>() + first, count, f);
   });
@@ -114,17 +114,17 @@ void step_piece(const AdamWSlot& slot, const AdamWOptions& options, int64_t piec
 
 }  // namespace
 
-// The threads are started once: the pieces of all parameters are numbered through. Those of biases are short.
+// The threads are started once: the chunks of all parameters are numbered through. Those of biases are short.
 void call::AdamW::run(Cpu) const {
   const AdamWOptions numbers = read_numbers(options);
   // What made it so has been reported, though perhaps not thrown yet: the parameters stay as they are.
   if (!std::isfinite(numbers.gradient_scale)) return;
-  int64_t pieces = 0;
-  for (const AdamWSlot& slot : slots) pieces += pieces_of(slot);
-  parallel_for_uneven(pieces, true, [&](int64_t number) {
+  int64_t chunks = 0;
+  for (const AdamWSlot& slot : slots) chunks += chunks_of(slot);
+  parallel_for_uneven(chunks, true, [&](int64_t number) {
     for (const AdamWSlot& slot : slots) {
-      if (number < pieces_of(slot)) return step_piece(slot, numbers, number);
-      number -= pieces_of(slot);
+      if (number < chunks_of(slot)) return step_chunk(slot, numbers, number);
+      number -= chunks_of(slot);
     }
   });
 }

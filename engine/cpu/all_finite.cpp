@@ -1,7 +1,7 @@
 #include "haze/engine/ops/all_finite.h"
 
 #include "haze/engine/cpu/row_blocks.h"
-#include "haze/engine/cpu/row_spans.h"
+#include "haze/engine/cpu/simd/row_spans.h"
 
 namespace haze {
 

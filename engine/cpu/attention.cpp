@@ -6,10 +6,10 @@
 #include <vector>
 
 #include "haze/engine/cpu/attention_spans.h"
-#include "haze/engine/cpu/gemm.h"
-#include "haze/engine/cpu/random_spans.h"
-#include "haze/engine/cpu/spans.h"
-#include "haze/engine/parallel.h"
+#include "haze/engine/cpu/gemm/gemm.h"
+#include "haze/engine/cpu/parallel.h"
+#include "haze/engine/cpu/simd/random_spans.h"
+#include "haze/engine/cpu/simd/spans.h"
 
 // Attention by tiles (Dao et al. 2022, "FlashAttention", algorithms 1 and 4): a tile of scores at a time,
 // with a running maximum and sum for each query, so nothing of size [queries, keys] is ever held.

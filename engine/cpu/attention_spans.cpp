@@ -11,8 +11,8 @@
 #include <hwy/foreach_target.h>
 #include <hwy/highway.h>
 
-#include "haze/engine/cpu/math-inl.h"
-#include "haze/engine/cpu/partial-inl.h"
+#include "haze/engine/cpu/simd/math-inl.h"
+#include "haze/engine/cpu/simd/partial-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace haze {

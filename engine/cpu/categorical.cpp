@@ -5,13 +5,13 @@
 #include <limits>
 
 #include "haze/engine/cpu/grain.h"
-#include "haze/engine/cpu/spans.h"
+#include "haze/engine/cpu/simd/spans.h"
 
 // Draws from categorical distributions by inverting the cumulative sum. Exponentials are taken in the dtype
 // of the row, relative to its maximum, where a small weight is as exact as a large one; what must not be
 // float32 is their sum, in which it would lose the small ones, and the random number.
 //
-// A row is cut into at most kBlocks blocks whose sums are kept, so that the place where the sum passes the
+// A row is cut into at most kBlocks blocks whose sums are kept, so that the position where the sum passes the
 // random number is found by computing again one block's exponentials only, and no row of float64 has to be
 // stored.
 namespace haze {
@@ -149,7 +149,7 @@ void call::Categorical::run(Cpu) const {
     const UnarySpan<T> exp = unary_span<T>(UnaryOp::exp);
     const T* entries = log_probabilities.data<T>();
     constexpr int64_t kCost = 2;  // of an element, against one of element-by-element work
-    parallel_for(out.elements(), rows_per_piece(categories * kCost), [&](int64_t first, int64_t last) {
+    parallel_for(out.elements(), rows_per_task(categories * kCost), [&](int64_t first, int64_t last) {
       for (int64_t row = first; row < last; ++row) {
         const T* row_entries = entries + row * categories;
         T maximum;

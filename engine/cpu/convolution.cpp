@@ -3,7 +3,7 @@
 #include <vector>
 
 #include "haze/engine/cpu/convolution_stage.h"
-#include "haze/engine/parallel.h"
+#include "haze/engine/cpu/parallel.h"
 
 // Convolution as a product weight [out, in taps] x patches [in taps, pixels]. The patches are never written
 // out: the micro-kernel reads them in the stage, or from panels of one block of them. The gradient of the
@@ -94,7 +94,7 @@ class PatchProduct {
       }
     }
 
-    /// Where the elements along the depth lie in the stage.
+    /// Where the elements along K lie in the stage.
     void find_offsets(const Phase& phase, int64_t channels) {
       offsets_.clear();
       for (int64_t c = 0; c < channels; ++c) {
@@ -104,60 +104,60 @@ class PatchProduct {
 
     void pack() {
       const int64_t tile = c_.kernels_.tile_columns;
-      const auto depth = static_cast<int64_t>(offsets_.size());
+      const auto k_count = static_cast<int64_t>(offsets_.size());
       T* out = packed_.data();
-      for (size_t i = 0; i + 1 < starts_.size(); ++i, out += depth * tile) {
+      for (size_t i = 0; i + 1 < starts_.size(); ++i, out += k_count * tile) {
         // Columns that are missing are multiplied too, and subnormal numbers, which may be lying there, take
         // a hundred times as long as zeros.
-        if (i + 2 == starts_.size() && block_.count() % tile != 0) std::fill_n(out, depth * tile, T{0});
-        part_copies<T>().copy(stage_.data(), offsets_.data(), depth, parts_.data() + starts_[i],
+        if (i + 2 == starts_.size() && block_.count() % tile != 0) std::fill_n(out, k_count * tile, T{0});
+        part_copies<T>().copy(stage_.data(), offsets_.data(), k_count, parts_.data() + starts_[i],
                               static_cast<int64_t>(starts_[i + 1] - starts_[i]), out, tile);
       }
     }
 
     void multiply(size_t phase, Span channels) const {
-      const int64_t pieces = in_place_ ? block_.images.size() : 1,
-                    depth = c_.weight_.depth_of(phase, channels);
+      const int64_t images = in_place_ ? block_.images.size() : 1,
+                    k_count = c_.weight_.k_count_of(phase, channels);
       for (int64_t tile = tiles_.first; tile < tiles_.last; ++tile) {
-        for (int64_t i = 0; i < pieces; ++i) {
-          if (tile + 1 < tiles_.last) prefetch_weight(tile + 1, phase, channels, part_of(depth, pieces, i));
-          multiply_piece(phase, tile, i, block_.count() / pieces, channels);
+        for (int64_t i = 0; i < images; ++i) {
+          if (tile + 1 < tiles_.last) prefetch_weight(tile + 1, phase, channels, part_of(k_count, images, i));
+          multiply_image(phase, tile, i, block_.count() / images, channels);
         }
       }
     }
-    void multiply_piece(size_t phase, int64_t tile, int64_t piece, int64_t pixels, Span channels) const {
+    void multiply_image(size_t phase, int64_t tile, int64_t image, int64_t pixels, Span channels) const {
       const Span rows = c_.weight_.rows(tile);
       const T* const weight = c_.weight_.panel(group_, tile, phase, channels.first);
-      const int64_t depth = c_.weight_.depth_of(phase, channels), panel = c_.kernels_.tile_columns;
-      GemmOutput<T> out = output(phase, piece, rows.first);
+      const int64_t k_count = c_.weight_.k_count_of(phase, channels), panel = c_.kernels_.tile_columns;
+      GemmOutput<T> out = output(phase, image, rows.first);
       const bool first = channels.first == 0;
-      if (first && (p_.bias || depth == 0)) {
+      if (first && (p_.bias || k_count == 0)) {
         out.accumulate = true;
         for (int64_t r = 0; r < rows.size(); ++r) {
           const T start = p_.bias ? p_.bias[group_ * p_.out + rows.first + r] : T{0};
           std::fill_n(out.c + r * out.stride, pixels, start);
         }
       }
-      if (depth == 0) return;
+      if (k_count == 0) return;
       if (!gathers_) {
-        return c_.kernels_.multiply({weight}, {packed_.data() + piece * pixels * depth},
-                                    {0, rows.size(), 0, pixels, depth, first, true}, out);
+        return c_.kernels_.multiply({weight}, {packed_.data() + image * pixels * k_count},
+                                    {0, rows.size(), 0, pixels, k_count, first, true}, out);
       }
       const auto kernel = c_.kernels_.gathering[rows.size() - 1];
       for (int64_t j = 0; j < pixels; j += panel) {
-        const RowPart* part = parts_.data() + starts_[static_cast<size_t>((piece * pixels + j) / panel)];
-        kernel(weight, stage_.data() + part[0].from, stage_.data() + part[1].from, offsets_.data(), depth,
+        const RowPart* part = parts_.data() + starts_[static_cast<size_t>((image * pixels + j) / panel)];
+        kernel(weight, stage_.data() + part[0].from, stage_.data() + part[1].from, offsets_.data(), k_count,
                out.c + j, out.stride, !first || out.accumulate);
       }
     }
 
     /// Weights are read for the first time since the last block of pixels, and perhaps from memory. They come
     /// to the second-level cache: the first one is full of those in use.
-    void prefetch_weight(int64_t tile, size_t phase, Span channels, Span depth) const {
+    void prefetch_weight(int64_t tile, size_t phase, Span channels, Span k_count) const {
       const int64_t rows = c_.kernels_.tile_rows;
       const T* const panel = c_.weight_.panel(group_, tile, phase, channels.first);
       constexpr int64_t kLine = 64 / static_cast<int64_t>(sizeof(T));
-      for (int64_t i = depth.first * rows; i < depth.last * rows; i += kLine)
+      for (int64_t i = k_count.first * rows; i < k_count.last * rows; i += kLine)
         __builtin_prefetch(panel + i, 0, 2);
     }
 
@@ -228,7 +228,7 @@ class PatchProduct {
     Scratch<T> sums_;  // [phase, channel, width]
     std::vector<RowPart> parts_;
     std::vector<size_t> starts_;    // of the panels' parts
-    std::vector<int64_t> offsets_;  // of the depth
+    std::vector<int64_t> offsets_;  // along K
     // Whether each vector of a panel lies in the stage as it is: then nothing is packed.
     bool gathers_ = false;
   };
@@ -238,17 +238,17 @@ class PatchProduct {
     for (const Phase& phase : p_.phases) taps = std::max(taps, phase.taps.size());
     return static_cast<int64_t>(taps);
   }
-  /// Channels of which the depth of one pass is made.
+  /// Channels that make K of one pass.
   int64_t block_of_channels() const {
-    const int64_t most = std::max<int64_t>(kConvolutionDepth / std::max<int64_t>(most_taps(), 1), 1);
+    const int64_t most = std::max<int64_t>(kConvolutionK / std::max<int64_t>(most_taps(), 1), 1);
     return std::max<int64_t>(ceil_divide(p_.channels, std::max<int64_t>(ceil_divide(p_.channels, most), 1)),
                              1);
   }
   int64_t most_pixels() const {
-    const int64_t depth = std::max<int64_t>(blocks_ * most_taps(), 1);
+    const int64_t k_count = std::max<int64_t>(blocks_ * most_taps(), 1);
     const int64_t phases = static_cast<int64_t>(p_.phases.size());
     const int64_t pixels =
-        std::min(kConvolutionPacked / (depth * static_cast<int64_t>(sizeof(T))), 1024 / phases);
+        std::min(kConvolutionPacked / (k_count * static_cast<int64_t>(sizeof(T))), 1024 / phases);
     return std::max(pixels / kernels_.tile_columns, int64_t{1}) * kernels_.tile_columns;
   }
 

@@ -4,13 +4,13 @@
 #include <cstdint>
 
 #include "haze/engine/cpu/copy_parts.h"
-#include "haze/engine/cpu/gemm.h"
+#include "haze/engine/cpu/gemm/gemm.h"
 #include "haze/engine/memory.h"
 
 /// Declarations that the two kernels of convolution share.
 namespace haze {
 
-inline constexpr int64_t kConvolutionDepth = 512;         // most elements of a packed panel's columns
+inline constexpr int64_t kConvolutionK = 512;             // most elements of a packed panel's columns
 inline constexpr int64_t kConvolutionPacked = 512 << 10;  // bytes of patches packed at a time
 inline constexpr int64_t kConvolutionWorthSharing = 48 * 48 * 48;  // multiplications
 

@@ -4,7 +4,7 @@
 
 #include "haze/engine/cpu/convolution.h"
 #include "haze/engine/cpu/grain.h"
-#include "haze/engine/parallel.h"
+#include "haze/engine/cpu/parallel.h"
 
 /// The operands of the product that a convolution is (convolution.cpp): the packed weight, and the images
 /// that a block of patches is read from.
@@ -47,10 +47,10 @@ class PackedWeight {
       : p_(problem), kernels_(kernels) {
     for (size_t i = 0; i < p_.phases.size(); ++i) {
       starts_.push_back(phase_size_);
-      phase_size_ += kernels.tile_rows * depth_of(i, {0, p_.channels});
+      phase_size_ += kernels.tile_rows * k_count_of(i, {0, p_.channels});
     }
     panels_ = Scratch<T>(p_.groups * tiles() * phase_size_);
-    parallel_for(p_.groups * tiles(), rows_per_piece(phase_size_), [&](int64_t first, int64_t last) {
+    parallel_for(p_.groups * tiles(), rows_per_task(phase_size_), [&](int64_t first, int64_t last) {
       for (int64_t i = first; i < last; ++i) pack(i / tiles(), i % tiles());
     });
   }
@@ -58,7 +58,7 @@ class PackedWeight {
   int64_t tiles() const { return ceil_divide(p_.out, kernels_.tile_rows); }
   Span rows(int64_t tile) const { return part_of(p_.out, tiles(), tile); }
   /// The extent of K, the reduction dimension, for a block of channels.
-  int64_t depth_of(size_t phase, Span channels) const {
+  int64_t k_count_of(size_t phase, Span channels) const {
     return channels.size() * static_cast<int64_t>(p_.phases[phase].taps.size());
   }
   const T* panel(int64_t group, int64_t tile, size_t phase, int64_t first_channel) const {

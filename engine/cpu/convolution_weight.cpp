@@ -3,9 +3,9 @@
 
 #include "haze/engine/cpu/convolution.h"
 #include "haze/engine/cpu/grain.h"
-#include "haze/engine/cpu/prefetch.h"
+#include "haze/engine/cpu/parallel.h"
+#include "haze/engine/cpu/simd/prefetch.h"
 #include "haze/engine/ops/convolution.h"
-#include "haze/engine/parallel.h"
 
 // The gradient of a convolution's weight is the product g [out, pixels] x patches^T [pixels, taps in], where
 // pixels are those of all images. A block of g and one of patches are packed for it, and none is written out.
@@ -100,7 +100,7 @@ class TransposedStage {
   }
 
   const WeightProblem<T>& p_;
-  void (*pack_)(MatrixView<const T> b, int64_t depth, int64_t columns, void* out);
+  void (*pack_)(MatrixView<const T> b, int64_t k_count, int64_t columns, void* out);
   int64_t tile_, row_;  // row_: pixels of a row
   int64_t image_ = 0, panel_ = 0;
   Scratch<T> pixels_;
@@ -112,8 +112,7 @@ class WeightGradient {
   explicit WeightGradient(const WeightProblem<T>& problem)
       : p_(problem),
         kernels_(gemm_kernels<T, T>()),
-        blocks_(p_.batch, p_.rows * p_.columns, kConvolutionDepth,
-                p_.columns < kConvolutionDepth ? p_.columns : 1),
+        blocks_(p_.batch, p_.rows * p_.columns, kConvolutionK, p_.columns < kConvolutionK ? p_.columns : 1),
         channel_parts_(ceil_divide(p_.channels, std::max(kernels_.tile_columns, kMostColumns / p_.taps()))),
         row_parts_(ceil_divide(p_.out, kMostRows)),
         // A number that depends on the shapes alone, as the order of the sums does.
@@ -133,7 +132,7 @@ class WeightGradient {
            part_of(p_.channels, channel_parts_, channel), part_of(p_.out, row_parts_, row))
           .run();
     });
-    parallel_for(p_.groups * p_.out, rows_per_piece(p_.channels * p_.taps() * partials_),
+    parallel_for(p_.groups * p_.out, rows_per_task(p_.channels * p_.taps() * partials_),
                  [&](int64_t first, int64_t last) {
                    for (int64_t row = first; row < last; ++row) add_up(row);
                  });
@@ -183,7 +182,7 @@ class WeightGradient {
    private:
     int64_t tiles() const { return ceil_divide(rows_.size(), c_.kernels_.tile_rows); }
     // Packing may write 64 bytes more.
-    int64_t panel_of_g(int64_t depth) const { return depth * c_.kernels_.tile_rows + Scratch<T>::kSlack; }
+    int64_t panel_of_g(int64_t k_count) const { return k_count * c_.kernels_.tile_rows + Scratch<T>::kSlack; }
 
     void pack_g(const PixelBlock& block) {
       const int64_t plane = p_.rows * p_.columns;
@@ -211,9 +210,9 @@ class WeightGradient {
     /// ...
     void pack_patches(int64_t column, int64_t count) {
       const int64_t lanes = part_copies<T>().lanes, channels = channels_.size();
-      const auto depth = static_cast<int64_t>(offsets_.size());
+      const auto k_count = static_cast<int64_t>(offsets_.size());
       T* out = packed_.data();
-      for (int64_t first = column; first < column + count; first += tile_, out += tile_ * depth) {
+      for (int64_t first = column; first < column + count; first += tile_, out += tile_ * k_count) {
         const int64_t last = std::min(first + tile_, column + count);
         parts_.clear();
         for (int64_t j = first; j < last;) {
@@ -223,8 +222,8 @@ class WeightGradient {
           for (int64_t i = 0; i < run; i += lanes) parts_.push_back({from + i, j - first + i});
           j += run;
         }
-        if (last - first < tile_) std::fill_n(out, tile_ * depth, T{0});  // see PatchProduct
-        part_copies<T>().copy(stage_.data(), offsets_.data(), depth, parts_.data(),
+        if (last - first < tile_) std::fill_n(out, tile_ * k_count, T{0});  // see PatchProduct
+        part_copies<T>().copy(stage_.data(), offsets_.data(), k_count, parts_.data(),
                               static_cast<int64_t>(parts_.size()), out, tile_);
       }
     }
@@ -232,7 +231,7 @@ class WeightGradient {
     bool gathers() const { return c_.kernels_.gathering && channels_.size() % (tile_ / 2) == 0; }
 
     void gather(int64_t column, int64_t count, bool first) const {
-      const auto depth = static_cast<int64_t>(offsets_.size());
+      const auto k_count = static_cast<int64_t>(offsets_.size());
       const auto patches = [&](int64_t j) {
         return stage_.data() + stage_.offset_of(j % channels_.size(), j / channels_.size());
       };
@@ -240,14 +239,14 @@ class WeightGradient {
       for (int64_t tile = 0; tile < tiles(); ++tile) {
         const Span rows = part_of(rows_.size(), tiles(), tile);
         const auto kernel = c_.kernels_.gathering[rows.size() - 1];
-        const T* const g = packed_g_.data() + tile * panel_of_g(depth);
+        const T* const g = packed_g_.data() + tile * panel_of_g(k_count);
         T* const to = sums() + rows.first * columns_;
         int64_t j = column;
         for (; j + tile_ <= column + count; j += tile_) {
-          kernel(g, patches(j), patches(j + tile_ / 2), offsets_.data(), depth, to + j, columns_, !first);
+          kernel(g, patches(j), patches(j + tile_ / 2), offsets_.data(), k_count, to + j, columns_, !first);
         }
         if (j == column + count) continue;
-        kernel(g, patches(j), patches(j), offsets_.data(), depth, half, tile_, false);
+        kernel(g, patches(j), patches(j), offsets_.data(), k_count, half, tile_, false);
         for (int64_t r = 0; r < rows.size(); ++r) {
           for (int64_t i = 0; i < tile_ / 2; ++i) {
             T& sum = to[r * columns_ + j + i];
@@ -259,12 +258,12 @@ class WeightGradient {
     /// [rows, columns]
     T* sums() const { return c_.sums_of(partial_, group_, channels_) + rows_.first * columns_; }
 
-    void multiply(int64_t column, int64_t count, int64_t depth, bool first) const {
+    void multiply(int64_t column, int64_t count, int64_t k_count, bool first) const {
       const GemmOutput<T> out{.c = sums(), .stride = columns_};
       for (int64_t tile = 0; tile < tiles(); ++tile) {
         const Span rows = part_of(rows_.size(), tiles(), tile);
-        c_.kernels_.multiply({packed_g_.data() + tile * panel_of_g(depth)}, {packed_.data()},
-                             {rows.first, rows.size(), column, count, depth, first, true}, out);
+        c_.kernels_.multiply({packed_g_.data() + tile * panel_of_g(k_count)}, {packed_.data()},
+                             {rows.first, rows.size(), column, count, k_count, first, true}, out);
       }
     }
 

@@ -5,7 +5,7 @@
 #include <hwy/foreach_target.h>
 #include <hwy/highway.h>
 
-#include "haze/engine/cpu/partial-inl.h"
+#include "haze/engine/cpu/simd/partial-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace haze {

@@ -3,11 +3,10 @@
 #include <algorithm>
 #include <cmath>
 
-#include "haze/engine/cpu/prefetch.h"
-#include "haze/engine/cpu/row_spans.h"
-#include "haze/engine/cpu/spans.h"
+#include "haze/engine/cpu/parallel.h"
+#include "haze/engine/cpu/simd/row_spans.h"
+#include "haze/engine/cpu/simd/spans.h"
 #include "haze/engine/ops/matmul.h"
-#include "haze/engine/parallel.h"
 
 // Cross-entropy fused with the projection onto the vocabulary: logits of a few rows at a time, turned in
 // place into the loss and then into its gradient, softmax(logits) - one_hot(target).
@@ -33,7 +32,7 @@ void chunk_losses(const Tensor& logits, const int32_t* targets, const T* row_wei
         losses[i] = static_cast<T>(std::log(spans.sum_exp(row, vocabulary, max)) - shifted_target);
         continue;
       }
-      const double sum = spans.exp_and_sum(row, row, vocabulary, max, prefetch_distance<T>(vocabulary));
+      const double sum = spans.exp_and_sum(row, row, vocabulary, max);
       losses[i] = static_cast<T>(std::log(sum) - shifted_target);
       scale_shift(row, row, vocabulary, static_cast<T>(static_cast<double>(row_weights[i]) / sum), T{0});
       row[targets[i]] -= row_weights[i];

@@ -35,11 +35,11 @@ void cumulative_sum_typed(const Tensor& x, const Tensor& out) {
   const int64_t blocks = (inner + kColumns - 1) / kColumns;
   const T* from = x.data<T>();
   T* to = out.data<T>();
-  const int64_t grain = rows_per_piece(count * std::min(inner, kColumns));
+  const int64_t grain = rows_per_task(count * std::min(inner, kColumns));
   parallel_for(x.size(0) * blocks, grain, [&](int64_t first, int64_t last) {
-    for (int64_t piece = first; piece < last; ++piece) {
-      const int64_t column = piece % blocks * kColumns;
-      const int64_t offset = piece / blocks * count * inner + column;
+    for (int64_t task = first; task < last; ++task) {
+      const int64_t column = task % blocks * kColumns;
+      const int64_t offset = task / blocks * count * inner + column;
       scan(from + offset, to + offset, count, inner, std::min(kColumns, inner - column));
     }
   });

@@ -1,7 +1,7 @@
 #include "haze/engine/ops/dropout.h"
 
-#include "haze/engine/cpu/random_spans.h"
-#include "haze/engine/cpu/result_writer.h"
+#include "haze/engine/cpu/simd/random_spans.h"
+#include "haze/engine/cpu/simd/result_writer.h"
 #include "haze/engine/cpu/strided.h"
 
 namespace haze {

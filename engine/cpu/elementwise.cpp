@@ -2,8 +2,8 @@
 
 #include <algorithm>
 
-#include "haze/engine/cpu/result_writer.h"
-#include "haze/engine/cpu/spans.h"
+#include "haze/engine/cpu/simd/result_writer.h"
+#include "haze/engine/cpu/simd/spans.h"
 #include "haze/engine/cpu/strided.h"
 
 // Strided loops around the span kernels of spans.cpp, and the comparisons that need no vector code of their

@@ -4,7 +4,7 @@
 #include <cmath>
 
 #include "haze/engine/cpu/row_blocks.h"
-#include "haze/engine/cpu/row_spans.h"
+#include "haze/engine/cpu/simd/row_spans.h"
 
 namespace haze {
 namespace {
@@ -14,7 +14,7 @@ double sum_of_squares(const Tensor& x) {
   const T* values = x.data<T>();
   return over_blocks(
       x.elements(), 0,
-      [&](int64_t i, int64_t n) { return row_spans<T>().sum_square(values + i, n, T{0}, 0); }, plus);
+      [&](int64_t i, int64_t n) { return row_spans<T>().sum_square(values + i, n, T{0}); }, plus);
 }
 
 }  // namespace

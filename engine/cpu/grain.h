@@ -7,9 +7,9 @@
 
 namespace haze {
 
-/// Rows a piece of work has where each costs about `elements` elements: as much as a piece of
+/// Rows that a task has where each costs about `elements` elements: as much as a task of
 /// element-by-element work.
-inline int64_t rows_per_piece(int64_t elements) {
+inline int64_t rows_per_task(int64_t elements) {
   return std::max<int64_t>(1, kElementGrain / std::max<int64_t>(elements, 1));
 }
 

@@ -5,8 +5,8 @@
 #include <vector>
 
 #include "haze/engine/cpu/grain.h"
-#include "haze/engine/cpu/row_spans.h"
-#include "haze/engine/cpu/spans.h"
+#include "haze/engine/cpu/simd/row_spans.h"
+#include "haze/engine/cpu/simd/spans.h"
 
 // A group is a row of channels / groups channels of `pixels` elements, which lie side by side. Within it a
 // channel has one weight and one bias, so that the element-wise work is an affine map a channel.
@@ -17,7 +17,7 @@ namespace {
 template <typename Body>
 void for_each_group(const Tensor& x, int64_t groups, Body&& body) {
   const int64_t elements = x.size(1) / groups * x.size(2);
-  parallel_for(x.size(0) * groups, rows_per_piece(2 * elements), [&](int64_t first, int64_t last) {
+  parallel_for(x.size(0) * groups, rows_per_task(2 * elements), [&](int64_t first, int64_t last) {
     for (int64_t group = first; group < last; ++group) body(group);
   });
 }
@@ -31,7 +31,7 @@ void normalize_groups(const call::GroupNorm& call) {
     const T* x = call.x.data<T>() + group * count;
     T* out = call.out.output.template data<T>() + group * count;
     const T mean = static_cast<T>(rows.sum(x, count) / static_cast<double>(count));
-    const double variance = rows.sum_square(x, count, mean, 0) / static_cast<double>(count);
+    const double variance = rows.sum_square(x, count, mean) / static_cast<double>(count);
     const T rstd = static_cast<T>(1 / std::sqrt(variance + call.epsilon));
     call.out.mean.template data<T>()[group] = mean;
     call.out.rstd.template data<T>()[group] = rstd;

@@ -35,7 +35,7 @@ void copy_spaced(const T* from, int64_t stride, int64_t count, T* to) {
 // Calls body(row) for all rows, each of which costs about `elements` elements.
 template <typename Body>
 void for_each_row(int64_t rows, int64_t elements, Body&& body) {
-  parallel_for(rows, rows_per_piece(elements), [&](int64_t first, int64_t last) {
+  parallel_for(rows, rows_per_task(elements), [&](int64_t first, int64_t last) {
     for (int64_t row = first; row < last; ++row) body(row);
   });
 }

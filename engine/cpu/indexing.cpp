@@ -3,8 +3,8 @@
 #include <limits>
 
 #include "haze/engine/cpu/grain.h"
-#include "haze/engine/cpu/prefetch.h"
-#include "haze/engine/cpu/row_spans.h"
+#include "haze/engine/cpu/simd/prefetch.h"
+#include "haze/engine/cpu/simd/row_spans.h"
 #include "haze/engine/cpu/value_checks.h"
 
 // Copies and sums by index. The sums are cut between columns or between rows of the target, never between
@@ -19,11 +19,11 @@ constexpr int64_t kColumns = 32;
 template <typename Body>
 void for_each_column_block(int64_t outer, int64_t count, int64_t inner, Body&& body) {
   const int64_t blocks = (inner + kColumns - 1) / kColumns;
-  const int64_t grain = rows_per_piece(count * std::min(inner, kColumns));
+  const int64_t grain = rows_per_task(count * std::min(inner, kColumns));
   parallel_for(outer * blocks, grain, [&](int64_t first, int64_t last) {
-    for (int64_t piece = first; piece < last; ++piece) {
-      const int64_t column = piece % blocks * kColumns;
-      body(piece / blocks, column, std::min(kColumns, inner - column));
+    for (int64_t task = first; task < last; ++task) {
+      const int64_t column = task % blocks * kColumns;
+      body(task / blocks, column, std::min(kColumns, inner - column));
     }
   });
 }
@@ -63,15 +63,16 @@ void add_row(T* sum, const T* term, int64_t count) {
   }
 }
 
-// Which places of a list hold each index, in order: those of index v are places[starts[v], starts[v + 1]).
-class PlacesByIndex {
+// Which positions of a list hold each index, in order: those of index v are positions[starts[v], starts[v +
+// 1]).
+class PositionsByIndex {
  public:
   static constexpr int64_t kAhead = 2;
 
-  PlacesByIndex(const int32_t* index, int64_t count, int64_t extent)
+  PositionsByIndex(const int32_t* index, int64_t count, int64_t extent)
       : storage_(allocate(static_cast<size_t>(extent + 2 + count + kAhead) * sizeof(int32_t))) {
     // A counting sort. At first, entry v + 2 counts index v; their sums so far are where index v + 1 begins,
-    // and while places are filled in, entry v + 1 moves from the start of index v to its end.
+    // and while positions are filled in, entry v + 1 moves from the start of index v to its end.
     starts_ = static_cast<int32_t*>(storage_.data());
     places_ = starts_ + extent + 2;
     std::fill_n(starts_, extent + 2, 0);
@@ -81,7 +82,7 @@ class PlacesByIndex {
     for (int64_t i = 0; i < count; ++i) places_[starts_[index[i] + 1]++] = static_cast<int32_t>(i);
   }
 
-  /// Behind each place stand the next kAhead that the walk from index to index comes to.
+  /// Behind each position stand the next kAhead that the walk from index to index comes to.
   std::span<const int32_t> of(int64_t index) const {
     return {places_ + starts_[index], places_ + starts_[index + 1]};
   }
@@ -95,13 +96,13 @@ class PlacesByIndex {
 template <typename T>
 void add_by_target_row(const int32_t* index, const T* from, int64_t count, int64_t inner, int64_t extent,
                        T* to) {
-  const PlacesByIndex places(index, count, extent);
-  const int64_t rows = rows_per_piece(inner * (1 + count / extent)), pieces = (extent + rows - 1) / rows;
-  parallel_for_uneven(pieces, true, [&](int64_t piece) {
-    for (int64_t row = piece * rows; row < std::min(extent, (piece + 1) * rows); ++row) {
-      for (const int32_t& place : places.of(row)) {
-        prefetch_row(from + (&place)[PlacesByIndex::kAhead] * inner, inner);
-        add_row(to + row * inner, from + place * inner, inner);
+  const PositionsByIndex positions(index, count, extent);
+  const int64_t rows = rows_per_task(inner * (1 + count / extent)), tasks = (extent + rows - 1) / rows;
+  parallel_for_uneven(tasks, true, [&](int64_t task) {
+    for (int64_t row = task * rows; row < std::min(extent, (task + 1) * rows); ++row) {
+      for (const int32_t& position : positions.of(row)) {
+        prefetch_row(from + (&position)[PositionsByIndex::kAhead] * inner, inner);
+        add_row(to + row * inner, from + position * inner, inner);
       }
     }
   });
@@ -127,7 +128,7 @@ void index_add_typed(const Tensor& indices, const Tensor& source, const Tensor& 
   });
 }
 
-// Calls write(at, value) for the elements of `source`, for each place of the target in row-major order.
+// Calls write(at, value) for the elements of `source`, for each position of the target in row-major order.
 template <typename T, typename Write>
 void scatter_typed(int axis, const Tensor& index, const Tensor& source, const Tensor& target, Write write) {
   const Shape& shape = index.shape();
@@ -161,7 +162,7 @@ void call::IndexSelect::run(Cpu) const {
     using T = decltype(tag);
     const T* from = x.data<T>();
     T* to = out.data<T>();
-    parallel_for(x.size(0) * count, rows_per_piece(inner), [&](int64_t first, int64_t last) {
+    parallel_for(x.size(0) * count, rows_per_task(inner), [&](int64_t first, int64_t last) {
       for (int64_t row = first; row < last; ++row) {
         std::copy_n(from + (row / count * extent + index[row % count]) * inner, inner, to + row * inner);
       }
@@ -179,7 +180,7 @@ void call::Gather::run(Cpu) const {
   check_indices(name(), index, x.size(axis));
   const Shape& shape = index.shape();
   const int last_axis = shape.rank() - 1;
-  // Along `axis` the index says where an element lies, elsewhere its own place does.
+  // Along `axis` the index says where an element lies, elsewhere its own position does.
   Shape strides = x.strides();
   strides[axis] = 0;
   const int64_t columns = shape.back(), column_step = strides.back(), step = x.stride(axis);

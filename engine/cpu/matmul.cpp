@@ -1,12 +1,12 @@
 #include "haze/engine/ops/matmul.h"
 
 #include "haze/engine/activation.h"
-#include "haze/engine/cpu/gemm.h"
-#include "haze/engine/cpu/spans.h"
-#include "haze/engine/parallel.h"
+#include "haze/engine/cpu/gemm/gemm.h"
+#include "haze/engine/cpu/parallel.h"
+#include "haze/engine/cpu/simd/spans.h"
 
-// The loops around the micro-kernel: how a product is cut into blocks for the caches and pieces for the
-// threads. Each element of the result is summed over the depth in one order by one thread, whatever the
+// The loops around the micro-kernel: how a product is cut into blocks for the caches and tasks for the
+// threads. Each element of the result is summed over K in one order by one thread, whatever the
 // cut, so the cut may depend on the number of threads without the bits doing so.
 namespace haze {
 namespace {
@@ -15,7 +15,7 @@ namespace {
 constexpr int64_t kPackedBytes = 512 << 10;
 // Products of up to so many rows are shared out by columns.
 constexpr int64_t kFewRows = 128;
-// For up to so many tiles of rows, packing columns costs more than reading them unasked for.
+// For up to so many tiles of rows, packing columns costs more than reading them in place.
 constexpr int64_t kFewTiles = 2;
 constexpr size_t kVectorBytes = 64;       // packing may write so far past a panel of rows
 constexpr size_t kPanelBytes = 48 << 10;  // of the largest packed panel of rows
@@ -27,9 +27,9 @@ int64_t round_up(int64_t value, int64_t multiple) {
   return ceil_divide(value, multiple) * multiple;
 }
 
-/// [0, count) cut in `pieces` that differ by one at most: where piece i begins.
-int64_t cut(int64_t count, int64_t pieces, int64_t i) {
-  return count / pieces * i + std::min(i, count % pieces);
+/// [0, count) cut in `parts` that differ by one at most: where part i begins.
+int64_t cut(int64_t count, int64_t parts, int64_t i) {
+  return count / parts * i + std::min(i, count % parts);
 }
 
 /// work(worker, workers) on up to `most` threads, or, for one, without the cost of a parallel region.
@@ -54,9 +54,9 @@ void share_in_team(int workers, int64_t count, Body&& body) {
     for (int64_t i = 0; i < count; ++i) body(i);
     return;
   }
-  constexpr int64_t kPiecesOfWorker = 16;
-  const int64_t piece = std::max(count / (kPiecesOfWorker * workers), int64_t{1});
-#pragma omp for schedule(dynamic, piece) nowait
+  constexpr int64_t kTasksOfWorker = 16;
+  const int64_t chunk = std::max(count / (kTasksOfWorker * workers), int64_t{1});
+#pragma omp for schedule(dynamic, chunk) nowait
   for (int64_t i = 0; i < count; ++i) body(i);
 }
 
@@ -68,9 +68,9 @@ class Product {
           const GemmOutput<T>& out, Precision precision)
       : kernels_(gemm_kernels<T, S>(precision)), a_(a), b_(b), m_(m), n_(n), k_(k), out_(out) {
     // Rows a multiple of a page apart compete for the same lines of the first-level cache.
-    const int64_t depth_blocks = ceil_divide(k, kernels_.depth_block);
-    depth_block_ = round_up(ceil_divide(k, depth_blocks), kernels_.depth_step);
-    const int64_t width = kPackedBytes / (depth_block_ * static_cast<int64_t>(kernels_.packed_size));
+    const int64_t k_blocks = ceil_divide(k, kernels_.k_block);
+    k_block_ = round_up(ceil_divide(k, k_blocks), kernels_.k_step);
+    const int64_t width = kPackedBytes / (k_block_ * static_cast<int64_t>(kernels_.packed_size));
     width_block_ = std::max(width / kernels_.tile_columns, int64_t{1}) * kernels_.tile_columns;
     a_in_place_ = kernels_.reads_in_place && a.column_stride == 1 &&
                   (a.row_stride * static_cast<int64_t>(sizeof(S))) % 4096 != 0;
@@ -86,9 +86,9 @@ class Product {
   }
 
  private:
-  size_t packed_bytes(int64_t columns, int64_t depth) const {
+  size_t packed_bytes(int64_t columns, int64_t k_count) const {
     return static_cast<size_t>(round_up(columns, kernels_.tile_columns) *
-                               round_up(depth, kernels_.depth_step)) *
+                               round_up(k_count, kernels_.k_step)) *
            kernels_.packed_size;
   }
   int64_t tile_rows() const { return ceil_divide(m_, kernels_.tile_rows); }
@@ -99,22 +99,22 @@ class Product {
     return {first, cut(m_, tile_rows(), tile_row + 1) - first};
   }
 
-  /// One row of tiles against `columns` columns from j, over `depth` from p; packed_a where a is packed
+  /// One row of tiles against `columns` columns from j, over `k_count` from p; packed_a where a is packed
   /// already.
   void multiply(int64_t tile_row, const void* packed_a, const GemmOperand<S>& b, int64_t j, int64_t columns,
-                int64_t p, int64_t depth) const {
+                int64_t p, int64_t k_count) const {
     const auto [row, rows] = rows_of(tile_row);
-    const GemmBlock block{row, rows, j, columns, depth, p == 0, p + depth == k_};
+    const GemmBlock block{row, rows, j, columns, k_count, p == 0, p + k_count == k_};
     alignas(64) std::byte panel[kPanelBytes + kVectorBytes];
     if (!packed_a && !a_in_place_) {
-      kernels_.pack_rows(a_.from(row, p), rows, depth, panel);
+      kernels_.pack_rows(a_.from(row, p), rows, k_count, panel);
       packed_a = panel;
     }
     if (out_.row_sums && j == 0) {
       // From the panel, which is in the nearest cache, unless its elements are no longer those of a.
       const MatrixView<const S> in_panel{static_cast<const S*>(packed_a), 1, kernels_.tile_rows};
       const bool panel_has_elements = packed_a && kernels_.reads_in_place;
-      kernels_.add_row_sums(panel_has_elements ? in_panel : a_.from(row, p), rows, depth, p == 0,
+      kernels_.add_row_sums(panel_has_elements ? in_panel : a_.from(row, p), rows, k_count, p == 0,
                             out_.row_sums + row);
     }
     const GemmOperand<S> in_place{nullptr, a_.at(row, p), a_.row_stride};
@@ -124,34 +124,35 @@ class Product {
   /// Many rows: all threads pack a block of b, then they multiply rows by it. Two buffers, so that
   /// a thread may pack the next block while another still multiplies.
   void by_rows(int most_workers) const {
-    const int64_t depth_block = depth_block_, width_block = std::min(n_, width_block_);
+    const int64_t k_block = k_block_, width_block = std::min(n_, width_block_);
     const Storage buffers[2] = {
-        allocate(packed_bytes(width_block, depth_block)),
-        k_ > depth_block || n_ > width_block ? allocate(packed_bytes(width_block, depth_block)) : Storage()};
+        allocate(packed_bytes(width_block, k_block)),
+        k_ > k_block || n_ > width_block ? allocate(packed_bytes(width_block, k_block)) : Storage()};
     in_team(most_workers, [&](int worker, int workers) {
       int pass = 0;
       for (int64_t j = 0; j < n_; j += width_block_) {
         const int64_t columns = std::min(width_block_, n_ - j);
-        for (int64_t p = 0; p < k_; p += depth_block) {
-          const int64_t depth = std::min(depth_block, k_ - p);
+        for (int64_t p = 0; p < k_; p += k_block) {
+          const int64_t k_count = std::min(k_block, k_ - p);
           auto* packed = static_cast<std::byte*>(buffers[pass++ % 2].data());
-          pack_share(worker, workers, j, columns, p, depth, packed);
+          pack_share(worker, workers, j, columns, p, k_count, packed);
           wait_for_team(workers);
           share_in_team(workers, tile_rows(),
-                        [&](int64_t row) { multiply(row, nullptr, {packed}, j, columns, p, depth); });
+                        [&](int64_t row) { multiply(row, nullptr, {packed}, j, columns, p, k_count); });
         }
       }
     });
   }
 
   /// A thread's panels of a block of b.
-  void pack_share(int worker, int workers, int64_t j, int64_t columns, int64_t p, int64_t depth,
+  void pack_share(int worker, int workers, int64_t j, int64_t columns, int64_t p, int64_t k_count,
                   std::byte* packed) const {
     const int64_t tile = kernels_.tile_columns, panels = ceil_divide(columns, tile);
     const int64_t first = cut(panels, workers, worker) * tile;
     const int64_t last = std::min(cut(panels, workers, worker + 1) * tile, columns);
     if (first < last) {
-      kernels_.pack_columns(b_.from(p, j + first), depth, last - first, packed + packed_bytes(first, depth));
+      kernels_.pack_columns(b_.from(p, j + first), k_count, last - first,
+                            packed + packed_bytes(first, k_count));
     }
   }
 
@@ -162,7 +163,7 @@ class Product {
     const Storage rows =
         a_in_place_ ? Storage() : allocate(panel_bytes() * static_cast<size_t>(row_panels()));
     auto* packed_a = static_cast<std::byte*>(rows.data());
-    const size_t strip_bytes = packed_bytes(strip_columns(), depth_block_);
+    const size_t strip_bytes = packed_bytes(strip_columns(), k_block_);
     const Storage strips = allocate(strip_bytes * static_cast<size_t>(most_workers));
     in_team(most_workers, [&](int worker, int workers) {
       if (!a_in_place_) {
@@ -178,8 +179,7 @@ class Product {
   }
 
   bool b_in_place() const {
-    return kernels_.reads_in_place && b_.column_stride == 1 &&
-           (kernels_.asks_ahead || tile_rows() <= kFewTiles);
+    return kernels_.reads_in_place && b_.column_stride == 1 && tile_rows() <= kFewTiles;
   }
   /// Columns that a thread packs at a time.
   int64_t strip_columns() const {
@@ -194,42 +194,42 @@ class Product {
     int64_t j = first;
     if (b_in_place()) {
       for (; j + tile <= last; j += tile) {
-        each_depth(j, tile, packed_a, [&](int64_t p, int64_t) {
+        each_k_block(j, tile, packed_a, [&](int64_t p, int64_t) {
           return GemmOperand<S>{nullptr, b_.at(p, j), b_.row_stride};
         });
       }
     }
     for (; j < last; j += strip_columns()) {
       const int64_t columns = std::min(strip_columns(), last - j);
-      each_depth(j, columns, packed_a, [&](int64_t p, int64_t depth) {
-        kernels_.pack_columns(b_.from(p, j), depth, columns, strip);
+      each_k_block(j, columns, packed_a, [&](int64_t p, int64_t k_count) {
+        kernels_.pack_columns(b_.from(p, j), k_count, columns, strip);
         return GemmOperand<S>{strip};
       });
     }
   }
 
-  /// Columns [j, j + columns), one block of the depth after the other; columns_at gives b there.
+  /// Columns [j, j + columns), one block of K after the other; columns_at gives b there.
   template <typename ColumnsAt>
-  void each_depth(int64_t j, int64_t columns, const std::byte* packed_a, ColumnsAt&& columns_at) const {
-    for (int64_t p = 0; p < k_; p += depth_block_) {
-      const int64_t depth = std::min(depth_block_, k_ - p);
-      const GemmOperand<S> b = columns_at(p, depth);
+  void each_k_block(int64_t j, int64_t columns, const std::byte* packed_a, ColumnsAt&& columns_at) const {
+    for (int64_t p = 0; p < k_; p += k_block_) {
+      const int64_t k_count = std::min(k_block_, k_ - p);
+      const GemmOperand<S> b = columns_at(p, k_count);
       for (int64_t row = 0; row < tile_rows(); ++row) {
-        const auto panel = static_cast<size_t>(p / depth_block_ * tile_rows() + row);
-        multiply(row, packed_a ? packed_a + panel * panel_bytes() : nullptr, b, j, columns, p, depth);
+        const auto panel = static_cast<size_t>(p / k_block_ * tile_rows() + row);
+        multiply(row, packed_a ? packed_a + panel * panel_bytes() : nullptr, b, j, columns, p, k_count);
       }
     }
   }
 
-  /// Panels of rows in a packed whole: those of the first block of the depth, then those of the second, ...
-  int64_t row_panels() const { return tile_rows() * ceil_divide(k_, depth_block_); }
+  /// Panels of rows in a packed whole: those of the first block of K, then those of the second, ...
+  int64_t row_panels() const { return tile_rows() * ceil_divide(k_, k_block_); }
   size_t panel_bytes() const {
-    return static_cast<size_t>(kernels_.tile_rows * depth_block_) * kernels_.packed_size + kVectorBytes;
+    return static_cast<size_t>(kernels_.tile_rows * k_block_) * kernels_.packed_size + kVectorBytes;
   }
   void pack_row_panel(int64_t i, std::byte* packed_a) const {
     const auto [row, rows] = rows_of(i % tile_rows());
-    const int64_t p = i / tile_rows() * depth_block_;
-    kernels_.pack_rows(a_.from(row, p), rows, std::min(depth_block_, k_ - p),
+    const int64_t p = i / tile_rows() * k_block_;
+    kernels_.pack_rows(a_.from(row, p), rows, std::min(k_block_, k_ - p),
                        packed_a + panel_bytes() * static_cast<size_t>(i));
   }
 
@@ -237,7 +237,7 @@ class Product {
   MatrixView<const S> a_, b_;
   int64_t m_, n_, k_;
   GemmOutput<T> out_;
-  int64_t depth_block_, width_block_;
+  int64_t k_block_, width_block_;
   bool a_in_place_;
 };
 

@@ -3,7 +3,7 @@
 #include <cmath>
 #include <cstring>
 
-#include "haze/engine/cpu/random_spans.h"
+#include "haze/engine/cpu/simd/random_spans.h"
 #include "haze/engine/cpu/strided.h"
 
 // Random numbers. All kernels read one stream of 32-bit words, in which word w is word w % 4 of counter w /
@@ -15,7 +15,7 @@ namespace {
 template <typename T>
 constexpr int64_t kWords = sizeof(T) / sizeof(uint32_t);
 
-// Calls body(first, count, words) for stretches of elements, of which all but the last are even in number.
+// Calls body(first, count, words) for chunks of elements, of which all but the last are even in number.
 template <typename T, typename Body>
 void for_each_stretch(const RandomPosition& position, int64_t elements, Body&& body) {
   parallel_for(elements, kElementGrain, [&](int64_t first, int64_t last) {

@@ -4,7 +4,7 @@
 #include <cmath>
 
 #include "haze/engine/cpu/grain.h"
-#include "haze/engine/cpu/random_spans.h"
+#include "haze/engine/cpu/simd/random_spans.h"
 #include "haze/engine/error.h"
 
 namespace haze {

@@ -4,13 +4,13 @@
 #include <limits>
 
 #include "haze/engine/cpu/row_blocks.h"
-#include "haze/engine/cpu/row_spans.h"
+#include "haze/engine/cpu/simd/row_spans.h"
 #include "haze/engine/cpu/strided.h"
 
 namespace haze {
 namespace {
 
-constexpr int64_t kColumnBlock = 128;  // columns that one piece of work reduces together
+constexpr int64_t kColumnBlock = 128;  // columns that one task reduces together
 constexpr int64_t kSumRows = 128;      // rows that are summed in the element type
 
 template <typename T>
@@ -47,7 +47,7 @@ double reduce_row(ReduceOp op, const T* x, int64_t count, double correction) {
     case ReduceOp::variance: {
       const auto mean = static_cast<T>(sum() / static_cast<double>(count));
       return over_blocks(
-                 count, 0, [&](int64_t i, int64_t n) { return spans.sum_square(x + i, n, mean, 0); }, plus) /
+                 count, 0, [&](int64_t i, int64_t n) { return spans.sum_square(x + i, n, mean); }, plus) /
              (static_cast<double>(count) - correction);
     }
     case ReduceOp::kCount:
@@ -178,8 +178,8 @@ void reduce_elements(ReduceOp op, const Tensor& x, double correction, const Tens
   const int64_t blocks = (inner + kColumnBlock - 1) / kColumnBlock;
   const int64_t grain = std::max<int64_t>(1, kElementGrain / std::max<int64_t>(count * kColumnBlock, 1));
   parallel_for(outer * blocks, grain, [&](int64_t first, int64_t last) {
-    for (int64_t piece = first; piece < last; ++piece) {
-      const int64_t o = piece / blocks, j = piece % blocks * kColumnBlock;
+    for (int64_t task = first; task < last; ++task) {
+      const int64_t o = task / blocks, j = task % blocks * kColumnBlock;
       ColumnReducer<T>(source + o * count * inner + j, count, inner, std::min(kColumnBlock, inner - j))
           .run(op, correction, target + o * inner + j);
     }

@@ -31,7 +31,7 @@ void reduce_typed(const Tensor& x, int32_t start, Combine combine, const Tensor&
   const T* from = x.data<T>();
   int32_t* to = out.data<int32_t>();
   const int64_t blocks = (inner + kColumnBlock - 1) / kColumnBlock;
-  const int64_t grain = rows_per_piece(count * std::min(inner, kColumnBlock));
+  const int64_t grain = rows_per_task(count * std::min(inner, kColumnBlock));
   parallel_for(outer * blocks, grain, [&](int64_t first, int64_t last) {
     for (int64_t task = first; task < last; ++task) {
       const int64_t o = task / blocks, j = task % blocks * kColumnBlock;

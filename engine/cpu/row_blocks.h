@@ -3,7 +3,7 @@
 #include <cmath>
 #include <vector>
 
-#include "haze/engine/parallel.h"
+#include "haze/engine/cpu/parallel.h"
 
 namespace haze {
 

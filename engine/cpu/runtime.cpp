@@ -3,7 +3,7 @@
 #include <cstdlib>
 #include <cstring>
 
-#include "haze/engine/cpu/instruction_set.h"
+#include "haze/engine/cpu/simd/instruction_set.h"
 
 namespace haze {
 

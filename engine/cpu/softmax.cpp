@@ -3,10 +3,9 @@
 #include <cmath>
 
 #include "haze/engine/cpu/grain.h"
-#include "haze/engine/cpu/prefetch.h"
-#include "haze/engine/cpu/result_writer.h"
-#include "haze/engine/cpu/row_spans.h"
-#include "haze/engine/cpu/spans.h"
+#include "haze/engine/cpu/simd/result_writer.h"
+#include "haze/engine/cpu/simd/row_spans.h"
+#include "haze/engine/cpu/simd/spans.h"
 
 namespace haze {
 namespace {
@@ -32,7 +31,7 @@ void softmax_row(const T* x, T* out, int64_t columns, bool log, UnarySpan<T> sca
     scale_shift(x, out, columns, T{1}, -max);
     scale_shift(out, out, columns, T{1}, static_cast<T>(-log_sum));
   } else {
-    const double sum = spans.exp_and_sum(x, out, columns, max, prefetch_distance<T>(columns));
+    const double sum = spans.exp_and_sum(x, out, columns, max);
     scale_shift(out, out, columns, static_cast<T>(1 / sum), T{0});
   }
 }
@@ -65,9 +64,8 @@ void call::SoftmaxGradient::run(Cpu) const {
       const T* g_row = g.data<T>() + i * columns;
       const double sum = log ? spans.sum(g_row, columns) : spans.dot(g_row, y_row, columns);
       const auto gradient = log ? spans.log_softmax_gradient : spans.softmax_gradient;
-      writer.write_row(out.data<T>() + i * columns, columns, [&](T* to) {
-        gradient(y_row, g_row, static_cast<T>(sum), to, columns, prefetch_distance<T>(columns));
-      });
+      writer.write_row(out.data<T>() + i * columns, columns,
+                       [&](T* to) { gradient(y_row, g_row, static_cast<T>(sum), to, columns); });
     });
   });
 }

@@ -53,7 +53,7 @@ void order_rows(const Tensor& x, const Tensor& values, const Tensor& indices, Or
   T* to = values.data<T>();
   int32_t* chosen = indices.data<int32_t>();
   constexpr int64_t kCost = 8;  // of an element, against one of element-by-element work
-  parallel_for(x.size(0), rows_per_piece(columns * kCost), [&](int64_t first, int64_t last) {
+  parallel_for(x.size(0), rows_per_task(columns * kCost), [&](int64_t first, int64_t last) {
     for (int64_t row = first; row < last; ++row) {
       order(from + row * columns, chosen + row * kept);
       for (int64_t i = row * kept; i < (row + 1) * kept; ++i) to[i] = from[row * columns + chosen[i]];

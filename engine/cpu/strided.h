@@ -2,12 +2,12 @@
 
 #include <array>
 
-#include "haze/engine/parallel.h"
+#include "haze/engine/cpu/parallel.h"
 #include "haze/engine/tensor.h"
 
 namespace haze {
 
-/// Elements a piece of element-by-element work has: enough to pay for handing it to a thread.
+/// Elements of a task of element-by-element work: enough to pay for handing it to a thread.
 inline constexpr int64_t kElementGrain = 16384;
 
 /// N operands of one shape, with axes merged wherever all of them lie evenly spaced across the seam.

@@ -4,7 +4,7 @@
 
 #include <doctest/doctest.h>
 
-#include "haze/engine/cpu/instruction_set.h"
+#include "haze/engine/cpu/simd/instruction_set.h"
 #include "haze/engine/ops.h"
 
 using namespace haze;

@@ -10,7 +10,7 @@
 
 #include <doctest/doctest.h>
 
-#include "haze/engine/cpu/random_spans.h"
+#include "haze/engine/cpu/simd/random_spans.h"
 #include "haze/engine/ops.h"
 
 #include "engine/targets.h"

@@ -5,8 +5,8 @@
 
 #include <doctest/doctest.h>
 
+#include "haze/engine/cpu/parallel.h"
 #include "haze/engine/ops.h"
-#include "haze/engine/parallel.h"
 
 #include "error_of.h"
 

@@ -1,13 +1,13 @@
-#include "haze/engine/machine.h"
+#include "haze/engine/cpu/machine.h"
 
 #include <ctime>
 
 #include <doctest/doctest.h>
 
-#include "haze/engine/cpu/gemm.h"
-#include "haze/engine/cpu/instruction_set.h"
-#include "haze/engine/cpu/machine_spans.h"
-#include "haze/engine/parallel.h"
+#include "haze/engine/cpu/gemm/gemm.h"
+#include "haze/engine/cpu/parallel.h"
+#include "haze/engine/cpu/simd/instruction_set.h"
+#include "haze/engine/cpu/simd/machine_spans.h"
 
 using namespace haze;
 

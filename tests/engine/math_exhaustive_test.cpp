@@ -12,9 +12,9 @@
 
 #include <doctest/doctest.h>
 
-#include "haze/engine/cpu/row_spans.h"
-#include "haze/engine/cpu/spans.h"
-#include "haze/engine/parallel.h"
+#include "haze/engine/cpu/parallel.h"
+#include "haze/engine/cpu/simd/row_spans.h"
+#include "haze/engine/cpu/simd/spans.h"
 
 #include "engine/targets.h"
 
@@ -198,14 +198,14 @@ void try_block(const Function& function, const std::vector<Kernel>& kernels, con
 // Worst errors of the kernels on every stride-th float.
 std::vector<Worst> try_floats(const Function& function, const std::vector<Kernel>& kernels, uint64_t stride) {
   constexpr uint64_t kHalf = kFloats / 2;   // the second half is negative
-  constexpr uint64_t kPiece = kHalf / 512;  // floats of a thread's piece of work
+  constexpr uint64_t kChunk = kHalf / 512;  // floats of a thread's piece of work
   constexpr uint64_t kBlock = 1 << 13;
   std::vector<Worst> worst(kernels.size());
   std::mutex mutex;
-  parallel_for_uneven(2 * kHalf / kPiece, true, [&](int64_t piece) {
+  parallel_for_uneven(2 * kHalf / kChunk, true, [&](int64_t piece) {
     std::vector<Worst> here(kernels.size());
-    const uint64_t end = static_cast<uint64_t>(piece + 1) * kPiece;
-    for (uint64_t from = end - kPiece; from < end; from += kBlock * stride) {
+    const uint64_t end = static_cast<uint64_t>(piece + 1) * kChunk;
+    for (uint64_t from = end - kChunk; from < end; from += kBlock * stride) {
       std::vector<float> x(std::min(kBlock, (end - from + stride - 1) / stride));
       for (size_t i = 0; i < x.size(); ++i) x[i] = float_of(from + i * stride);
       try_block(function, kernels, x, here);

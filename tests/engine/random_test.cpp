@@ -4,7 +4,7 @@
 
 #include <doctest/doctest.h>
 
-#include "haze/engine/cpu/random_spans.h"
+#include "haze/engine/cpu/simd/random_spans.h"
 #include "haze/engine/generator.h"
 #include "haze/engine/ops.h"
 

@@ -1,4 +1,4 @@
-#include "haze/engine/cpu/result_writer.h"
+#include "haze/engine/cpu/simd/result_writer.h"
 
 #include <numeric>
 

@@ -2,8 +2,8 @@
 
 #include <cstring>
 
+#include "haze/engine/cpu/parallel.h"
 #include "haze/engine/ops.h"
-#include "haze/engine/parallel.h"
 
 namespace haze::test {
 

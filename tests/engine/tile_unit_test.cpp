@@ -2,7 +2,7 @@
 
 #include <doctest/doctest.h>
 
-#include "haze/engine/cpu/bf16_amx.h"
+#include "haze/engine/cpu/gemm/bf16_amx.h"
 #include "haze/engine/ops.h"
 
 namespace haze {

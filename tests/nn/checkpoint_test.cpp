@@ -11,7 +11,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "haze/engine/parallel.h"
+#include "haze/engine/cpu/parallel.h"
 #include "haze/nn/file_io.h"
 #include "haze/nn/safetensors.h"
 

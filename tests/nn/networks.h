@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "haze/engine/parallel.h"
+#include "haze/engine/cpu/parallel.h"
 #include "haze/nn/token_transformer.h"
 
 #include "autograd/gradients.h"

@@ -9,7 +9,7 @@
 #include <nlohmann/json.hpp>
 #include <pty.h>
 
-#include "haze/engine/cpu/instruction_set.h"
+#include "haze/engine/cpu/simd/instruction_set.h"
 #include "haze/tools/corpus/corpus.h"
 #include "haze/tools/corpus/entropy.h"
 #include "haze/tools/corpus/restaurant_grammar.h"

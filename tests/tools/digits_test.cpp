@@ -6,7 +6,7 @@
 
 #include <doctest/doctest.h>
 
-#include "haze/engine/parallel.h"
+#include "haze/engine/cpu/parallel.h"
 
 #include "engine/statistics.h"
 

@@ -7,8 +7,8 @@
 #include <doctest/doctest.h>
 #include <fmt/format.h>
 
+#include "haze/engine/cpu/machine.h"
 #include "haze/engine/error.h"
-#include "haze/engine/machine.h"
 #include "haze/tools/run/configuration.h"
 #include "haze/tools/run/models.h"
 #include "haze/tools/run/training_settings.h"

@@ -7,8 +7,8 @@
 #include <doctest/doctest.h>
 
 #include "haze/diffusion/discrete/masked_model.h"
+#include "haze/engine/cpu/parallel.h"
 #include "haze/engine/error.h"
-#include "haze/engine/parallel.h"
 #include "haze/nn/file_io.h"
 #include "haze/nn/safetensors.h"
 #include "haze/tools/corpus/corpus.h"

@@ -5,10 +5,10 @@
 
 #include <fmt/format.h>
 
-#include "haze/engine/cpu/instruction_set.h"
+#include "haze/engine/cpu/parallel.h"
+#include "haze/engine/cpu/simd/instruction_set.h"
 #include "haze/engine/device.h"
 #include "haze/engine/error.h"
-#include "haze/engine/parallel.h"
 #include "haze/tools/commands/commands.h"
 #include "haze/tools/commands/options.h"
 #include "haze/tools/run/interrupt.h"

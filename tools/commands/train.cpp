@@ -3,7 +3,7 @@
 
 #include <nlohmann/json.hpp>
 
-#include "haze/engine/parallel.h"
+#include "haze/engine/cpu/parallel.h"
 #include "haze/tools/commands/commands.h"
 #include "haze/tools/commands/options.h"
 #include "haze/tools/run/configuration.h"

@@ -5,7 +5,7 @@
 
 #include <nlohmann/json_fwd.hpp>
 
-#include "haze/engine/machine.h"
+#include "haze/engine/cpu/machine.h"
 #include "haze/engine/profile.h"
 
 namespace haze {

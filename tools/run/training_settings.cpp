@@ -2,8 +2,8 @@
 
 #include <algorithm>
 
+#include "haze/engine/cpu/machine.h"
 #include "haze/engine/error.h"
-#include "haze/engine/machine.h"
 #include "haze/tools/run/configuration.h"
 #include "haze/tools/run/evaluation.h"
 #include "haze/tools/run/models.h"

@@ -4,8 +4,8 @@
 #include <limits>
 #include <numbers>
 
+#include "haze/engine/cpu/parallel.h"
 #include "haze/engine/generator.h"
-#include "haze/engine/parallel.h"
 
 namespace haze {
 namespace {

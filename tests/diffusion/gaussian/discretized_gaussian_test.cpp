@@ -4,7 +4,7 @@
 
 #include <doctest/doctest.h>
 
-#include "haze/engine/parallel.h"
+#include "haze/engine/cpu/parallel.h"
 
 namespace haze {
 namespace {

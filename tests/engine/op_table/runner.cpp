@@ -5,7 +5,7 @@
 #include <doctest/doctest.h>
 #include <fmt/ranges.h>
 
-#include "haze/engine/parallel.h"
+#include "haze/engine/cpu/parallel.h"
 
 #include "engine/op_table/table.h"
 #include "error_of.h"

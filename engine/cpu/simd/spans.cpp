@@ -1,15 +1,15 @@
-#include "haze/engine/cpu/spans.h"
+#include "haze/engine/cpu/simd/spans.h"
 
 #include <limits>
 
 #undef HWY_TARGET_INCLUDE
-#define HWY_TARGET_INCLUDE "haze/engine/cpu/spans.cpp"
+#define HWY_TARGET_INCLUDE "haze/engine/cpu/simd/spans.cpp"
 #include <hwy/foreach_target.h>
 #include <hwy/highway.h>
 
-#include "haze/engine/cpu/activations-inl.h"
-#include "haze/engine/cpu/normal-inl.h"
-#include "haze/engine/cpu/partial-inl.h"
+#include "haze/engine/cpu/simd/activations-inl.h"
+#include "haze/engine/cpu/simd/normal-inl.h"
+#include "haze/engine/cpu/simd/partial-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace haze {
@@ -29,17 +29,18 @@ HWY_INLINE void MapSpan(const T* x, T* out, int64_t count, F f) {
   std::copy(buffer, buffer + (count - i), out + i);
 }
 
-constexpr int64_t kAheadBytes = 2 << 10;  // how far ahead two operands are asked for, by measurement
+constexpr int64_t kPrefetchedBytes = 2 << 10;  // half a page behind the elements in use, by measurement
 
 template <typename T, class F>
 HWY_INLINE void ZipSpan(const T* x, const T* y, T* out, int64_t count, F f) {
   const hn::ScalableTag<T> d;
   const auto n = static_cast<int64_t>(hn::Lanes(d));
-  constexpr auto ahead = kAheadBytes / static_cast<int64_t>(sizeof(T));
   int64_t i = 0;
   for (; i + n <= count; i += n) {
-    AskAhead(x, ahead, i);
-    AskAhead(y, ahead, i);
+    if constexpr (HWY_TARGET != HWY_SCALAR) {
+      prefetch(x + i, kPrefetchedBytes / sizeof(T));
+      prefetch(y + i, kPrefetchedBytes / sizeof(T));
+    }
     hn::StoreU(f(d, hn::LoadU(d, x + i), hn::LoadU(d, y + i)), d, out + i);
   }
   if (i == count) return;

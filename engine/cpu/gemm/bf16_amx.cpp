@@ -1,4 +1,4 @@
-#include "haze/engine/cpu/bf16_amx.h"
+#include "haze/engine/cpu/gemm/bf16_amx.h"
 
 #if defined(__x86_64__) && defined(__linux__)
 #include <cpuid.h>
@@ -71,10 +71,10 @@ void Processor::prepare() {
   asm volatile("ldtilecfg %0" ::"m"(configuration));
 }
 
-void Processor::multiply(const float* a, int64_t, const float* b, int64_t b_stride, int64_t, int64_t depth,
-                         float* c, int64_t c_stride, bool) {
+void Processor::multiply(const float* a, int64_t, const float* b, int64_t b_stride, int64_t k_count, float* c,
+                         int64_t c_stride, bool) {
   Tiles tiles;
-  multiply_by(tiles, a, b, b_stride, depth, c, c_stride);
+  multiply_by(tiles, a, b, b_stride, k_count, c, c_stride);
 }
 
 #else

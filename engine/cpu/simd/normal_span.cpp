@@ -1,10 +1,10 @@
 #include <algorithm>
 
 #include "haze/engine/box_muller.h"
-#include "haze/engine/cpu/random_spans.h"
+#include "haze/engine/cpu/simd/random_spans.h"
 
 #undef HWY_TARGET_INCLUDE
-#define HWY_TARGET_INCLUDE "haze/engine/cpu/normal_span.cpp"
+#define HWY_TARGET_INCLUDE "haze/engine/cpu/simd/normal_span.cpp"
 #include <hwy/foreach_target.h>
 #include <hwy/highway.h>
 

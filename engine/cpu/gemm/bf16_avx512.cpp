@@ -1,4 +1,4 @@
-#include "haze/engine/cpu/bf16_avx512.h"
+#include "haze/engine/cpu/gemm/bf16_avx512.h"
 
 #include <array>
 #include <utility>
@@ -15,18 +15,18 @@ namespace haze::avx512_bf16 {
 
 namespace {
 
-// As gemm-inl.h's MicroKernel, a pair of rows of the depth at a time: 24 accumulators of the 32 registers.
+// As gemm-inl.h's MicroKernel, a pair of rows of b at a time: 24 accumulators of the 32 registers.
 template <int64_t kCount>
-void multiply(const float* a, int64_t, const float* b, int64_t b_stride, int64_t ahead, int64_t depth,
-              float* c, int64_t c_stride, bool add) {
+void multiply(const float* a, int64_t, const float* b, int64_t b_stride, int64_t k_count, float* c,
+              int64_t c_stride, bool add) {
   __m512 low[kCount], high[kCount];
 #pragma GCC unroll 16
   for (int64_t r = 0; r < kCount; ++r) low[r] = high[r] = _mm512_setzero_ps();
-  for (int64_t k = 0; k < depth; ++k) {
+  for (int64_t k = 0; k < k_count; ++k) {
     const auto b_low = reinterpret_cast<__m512bh>(_mm512_loadu_ps(b));
     const auto b_high = reinterpret_cast<__m512bh>(_mm512_loadu_ps(b + 16));
-    __builtin_prefetch(b + ahead);
-    __builtin_prefetch(b + ahead + 16);
+    __builtin_prefetch(b + kPrefetchedSteps * b_stride);
+    __builtin_prefetch(b + kPrefetchedSteps * b_stride + 16);
     b += b_stride;
 #pragma GCC unroll 16
     for (int64_t r = 0; r < kCount; ++r) {

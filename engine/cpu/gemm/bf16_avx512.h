@@ -1,6 +1,6 @@
 #pragma once
 
-#include "haze/engine/cpu/gemm.h"
+#include "haze/engine/cpu/gemm/gemm.h"
 
 /// Products of bfloat16 by AVX-512's vdpbf16ps, which multiplies two pairs and adds both products to a
 /// float32.

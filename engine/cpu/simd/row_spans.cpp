@@ -1,16 +1,16 @@
-#include "haze/engine/cpu/row_spans.h"
+#include "haze/engine/cpu/simd/row_spans.h"
 
 #include <limits>
 
 #include "haze/engine/ops.h"
 
 #undef HWY_TARGET_INCLUDE
-#define HWY_TARGET_INCLUDE "haze/engine/cpu/row_spans.cpp"
+#define HWY_TARGET_INCLUDE "haze/engine/cpu/simd/row_spans.cpp"
 #include <hwy/foreach_target.h>
 #include <hwy/highway.h>
 
-#include "haze/engine/cpu/math-inl.h"
-#include "haze/engine/cpu/partial-inl.h"
+#include "haze/engine/cpu/simd/math-inl.h"
+#include "haze/engine/cpu/simd/partial-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace haze {
@@ -123,22 +123,22 @@ RowSpans<T> MakeRowSpans() {
             HWY_ATTR { return ExpNotPositive(d, hn::Sub(hn::LoadU(d, x + i), hn::Set(d, shift))); },
         [=](int64_t i) { return ExpOfOne(x[i] - shift); });
   };
-  spans.exp_and_sum = [](const T* x, T* out, int64_t count, T shift, int64_t ahead) {
+  spans.exp_and_sum = [](const T* x, T* out, int64_t count, T shift) {
     return BlockedSum<T>(
         count,
         [=](auto d, int64_t i) HWY_ATTR {
-          AskAhead(x, ahead, i);
+          PrefetchNextRow(x, count, i);
           const auto term = ExpNotPositive(d, hn::Sub(hn::LoadU(d, x + i), hn::Set(d, shift)));
           hn::StoreU(term, d, out + i);
           return term;
         },
         [=](int64_t i) { return out[i] = ExpOfOne(x[i] - shift); });
   };
-  spans.sum_square = [](const T* x, int64_t count, T mean, int64_t ahead) {
+  spans.sum_square = [](const T* x, int64_t count, T mean) {
     return BlockedSum<T>(
         count,
         [=](auto d, int64_t i) HWY_ATTR {
-          AskAhead(x, ahead, i / 2);
+          PrefetchNextRow(x, count, i / 2);
           const auto difference = hn::Sub(hn::LoadU(d, x + i), hn::Set(d, mean));
           return hn::Mul(difference, difference);
         },
@@ -149,19 +149,19 @@ RowSpans<T> MakeRowSpans() {
         count, [=](auto d, int64_t i) HWY_ATTR { return hn::Mul(hn::LoadU(d, x + i), hn::LoadU(d, y + i)); },
         [=](int64_t i) { return x[i] * y[i]; });
   };
-  spans.softmax_gradient = [](const T* y, const T* g, T sum, T* out, int64_t count, int64_t ahead) {
+  spans.softmax_gradient = [](const T* y, const T* g, T sum, T* out, int64_t count) {
     const auto s = hn::Set(Tag<T>(), sum);
     ForEachVector<T>(count, [=](auto load, auto store, int64_t i) HWY_ATTR {
-      AskAhead(y, ahead, i);
-      AskAhead(g, ahead, i);
+      PrefetchNextRow(y, count, i);
+      PrefetchNextRow(g, count, i);
       store(hn::Mul(load(y + i), hn::Sub(load(g + i), s)), out + i);
     });
   };
-  spans.log_softmax_gradient = [](const T* y, const T* g, T sum, T* out, int64_t count, int64_t ahead) {
+  spans.log_softmax_gradient = [](const T* y, const T* g, T sum, T* out, int64_t count) {
     const auto s = hn::Set(Tag<T>(), sum);
     ForEachVector<T>(count, [=](auto load, auto store, int64_t i) HWY_ATTR {
-      AskAhead(y, ahead, i);
-      AskAhead(g, ahead, i);
+      PrefetchNextRow(y, count, i);
+      PrefetchNextRow(g, count, i);
       store(hn::NegMulAdd(Exp(Tag<T>(), load(y + i)), s, load(g + i)), out + i);
     });
   };

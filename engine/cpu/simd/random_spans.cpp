@@ -1,9 +1,9 @@
-#include "haze/engine/cpu/random_spans.h"
+#include "haze/engine/cpu/simd/random_spans.h"
 
 #include <algorithm>
 
 #undef HWY_TARGET_INCLUDE
-#define HWY_TARGET_INCLUDE "haze/engine/cpu/random_spans.cpp"
+#define HWY_TARGET_INCLUDE "haze/engine/cpu/simd/random_spans.cpp"
 #include <hwy/foreach_target.h>
 #include <hwy/highway.h>
 

@@ -1,4 +1,4 @@
-#include "haze/engine/cpu/instruction_set.h"
+#include "haze/engine/cpu/simd/instruction_set.h"
 
 #include <cstdlib>
 #include <string>

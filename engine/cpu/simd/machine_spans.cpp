@@ -1,9 +1,9 @@
-#include "haze/engine/cpu/machine_spans.h"
+#include "haze/engine/cpu/simd/machine_spans.h"
 
-#include "haze/engine/cpu/instruction_set.h"
+#include "haze/engine/cpu/simd/instruction_set.h"
 
 #undef HWY_TARGET_INCLUDE
-#define HWY_TARGET_INCLUDE "haze/engine/cpu/machine_spans.cpp"
+#define HWY_TARGET_INCLUDE "haze/engine/cpu/simd/machine_spans.cpp"
 #include <hwy/foreach_target.h>
 #include <hwy/highway.h>
 

@@ -1,13 +1,13 @@
-#include "haze/engine/cpu/bf16_amx.h"
-#include "haze/engine/cpu/bf16_avx512.h"
-#include "haze/engine/cpu/gemm.h"
+#include "haze/engine/cpu/gemm/bf16_amx.h"
+#include "haze/engine/cpu/gemm/bf16_avx512.h"
+#include "haze/engine/cpu/gemm/gemm.h"
 
 #undef HWY_TARGET_INCLUDE
-#define HWY_TARGET_INCLUDE "haze/engine/cpu/gemm_kernels.cpp"
+#define HWY_TARGET_INCLUDE "haze/engine/cpu/gemm/gemm_kernels.cpp"
 #include <hwy/foreach_target.h>
 #include <hwy/highway.h>
 
-#include "haze/engine/cpu/gemm-inl.h"
+#include "haze/engine/cpu/gemm/gemm-inl.h"
 
 // Which kernels there are, and the choice of the best one that this processor runs.
 HWY_BEFORE_NAMESPACE();
@@ -26,9 +26,9 @@ struct Avx512Bf16Tiles : FmaTiles<float, ConvertedPairs> {
 template <class Unit>
 struct TileUnit : FmaTiles<float, Pairs> {
   static constexpr int64_t kRows = amx::kRows, kMostColumns = amx::kColumns;
-  static constexpr int64_t kDepthStep = 2 * amx::kPairs;
-  static constexpr int64_t kDepthBlock = 480;  // a panel of rows stays in the first-level cache
-  static constexpr bool kRowsAlongDepth = true, kWritesWholeTiles = true;
+  static constexpr int64_t kStepK = 2 * amx::kPairs;
+  static constexpr int64_t kBlockK = 480;  // a panel of rows stays in the first-level cache
+  static constexpr bool kRowsAlongK = true, kWritesWholeTiles = true;
   static int64_t columns() { return amx::kColumns; }
   static void prepare() { Unit::prepare(); }
   static MicroKernelFunction<float> kernel(int64_t, bool) { return Unit::multiply; }

@@ -47,16 +47,15 @@ template <typename Body>
 void parallel_for(int64_t count, int64_t grain, Body&& body) {
   if (count <= 0) return;
   grain = std::max<int64_t>(grain, 1);
-  const int64_t pieces = (count + grain - 1) / grain;
-  if (pieces == 1 || threads() == 1 || omp_in_parallel()) {
-    for (int64_t piece = 0; piece < pieces; ++piece)
-      body(piece * grain, std::min(count, (piece + 1) * grain));
+  const int64_t tasks = (count + grain - 1) / grain;
+  if (tasks == 1 || threads() == 1 || omp_in_parallel()) {
+    for (int64_t task = 0; task < tasks; ++task) body(task * grain, std::min(count, (task + 1) * grain));
     return;
   }
   ExceptionKeeper keeper;
 #pragma omp parallel for schedule(static) num_threads(threads())
-  for (int64_t piece = 0; piece < pieces; ++piece) {
-    keeper.run(piece, [&] { body(piece * grain, std::min(count, (piece + 1) * grain)); });
+  for (int64_t task = 0; task < tasks; ++task) {
+    keeper.run(task, [&] { body(task * grain, std::min(count, (task + 1) * grain)); });
   }
   keeper.rethrow();
 }
@@ -64,15 +63,15 @@ void parallel_for(int64_t count, int64_t grain, Body&& body) {
 /// As parallel_for, for tasks of uneven cost: a thread takes the next task when it is free. The calling
 /// thread does them all if they are not `worth_sharing`.
 template <typename Body>
-void parallel_for_uneven(int64_t pieces, bool worth_sharing, Body&& body) {
-  if (pieces <= 1 || !worth_sharing || threads() == 1 || omp_in_parallel()) {
-    for (int64_t piece = 0; piece < pieces; ++piece) body(piece);
+void parallel_for_uneven(int64_t tasks, bool worth_sharing, Body&& body) {
+  if (tasks <= 1 || !worth_sharing || threads() == 1 || omp_in_parallel()) {
+    for (int64_t task = 0; task < tasks; ++task) body(task);
     return;
   }
   ExceptionKeeper keeper;
 #pragma omp parallel for schedule(dynamic) num_threads(threads())
-  for (int64_t piece = 0; piece < pieces; ++piece) {
-    keeper.run(piece, [&] { body(piece); });
+  for (int64_t task = 0; task < tasks; ++task) {
+    keeper.run(task, [&] { body(task); });
   }
   keeper.rethrow();
 }

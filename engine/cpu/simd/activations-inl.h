@@ -7,7 +7,7 @@
 #define HAZE_ACTIVATIONS_INL_H_
 #endif
 
-#include "haze/engine/cpu/math-inl.h"
+#include "haze/engine/cpu/simd/math-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace haze {
@@ -46,10 +46,10 @@ HWY_INLINE hn::Vec<D> Gelu(D d, hn::Vec<D> x) {
   if constexpr (sizeof(hn::TFromD<D>) == 8) {
     return EachLane(d, x, [](double v) { return v < -40 ? -0.0 : v > 40 ? v : v * NormalCdf(v); });
   } else {
-    const GaussianTerms<D> terms(d, hn::Abs(x), kGeluPieces);
-    const auto [c_of_table, t, q] = terms.piece;
+    const GaussianTerms<D> terms(d, hn::Abs(x), kGeluPolynomial);
+    const auto [c_of_table, t, q] = terms.interval;
     const auto half_a = hn::Mul(terms.x, hn::Set(d, 0.5f));
-    const auto c = hn::Min(c_of_table, half_a);  // a/2 in piece 0, the smaller there only
+    const auto c = hn::Min(c_of_table, half_a);  // a/2 in interval 0, the smaller there only
     // (1 + e) (c + t q), where the largest term is added last.
     const auto sum = hn::Add(c, hn::MulAdd(hn::MulAdd(t, terms.e, t), q, hn::Mul(c, terms.e)));
     return hn::Sub(Relu(d, x), terms.TimesPower(d, sum));
@@ -97,8 +97,8 @@ HWY_INLINE hn::Vec<D> GeluDerivative(D d, hn::Vec<D> x) {
       return NormalCdf(near) + near * kInverseSqrtTwoPi * std::exp(-0.5 * square) * (1 - 0.5 * rest);
     });
   } else {
-    const GaussianTerms<D> terms(d, hn::Abs(x), kGeluSlopePieces);
-    const auto [c, t, q] = terms.piece;
+    const GaussianTerms<D> terms(d, hn::Abs(x), kGeluSlopePolynomial);
+    const auto [c, t, q] = terms.interval;
     // The -t/2 that the table lacks is exact, and so less is rounded. Near the root it is the largest term,
     // and the constant one the smallest.
     const auto lacking = hn::IfThenElseZero(hn::Gt(c, hn::Set(d, -1.0f)), hn::Mul(t, hn::Set(d, -0.5f)));

@@ -3,8 +3,7 @@
 #include <cstdint>
 
 /// Vector kernels that reduce contiguous elements, or several rows to one. Sums run in the element type over
-/// blocks of kSumBlock and in float64 across blocks, in a fixed order. A kernel with `ahead` prefetches the
-/// elements that are so many further on (prefetch.h).
+/// blocks of kSumBlock and in float64 across blocks, in a fixed order.
 namespace haze {
 
 inline constexpr int64_t kSumBlock = 1024;
@@ -16,13 +15,12 @@ struct RowSpans {
   T (*min)(const T* x, int64_t count);
   double (*sum_exp)(const T* x, int64_t count, T shift);  // of e^(x - shift), for shift >= x
   // The same, keeping the terms.
-  double (*exp_and_sum)(const T* x, T* out, int64_t count, T shift, int64_t ahead);
-  // Of (x - mean)^2; prefetches x[ahead, ahead + count / 2) only.
-  double (*sum_square)(const T* x, int64_t count, T mean, int64_t ahead);
+  double (*exp_and_sum)(const T* x, T* out, int64_t count, T shift);
+  double (*sum_square)(const T* x, int64_t count, T mean);  // of (x - mean)^2
   double (*dot)(const T* x, const T* y, int64_t count);
   // out = y (g - sum), and out = g - e^y sum.
-  void (*softmax_gradient)(const T* y, const T* g, T sum, T* out, int64_t count, int64_t ahead);
-  void (*log_softmax_gradient)(const T* y, const T* g, T sum, T* out, int64_t count, int64_t ahead);
+  void (*softmax_gradient)(const T* y, const T* g, T sum, T* out, int64_t count);
+  void (*log_softmax_gradient)(const T* y, const T* g, T sum, T* out, int64_t count);
 
   void (*add)(T* accumulator, const T* x, int64_t count);
   void (*keep_max)(T* accumulator, const T* x, int64_t count);

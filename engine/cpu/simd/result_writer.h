@@ -5,9 +5,9 @@
 #include <cstring>
 #include <initializer_list>
 
-#include "haze/engine/cpu/machine_spans.h"
+#include "haze/engine/cpu/machine.h"
+#include "haze/engine/cpu/simd/machine_spans.h"
 #include "haze/engine/cpu/strided.h"
-#include "haze/engine/machine.h"
 
 namespace haze {
 
@@ -38,10 +38,10 @@ class ResultWriter {
   template <typename Produce>
   void write(T* target, int64_t count, Produce&& produce) const {
     if (!goes_past_cache(target)) return produce(target, 0, count);
-    constexpr int64_t kStretch = 256;  // little beside what the operands need of the first-level cache
-    alignas(kAlign) T buffer[kStretch];
-    for (int64_t i = 0; i < count; i += kStretch) {
-      const int64_t n = std::min(kStretch, count - i);
+    constexpr int64_t kBuffered = 256;  // little beside what the operands need of the first-level cache
+    alignas(kAlign) T buffer[kBuffered];
+    for (int64_t i = 0; i < count; i += kBuffered) {
+      const int64_t n = std::min(kBuffered, count - i);
       produce(buffer, i, n);
       copy(buffer, target + i, n);
     }

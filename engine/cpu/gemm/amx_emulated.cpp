@@ -1,7 +1,7 @@
 #include <bit>
 #include <cstring>
 
-#include "haze/engine/cpu/bf16_amx.h"
+#include "haze/engine/cpu/gemm/bf16_amx.h"
 
 namespace haze::amx {
 namespace {
@@ -26,7 +26,7 @@ class EmulatedTiles {
       std::memcpy(reinterpret_cast<char*>(to) + r * row_bytes, tiles_[kTile][r], 64);
     }
   }
-  // TDPBF16PS: rows of a are pairs along the depth, and row k of b holds the pairs of depth k for each
+  // TDPBF16PS: rows of a are pairs along K, and row k of b holds the pairs of position k for each
   // column.
   template <int kSum, int kA, int kB>
   void dot() {
@@ -52,10 +52,10 @@ class EmulatedTiles {
 
 }  // namespace
 
-void Emulation::multiply(const float* a, int64_t, const float* b, int64_t b_stride, int64_t, int64_t depth,
-                         float* c, int64_t c_stride, bool) {
+void Emulation::multiply(const float* a, int64_t, const float* b, int64_t b_stride, int64_t k_count, float* c,
+                         int64_t c_stride, bool) {
   EmulatedTiles tiles;
-  multiply_by(tiles, a, b, b_stride, depth, c, c_stride);
+  multiply_by(tiles, a, b, b_stride, k_count, c, c_stride);
 }
 
 }  // namespace haze::amx

@@ -22,13 +22,8 @@ inline void prefetch_row(const T* row, int64_t count) {
   for (int64_t i = 0; i < count; i += kCacheLine / static_cast<int64_t>(sizeof(T))) prefetch(row, i);
 }
 
-/// The distance in elements between the element in use and the one that a pass over a row prefetches. It is
-/// one row, of up to 8 KiB: the first-level cache holds two of these beside a result. For longer rows it is
-/// 0, which prefetches nothing.
-template <typename T>
-constexpr int64_t prefetch_distance(int64_t columns) {
-  constexpr int64_t kLongest = (8 << 10) / static_cast<int64_t>(sizeof(T));
-  return columns <= kLongest ? columns : 0;
-}
+/// Bytes of the longest row behind which a pass prefetches the next one: the first-level cache holds two of
+/// these beside a result.
+inline constexpr int64_t kPrefetchedRow = 8 << 10;
 
 }  // namespace haze

@@ -1,5 +1,5 @@
-// Rows in vectors, the last elements of a row, fewer than a vector, and asking for those to come. See
-// math-inl.h about the guard.
+// Rows in vectors, the last elements of a row, which fill no vector, and prefetching. See math-inl.h about
+// the guard.
 #if defined(HAZE_PARTIAL_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef HAZE_PARTIAL_INL_H_
 #undef HAZE_PARTIAL_INL_H_
@@ -11,7 +11,7 @@
 
 #include <hwy/highway.h>
 
-#include "haze/engine/cpu/prefetch.h"
+#include "haze/engine/cpu/simd/prefetch.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace haze {
@@ -45,12 +45,12 @@ HWY_INLINE void StorePart(hn::Vec<D> v, hn::Mask<D> mask, D d, T* HWY_RESTRICT t
 #endif
 }
 
-/// Prefetches p[ahead + i], unless `ahead` is 0 (prefetch.h). Not in the loops of the baseline, of which
-/// the compiler makes vectors.
+/// Prefetches element i of the row behind `row`, which has `count` elements. Rows longer than kPrefetchedRow
+/// bytes are left to the processor. The baseline prefetches nothing: its compiler makes vectors of the loops.
 template <typename T>
-HWY_INLINE void AskAhead(const T* p, int64_t ahead, int64_t i) {
+HWY_INLINE void PrefetchNextRow(const T* row, int64_t count, int64_t i) {
   if constexpr (HWY_TARGET != HWY_SCALAR) {
-    if (ahead != 0) prefetch(p, ahead + i);
+    if (count * static_cast<int64_t>(sizeof(T)) <= kPrefetchedRow) prefetch(row, count + i);
   }
 }
 

@@ -12,9 +12,9 @@
 
 #include <hwy/highway.h>
 
-#include "haze/engine/cpu/gemm.h"
-#include "haze/engine/cpu/partial-inl.h"
-#include "haze/engine/cpu/prefetch.h"
+#include "haze/engine/cpu/gemm/gemm.h"
+#include "haze/engine/cpu/simd/partial-inl.h"
+#include "haze/engine/cpu/simd/prefetch.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace haze {
@@ -70,7 +70,7 @@ HWY_INLINE hn::Vec<D> LoadFirst(D d, hn::Mask<D> mask, const S* source, int64_t 
 template <typename T>
 struct WholeElements {
   using Packed = T;
-  static constexpr int64_t kDepth = 1;  // of the operand in a packed element
+  static constexpr int64_t kElements = 1;  // of the operand in a packed element
 
   template <class D, class V>
   static HWY_INLINE hn::Vec<D> Combine(D, V first, V) {
@@ -85,7 +85,7 @@ struct WholeElements {
 /// One element, rounded to bfloat16: what bfloat16 products are made of where the processor has none.
 struct RoundedElements {
   using Packed = float;
-  static constexpr int64_t kDepth = 1;
+  static constexpr int64_t kElements = 1;
 
   template <class D, class V>
   static HWY_INLINE hn::Vec<D> Combine(D d, V first, V) {
@@ -101,7 +101,7 @@ struct RoundedElements {
 /// Two neighbours along K as bfloat16, the first in the lower half of 32 bits, which are handled as a float.
 struct Pairs {
   using Packed = float;
-  static constexpr int64_t kDepth = 2;
+  static constexpr int64_t kElements = 2;
 
   template <class D, class V>
   static HWY_INLINE hn::Vec<D> Combine(D d, V first, V second) {
@@ -157,13 +157,13 @@ HWY_INLINE void PackDenseRow(const S* first, const S* second, int64_t width,
   const auto n = static_cast<int64_t>(hn::Lanes(d));
   int64_t c = 0;
   for (; c + n <= width; c += n) {
-    const auto below = Element::kDepth == 2 && second ? LoadAs(d, second + c) : hn::Zero(d);
+    const auto below = Element::kElements == 2 && second ? LoadAs(d, second + c) : hn::Zero(d);
     hn::StoreU(Element::Combine(d, LoadAs(d, first + c), below), d, out + c);
   }
   if (c < width) {
     const auto rest = hn::FirstN(d, static_cast<size_t>(width - c));
     const auto below =
-        Element::kDepth == 2 && second ? LoadFirst(d, rest, second + c, width - c) : hn::Zero(d);
+        Element::kElements == 2 && second ? LoadFirst(d, rest, second + c, width - c) : hn::Zero(d);
     hn::StoreU(Element::Combine(d, LoadFirst(d, rest, first + c, width - c), below), d, out + c);
   }
 }
@@ -175,7 +175,7 @@ using Four = hn::Full128<float>;
 template <class Element, typename S>
 HWY_INLINE hn::Vec<Four> LoadFour(const S* source) {
   const Four d;
-  if constexpr (Element::kDepth == 1) {
+  if constexpr (Element::kElements == 1) {
     return Element::Combine(d, LoadAs(d, source), hn::Zero(d));
   } else if constexpr (std::is_same_v<S, bfloat16>) {
     return hn::LoadU(d, reinterpret_cast<const float*>(source));
@@ -202,32 +202,32 @@ HWY_INLINE void StoreTransposed(hn::Vec<Four> a, hn::Vec<Four> b, hn::Vec<Four> 
 
 /// One row of a panel from elements that lie anyhow.
 template <class Element, typename S>
-void PackAnyRow(MatrixView<const S> x, int64_t k, int64_t depth, int64_t width,
+void PackAnyRow(MatrixView<const S> x, int64_t k, int64_t k_count, int64_t width,
                 typename Element::Packed* HWY_RESTRICT out) {
   for (int64_t c = 0; c < width; ++c) {
-    out[c] = Element::One(x.at(k, c), Element::kDepth == 2 && k + 1 < depth ? x.at(k + 1, c) : nullptr);
+    out[c] = Element::One(x.at(k, c), Element::kElements == 2 && k + 1 < k_count ? x.at(k + 1, c) : nullptr);
   }
 }
 
-/// out[k / kDepth][c] from x(k, c) for all k below `depth` and c below `width`, out's rows `panel` apart: one
-/// panel. The columns from `width` on hold no meaningful values, and some are not written. x may be
-/// contiguous along c, along k, or along neither.
+/// out[k / kElements][c] from x(k, c) for all k below `k_count` and c below `width`, out's rows `panel`
+/// apart: one panel. The columns from `width` on hold no meaningful values, and some are not written. x may
+/// be contiguous along c, along k, or along neither.
 template <class Element, typename S>
-void PackPanel(MatrixView<const S> x, int64_t depth, int64_t width, int64_t panel,
+void PackPanel(MatrixView<const S> x, int64_t k_count, int64_t width, int64_t panel,
                typename Element::Packed* HWY_RESTRICT out) {
-  constexpr int64_t kStep = Element::kDepth;
+  constexpr int64_t kStep = Element::kElements;
   int64_t k = 0;
   if (x.column_stride == 1) {
-    for (; k < depth; k += kStep, out += panel) {
+    for (; k < k_count; k += kStep, out += panel) {
       const S* first = x.at(k, 0);
       prefetch(first, 2 * panel - 1);  // for the panel beside this one
-      PackDenseRow<Element>(first, k + 1 < depth ? x.at(k + 1, 0) : nullptr, width, out);
+      PackDenseRow<Element>(first, k + 1 < k_count ? x.at(k + 1, 0) : nullptr, width, out);
     }
     return;
   }
 #if HWY_TARGET != HWY_SCALAR
   if constexpr (std::is_same_v<typename Element::Packed, float>) {
-    for (; x.row_stride == 1 && k + 4 * kStep <= depth; k += 4 * kStep, out += 4 * panel) {
+    for (; x.row_stride == 1 && k + 4 * kStep <= k_count; k += 4 * kStep, out += 4 * panel) {
       // From the end, as the last four may reach past a row, into the next one. Missing columns repeat.
       const auto four = [&](int64_t c)
                             HWY_ATTR { return LoadFour<Element>(x.at(k, std::min(c, width - 1))); };
@@ -237,21 +237,21 @@ void PackPanel(MatrixView<const S> x, int64_t depth, int64_t width, int64_t pane
     }
   }
 #endif
-  for (; k < depth; k += kStep, out += panel) PackAnyRow<Element>(x, k, depth, width, out);
+  for (; k < k_count; k += kStep, out += panel) PackAnyRow<Element>(x, k, k_count, width, out);
 }
 
 /// The pairs of row r from element k of K on, and zeros behind them.
 template <typename S>
-void PackRestOfRow(MatrixView<const S> a, int64_t r, int64_t k, int64_t depth, int64_t pairs,
+void PackRestOfRow(MatrixView<const S> a, int64_t r, int64_t k, int64_t k_count, int64_t pairs,
                    float* HWY_RESTRICT out) {
-  for (; k < depth; k += 2) out[k / 2] = Pairs::One(a.at(r, k), k + 1 < depth ? a.at(r, k + 1) : nullptr);
-  std::fill(out + (depth + 1) / 2, out + pairs, 0.0f);
+  for (; k < k_count; k += 2) out[k / 2] = Pairs::One(a.at(r, k), k + 1 < k_count ? a.at(r, k + 1) : nullptr);
+  std::fill(out + (k_count + 1) / 2, out + pairs, 0.0f);
 }
 
 /// out[r][k] = the pair a(r, 2 k), a(r, 2 k + 1): a panel whose rows run along K, the layout of tile units.
 /// Zeros from `rows` to `panel`, and in a row from the end of K to `pairs`.
 template <typename S>
-void PackRowPairs(MatrixView<const S> a, int64_t rows, int64_t depth, int64_t panel, int64_t pairs,
+void PackRowPairs(MatrixView<const S> a, int64_t rows, int64_t k_count, int64_t panel, int64_t pairs,
                   float* HWY_RESTRICT out) {
   std::fill(out + rows * pairs, out + panel * pairs, 0.0f);
   int64_t r = 0;
@@ -263,21 +263,22 @@ void PackRowPairs(MatrixView<const S> a, int64_t rows, int64_t depth, int64_t pa
     };
     for (; r + 4 <= rows; r += 4) {
       int64_t k = 0;
-      for (; k + 8 <= depth; k += 8) {
+      for (; k + 8 <= k_count; k += 8) {
         StoreTransposed(pair_of_rows(k, r), pair_of_rows(k + 2, r), pair_of_rows(k + 4, r),
                         pair_of_rows(k + 6, r), out + r * pairs + k / 2, pairs);
       }
-      for (int64_t i = r; i < r + 4; ++i) PackRestOfRow(a, i, k, depth, pairs, out + i * pairs);
+      for (int64_t i = r; i < r + 4; ++i) PackRestOfRow(a, i, k, k_count, pairs, out + i * pairs);
     }
   } else if (a.column_stride == 1) {
     for (; r < rows; ++r) {
       int64_t k = 0;
-      for (; k + 8 <= depth; k += 8) hn::StoreU(LoadFour<Pairs>(a.at(r, k)), Four(), out + r * pairs + k / 2);
-      PackRestOfRow(a, r, k, depth, pairs, out + r * pairs);
+      for (; k + 8 <= k_count; k += 8)
+        hn::StoreU(LoadFour<Pairs>(a.at(r, k)), Four(), out + r * pairs + k / 2);
+      PackRestOfRow(a, r, k, k_count, pairs, out + r * pairs);
     }
   }
 #endif
-  for (; r < rows; ++r) PackRestOfRow(a, r, 0, depth, pairs, out + r * pairs);
+  for (; r < rows; ++r) PackRestOfRow(a, r, 0, k_count, pairs, out + r * pairs);
 }
 
 }  // namespace HWY_NAMESPACE

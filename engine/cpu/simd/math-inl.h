@@ -16,7 +16,7 @@
 
 #include <hwy/highway.h>
 
-#include "haze/engine/cpu/math_tables.h"
+#include "haze/engine/cpu/simd/math_tables.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace haze {
@@ -223,25 +223,26 @@ HWY_INLINE hn::Vec<D> LookUp(D d, const float (&table)[8], VI index) {
   return hn::GatherIndex(d, table, index);
 }
 
-/// A polynomial c + t q: its constant term, the distance from the centre of the piece, and the other terms
+/// A polynomial c + t q: its constant term, the distance from the centre of the interval, and the other terms
 /// over t.
 template <class D>
-struct PieceTerms {
+struct IntervalTerms {
   hn::Vec<D> c, t, q;
 };
 
-/// The polynomial at x >= 0 of the piece that the lowest three bits of `index` name for each lane.
+/// The polynomial at x >= 0 of the interval that the lowest three bits of `index` name for each lane.
 template <class D, class VI, size_t kDegree>
-HWY_INLINE PieceTerms<D> Piecewise(D d, hn::Vec<D> x, VI index, const Pieces<kDegree>& pieces) {
+HWY_INLINE IntervalTerms<D> Piecewise(D d, hn::Vec<D> x, VI index,
+                                      const PiecewisePolynomial<kDegree>& polynomial) {
   const auto i = hn::And(index, hn::Set(hn::RebindToSigned<D>(), 7));
-  const auto t = hn::Sub(x, LookUp(d, pieces.centre, i));
-  auto q = LookUp(d, pieces.coefficients[kDegree], i);
-  for (size_t k = kDegree - 1; k > 0; --k) q = hn::MulAdd(q, t, LookUp(d, pieces.coefficients[k], i));
-  return {LookUp(d, pieces.coefficients[0], i), t, q};
+  const auto t = hn::Sub(x, LookUp(d, polynomial.centre, i));
+  auto q = LookUp(d, polynomial.coefficients[kDegree], i);
+  for (size_t k = kDegree - 1; k > 0; --k) q = hn::MulAdd(q, t, LookUp(d, polynomial.coefficients[k], i));
+  return {LookUp(d, polynomial.coefficients[0], i), t, q};
 }
 
-/// Pieces that become longer with x >= 0: they are the halves of the octaves of 2 + scale x, from 2 to 32. So
-/// the exponent and the first bit of the fraction number them; for 2 these end in 000.
+/// Intervals that become longer with x >= 0: they are the halves of the octaves of 2 + scale x, from 2 to 32.
+/// So the exponent and the first bit of the fraction number them; for 2 these end in 000.
 template <class D>
 HWY_INLINE hn::Vec<hn::RebindToSigned<D>> HalfOctave(D d, hn::Vec<D> x, float scale) {
   const auto octaves = hn::MulAdd(x, hn::Set(d, scale), hn::Set(d, 2.0f));
@@ -255,28 +256,28 @@ HWY_INLINE hn::Vec<D> Tanh(D d, hn::Vec<D> x) {
     return EachLane(d, x, [](double v) { return std::tanh(v); });
   } else {
     const auto magnitude = AtMost(d, hn::Abs(x), 9.1f);
-    const auto index = HalfOctave(d, magnitude, kTanhPieces.scale);
-    const auto [c, t, q] = Piecewise(d, magnitude, index, kTanhPieces);
+    const auto index = HalfOctave(d, magnitude, kTanhPolynomial.scale);
+    const auto [c, t, q] = Piecewise(d, magnitude, index, kTanhPolynomial);
     return hn::CopySignToAbs(hn::MulAdd(q, t, c), x);
   }
 }
 
-/// erf x. Piece i is where scale |x| rounds to i, which adding 1.5 * 2^23 leaves in the lowest bits.
+/// erf x. Interval i is where scale |x| rounds to i, which adding 1.5 * 2^23 leaves in the lowest bits.
 template <class D>
 HWY_INLINE hn::Vec<D> Erf(D d, hn::Vec<D> x) {
   if constexpr (sizeof(hn::TFromD<D>) == 8) {
     return EachLane(d, x, [](double v) { return std::erf(v); });
   } else {
     const auto magnitude = AtMost(d, hn::Abs(x), 3.95f);
-    const auto rounded = hn::MulAdd(magnitude, hn::Set(d, kErfPieces.scale), hn::Set(d, 12582912.0f));
+    const auto rounded = hn::MulAdd(magnitude, hn::Set(d, kErfPolynomial.scale), hn::Set(d, 12582912.0f));
     const auto index = hn::BitCast(hn::RebindToSigned<D>(), rounded);
-    const auto [c, t, q] = Piecewise(d, magnitude, index, kErfPieces);
-    // Piece 0 lacks x: there c is 0 and t is x; in the others c is the larger.
+    const auto [c, t, q] = Piecewise(d, magnitude, index, kErfPolynomial);
+    // Interval 0 lacks x: there c is 0 and t is x; in the others c is the larger.
     return hn::CopySignToAbs(hn::MulAdd(q, t, hn::Max(c, t)), x);
   }
 }
 
-/// e^(-x^2 / 2) f(x) = 2^n (1 + e) (c + t q) for the f of `pieces`, in float32.
+/// e^(-x^2 / 2) f(x) = 2^n (1 + e) (c + t q) for the f of `polynomial`, in float32.
 ///
 /// Rounding x^2 would cost 50 units in the last place. So x has two parts: its first 12 bits, whose square is
 /// exact, and the rest. Adding 1.5 * 2^15, a float with eight bits after the point, parts them.
@@ -286,18 +287,18 @@ struct GaussianTerms {
   hn::Vec<D> x;
   ExpParts<D> parts;
   hn::Vec<D> e;
-  PieceTerms<D> piece;
+  IntervalTerms<D> interval;
 
   /// For any x >= 0, of which those beyond the end count as the end.
   template <size_t kDegree>
-  HWY_INLINE GaussianTerms(D d, hn::Vec<D> any_x, const Pieces<kDegree>& pieces)
+  HWY_INLINE GaussianTerms(D d, hn::Vec<D> any_x, const PiecewisePolynomial<kDegree>& polynomial)
       : x(AtMost(d, any_x, kEnd)),
         parts(d, hn::Mul(hn::Mul(High(d, x), hn::Set(d, -0.5f)), High(d, x)), 254.0f) {
     const auto high = High(d, x);
     const auto rest = hn::Mul(hn::Sub(x, high), hn::Add(x, high));
     parts.r = hn::MulAdd(hn::Set(d, -0.5f), rest, parts.r);
     e = parts.PowerMinusOne(d);
-    piece = Piecewise(d, x, HalfOctave(d, x, pieces.scale), pieces);
+    interval = Piecewise(d, x, HalfOctave(d, x, polynomial.scale), polynomial);
   }
 
   /// value 2^n, down to the smallest subnormal number. At the end it is 0 from the start, as processors take

@@ -1,4 +1,4 @@
-#include "haze/engine/machine.h"
+#include "haze/engine/cpu/machine.h"
 
 #include <algorithm>
 #include <atomic>
@@ -8,12 +8,12 @@
 
 #include <hwy/aligned_allocator.h>
 
-#include "haze/engine/cpu/bf16_amx.h"
-#include "haze/engine/cpu/bf16_avx512.h"
-#include "haze/engine/cpu/instruction_set.h"
-#include "haze/engine/cpu/machine_spans.h"
+#include "haze/engine/cpu/gemm/bf16_amx.h"
+#include "haze/engine/cpu/gemm/bf16_avx512.h"
+#include "haze/engine/cpu/parallel.h"
+#include "haze/engine/cpu/simd/instruction_set.h"
+#include "haze/engine/cpu/simd/machine_spans.h"
 #include "haze/engine/error.h"
-#include "haze/engine/parallel.h"
 
 namespace haze {
 namespace {

@@ -8,8 +8,8 @@
 #define HAZE_NORMAL_INL_H_
 #endif
 
-#include "haze/engine/cpu/math-inl.h"
-#include "haze/engine/cpu/special_functions.h"
+#include "haze/engine/cpu/simd/math-inl.h"
+#include "haze/engine/cpu/simd/special_functions.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace haze {

@@ -2,24 +2,24 @@
 
 #include <cstddef>
 
-/// Coefficients of the piecewise polynomials in math-inl.h. Each is the minimax polynomial of its piece in
+/// Coefficients of the piecewise polynomials in math-inl.h. Each is the minimax polynomial of its interval in
 /// relative error, by Remez' exchange in 40 digits.
 namespace haze {
 
-/// f(|x|) = sum over k of coefficients[k][i] t^k, t = |x| - centre[i], in piece i. Pieces are columns, so
-/// that a row is a table in which a vector looks up one coefficient for all its lanes. Centres are chosen so
-/// that f(centre) is almost a float: rounding coefficients[0] then costs nothing. Piece 0 goes through 0
-/// exactly.
+/// f(|x|) = sum over k of coefficients[k][i] t^k, t = |x| - centre[i], in interval i. Intervals are columns,
+/// so that a row is a table in which a vector looks up one coefficient for all its lanes. Centres are chosen
+/// so that f(centre) is almost a float: rounding coefficients[0] then costs nothing. Interval 0 goes through
+/// 0 exactly.
 template <size_t kDegree>
-struct Pieces {
-  float scale;  // takes |x| to the number of its piece: see Erf and HalfOctave
+struct PiecewisePolynomial {
+  float scale;  // takes |x| to the number of its interval: see Erf and HalfOctave
   alignas(32) float centre[8];
   alignas(32) float coefficients[kDegree + 1][8];
 };
 
-/// erf up to 3.95, off by 2^-25.5 at most; from there on it rounds to 1. Piece 0 is erf x - x. The slope of
-/// erf at 0, 2 / sqrt(pi), is halfway between two floats; without its leading 1 it has three more bits.
-inline constexpr Pieces<6> kErfPieces = {
+/// erf up to 3.95, off by 2^-25.5 at most; from there on it rounds to 1. Interval 0 is erf x - x. The slope
+/// of erf at 0, 2 / sqrt(pi), is halfway between two floats; without its leading 1 it has three more bits.
+inline constexpr PiecewisePolynomial<6> kErfPolynomial = {
     1.89620256f,
     {0, 0.526666641f, 1.06300175f, 1.57701159f, 2.11826873f, 2.64563847f, 3.17054725f, 3.69121432f},
     {{0, 0.543618917f, 0.867241263f, 0.9742679f, 0.997261703f, 0.999817073f, 0.999992669f, 0.999999821f},
@@ -37,7 +37,7 @@ inline constexpr Pieces<6> kErfPieces = {
       -0.000399771001f, -2.98584691e-05f}}};
 
 /// tanh up to 9.1, off by 2^-26.3 at most; from there on it rounds to 1.
-inline constexpr Pieces<7> kTanhPieces = {
+inline constexpr PiecewisePolynomial<7> kTanhPolynomial = {
     3.2945056f,
     {0, 0.450649321f, 0.919915497f, 1.52132082f, 2.44568825f, 3.63959527f, 5.41669559f, 7.85982609f},
     {{0, 0.422432601f, 0.725857437f, 0.90892756f, 0.985089839f, 0.998621464f, 0.999960542f, 0.999999702f},
@@ -56,9 +56,9 @@ inline constexpr Pieces<7> kTanhPieces = {
      {-0.0400878899f, 0.0236518495f, 0.00910770614f, -0.00379131734f, 9.25928998e-06f, 3.29778304e-05f,
       1.11237262e-06f, 8.73032846e-09f}}};
 
-/// e^(a^2/2) a Phi(-a) up to 14.7, off by 2^-26.6 at most; from there on a Phi(-a) rounds to 0. Piece 0 is
+/// e^(a^2/2) a Phi(-a) up to 14.7, off by 2^-26.6 at most; from there on a Phi(-a) rounds to 0. Interval 0 is
 /// that minus a/2, and its constant term only larger than a/2: see Gelu.
-inline constexpr Pieces<7> kGeluPieces = {
+inline constexpr PiecewisePolynomial<7> kGeluPolynomial = {
     2.0401361f,
     {0, 0.651048541f, 1.28935766f, 2.33177614f, 3.60229087f, 5.65502739f, 8.2067461f, 12.3033419f},
     {{1, 0.207226038f, 0.292016715f, 0.348390698f, 0.373470366f, 0.38748616f, 0.393264979f, 0.396357358f},
@@ -77,9 +77,9 @@ inline constexpr Pieces<7> kGeluPieces = {
      {0.00574955903f, 0.00143483793f, 0.000246520154f, 2.98773193e-05f, 2.35588436e-06f, 1.42511666e-07f,
       6.7397572e-09f, 2.9547248e-10f}}};
 
-/// e^(a^2/2) gelu'(-a) up to 14.7, off by 2^-28.2 at most; pieces 0 to 3 are that plus t/2. The centre of
-/// piece 1 is the float nearest to the root, so that near the root, too, the relative error is small.
-inline constexpr Pieces<7> kGeluSlopePieces = {
+/// e^(a^2/2) gelu'(-a) up to 14.7, off by 2^-28.2 at most; intervals 0 to 3 are that plus t/2. The centre of
+/// interval 1 is the float nearest to the root, so that near the root, too, the relative error is small.
+inline constexpr PiecewisePolynomial<7> kGeluSlopePolynomial = {
     2.0401361f,
     {0.362619877f, 0.751791537f, 1.13757873f, 2.3148396f, 3.63357472f, 5.71083927f, 8.37543869f, 12.4369545f},
     {{0.238138497f, -6.93438551e-09f, -0.210034922f, -0.773216665f, -1.34670186f, -2.21040821f, -3.29433608f,

@@ -1,4 +1,4 @@
-#include "haze/engine/parallel.h"
+#include "haze/engine/cpu/parallel.h"
 
 #include <atomic>
 

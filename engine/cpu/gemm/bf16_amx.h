@@ -1,6 +1,6 @@
 #pragma once
 
-#include "haze/engine/cpu/gemm.h"
+#include "haze/engine/cpu/gemm/gemm.h"
 
 /// Products of bfloat16 by AMX (Intel's advanced matrix extensions). AMX has eight registers of 16 rows of 64
 /// bytes. Its instruction tdpbf16ps multiplies a tile of 16 x 32 by one of 32 x 16 and adds to 16 x 16 sums
@@ -19,16 +19,16 @@ struct Processor {
   /// Gives the tiles of the calling thread their shapes, which another user of the unit may have changed.
   static void prepare();
   /// As gemm.h says, with another layout of a packed panel of rows: kRows rows, one after the other, each K
-  /// elements long. These are `depth` pairs, a multiple of kPairs. c gets kRows rows; `add` must be false.
-  static void multiply(const float* a, int64_t a_stride, const float* b, int64_t b_stride, int64_t ahead,
-                       int64_t depth, float* c, int64_t c_stride, bool add);
+  /// elements long. These are `k_count` pairs, a multiple of kPairs. c gets kRows rows; `add` must be false.
+  static void multiply(const float* a, int64_t a_stride, const float* b, int64_t b_stride, int64_t k_count,
+                       float* c, int64_t c_stride, bool add);
 };
 
 /// The same with tiles in ordinary memory, on any processor: how the layout is tested where there is no AMX.
 struct Emulation {
   static void prepare() {}
-  static void multiply(const float* a, int64_t a_stride, const float* b, int64_t b_stride, int64_t ahead,
-                       int64_t depth, float* c, int64_t c_stride, bool add);
+  static void multiply(const float* a, int64_t a_stride, const float* b, int64_t b_stride, int64_t k_count,
+                       float* c, int64_t c_stride, bool add);
 };
 /// The kernels that go with it.
 const GemmKernels<float, float>& emulated_kernels();
@@ -37,16 +37,16 @@ const GemmKernels<float, float>& emulated_kernels();
 /// bytes from row to row), dot(c, a, b) and store(i, address, bytes). There are two by two tiles of sums, so
 /// each tile loaded is used twice.
 template <class Tiles>
-void multiply_by(Tiles& tiles, const float* a, const float* b, int64_t b_stride, int64_t depth, float* c,
+void multiply_by(Tiles& tiles, const float* a, const float* b, int64_t b_stride, int64_t k_count, float* c,
                  int64_t c_stride) {
   constexpr int64_t kBytes = sizeof(float);
   tiles.template zero<0>();
   tiles.template zero<1>();
   tiles.template zero<2>();
   tiles.template zero<3>();
-  for (int64_t k = 0; k < depth; k += kPairs) {
-    tiles.template load<4>(a + k, depth * kBytes);
-    tiles.template load<5>(a + 16 * depth + k, depth * kBytes);
+  for (int64_t k = 0; k < k_count; k += kPairs) {
+    tiles.template load<4>(a + k, k_count * kBytes);
+    tiles.template load<5>(a + 16 * k_count + k, k_count * kBytes);
     tiles.template load<6>(b + k * b_stride, b_stride * kBytes);
     tiles.template load<7>(b + k * b_stride + 16, b_stride * kBytes);
     tiles.template dot<0, 4, 6>();

@@ -5,7 +5,7 @@
 
 #include "haze/engine/ops.h"
 
-/// The interface of the matrix product's kernels (gemm-inl.h). `depth` is the extent of the reduction
+/// The interface of the matrix product's kernels (gemm-inl.h). `k_count` is the extent of the reduction
 /// dimension K.
 namespace haze {
 
@@ -45,7 +45,7 @@ bool is_plain(const GemmOutput<T>& out) {
 /// block of K. The first block overwrites c (unless the product accumulates), and the others add to it. The
 /// last one applies the epilogue.
 struct GemmBlock {
-  int64_t row, rows, column, columns, depth;
+  int64_t row, rows, column, columns, k_count;
   bool first, last;
 };
 
@@ -58,19 +58,21 @@ struct GemmOperand {
   int64_t stride = 0;
 };
 
-/// c [rows, tile columns], its rows `c_stride` apart, becomes a b over `depth` packed elements; with `add` it
-/// is added to. a is a packed panel of rows, or, in a kernel that reads in place, rows `a_stride` apart. Rows
-/// of b are `b_stride` apart. Some kernels prefetch the elements of b that are `ahead` elements further on.
-/// There is a function for each number of rows.
+/// Micro-kernels prefetch the rows of b that they need so many steps later.
+inline constexpr int64_t kPrefetchedSteps = 16;
+
+/// c [rows, tile columns], its rows `c_stride` apart, becomes a b over `k_count` packed elements; with `add`
+/// it is added to. a is a packed panel of rows, or, in a kernel that reads in place, rows `a_stride` apart.
+/// Rows of b are `b_stride` apart. There is a function for each number of rows.
 template <typename T>
 using MicroKernelFunction = void (*)(const T* a, int64_t a_stride, const T* b, int64_t b_stride,
-                                     int64_t ahead, int64_t depth, T* c, int64_t c_stride, bool add);
+                                     int64_t k_count, T* c, int64_t c_stride, bool add);
 
 /// The same over rows of b at any positions. Row k of the tile's two vectors of columns is read at
 /// low + offsets[k] and high + offsets[k]. a is packed.
 template <typename T>
 using GatheringKernelFunction = void (*)(const T* a, const T* low, const T* high, const int64_t* offsets,
-                                         int64_t depth, T* c, int64_t c_stride, bool add);
+                                         int64_t k_count, T* c, int64_t c_stride, bool add);
 
 /// The kernels for one instruction set and one way to multiply. T is what sums are held in, S what operands
 /// are stored as; packed elements have a type of the kernel's own. A tile is what the micro-kernel computes
@@ -78,17 +80,16 @@ using GatheringKernelFunction = void (*)(const T* a, const T* low, const T* high
 template <typename T, typename S>
 struct GemmKernels {
   int64_t tile_rows, tile_columns;
-  int64_t depth_step;   // K is padded with zeros to a multiple of this when packed
-  int64_t depth_block;  // the largest block of K, a multiple of depth_step
+  int64_t k_step;       // K is padded with zeros to a multiple of this when packed
+  int64_t k_block;      // the largest block of K, a multiple of k_step
   size_t packed_size;   // bytes of a packed element
   bool reads_in_place;  // whether contiguous operands need not be packed
-  bool asks_ahead;      // whether the micro-kernel prefetches b
   /// b [K, columns] as panels of tile_columns columns, each with all of K.
-  void (*pack_columns)(MatrixView<const S> b, int64_t depth, int64_t columns, void* out);
+  void (*pack_columns)(MatrixView<const S> b, int64_t k_count, int64_t columns, void* out);
   /// a [rows, K] as one panel, rows <= tile_rows. May write up to 64 bytes more.
-  void (*pack_rows)(MatrixView<const S> a, int64_t rows, int64_t depth, void* out);
+  void (*pack_rows)(MatrixView<const S> a, int64_t rows, int64_t k_count, void* out);
   /// sums[i] becomes the sum of a's row i over K; unless `first`, that is added to it.
-  void (*add_row_sums)(MatrixView<const S> a, int64_t rows, int64_t depth, bool first, T* sums);
+  void (*add_row_sums)(MatrixView<const S> a, int64_t rows, int64_t k_count, bool first, T* sums);
   /// At most tile_rows rows of the result. Where b is not packed, the columns are a multiple of tile_columns.
   void (*multiply)(const GemmOperand<S>& a, const GemmOperand<S>& b, const GemmBlock& block,
                    const GemmOutput<T>& out);

@@ -11,23 +11,23 @@
 #include <array>
 #include <utility>
 
-#include "haze/engine/cpu/activations-inl.h"
-#include "haze/engine/cpu/gemm_pack-inl.h"
-#include "haze/engine/cpu/partial-inl.h"
+#include "haze/engine/cpu/gemm/gemm_pack-inl.h"
+#include "haze/engine/cpu/simd/activations-inl.h"
+#include "haze/engine/cpu/simd/partial-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace haze {
 namespace HWY_NAMESPACE {
 
 // A tile of the result is kTileRows x (2 vectors): 24 accumulators of AVX-512's 32 registers, 12 of
-// AVX2's 16. Where 12 multiply-adds are all there is to hide it behind, asking for b ahead of time costs more
-// than it brings: the processor sees by itself that b is read in order.
+// AVX2's 16. Twelve multiply-adds a step are too few to hide a
+// prefetch of b: it costs more than it brings.
 #if HWY_TARGET <= HWY_AVX3
 inline constexpr int64_t kTileRows = 12;
-inline constexpr bool kAsksAhead = true;
+inline constexpr bool kPrefetches = true;
 #else
 inline constexpr int64_t kTileRows = 6;
-inline constexpr bool kAsksAhead = false;
+inline constexpr bool kPrefetches = false;
 #endif
 
 template <typename T>
@@ -38,7 +38,7 @@ HWY_INLINE int64_t TileColumns() {
 /// The micro-kernel of gemm.h by fused multiply-adds.
 template <int64_t kRows, bool kInPlace, typename T>
 void MicroKernel(const T* HWY_RESTRICT a, int64_t a_stride, const T* HWY_RESTRICT b, int64_t b_stride,
-                 int64_t ahead, int64_t depth, T* HWY_RESTRICT c, int64_t c_stride, bool add) {
+                 int64_t k_count, T* HWY_RESTRICT c, int64_t c_stride, bool add) {
   const hn::ScalableTag<T> d;
   const auto n = static_cast<int64_t>(hn::Lanes(d));
   hn::Vec<decltype(d)> low[kRows], high[kRows];
@@ -49,11 +49,11 @@ void MicroKernel(const T* HWY_RESTRICT a, int64_t a_stride, const T* HWY_RESTRIC
   for (int64_t i = 0; i < kBases; ++i) base[i] = a + i * 3 * a_stride;
 #pragma GCC unroll 16
   for (int64_t r = 0; r < kRows; ++r) low[r] = high[r] = hn::Zero(d);
-  for (int64_t k = 0; k < depth; ++k) {
+  for (int64_t k = 0; k < k_count; ++k) {
     const auto b_low = hn::LoadU(d, b), b_high = hn::LoadU(d, b + n);
-    if constexpr (kAsksAhead) {
-      __builtin_prefetch(b + ahead);
-      __builtin_prefetch(b + ahead + n);
+    if constexpr (kPrefetches) {
+      __builtin_prefetch(b + kPrefetchedSteps * b_stride);
+      __builtin_prefetch(b + kPrefetchedSteps * b_stride + n);
     }
     b += b_stride;
 #pragma GCC unroll 16
@@ -86,14 +86,14 @@ void MicroKernel(const T* HWY_RESTRICT a, int64_t a_stride, const T* HWY_RESTRIC
 /// The gathering kernel of gemm.h, by the same multiply-adds.
 template <int64_t kRows, typename T>
 void GatheringKernel(const T* HWY_RESTRICT a, const T* HWY_RESTRICT low_columns,
-                     const T* HWY_RESTRICT high_columns, const int64_t* HWY_RESTRICT offsets, int64_t depth,
+                     const T* HWY_RESTRICT high_columns, const int64_t* HWY_RESTRICT offsets, int64_t k_count,
                      T* HWY_RESTRICT c, int64_t c_stride, bool add) {
   const hn::ScalableTag<T> d;
   const auto n = static_cast<int64_t>(hn::Lanes(d));
   hn::Vec<decltype(d)> low[kRows], high[kRows];
 #pragma GCC unroll 16
   for (int64_t r = 0; r < kRows; ++r) low[r] = high[r] = hn::Zero(d);
-  for (int64_t k = 0; k < depth; ++k, a += kTileRows) {
+  for (int64_t k = 0; k < k_count; ++k, a += kTileRows) {
     const auto b_low = hn::LoadU(d, low_columns + offsets[k]),
                b_high = hn::LoadU(d, high_columns + offsets[k]);
 #pragma GCC unroll 16
@@ -166,10 +166,10 @@ constexpr std::array<MicroKernelFunction<T>, sizeof...(kIndex)> MicroKernels(
 template <typename T, class ElementType = WholeElements<T>>
 struct FmaTiles {
   using Sum = T;
-  using Element = ElementType;                            // of packed operands
-  static constexpr int64_t kDepthStep = Element::kDepth;  // packed depth is padded to a multiple of it
-  static constexpr int64_t kDepthBlock = 512 * Element::kDepth;
-  static constexpr bool kRowsAlongDepth = false;    // packed panels of a: rows one after the other
+  using Element = ElementType;                           // of packed operands
+  static constexpr int64_t kStepK = Element::kElements;  // a packed K is padded to a multiple of it
+  static constexpr int64_t kBlockK = 512 * Element::kElements;
+  static constexpr bool kRowsAlongK = false;        // packed panels of a: rows one after the other
   static constexpr bool kWritesWholeTiles = false;  // whatever the rows, and without adding
 
   static void prepare() {}  // before kernels run on this thread
@@ -196,8 +196,8 @@ HWY_INLINE void PrefetchResult(const GemmOutput<T>& out, int64_t row, int64_t ro
 
 /// Packed elements along K, the reduction dimension.
 template <class Tiles>
-constexpr int64_t PackedDepth(int64_t depth) {
-  return (depth + Tiles::kDepthStep - 1) / Tiles::kDepthStep * (Tiles::kDepthStep / Tiles::Element::kDepth);
+constexpr int64_t PackedK(int64_t k_count) {
+  return (k_count + Tiles::kStepK - 1) / Tiles::kStepK * (Tiles::kStepK / Tiles::Element::kElements);
 }
 
 /// One row of tiles: block.rows rows of a against all columns of b.
@@ -207,11 +207,10 @@ void Multiply(const GemmOperand<S>& a, const GemmOperand<S>& b, const GemmBlock&
   using T = typename Tiles::Sum;
   const MicroKernelFunction<T> kernel = Tiles::kernel(block.rows, !a.packed);
   alignas(64) T tile[Tiles::kRows * Tiles::kMostColumns];
-  const int64_t panel = Tiles::columns(), depth = PackedDepth<Tiles>(block.depth);
+  const int64_t panel = Tiles::columns(), k_count = PackedK<Tiles>(block.k_count);
   const auto* rows = static_cast<const T*>(a.packed ? a.packed : a.rows);
   const auto* columns = static_cast<const T*>(b.packed ? b.packed : b.rows);
-  const int64_t b_stride = b.packed ? panel : b.stride, next_panel = b.packed ? panel * depth : panel;
-  const int64_t ahead = b.packed ? 16 * panel : panel;
+  const int64_t b_stride = b.packed ? panel : b.stride, next_panel = b.packed ? panel * k_count : panel;
   const bool add = !block.first || out.accumulate;
   const bool whole_rows = !Tiles::kWritesWholeTiles || block.rows == Tiles::kRows;
   const bool plain = whole_rows && (!block.last || is_plain(out));
@@ -222,10 +221,10 @@ void Multiply(const GemmOperand<S>& a, const GemmOperand<S>& b, const GemmBlock&
     // A unit that only overwrites adds afterwards, so that a sum has one order wherever its tile lies.
     if (plain && width == panel && !(add && Tiles::kWritesWholeTiles)) {
       T* c = out.c + block.row * out.stride + j;
-      kernel(rows, a.stride, columns, b_stride, ahead, depth, c, out.stride, add);
+      kernel(rows, a.stride, columns, b_stride, k_count, c, out.stride, add);
       continue;
     }
-    kernel(rows, a.stride, columns, b_stride, ahead, depth, tile, panel, false);
+    kernel(rows, a.stride, columns, b_stride, k_count, tile, panel, false);
     for (int64_t r = 0; r < block.rows; ++r) {
       FinishRow(tile + r * panel, out, block.row + r, j, width, add, block.last);
     }
@@ -233,33 +232,33 @@ void Multiply(const GemmOperand<S>& a, const GemmOperand<S>& b, const GemmBlock&
 }
 
 template <class Tiles, typename S>
-void PackColumns(MatrixView<const S> b, int64_t depth, int64_t columns, void* out) {
+void PackColumns(MatrixView<const S> b, int64_t k_count, int64_t columns, void* out) {
   using Element = typename Tiles::Element;
-  const int64_t panel = Tiles::columns(), packed_depth = PackedDepth<Tiles>(depth);
+  const int64_t panel = Tiles::columns(), packed_k = PackedK<Tiles>(k_count);
   auto* panels = static_cast<typename Element::Packed*>(out);
-  for (int64_t j = 0; j < columns; j += panel, panels += panel * packed_depth) {
+  for (int64_t j = 0; j < columns; j += panel, panels += panel * packed_k) {
     // Columns that are missing are multiplied too, and subnormal numbers, as bytes and small integers of an
     // earlier tensor are when they are read as floats, take a hundred times as long as zeros.
-    if (columns - j < panel) std::fill(panels, panels + panel * packed_depth, typename Element::Packed{0});
-    PackPanel<Element>(b.from(0, j), depth, std::min(panel, columns - j), panel, panels);
-    const int64_t written = (depth + Element::kDepth - 1) / Element::kDepth;
-    std::fill(panels + written * panel, panels + packed_depth * panel, typename Element::Packed{0});
+    if (columns - j < panel) std::fill(panels, panels + panel * packed_k, typename Element::Packed{0});
+    PackPanel<Element>(b.from(0, j), k_count, std::min(panel, columns - j), panel, panels);
+    const int64_t written = (k_count + Element::kElements - 1) / Element::kElements;
+    std::fill(panels + written * panel, panels + packed_k * panel, typename Element::Packed{0});
   }
 }
 
 template <class Tiles, typename S>
-void PackRows(MatrixView<const S> a, int64_t rows, int64_t depth, void* out) {
+void PackRows(MatrixView<const S> a, int64_t rows, int64_t k_count, void* out) {
   using Element = typename Tiles::Element;
-  if constexpr (Tiles::kRowsAlongDepth) {
-    return PackRowPairs(a, rows, depth, Tiles::kRows, PackedDepth<Tiles>(depth), static_cast<float*>(out));
+  if constexpr (Tiles::kRowsAlongK) {
+    return PackRowPairs(a, rows, k_count, Tiles::kRows, PackedK<Tiles>(k_count), static_cast<float*>(out));
   }
-  PackPanel<Element>(MatrixView<const S>{a.data, a.column_stride, a.row_stride}, depth, rows, Tiles::kRows,
+  PackPanel<Element>(MatrixView<const S>{a.data, a.column_stride, a.row_stride}, k_count, rows, Tiles::kRows,
                      static_cast<typename Element::Packed*>(out));
 }
 
 /// A row's sum in blocks of K. The order is the same for every way to cut the rows.
 template <class Tiles, typename S>
-void AddRowSums(MatrixView<const S> a, int64_t rows, int64_t depth, bool first, typename Tiles::Sum* sums) {
+void AddRowSums(MatrixView<const S> a, int64_t rows, int64_t k_count, bool first, typename Tiles::Sum* sums) {
   using T = typename Tiles::Sum;
   T block[Tiles::kRows] = {};
   if (a.row_stride == 1) {  // rows lie across: a vector of rows at a time
@@ -271,14 +270,14 @@ void AddRowSums(MatrixView<const S> a, int64_t rows, int64_t depth, bool first, 
       // Four sums at a time, as an addition takes several cycles, and the next one would wait for it.
       hn::Vec<decltype(d)> sum[4] = {hn::Zero(d), hn::Zero(d), hn::Zero(d), hn::Zero(d)};
       int64_t k = 0;
-      for (; k + 4 <= depth; k += 4) {
+      for (; k + 4 <= k_count; k += 4) {
         for (int64_t i = 0; i < 4; ++i) sum[i] = hn::Add(sum[i], LoadFirst(d, some, a.at(r, k + i), count));
       }
-      for (; k < depth; ++k) sum[0] = hn::Add(sum[0], LoadFirst(d, some, a.at(r, k), count));
+      for (; k < k_count; ++k) sum[0] = hn::Add(sum[0], LoadFirst(d, some, a.at(r, k), count));
       StorePart(hn::Add(hn::Add(sum[0], sum[1]), hn::Add(sum[2], sum[3])), some, d, block + r);
     }
   } else {
-    for (int64_t k = 0; k < depth; ++k) {
+    for (int64_t k = 0; k < k_count; ++k) {
       for (int64_t r = 0; r < rows; ++r) block[r] += static_cast<T>(*a.at(r, k));
     }
   }
@@ -301,11 +300,10 @@ const GemmKernels<typename Tiles::Sum, S>& KernelsOf() {
   static const GemmKernels<typename Tiles::Sum, S> kernels{
       .tile_rows = Tiles::kRows,
       .tile_columns = Tiles::columns(),
-      .depth_step = Tiles::kDepthStep,
-      .depth_block = Tiles::kDepthBlock,
-      .packed_size = sizeof(Packed) / Tiles::Element::kDepth,
+      .k_step = Tiles::kStepK,
+      .k_block = Tiles::kBlockK,
+      .packed_size = sizeof(Packed) / Tiles::Element::kElements,
       .reads_in_place = Tiles::kReadsInPlace && std::is_same_v<S, Packed>,
-      .asks_ahead = kAsksAhead,
       .pack_columns = PackColumns<Tiles, S>,
       .pack_rows = PackRows<Tiles, S>,
       .add_row_sums = AddRowSums<Tiles, S>,
