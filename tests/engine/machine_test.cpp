@@ -83,7 +83,7 @@ TEST_CASE("the machine's measured limits are those of a machine") {
 
 TEST_CASE("the processor multiplies bfloat16 itself where the kernels take pairs of them") {
   const bool has_products = multiplies_bfloat16();  // first, as it settles the level of instructions
-  CHECK(has_products == (gemm_kernels<float, float>(Precision::bfloat16).depth_step > 1));
+  CHECK(has_products == (gemm_kernels<float, float>(Precision::bfloat16).k_step > 1));
 }
 
 TEST_CASE("measuring the limits of two threads gives work to a second one") {

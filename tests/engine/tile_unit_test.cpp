@@ -14,11 +14,11 @@ MatrixView<const float> view(const Tensor& x) {
 
 /// a b by `kernels`, the depth in blocks and the rows in tiles as the matrix product cuts them.
 Tensor product(const GemmKernels<float, float>& kernels, const Tensor& a, const Tensor& b) {
-  const int64_t m = a.size(0), n = b.size(1), k = a.size(1), block = kernels.depth_block;
+  const int64_t m = a.size(0), n = b.size(1), k = a.size(1), block = kernels.k_block;
   const Tensor result({m, n});
   const auto round_up = [](int64_t x, int64_t to) { return (x + to - 1) / to * to; };
   const auto floats = [&](int64_t width) {
-    return static_cast<size_t>(width * round_up(block, kernels.depth_step)) * kernels.packed_size /
+    return static_cast<size_t>(width * round_up(block, kernels.k_step)) * kernels.packed_size /
            sizeof(float);
   };
   std::vector<float> columns(floats(round_up(n, kernels.tile_columns)) + 16),
@@ -79,8 +79,8 @@ TEST_CASE("AMX and its emulation give the same products") {
     }
   }
   amx::Processor::prepare();
-  amx::Processor::multiply(a.data(), 0, b.data(), 32, 0, 48, real.data(), 40, false);
-  amx::Emulation::multiply(a.data(), 0, b.data(), 32, 0, 48, emulated.data(), 40, false);
+  amx::Processor::multiply(a.data(), 0, b.data(), 32, 48, real.data(), 40, false);
+  amx::Emulation::multiply(a.data(), 0, b.data(), 32, 48, emulated.data(), 40, false);
   for (size_t i = 0; i < real.size(); ++i) CHECK(real[i] == doctest::Approx(emulated[i]).epsilon(1e-5));
 }
 
