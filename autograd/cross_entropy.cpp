@@ -10,9 +10,8 @@ struct CrossEntropyComposition {
   Saved hidden, weight, bias, targets, row_weights;
 
   Gradients operator()(const Variable& g) const {
-    const Variable& h = hidden.variable();
-    const Variable& w = weight.variable();
-    const Variable p = softmax(linear(h, w, bias.variable()));  // [rows, vocabulary]
+    const Variable h = widened(hidden.variable()), w = widened(weight.variable());
+    const Variable p = softmax(linear(h, w, widened(bias.variable())));  // [rows, vocabulary]
     const Tensor vocabulary = arange(w.size(0), Dtype::int32, w.device());
     const Tensor onehot =
         cast(compare(CompareOp::equal, unsqueeze(targets.value(), 1), vocabulary), h.dtype());
@@ -26,8 +25,9 @@ struct CrossEntropyComposition {
 
 CrossEntropy linear_cross_entropy(const Variable& hidden, const Variable& weight, const Variable& bias,
                                   const Tensor& targets, const Tensor& row_weights) {
-  const Tensor weights =
-      row_weights.defined() ? row_weights : ones(targets.shape(), hidden.dtype(), hidden.device());
+  const Tensor weights = row_weights.defined()
+                             ? row_weights
+                             : ones(targets.shape(), wide_dtype(hidden.dtype()), hidden.device());
   CrossEntropyResult result = linear_cross_entropy(
       hidden.value(), weight.value(), bias.value(), targets,
       any_needs_gradient({&hidden, &weight, &bias}) ? weights : Tensor(), current_precision());
@@ -45,7 +45,7 @@ CrossEntropy linear_cross_entropy(const Variable& hidden, const Variable& weight
                      if (gradients_enabled()) return composition(g);
                      Gradients gradients(3);
                      for (size_t i = 0; i < 3; ++i) {
-                       if (needed(i)) gradients[i] = multiply(g.value(), formed[i]);
+                       if (needed(i)) gradients[i] = g * widened(Variable(formed[i]));
                      }
                      return gradients;
                    });

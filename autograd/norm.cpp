@@ -41,7 +41,10 @@ Variable layer_norm(const Variable& x, const Variable& weight, const Variable& b
   return Tape::record(
       "layer_norm", std::move(value), {x, weight, bias},
       [epsilon, saved, x = Saved("x", x), weight = Saved("weight", weight)](const Variable& g) {
-        if (gradients_enabled()) return layer_norm_composition(g, x.variable(), weight.variable(), epsilon);
+        if (gradients_enabled()) {
+          return layer_norm_composition(widened(g), widened(x.variable()), widened(weight.variable()),
+                                        epsilon);
+        }
         const NormGradient d = layer_norm_gradient(g.value(), x.value(), weight.value(), saved, needed(2));
         return Gradients{kept_if(needed(0), d.x), kept_if(needed(1), d.weight), kept_if(needed(2), d.bias)};
       });
@@ -54,7 +57,9 @@ Variable rms_norm(const Variable& x, const Variable& weight, double epsilon) {
   return Tape::record(
       "rms_norm", std::move(value), {x, weight},
       [epsilon, saved, x = Saved("x", x), weight = Saved("weight", weight)](const Variable& g) {
-        if (gradients_enabled()) return rms_norm_composition(g, x.variable(), weight.variable(), epsilon);
+        if (gradients_enabled()) {
+          return rms_norm_composition(widened(g), widened(x.variable()), widened(weight.variable()), epsilon);
+        }
         const NormGradient d = rms_norm_gradient(g.value(), x.value(), weight.value(), saved);
         return Gradients{kept_if(needed(0), d.x), kept_if(needed(1), d.weight)};
       });

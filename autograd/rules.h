@@ -57,10 +57,10 @@ inline Variable masked(const Tensor& mask, const Variable& g) {
   return where(mask, g, zeros({}, g.dtype(), g.device()));
 }
 
-/// What values of `dtype` are multiplied and added up in, and so the dtype of their gradients: float32 for
-/// bfloat16, which has too few digits for sums, otherwise the same.
-inline Dtype wide_dtype(Dtype dtype) {
-  return dtype == Dtype::bfloat16 ? Dtype::float32 : dtype;
+/// x as what it is computed in: float32 where it is bfloat16. For rules of several steps, which would round
+/// after each.
+inline Variable widened(const Variable& x) {
+  return x.defined() ? cast(x, wide_dtype(x.dtype())) : x;
 }
 
 /// x as [rows, size of the last axis].

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <atomic>
 
-#include "haze/autograd/ops.h"
+#include "haze/autograd/rules.h"
 
 namespace haze {
 namespace {
@@ -18,7 +18,7 @@ thread_local std::vector<Variable>* used = nullptr;
 /// Adds up the gradients of backward passes.
 class Leaf final : public Node {
  public:
-  explicit Leaf(uint64_t sequence) : Node("leaf") {
+  Leaf(uint64_t sequence, Dtype dtype) : Node("leaf", dtype) {
     leaf_ = true;
     sequence_ = sequence;
   }
@@ -47,10 +47,11 @@ class ValueScope {
 }  // namespace
 
 Variable Variable::leaf(Tensor value) {
-  if (value.dtype() != Dtype::float32 && value.dtype() != Dtype::float64) {
-    fail("leaf: gradients are for float32 and float64, not {}", name(value.dtype()));
+  if (!is_floating(value.dtype())) {
+    fail("leaf: gradients are for bfloat16, float32 and float64, not {}", name(value.dtype()));
   }
-  return Variable(std::move(value), std::make_shared<Leaf>(Tape::next_sequence()));
+  auto node = std::make_shared<Leaf>(Tape::next_sequence(), value.dtype());
+  return Variable(std::move(value), std::move(node));
 }
 
 const Tensor& Variable::gradient() const {
@@ -128,9 +129,7 @@ void Tape::connect(Node& node, const std::vector<Variable>& inputs) {
 }
 
 void Tape::check_finite(const char* operation, const Tensor& value, const char* direction) {
-  if (!detecting_non_finite || !is_floating(value.dtype()) ||
-      all_finite(value.dtype() == Dtype::bfloat16 ? cast(value, Dtype::float32) : value))
-    return;
+  if (!detecting_non_finite || !is_floating(value.dtype()) || all_finite(value)) return;
   fail("{}: the {} pass produced the first non-finite number, in a tensor of shape {}", operation, direction,
        value.shape().to_string());
 }
@@ -302,6 +301,12 @@ Gradients Tape::apply_rule(Node& node, const Variable& gradient) {
   return gradients;
 }
 
+Variable Tape::rounded(const Node& node, Variable&& gradient) {
+  if (gradient.dtype() == node.dtype_) return std::move(gradient);
+  const DetectNonFinite off(false);  // the user called no conversion
+  return cast(gradient, node.dtype_);
+}
+
 void Tape::accumulate(const Node& from, Node& to, Variable&& gradient) {
   Variable& sum = to.visit_.gradient;
   if (!sum.defined()) {
@@ -310,7 +315,7 @@ void Tape::accumulate(const Node& from, Node& to, Variable&& gradient) {
   }
   {
     const DetectNonFinite off(false);  // the user called no addition
-    sum = add(sum, gradient);
+    sum = add(widened(sum), widened(gradient));
   }
   check_finite(from.operation(), sum.value(), "backward");
 }
@@ -321,8 +326,10 @@ void Tape::hand_on(Node& node, Gradients gradients, Targets* targets) {
     if (!input || !input->visit_.planned || input->visit_.pass != node.visit_.pass) continue;
     if (i < gradients.size() && gradients[i].defined()) accumulate(node, *input, std::move(gradients[i]));
     if (!input->leaf_ || --input->visit_.waiting > 0) continue;
-    Variable complete = std::move(input->visit_.gradient);
-    if (complete.defined()) deliver(*input, complete, targets);
+    if (!input->visit_.gradient.defined()) continue;
+    Variable complete = rounded(*input, std::move(input->visit_.gradient));
+    input->visit_.gradient = Variable();
+    deliver(*input, complete, targets);
   }
 }
 
@@ -336,7 +343,10 @@ void Tape::run(const Variable& root, const Variable& seed, const BackwardOptions
   root.node_->visit_.gradient = std::move(start);
   plan.for_each_operation([&](Node& node) {
     Variable gradient = std::move(node.visit_.gradient);
-    if (gradient.defined()) deliver(node, gradient, targets);
+    if (gradient.defined()) {
+      gradient = rounded(node, std::move(gradient));
+      deliver(node, gradient, targets);
+    }
     if (node.visit_.end) return;
     hand_on(node, gradient.defined() ? apply_rule(node, gradient) : Gradients(), targets);
     if (!keep && gradient.defined()) {

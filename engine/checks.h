@@ -9,7 +9,9 @@ namespace haze {
 int checked_axis(const char* operation, const Tensor& x, int64_t axis);
 /// float32 or float64.
 void check_real(const char* operation, const char* argument, const Tensor& x);
-void check_real_or_int32(const char* operation, const char* argument, const Tensor& x);
+/// bfloat16, float32 or float64.
+void check_floating(const char* operation, const char* argument, const Tensor& x);
+void check_floating_or_int32(const char* operation, const char* argument, const Tensor& x);
 void check_dtype(const char* operation, const char* argument, const Tensor& x, Dtype dtype);
 void check_same_dtype(const char* operation, const Tensor& x, const Tensor& y);
 void check_shape(const char* operation, const char* argument, const Tensor& x, const Shape& shape);

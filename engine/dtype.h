@@ -13,8 +13,8 @@
 
 namespace haze {
 
-/// Element types. float32 is for work and float64 for checking gradients. bfloat16 is for storage and matrix
-/// products, which accumulate in float32. int32 is for tokens, uint8 for masks (0 or 1).
+/// Element types. float32 is for work and float64 for checking gradients. bfloat16 takes half the memory; its
+/// operations compute in float32 and round once, at the end. int32 is for tokens, uint8 for masks (0 or 1).
 enum class Dtype : uint8_t { float32, float64, bfloat16, int32, uint8 };
 
 /// The upper half of a float32; converts by rounding to nearest even, once from float64 too.
@@ -97,6 +97,12 @@ constexpr std::string_view name(Dtype dtype) {
 
 constexpr bool is_floating(Dtype dtype) {
   return dtype == Dtype::float32 || dtype == Dtype::float64 || dtype == Dtype::bfloat16;
+}
+
+/// What values of `dtype` are computed and added up in: float32 for bfloat16, which has too few digits for
+/// sums, otherwise the same.
+constexpr Dtype wide_dtype(Dtype dtype) {
+  return dtype == Dtype::bfloat16 ? Dtype::float32 : dtype;
 }
 
 template <typename T>

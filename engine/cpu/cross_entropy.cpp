@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "haze/engine/cpu/in_float32.h"
 #include "haze/engine/cpu/parallel.h"
 #include "haze/engine/cpu/simd/row_spans.h"
 #include "haze/engine/cpu/simd/spans.h"
@@ -70,6 +71,7 @@ void add_chunk_gradients(const Tensor& logits, const Tensor& hidden, const Tenso
 }  // namespace
 
 void call::LinearCrossEntropy::run(Cpu) const {
+  if (hidden.dtype() == Dtype::bfloat16) return run_in_float32(*this);
   const int64_t rows = hidden.size(0), vocabulary = weight.size(0);
   check_targets(targets, vocabulary);
   const int64_t chunk = std::min(rows, std::max(kFewestRows, kLogits / std::max<int64_t>(vocabulary, 1)));

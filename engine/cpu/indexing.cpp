@@ -3,6 +3,7 @@
 #include <limits>
 
 #include "haze/engine/cpu/grain.h"
+#include "haze/engine/cpu/in_float32.h"
 #include "haze/engine/cpu/simd/prefetch.h"
 #include "haze/engine/cpu/simd/row_spans.h"
 #include "haze/engine/cpu/value_checks.h"
@@ -171,6 +172,7 @@ void call::IndexSelect::run(Cpu) const {
 }
 
 void call::IndexAdd::run(Cpu) const {
+  if (target.dtype() == Dtype::bfloat16) return run_in_float32(*this);
   check_indices(operation, indices, target.size(1));
   if (target.dtype() == Dtype::int32) return index_add_typed<int32_t>(indices, source, target);
   dispatch_real(target.dtype(), [&](auto tag) { index_add_typed<decltype(tag)>(indices, source, target); });
@@ -201,6 +203,7 @@ void call::Gather::run(Cpu) const {
 
 void call::Scatter::run(Cpu) const {
   check_indices(name(), index, target.size(axis));
+  if (adds && target.dtype() == Dtype::bfloat16) return run_in_float32(*this);
   if (adds) {
     dispatch_real(target.dtype(), [&](auto tag) {
       using T = decltype(tag);

@@ -3,6 +3,7 @@
 #include <cmath>
 #include <vector>
 
+#include "haze/engine/cpu/in_float32.h"
 #include "haze/engine/cpu/norm_spans.h"
 #include "haze/engine/cpu/simd/result_writer.h"
 #include "haze/engine/cpu/simd/row_spans.h"
@@ -161,18 +162,22 @@ void norm_gradient(const Tensor& g, const Tensor& x, const Tensor& weight, const
 }  // namespace
 
 void call::LayerNorm::run(Cpu) const {
+  if (x.dtype() == Dtype::bfloat16) return run_in_float32(*this);
   dispatch_real(x.dtype(), [&](auto tag) { norm<decltype(tag)>(x, weight, bias, epsilon, out); });
 }
 
 void call::LayerNormGradient::run(Cpu) const {
+  if (x.dtype() == Dtype::bfloat16) return run_in_float32(*this);
   dispatch_real(x.dtype(), [&](auto tag) { norm_gradient<decltype(tag)>(g, x, weight, saved, out); });
 }
 
 void call::RmsNorm::run(Cpu) const {
+  if (x.dtype() == Dtype::bfloat16) return run_in_float32(*this);
   dispatch_real(x.dtype(), [&](auto tag) { norm<decltype(tag)>(x, weight, Tensor(), epsilon, out); });
 }
 
 void call::RmsNormGradient::run(Cpu) const {
+  if (x.dtype() == Dtype::bfloat16) return run_in_float32(*this);
   dispatch_real(x.dtype(), [&](auto tag) { norm_gradient<decltype(tag)>(g, x, weight, saved, out); });
 }
 

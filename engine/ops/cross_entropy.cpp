@@ -13,7 +13,7 @@ CrossEntropyResult linear_cross_entropy(const Tensor& hidden, const Tensor& weig
                                         const Tensor& targets, const Tensor& row_weights,
                                         Precision precision) {
   constexpr const char* kName = "linear_cross_entropy";
-  check_real(kName, "hidden", hidden);
+  check_floating(kName, "hidden", hidden);
   check_rank(kName, "hidden", hidden, 2);
   check_same_dtype(kName, hidden, weight);
   check_rank(kName, "weight", weight, 2);
@@ -24,10 +24,11 @@ CrossEntropyResult linear_cross_entropy(const Tensor& hidden, const Tensor& weig
     check_same_dtype(kName, hidden, bias);
     check_shape(kName, "bias", bias, {weight.size(0)});
   }
+  const Dtype statistics = wide_dtype(hidden.dtype());
   CrossEntropyResult result;
-  result.losses = Tensor({hidden.size(0)}, hidden.dtype(), hidden.device());
+  result.losses = Tensor({hidden.size(0)}, statistics, hidden.device());
   if (row_weights.defined()) {
-    check_same_dtype(kName, hidden, row_weights);
+    check_dtype(kName, "row_weights", row_weights, statistics);
     check_shape(kName, "row_weights", row_weights, {hidden.size(0)});
     result.hidden = Tensor(hidden.shape(), hidden.dtype(), hidden.device());
     result.weight = Tensor(weight.shape(), weight.dtype(), weight.device());

@@ -6,7 +6,7 @@
 namespace haze::call {
 
 struct LinearCrossEntropy {
-  Tensor hidden;       // contiguous [rows, width], real
+  Tensor hidden;       // contiguous [rows, width], floating
   Tensor weight;       // contiguous [vocabulary, width]
   Tensor bias;         // contiguous [vocabulary], or undefined
   Tensor targets;      // contiguous int32 [rows]

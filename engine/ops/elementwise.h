@@ -8,7 +8,7 @@ namespace haze::call {
 
 struct Unary {
   UnaryOp op;
-  Tensor x;     // real
+  Tensor x;     // floating
   double a, b;  // parameters of the operations that name them
   Tensor out;   // dtype of x
 
@@ -19,7 +19,7 @@ struct Unary {
 
 struct Binary {
   BinaryOp op;
-  Tensor x, y;  // real or int32
+  Tensor x, y;  // floating or int32
   Tensor out;   // dtype of x; may be x itself
 
   const char* name() const { return haze::name(op); }
@@ -31,7 +31,7 @@ struct Binary {
 
 struct Compare {
   CompareOp op;
-  Tensor x, y;  // any dtype but bfloat16
+  Tensor x, y;  // any dtype
   Tensor out;   // uint8
 
   const char* name() const { return "compare"; }

@@ -6,7 +6,7 @@ namespace haze {
 namespace {
 
 void check_norm_arguments(const char* operation, const Tensor& x, const Tensor& weight, const Tensor& bias) {
-  check_real(operation, "x", x);
+  check_floating(operation, "x", x);
   checked_axis(operation, x, -1);
   for (const auto& [argument, tensor] : {std::pair("weight", &weight), std::pair("bias", &bias)}) {
     if (!tensor->defined()) continue;
@@ -17,9 +17,10 @@ void check_norm_arguments(const char* operation, const Tensor& x, const Tensor& 
 
 NormResult allocate_norm(const Tensor& x, bool with_mean) {
   const int64_t rows = as_rows(x).size(0);
+  const Dtype statistics = wide_dtype(x.dtype());
   NormResult result{Tensor(x.shape(), x.dtype(), x.device()), Tensor(),
-                    Tensor({rows}, x.dtype(), x.device())};
-  if (with_mean) result.mean = Tensor({rows}, x.dtype(), x.device());
+                    Tensor({rows}, statistics, x.device())};
+  if (with_mean) result.mean = Tensor({rows}, statistics, x.device());
   return result;
 }
 

@@ -7,7 +7,7 @@ namespace haze::call {
 
 struct Reduce {
   ReduceOp op;
-  Tensor x;  // contiguous [outer, count, inner], real, count > 0
+  Tensor x;  // contiguous [outer, count, inner], floating, count > 0
   double correction;
   Tensor out;  // contiguous [outer, inner]
 

@@ -5,7 +5,7 @@
 namespace haze::call {
 
 struct Softmax {
-  Tensor x;    // contiguous [rows, columns], real
+  Tensor x;    // contiguous [rows, columns], floating
   bool log;    // log_softmax
   Tensor out;  // like x
 
@@ -15,7 +15,7 @@ struct Softmax {
 };
 
 struct SoftmaxGradient {
-  Tensor y, g;  // contiguous [rows, columns], real
+  Tensor y, g;  // contiguous [rows, columns], floating
   bool log;     // of log_softmax
   Tensor out;   // like y
 

@@ -102,8 +102,10 @@ struct AttentionGradients {
 };
 AttentionOutput attention(const Array& query, const Array& key, const Array& value,
                           const AttentionMask& mask);
+/// `output_units`: how many units of itself the output of the forward pass, from which the gradient is
+/// computed, has been rounded by.
 AttentionGradients attention_gradient(const Array& g, const Array& query, const Array& key,
-                                      const Array& value, const AttentionMask& mask);
+                                      const Array& value, const AttentionMask& mask, double output_units = 0);
 
 // Indexing.
 Array index_select(const Array& x, int axis, const Array& indices);

@@ -232,7 +232,7 @@ AttentionOutput attention(const Array& query, const Array& key, const Array& val
 
 // dV = P^T dO, dP = dO V^T where kept, dS = P (dP - sum(P dP)), dQ = scale dS K, dK = scale dS^T Q.
 AttentionGradients attention_gradient(const Array& g, const Array& query, const Array& key,
-                                      const Array& value, const AttentionMask& mask) {
+                                      const Array& value, const AttentionMask& mask, double output_units) {
   const AttentionReference a(query, key, value, mask);
   AttentionGradients result{Array(query.shape), Array(key.shape), Array(value.shape)};
   const auto add = [](Array& x, size_t i, double term, double error) {
@@ -248,6 +248,13 @@ AttentionGradients attention_gradient(const Array& g, const Array& query, const 
         const double of_keys = rounding_of_sum(static_cast<int64_t>(row.keys.size()));
         std::vector<double> dp, dp_error;
         double delta = 0, delta_error = 0;
+        for (int64_t d = 0; d < a.size(); ++d) {
+          double output = 0;
+          for (size_t j = 0; j < row.keys.size(); ++j) {
+            output += row.dropped[j] * value.values[a.at_key(b, row.keys[j], head, d)];
+          }
+          delta_error += output_units * std::abs(g.values[a.at_query(b, i, head, d)] * output);
+        }
         for (size_t j = 0; j < row.keys.size(); ++j) {
           double sum = 0, magnitude = 0;
           const double keep = a.kept(b, head, i, row.keys[j]) ? 1 / (1 - mask.dropout) : 0;

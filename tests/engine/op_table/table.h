@@ -61,7 +61,9 @@ struct Row {
 };
 
 inline const std::vector<Dtype> kReal = {Dtype::float32, Dtype::float64};
-inline const std::vector<Dtype> kRealAndIntegers = {Dtype::float32, Dtype::float64, Dtype::int32};
+inline const std::vector<Dtype> kFloating = {Dtype::float32, Dtype::float64, Dtype::bfloat16};
+inline const std::vector<Dtype> kFloatingAndIntegers = {Dtype::float32, Dtype::float64, Dtype::bfloat16,
+                                                        Dtype::int32};
 inline const std::vector<Dtype> kAllDtypes = {Dtype::float32, Dtype::float64, Dtype::bfloat16, Dtype::int32,
                                               Dtype::uint8};
 

@@ -21,15 +21,16 @@ Row cross_entropy_row(bool bias, bool gradients) {
   Row row{.name = fmt::format("linear_cross_entropy{}{}", bias ? " + bias" : "",
                               gradients ? " with gradients" : ""),
           .function = "linear_cross_entropy",
-          .dtypes = kReal};
+          .dtypes = kFloating};
   for (const auto& [rows, width, vocabulary] :
        {std::array<int64_t, 3>{1, 1, 1}, {5, 3, 1}, {0, 3, 7}, {7, 16, 33}, {33, 17, 130}, {70, 8, 1000}}) {
     row.cases.push_back(cross_entropy_inputs(rows, width, vocabulary));
   }
   row.cases.push_back(cross_entropy_inputs(7, 16, 33, 40));
-  row.apply = [=](const Tensors& in, Dtype) {
+  row.apply = [=](const Tensors& in, Dtype dtype) {
+    const Tensor row_weights = gradients && in[4].defined() ? cast(in[4], wide_dtype(dtype)) : Tensor();
     const CrossEntropyResult result =
-        linear_cross_entropy(in[0], in[1], bias ? in[2] : Tensor(), in[3], gradients ? in[4] : Tensor());
+        linear_cross_entropy(in[0], in[1], bias ? in[2] : Tensor(), in[3], row_weights);
     Tensors results = {result.losses};
     if (gradients) results.insert(results.end(), {result.hidden, result.weight});
     if (gradients && bias) results.push_back(result.bias);
