@@ -3,9 +3,9 @@
 #include "haze/autograd/variable.h"
 
 /// The operations of engine/ops.h on Variables: the same names, arguments and errors, plus a gradient rule
-/// each. Every gradient can be differentiated again. A gradient has the dtype of its operand. Of bfloat16,
-/// matmul() gives float32, and linear() and mlp() give bfloat16, rounded once; their bias and residual may be
-/// bfloat16 or float32.
+/// each. Every gradient can be differentiated again. A gradient has the dtype of its value, but that of a
+/// result of cast() to bfloat16 stays float32. Of bfloat16, matmul() gives float32; linear() and mlp() give
+/// bfloat16, rounded once, and their bias and residual may be bfloat16 or float32.
 namespace haze {
 
 // ---- Views and copies ---------------------------------------------------------------------------

@@ -71,12 +71,15 @@ void add_chunk_gradients(const Tensor& logits, const Tensor& hidden, const Tenso
 }  // namespace
 
 void call::LinearCrossEntropy::run(Cpu) const {
-  if (hidden.dtype() == Dtype::bfloat16) return run_in_float32(*this);
+  // The logits' gradients are float32, and a product takes two operands of one dtype. Losses alone need no
+  // copy of hidden and weight.
+  if (hidden.dtype() == Dtype::bfloat16 && row_weights.defined()) return run_in_float32(*this);
+  const Tensor wide_bias = widened(bias);
   const int64_t rows = hidden.size(0), vocabulary = weight.size(0);
   check_targets(targets, vocabulary);
   const int64_t chunk = std::min(rows, std::max(kFewestRows, kLogits / std::max<int64_t>(vocabulary, 1)));
-  const Tensor buffer({chunk, vocabulary}, hidden.dtype());
-  dispatch_real(hidden.dtype(), [&](auto tag) {
+  const Tensor buffer({chunk, vocabulary}, out.losses.dtype());
+  dispatch_real(buffer.dtype(), [&](auto tag) {
     using T = decltype(tag);
     if (out.weight.defined()) std::fill_n(out.weight.data<T>(), out.weight.elements(), T{0});
     if (out.bias.defined()) std::fill_n(out.bias.data<T>(), out.bias.elements(), T{0});
@@ -85,7 +88,7 @@ void call::LinearCrossEntropy::run(Cpu) const {
       const Tensor logits = slice(buffer, 0, 0, last - first), hidden_rows = slice(hidden, 0, first, last);
       call::Matmul{one(hidden_rows),
                    one(transpose(weight)),
-                   {.bias = bias, .precision = precision},
+                   {.bias = wide_bias, .precision = precision},
                    false,
                    one(logits)}
           .run(Cpu{});

@@ -23,7 +23,7 @@ double sum_of_squares(const Tensor& x) {
 void call::GlobalNorm::run(Cpu) const {
   double total = 0;
   for (const Tensor& tensor : tensors) {
-    const Tensor x = tensor.dtype() == Dtype::bfloat16 ? widened(tensor) : tensor;
+    const Tensor x = widened(tensor);
     total += dispatch_real(x.dtype(), [&](auto tag) { return sum_of_squares<decltype(tag)>(x); });
   }
   *out.data<double>() = std::sqrt(total);

@@ -12,9 +12,9 @@
 /// what it writes is rounded once. A kernel whose operands are large does this by chunks.
 namespace haze {
 
-/// x as float32; undefined stays undefined. An element that broadcasting repeats is converted once.
+/// bfloat16 as float32, any other x itself. An element that broadcasting repeats is converted once.
 inline Tensor widened(const Tensor& x) {
-  if (!x.defined()) return x;
+  if (!x.defined() || x.dtype() != Dtype::bfloat16) return x;
   Tensor stored = x;
   for (int axis = 0; axis < x.rank(); ++axis) {
     if (x.stride(axis) == 0) stored = slice(stored, axis, 0, std::min<int64_t>(x.size(axis), 1));
