@@ -13,10 +13,6 @@
 namespace haze {
 namespace {
 
-// Logits held at a time, in elements: rows enough for a fast matrix product, yet never [tokens, vocabulary].
-constexpr int64_t kLogits = int64_t{1} << 22;
-constexpr int64_t kFewestRows = 64;
-
 // Losses of a chunk; where row_weights is not null, the logits become row_weight (softmax - one_hot).
 template <typename T>
 void chunk_losses(const Tensor& logits, const int32_t* targets, const T* row_weights, T* losses) {
@@ -72,7 +68,7 @@ void add_chunk_gradients(const Tensor& logits, const Tensor& hidden, const Tenso
 void call::LinearCrossEntropy::run(Cpu) const {
   const int64_t rows = hidden.size(0), vocabulary = weight.size(0);
   check_targets(targets, vocabulary);
-  const int64_t chunk = std::min(rows, std::max(kFewestRows, kLogits / std::max<int64_t>(vocabulary, 1)));
+  const int64_t chunk = rows_of_logits(rows, vocabulary);
   const Tensor buffer({chunk, vocabulary}, hidden.dtype());
   dispatch_real(hidden.dtype(), [&](auto tag) {
     using T = decltype(tag);

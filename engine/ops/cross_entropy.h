@@ -1,7 +1,20 @@
 #pragma once
 
+#include <algorithm>
+
 #include "haze/engine/call.h"
 #include "haze/engine/ops.h"
+
+namespace haze {
+
+/// How many of `rows` rows of logits a loss holds at a time: enough for a fast matrix product, yet never
+/// [tokens, vocabulary].
+inline int64_t rows_of_logits(int64_t rows, int64_t vocabulary) {
+  constexpr int64_t kLogits = int64_t{1} << 22, kFewestRows = 64;
+  return std::min(rows, std::max(kFewestRows, kLogits / std::max<int64_t>(vocabulary, 1)));
+}
+
+}  // namespace haze
 
 namespace haze::call {
 

@@ -100,6 +100,15 @@ TEST_CASE("what a recorded backward pass computes for a fused operation equals i
                       return linear_cross_entropy(in[0], in[1], in[2], int32s({4, 0, 2}, {3}), weights).total;
                     },
                     {random({3, 4}), random({5, 4}, 2), random({5}, 3)});
+  check_composition("projected_loss",
+                    [](const Inputs& in) {
+                      const Tensor weights = cast(float64s({1, 0.5, 0}), in[0].dtype());
+                      const RowLoss squares = [scale = in[3]](const Variable& logits, int64_t, int64_t) {
+                        return sum(square(softmax(logits * scale)), {1});
+                      };
+                      return projected_loss(in[0], in[1], in[2], squares, weights).total;
+                    },
+                    {random({3, 4}), random({5, 4}, 2), random({5}, 3), random({5}, 4)});
   check_composition("softmax", [](const Inputs& in) { return softmax(in[0]); }, {rows[0]});
   check_composition("log_softmax", [](const Inputs& in) { return log_softmax(in[0]); }, {rows[0]});
 }

@@ -155,6 +155,23 @@ std::vector<Row> product_rows() {
                         .total;
                   },
                   {x, weight, bias}});
+  rows.push_back(
+      {"projected_loss",
+       [](const Inputs& in) {
+         const RowLoss squares = [scale = in[3]](const Variable& logits, int64_t, int64_t) {
+           return sum(square(softmax(logits * scale)), {1});
+         };
+         return projected_loss(in[0], in[1], in[2], squares, beside(in, float64s({1, 0.5, 0, 2}))).total;
+       },
+       {x, weight, bias, random({5}, 4)}});
+  rows.push_back({"soft_cross_entropy",
+                  [](const Inputs& in) {
+                    const RowTargets targets = [q = softmax(in[3])](int64_t first, int64_t last) {
+                      return slice(q, 0, first, last);
+                    };
+                    return soft_cross_entropy(in[0], in[1], in[2], targets).total;
+                  },
+                  {x, weight, bias, random({4, 5}, 4)}});
   return rows;
 }
 
