@@ -135,7 +135,8 @@ struct CrossEntropy {
   Tensor losses;
 };
 CrossEntropy linear_cross_entropy(const Variable& hidden, const Variable& weight, const Variable& bias,
-                                  const Tensor& targets, const Tensor& row_weights);
+                                  const Tensor& targets, const Tensor& row_weights,
+                                  std::optional<int32_t> ignored = {});
 
 /// The losses [last - first] of the rows `first` to last - 1, from their logits [last - first, vocabulary].
 /// It gives the same losses whenever it is called with those rows, and draws no random numbers. The tape

@@ -449,11 +449,13 @@ struct CrossEntropyResult {
 };
 
 /// hidden [rows, width], weight [vocabulary, width], bias [vocabulary] or undefined, targets int32 [rows],
-/// row_weights [rows] or undefined. Logits are formed a few rows at a time and are never whole in memory.
+/// row_weights [rows] or undefined. Rows whose target is `ignored` have the loss 0 and the gradient 0; every
+/// other target is in the vocabulary. Logits are formed a few rows at a time and are never whole in memory.
 /// real.
 CrossEntropyResult linear_cross_entropy(const Tensor& hidden, const Tensor& weight, const Tensor& bias,
                                         const Tensor& targets, const Tensor& row_weights = {},
-                                        Precision precision = Precision::full);
+                                        Precision precision = Precision::full,
+                                        std::optional<int32_t> ignored = {});
 
 // ---- Optimiser steps, fused over all parameters -------------------------------------------------
 

@@ -15,13 +15,19 @@ namespace {
 
 // Losses of a chunk; where row_weights is not null, the logits become row_weight (softmax - one_hot).
 template <typename T>
-void chunk_losses(const Tensor& logits, const int32_t* targets, const T* row_weights, T* losses) {
+void chunk_losses(const Tensor& logits, const int32_t* targets, std::optional<int32_t> ignored,
+                  const T* row_weights, T* losses) {
   const int64_t vocabulary = logits.size(1);
   const RowSpans<T>& spans = row_spans<T>();
   const UnarySpan<T> scale_shift = unary_span<T>(UnaryOp::scale_shift);
   parallel_for(logits.size(0), 8, [&](int64_t first, int64_t last) {
     for (int64_t i = first; i < last; ++i) {
       T* row = logits.data<T>() + i * vocabulary;
+      if (targets[i] == ignored) {
+        losses[i] = 0;
+        if (row_weights) std::fill_n(row, vocabulary, T{0});
+        continue;
+      }
       const T max = spans.max(row, vocabulary);
       const double shifted_target = static_cast<double>(row[targets[i]]) - static_cast<double>(max);
       if (!row_weights) {
@@ -36,10 +42,10 @@ void chunk_losses(const Tensor& logits, const int32_t* targets, const T* row_wei
   });
 }
 
-void check_targets(const Tensor& targets, int64_t vocabulary) {
+void check_targets(const Tensor& targets, std::optional<int32_t> ignored, int64_t vocabulary) {
   const int32_t* values = targets.data<int32_t>();
   for (int64_t i = 0; i < targets.elements(); ++i) {
-    if (values[i] < 0 || values[i] >= vocabulary) {
+    if (values[i] != ignored && (values[i] < 0 || values[i] >= vocabulary)) {
       fail("linear_cross_entropy: target {} at row {} is outside the vocabulary of {}", values[i], i,
            vocabulary);
     }
@@ -67,7 +73,7 @@ void add_chunk_gradients(const Tensor& logits, const Tensor& hidden, const Tenso
 
 void call::LinearCrossEntropy::run(Cpu) const {
   const int64_t rows = hidden.size(0), vocabulary = weight.size(0);
-  check_targets(targets, vocabulary);
+  check_targets(targets, ignored, vocabulary);
   const int64_t chunk = rows_of_logits(rows, vocabulary);
   const Tensor buffer({chunk, vocabulary}, hidden.dtype());
   dispatch_real(hidden.dtype(), [&](auto tag) {
@@ -83,7 +89,7 @@ void call::LinearCrossEntropy::run(Cpu) const {
                    false,
                    one(logits)}
           .run(Cpu{});
-      chunk_losses<T>(logits, targets.data<int32_t>() + first,
+      chunk_losses<T>(logits, targets.data<int32_t>() + first, ignored,
                       row_weights.defined() ? row_weights.data<T>() + first : nullptr,
                       out.losses.data<T>() + first);
       if (!row_weights.defined()) continue;

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <algorithm>
+#include <optional>
 
 #include "haze/engine/call.h"
 #include "haze/engine/ops.h"
@@ -25,7 +26,8 @@ struct LinearCrossEntropy {
   Tensor targets;      // contiguous int32 [rows]
   Tensor row_weights;  // contiguous [rows], or undefined
   Precision precision;
-  CrossEntropyResult out;  // gradients where row_weights are given
+  std::optional<int32_t> ignored;  // the target of rows that do not count
+  CrossEntropyResult out;          // gradients where row_weights are given
 
   const char* name() const { return "linear_cross_entropy"; }
   Shape extents() const { return {hidden.size(0), weight.size(0), hidden.size(1)}; }

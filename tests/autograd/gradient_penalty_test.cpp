@@ -100,6 +100,11 @@ TEST_CASE("what a recorded backward pass computes for a fused operation equals i
                       return linear_cross_entropy(in[0], in[1], in[2], int32s({4, 0, 2}, {3}), weights).total;
                     },
                     {random({3, 4}), random({5, 4}, 2), random({5}, 3)});
+  check_composition("linear_cross_entropy, a row ignored",
+                    [](const Inputs& in) {
+                      return linear_cross_entropy(in[0], in[1], in[2], int32s({4, 0, 2}, {3}), {}, 0).total;
+                    },
+                    {random({3, 4}), random({5, 4}, 2), random({5}, 3)});
   check_composition("projected_loss",
                     [](const Inputs& in) {
                       const Tensor weights = cast(float64s({1, 0.5, 0}), in[0].dtype());

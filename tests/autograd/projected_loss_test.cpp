@@ -210,6 +210,16 @@ TEST_CASE("what the losses use besides the logits gets its gradient, also where 
                          {hidden, random({3, 3}, 8)});
   check_first_and_second("captured only", [&](const Inputs& in) { return loss(hidden, in[0]); },
                          {random({3, 3}, 8)});
+  check_first_and_second("the projection's own operands",
+                         [&](const Inputs& in) {
+                           const RowLoss loss_of = [h = in[0], w = in[1]](const Variable& logits,
+                                                                          int64_t first, int64_t last) {
+                             const Variable again = matmul(slice(h, 0, first, last), transpose(w));
+                             return sum(square(logits) * again, {1});
+                           };
+                           return projected_loss(in[0], in[1], {}, loss_of).total;
+                         },
+                         {hidden, weight});
   // A value that needs a gradient may be the loss itself.
   check_first_and_second("returned",
                          [&](const Inputs& in) {

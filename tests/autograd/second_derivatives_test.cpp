@@ -155,6 +155,13 @@ std::vector<Row> product_rows() {
                         .total;
                   },
                   {x, weight, bias}});
+  rows.push_back({"linear_cross_entropy",
+                  [](const Inputs& in) {
+                    return linear_cross_entropy(in[0], in[1], in[2], beside(in, int32s({4, -1, 2, -1}, {4})),
+                                                beside(in, float64s({1, 0.5, 0, 2})), -1)
+                        .total;
+                  },
+                  {x, weight, bias}});
   rows.push_back(
       {"projected_loss",
        [](const Inputs& in) {
@@ -336,7 +343,7 @@ TEST_CASE("the table of second derivatives has a row for every operation of auto
   std::set<std::string> rows;
   for (const Row& row : all_rows()) rows.insert(row.operation);
   const std::regex declaration(
-      R"(^(?:inline )?(?:Variable|CrossEntropy|std::pair<Variable, Tensor>) (\w+)\(.*)");
+      R"(^(?:inline )?(?:Variable|CrossEntropy|ProjectedLoss|std::pair<Variable, Tensor>) (\w+)\(.*)");
   size_t declared = 0;
   for (std::string line; std::getline(file, line);) {
     std::smatch match;

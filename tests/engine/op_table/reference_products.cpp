@@ -285,9 +285,11 @@ AttentionGradients attention_gradient(const Array& g, const Array& query, const 
 }
 
 // Logits z = hidden weight^T + bias; loss = logsumexp(z) - z[target];
-// dz = row_weight (softmax(z) - one_hot(target)), dhidden = dz weight, dweight = dz^T hidden, dbias = sum dz.
+// both 0 where the target is ignored. dz = row_weight (softmax(z) - one_hot(target)), dhidden = dz weight,
+// dweight = dz^T hidden, dbias = sum dz.
 CrossEntropy linear_cross_entropy(const Array& hidden, const Array& weight, const Array& bias,
-                                  const Array& targets, const Array& row_weights) {
+                                  const Array& targets, const Array& row_weights,
+                                  std::optional<int32_t> ignored) {
   const int64_t rows = hidden.shape[0], width = hidden.shape[1], vocabulary = weight.shape[0];
   const bool gradients = !row_weights.values.empty() || row_weights.shape.rank() > 0;
   CrossEntropy result{Array({rows}), Array(hidden.shape), Array(weight.shape), Array({vocabulary})};
@@ -297,6 +299,7 @@ CrossEntropy linear_cross_entropy(const Array& hidden, const Array& weight, cons
     const auto logit = [&](int64_t v) { return logits.values[static_cast<size_t>(row * vocabulary + v)]; };
     const auto off = [&](int64_t v) { return logits.error[static_cast<size_t>(row * vocabulary + v)]; };
     const auto target = static_cast<int64_t>(targets.values[static_cast<size_t>(row)]);
+    if (target == ignored) continue;
     double largest = -kInfinity, total = 0, total_off = 0;
     for (int64_t v = 0; v < vocabulary; ++v) largest = std::max(largest, logit(v));
     for (int64_t v = 0; v < vocabulary; ++v) {
