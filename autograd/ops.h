@@ -136,6 +136,9 @@ struct CrossEntropy {
 };
 CrossEntropy linear_cross_entropy(const Variable& hidden, const Variable& weight, const Variable& bias,
                                   const Tensor& targets, const Tensor& row_weights);
+/// See engine/ops.h; the tables are constants.
+Variable rotary(const Variable& x, const Tensor& cosine, const Tensor& sine, const Tensor& positions,
+                int64_t turned, bool inverse = false);
 
 // ---- Norms --------------------------------------------------------------------------------------
 /// weight and bias may be undefined.

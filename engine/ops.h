@@ -345,6 +345,22 @@ AttentionGradient attention_gradient(const Tensor& g, const Tensor& query, const
 /// Counters that the dropout of attention takes out of a generator.
 uint64_t attention_dropout_counters(const Tensor& query, const Tensor& key);
 
+// ---- Positions ----------------------------------------------------------------------------------
+
+/// [count, width]: cos(x f_i) in the first half and sin(x f_i) in the second, f_i = max_period^(-i /
+/// (width/2)), computed in float64; a zero column is appended where width is odd. x real [count]. (The order
+/// and frequencies of Nichol and Dhariwal 2021.)
+Tensor sinusoidal_embedding(const Tensor& x, int64_t width, double max_period = 10000);
+
+/// Each pair (i, i + head_size / 2) of the first `turned` heads of a row as a complex number, turned by the
+/// angle whose cosine and sine are entry i of the table at the row's position (Su et al. 2021, section 3.2;
+/// "half-split" layout). The other heads are copied. x [rows, heads, head_size]; views with unit stride on
+/// the last axis are read in place. cosine and sine [table positions, head_size / 2], positions int32 [rows].
+/// `inverse` turns back, which is the gradient. real. Throws Error where head_size is odd or `turned` is not
+/// in 0..heads; the kernel does on a position outside the table.
+Tensor rotary(const Tensor& x, const Tensor& cosine, const Tensor& sine, const Tensor& positions,
+              int64_t turned, bool inverse = false);
+
 // ---- Indexing -----------------------------------------------------------------------------------
 // Indices are int32; one outside its axis is an Error that names it.
 

@@ -5,16 +5,6 @@
 namespace haze {
 namespace {
 
-// Query and key of qkv [rows, 3, heads, head_size] turned by their positions.
-Variable with_rotary(const Variable& qkv, const RotaryTable& rotary) {
-  const Shape shape{qkv.size(0), qkv.size(2), qkv.size(3)};
-  const auto turned = [&](int64_t part) {
-    return unsqueeze(apply_rotary(reshape(slice(qkv, 1, part, part + 1), shape), rotary), 1);
-  };
-  const Variable query = turned(0), key = turned(1);
-  return concat({query, key, slice(qkv, 1, 2, 3)}, 1);
-}
-
 // output(x) under dropout, plus `residual`.
 Variable finish_branch(const Linear& output, const Variable& x, double dropout, const ForwardContext& context,
                        const Variable& residual) {
@@ -71,12 +61,15 @@ SelfAttention::SelfAttention(const TransformerConfig& config, Generator& generat
   add_module("output", output_);
 }
 
-Variable SelfAttention::forward(const Variable& x, const Sequences& sequences, const RotaryTable* rotary,
+Variable SelfAttention::forward(const Variable& x, const Sequences& sequences, const RotaryTable* table,
                                 const ForwardContext& context, const Variable& residual, const Tensor& wanted,
                                 AttentionCache* cache) const {
   const int64_t rows = x.size(0), hidden = x.size(1);
-  Variable qkv = reshape(qkv_.forward(x), {rows, 3, heads_, hidden / heads_});
-  if (rotary) qkv = with_rotary(qkv, *rotary);
+  Variable qkv = reshape(qkv_.forward(x), {rows, 3 * heads_, hidden / heads_});
+  if (table) {  // turns query and key
+    qkv = rotary(qkv, table->cosine, table->sine, table->positions, 2 * heads_);
+  }
+  qkv = reshape(qkv, {rows, 3, heads_, hidden / heads_});
   Variable mixed;
   if (cache) {
     mixed = attend_to_cache(qkv, sequences, context, *cache);

@@ -37,10 +37,10 @@ class SelfAttention : public Module {
   SelfAttention(const TransformerConfig& config, Generator& generator, double output_gain);
 
   /// x [rows, hidden] -> [n, hidden] at the rows `wanted` int32 [n] (all where undefined), plus `residual`
-  /// [n, hidden]. All rows are attended to. `rotary` is null where positions are not rotary. With a cache,
+  /// [n, hidden]. All rows are attended to. `table` is null where positions are not rotary. With a cache,
   /// x holds the new rows of sequences of equal lengths; they are appended to the cache and attend to all
   /// that it holds.
-  Variable forward(const Variable& x, const Sequences& sequences, const RotaryTable* rotary,
+  Variable forward(const Variable& x, const Sequences& sequences, const RotaryTable* table,
                    const ForwardContext& context, const Variable& residual = {}, const Tensor& wanted = {},
                    AttentionCache* cache = nullptr) const;
 

@@ -77,6 +77,12 @@ Transformer::Transformer(const TransformerConfig& config, Generator& generator)
     position_embedding_ = std::make_unique<Embedding>(config.max_length, config.hidden, generator);
     add_module("position_embedding", *position_embedding_);
   }
+  const bool rotary = config.positions == PositionKind::rotary;
+  if (rotary || config.positions == PositionKind::sinusoidal) {
+    position_waves_ =
+        position_waves(config.max_length, rotary ? config.hidden / config.heads : config.hidden);
+    add_constant(position_waves_);
+  }
   if (config.time != TimeConditioning::none && config.time != TimeConditioning::per_layer) {
     time_embedding_ = std::make_unique<TimeEmbedding>(config.hidden, generator);
     add_module("time_embedding", *time_embedding_);
@@ -142,7 +148,7 @@ void Transformer::check_memory(const Sequences& sequences, const TransformerOpti
 Variable Transformer::with_positions(const Variable& x, const Tensor& positions) const {
   if (position_embedding_) return x + position_embedding_->forward(positions);
   if (config_.positions != PositionKind::sinusoidal) return x;
-  return x + Variable(sinusoidal_embedding(cast(positions, x.dtype()), config_.hidden));
+  return x + Variable(cast(index_select(position_waves_, 0, positions), x.dtype()));
 }
 
 Variable Transformer::run_block(size_t layer, const Variable& x, const Sequences& sequences,
@@ -186,7 +192,7 @@ Variable Transformer::forward(const Variable& input, const Sequences& sequences,
   if (config_.cross_attention) add_memory(options.memory, rows.sequences, inputs);
   if (config_.adaptive()) inputs.condition = silu(time);
   if (config_.positions == PositionKind::rotary)
-    inputs.rotary = rotary_table(rows.sequences.positions, config_.hidden / config_.heads, rows.x.dtype());
+    inputs.rotary = rotary_table(position_waves_, rows.sequences.positions, rows.x.dtype());
   if (options.cache && options.cache->length() == 0)
     options.cache->blocks = std::vector<BlockCache>(blocks_.size());
 

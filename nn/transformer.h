@@ -54,6 +54,7 @@ class Transformer : public Module {
 
   TransformerConfig config_;
   std::unique_ptr<Embedding> position_embedding_;
+  Tensor position_waves_;  // sinusoidal and rotary positions: float64 [max_length, hidden or head size]
   std::unique_ptr<TimeEmbedding> time_embedding_;
   std::vector<std::unique_ptr<TransformerBlock>> blocks_;
   LayerNorm norm_;  // final for pre, of the input for post

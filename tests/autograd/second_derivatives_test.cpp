@@ -219,6 +219,20 @@ std::vector<Row> norm_rows() {
   };
 }
 
+std::vector<Row> position_rows() {
+  const Tensor cosine = random({5, 2}, 2), sine = random({5, 2}, 3), positions = int32s({4, 0, 2}, {3});
+  std::vector<Row> rows;
+  for (const bool inverse : {false, true}) {
+    rows.push_back({"rotary",
+                    [=](const Inputs& in) {
+                      return rotary(in[0], beside(in, cosine), beside(in, sine), beside(in, positions), 2,
+                                    inverse);
+                    },
+                    {random({3, 3, 4})}});
+  }
+  return rows;
+}
+
 std::vector<Row> indexing_rows() {
   const Tensor x = random({4, 3}), rows = int32s({3, 1, 3}, {3}), pairs = int32s({0, 2, 1, 1}, {2, 2});
   return {
@@ -267,7 +281,7 @@ std::vector<Row> image_rows() {
 std::vector<Row> all_rows() {
   std::vector<Row> rows;
   for (const auto& part : {view_rows(), elementwise_rows(), reduction_rows(), product_rows(),
-                           attention_rows(), norm_rows(), indexing_rows(), image_rows()}) {
+                           attention_rows(), norm_rows(), position_rows(), indexing_rows(), image_rows()}) {
     rows.insert(rows.end(), part.begin(), part.end());
   }
   return rows;
