@@ -11,11 +11,13 @@ namespace haze {
 /// alone. It starts empty, and belongs to one batch of sequences of equal lengths.
 struct TransformerCache {
   std::vector<BlockCache> blocks;
+  Sequences memory;  // of the memory that cross-attention reads
 
   /// Rows of each sequence that have been seen.
   int64_t length() const { return blocks.empty() ? 0 : blocks.front().attention.length(); }
-  /// Sequence i becomes the former sequence entries[i], int32 [new batch]: what a beam search keeps.
-  void select(const Tensor& entries);
+  /// Sequence i becomes the former sequence entries[i]: what a beam search keeps. Throws Error where there is
+  /// no such sequence.
+  void select(const std::vector<int32_t>& entries);
 };
 
 /// Arguments that only some forward passes need.
