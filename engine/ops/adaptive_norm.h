@@ -3,7 +3,7 @@
 #include "haze/engine/call.h"
 #include "haze/engine/ops.h"
 
-/// x, g and results are contiguous [rows, columns], real. Modulations, such as scale, are [sequences,
+/// x, g, branch and results are contiguous [rows, columns], real. Modulations, such as scale, are [sequences,
 /// columns] with unit stride on the last axis. index is contiguous int32 [rows]: the sequence of each row.
 namespace haze::call {
 
