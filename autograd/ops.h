@@ -161,12 +161,24 @@ using RowTargets = std::function<Variable(int64_t first, int64_t last)>;
 /// softmax(logits)_iv in nats, where 0 log 0 is 0.
 ProjectedLoss soft_cross_entropy(const Variable& hidden, const Variable& weight, const Variable& bias,
                                  const RowTargets& targets, const Tensor& row_weights = {});
+/// Attention of rows to rows of a memory: query [rows, heads, head_size], key_value [memory's rows, 2, heads,
+/// head_size] with key and value side by side, whose gradient is written in that layout at once. The options
+/// say by query_offsets and key_offsets which rows see each other. [rows, heads, head_size].
+Variable cross_attention(const Variable& query, const Variable& key_value, AttentionOptions options,
+                         Generator* generator = nullptr);
+/// See engine/ops.h; the tables are constants.
+Variable rotary(const Variable& x, const Tensor& cosine, const Tensor& sine, const Tensor& positions,
+                int64_t turned, bool inverse = false);
 
 // ---- Norms --------------------------------------------------------------------------------------
 /// weight and bias may be undefined.
-Variable layer_norm(const Variable& x, const Variable& weight, const Variable& bias, double epsilon);
+Variable layer_norm(const Variable& x, const Variable& weight, const Variable& bias, double epsilon,
+                    int axis = -1);
 /// weight may be undefined.
-Variable rms_norm(const Variable& x, const Variable& weight, double epsilon);
+Variable rms_norm(const Variable& x, const Variable& weight, double epsilon, int axis = -1);
+Variable adaptive_layer_norm(const Variable& x, const Variable& scale, const Variable& shift,
+                             const Tensor& index, double epsilon);
+Variable gated_add(const Variable& x, const Variable& gate, const Variable& branch, const Tensor& index);
 /// weight and bias may be undefined.
 Variable group_norm(const Variable& x, const Variable& weight, const Variable& bias, int64_t groups,
                     double epsilon);

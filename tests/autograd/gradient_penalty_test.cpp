@@ -71,6 +71,12 @@ TEST_CASE("what a recorded backward pass computes for a fused operation equals i
       "layer_norm", [](const Inputs& in) { return layer_norm(in[0], in[1], in[2], 1e-5); }, rows);
   check_composition("rms_norm", [](const Inputs& in) { return rms_norm(in[0], in[1], 1e-5); },
                     {rows[0], rows[1]});
+  const Tensor index = int32s({1, 0, 1}, {3});
+  check_composition("adaptive_layer_norm",
+                    [=](const Inputs& in) { return adaptive_layer_norm(in[0], in[1], in[2], index, 1e-5); },
+                    {random({3, 9}), random({2, 9}, 2), random({2, 9}, 3)});
+  check_composition("gated_add", [=](const Inputs& in) { return gated_add(in[0], in[1], in[2], index); },
+                    {random({3, 9}), random({2, 9}, 2), random({3, 9}, 3)});
   check_composition("group_norm", [](const Inputs& in) { return group_norm(in[0], in[1], in[2], 2, 1e-5); },
                     {random({3, 4, 3, 3}), random({4}, 2), random({4}, 3)});
   const std::vector<Tensor> attended{random({2, 5, 2, 3}), random({2, 5, 2, 3}, 2), random({2, 5, 2, 3}, 3)};
@@ -94,6 +100,14 @@ TEST_CASE("what a recorded backward pass computes for a fused operation equals i
                       return self_attention(in[0], packed);
                     },
                     {random({6, 3, 2, 3})});
+  check_composition("cross_attention",
+                    [](const Inputs& in) {
+                      AttentionOptions packed;
+                      packed.query_offsets = int32s({0, 2, 6}, {3});
+                      packed.key_offsets = int32s({0, 4, 5}, {3});
+                      return cross_attention(in[0], in[1], packed);
+                    },
+                    {random({6, 2, 3}), random({5, 2, 2, 3}, 2)});
   check_composition("linear_cross_entropy",
                     [](const Inputs& in) {
                       const Tensor weights = cast(float64s({1, 0.5, 0}), in[0].dtype());

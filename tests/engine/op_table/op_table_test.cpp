@@ -21,8 +21,9 @@ void check_rows(const std::vector<Row>& rows) {
 
 std::vector<Row> all_rows() {
   std::vector<Row> result;
-  for (auto section : {creation_rows, view_rows, elementwise_rows, reduction_rows, norm_rows, matmul_rows,
-                       attention_rows, indexing_rows, image_rows, convolution_rows, training_rows}) {
+  for (auto section : {creation_rows, view_rows, elementwise_rows, reduction_rows, norm_rows,
+                       adaptive_norm_rows, position_rows, matmul_rows, attention_rows, indexing_rows,
+                       image_rows, convolution_rows, training_rows}) {
     for (Row& row : section()) result.push_back(std::move(row));
   }
   return result;
@@ -57,6 +58,10 @@ TEST_CASE("operation table: reductions are the reference's") {
 }
 TEST_CASE("operation table: norms are the reference's") {
   check_rows(norm_rows());
+  check_rows(adaptive_norm_rows());
+}
+TEST_CASE("operation table: positions are the reference's") {
+  check_rows(position_rows());
 }
 TEST_CASE("operation table: matrix products are the reference's") {
   check_rows(matmul_rows());

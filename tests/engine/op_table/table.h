@@ -85,6 +85,8 @@ std::vector<Row> view_rows();
 std::vector<Row> elementwise_rows();
 std::vector<Row> reduction_rows();
 std::vector<Row> norm_rows();
+std::vector<Row> adaptive_norm_rows();
+std::vector<Row> position_rows();
 std::vector<Row> matmul_rows();
 std::vector<Row> attention_rows();
 std::vector<Row> indexing_rows();
