@@ -52,14 +52,15 @@ void start_memory() {
 }
 
 void measure_texts(const StepModel& model, Work work, const StepBenchOptions& options,
-                   const Progress& progress, ComparisonGroup& speed, ComparisonGroup& memory) {
+                   const MachineLimits& limits, const Progress& progress, ComparisonGroup& speed,
+                   ComparisonGroup& memory) {
   const std::string row = fmt::format("{} {}", name(work), model.name());
   const auto settings = settings_among(text_settings(options.precision), options, row);
   progress(row);
   start_memory();
   StepProgram program(model);
   StepTurns turns([&] { work == Work::training ? program.train() : program.forward(); }, model.tokens(),
-                  options);
+                  options, limits);
   if (options.python.empty()) turns.measure_alone();
   for (const std::string& projected : projections(work, options)) {
     for (const std::string& setting : settings) {
@@ -73,14 +74,14 @@ void measure_texts(const StepModel& model, Work work, const StepBenchOptions& op
   if (work == Work::training) memory.rows.push_back(turns.memory(model.name()));
 }
 
-void measure_values(const ValueStepModel& model, const StepBenchOptions& options, const Progress& progress,
-                    ComparisonGroup& speed, ComparisonGroup& memory) {
+void measure_values(const ValueStepModel& model, const StepBenchOptions& options, const MachineLimits& limits,
+                    const Progress& progress, ComparisonGroup& speed, ComparisonGroup& memory) {
   const std::string row = "training " + model.name();
   const auto settings = settings_among(value_peer_settings(model), options, row);
   progress(row);
   start_memory();
   ValueStepProgram program(model);
-  StepTurns turns([&] { program.train(); }, model.batch, options);
+  StepTurns turns([&] { program.train(); }, model.batch, options, limits);
   if (options.python.empty()) turns.measure_alone();
   for (const std::string& setting : settings) {
     if (options.python.empty()) continue;
@@ -103,6 +104,7 @@ std::vector<std::string> peer_settings() {
 std::vector<ComparisonGroup> compare_steps(const StepBenchOptions& options, const Progress& progress) {
   const PrecisionScope precision(precision_called(options.precision));
   const std::regex pattern(options.filter);
+  const MachineLimits limits = measure_machine_limits();
   const auto wanted = [&](const std::string& row) { return std::regex_search(row, pattern); };
   std::vector<ComparisonGroup> groups;
   ComparisonGroup memory{"peak memory, training", "PyTorch", {}};
@@ -110,14 +112,15 @@ std::vector<ComparisonGroup> compare_steps(const StepBenchOptions& options, cons
     ComparisonGroup group{fmt::format("{} {}", name(work), options.precision), "PyTorch", {}};
     for (const StepModel& model : step_models()) {
       if (!wanted(fmt::format("{} {}", name(work), model.name()))) continue;
-      measure_texts(model, work, options, progress, group, memory);
+      measure_texts(model, work, options, limits, progress, group, memory);
     }
     if (!group.rows.empty()) groups.push_back(std::move(group));
   }
   ComparisonGroup values{"training of points and images", "PyTorch", {}};
   if (options.precision == "float32") {
     for (const ValueStepModel& model : value_step_models()) {
-      if (wanted("training " + model.name())) measure_values(model, options, progress, values, memory);
+      if (wanted("training " + model.name()))
+        measure_values(model, options, limits, progress, values, memory);
     }
   }
   if (!values.rows.empty()) groups.push_back(std::move(values));

@@ -9,11 +9,24 @@
 #include "haze/bench/resident_memory.h"
 #include "haze/engine/cpu/parallel.h"
 #include "haze/engine/error.h"
+#include "haze/tools/run/profile_report.h"
 
 namespace haze {
 namespace {
 
-constexpr int kWarmUpSteps = 2;
+constexpr int kWarmUpSteps = 2, kCountedSteps = 3;
+
+// The time that the machine's limits leave of a step.
+double limit_of(const std::function<void()>& step, const MachineLimits& limits) {
+  Profile profile;
+  for (int i = 0; i < kCountedSteps; ++i) {
+    const ProfileScope scope(profile);
+    step();
+  }
+  double seconds = 0;
+  for (const ProfileRow& row : report_of(profile, limits).rows) seconds += row.limit_seconds;
+  return seconds;
+}
 
 }  // namespace
 
@@ -28,9 +41,11 @@ void StepTurns::Best::include(double units, double bytes, const std::string& set
   }
 }
 
-StepTurns::StepTurns(std::function<void()> step, int64_t units, const StepBenchOptions& options)
+StepTurns::StepTurns(std::function<void()> step, int64_t units, const StepBenchOptions& options,
+                     const MachineLimits& limits)
     : step_(std::move(step)), units_(units), options_(options) {
   for (int i = 0; i < kWarmUpSteps; ++i) step_();
+  limit_seconds_ = limit_of(step_, limits);
 }
 
 void StepTurns::measure_alone() {
@@ -53,6 +68,7 @@ void StepTurns::measure_beside(const StepPeer& peer, const std::string& setting,
 Comparison StepTurns::speed(const std::string& name, const std::string& unit) const {
   Comparison comparison{.name = name, .ours = ours_.units_a_second, .unit = unit};
   if (theirs_.units_a_second > 0) comparison.peer = theirs_.units_a_second;
+  comparison.share_of_peak = limit_seconds_ * ours_.units_a_second / static_cast<double>(units_);
   comparison.setting = theirs_.fast_setting;
   return comparison;
 }

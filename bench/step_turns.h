@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "haze/bench/step.h"
+#include "haze/engine/cpu/machine.h"
 
 namespace haze {
 
@@ -19,14 +20,16 @@ struct StepPeer {
 /// A step that haze and its peer do in turns.
 class StepTurns {
  public:
-  /// `step` works through `units` tokens or examples. Does it a few times to warm up.
-  StepTurns(std::function<void()> step, int64_t units, const StepBenchOptions& options);
+  /// `step` works through `units` tokens or examples. Does it a few times, to warm up and to count its work.
+  StepTurns(std::function<void()> step, int64_t units, const StepBenchOptions& options,
+            const MachineLimits& limits);
 
   void measure_alone();
   /// `label` is what a table says of the setting.
   void measure_beside(const StepPeer& peer, const std::string& setting, const std::string& label);
 
-  /// In units a second.
+  /// In units a second. The share of the peak is the time that the machine's limits leave of the step, call
+  /// by call (ProfileRow::limit_seconds), over the time that it takes.
   Comparison speed(const std::string& name, const std::string& unit) const;
   /// In MB.
   Comparison memory(const std::string& name) const;
@@ -45,6 +48,7 @@ class StepTurns {
 
   std::function<void()> step_;
   int64_t units_;
+  double limit_seconds_;  // of a step
   const StepBenchOptions& options_;
   Best ours_, theirs_;
 };

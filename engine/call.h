@@ -27,6 +27,7 @@
 /// - title(): its name in a profile (name());
 /// - extents(): such as m, n and k of a product (none);
 /// - flops(): its floating-point operations, a multiply-add counting as two (0: memory is the limit);
+/// - multiplies_bfloat16(): whether its products are of bfloat16, or of operands rounded to it (no);
 /// - bytes(): those that have to be moved (every operand once, an updated one twice).
 namespace haze {
 
@@ -82,6 +83,7 @@ CallDescription describe(const Call& call) {
   if constexpr (requires { call.title(); }) result.operation = call.title();
   if constexpr (requires { call.extents(); }) result.extents = call.extents();
   if constexpr (requires { call.flops(); }) result.flops = call.flops();
+  if constexpr (requires { call.multiplies_bfloat16(); }) result.bfloat16 = call.multiplies_bfloat16();
   return result;
 }
 

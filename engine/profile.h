@@ -16,6 +16,7 @@ struct CallDescription {
   Shape extents = {};     // m, n and k of a product; empty where the name says enough
   double flops = 0;  // floating-point operations; a multiply-add counts as two; 0 where memory is the limit
   double bytes = 0;  // of the operands that it must read and write
+  bool bfloat16 = false;  // whether its products are of bfloat16, or of float32 rounded to it
 };
 
 /// One call of a kernel. Times are in seconds since the profile was made.

@@ -21,6 +21,15 @@ namespace {
 using Clock = std::chrono::steady_clock;
 using Copy = void (*)(const float* x, float* out, int64_t count);
 
+// Of the first core's cache of that number in the system's list, or `otherwise` where the list has no size.
+int64_t cache_bytes(int index, int64_t otherwise) {
+  std::ifstream file(
+      fmt::format("/sys/devices/system/cpu/cpu0/cache/index{}/size", index));  // such as "32768K"
+  int64_t kibibytes = 0;
+  file >> kibibytes;
+  return kibibytes > 0 ? kibibytes * 1024 : otherwise;
+}
+
 double seconds_since(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
 }
@@ -47,6 +56,16 @@ double fma_gflops(int threads) {
   return static_cast<double>(threads * kRounds * spans.operations_a_round) / seconds * 1e-9;
 }
 
+double bfloat16_gflops(int threads) {
+  constexpr int64_t kRounds = 1 << 16;
+  const bool tiles = amx::supported();
+  const double operations = tiles ? amx::kOperationsARound : avx512_bf16::kOperationsARound;
+  const double seconds = fastest_pass(threads, 0.1, [&](int) {
+    tiles ? amx::Processor::keep_busy(kRounds) : avx512_bf16::keep_busy(kRounds);
+  });
+  return static_cast<double>(threads * kRounds) * operations / seconds * 1e-9;
+}
+
 // Each thread copies `bytes` bytes between two arrays of its own, `repeats` times a pass.
 double copy_gbytes(int threads, Copy copy, int64_t bytes, int64_t repeats, double budget) {
   const auto count = bytes / static_cast<int64_t>(sizeof(float));
@@ -67,12 +86,12 @@ double copy_gbytes(int threads, Copy copy, int64_t bytes, int64_t repeats, doubl
 }  // namespace
 
 int64_t last_level_cache_bytes() {
-  static const int64_t bytes = [] {
-    std::ifstream file("/sys/devices/system/cpu/cpu0/cache/index3/size");  // such as "32768K"
-    int64_t kibibytes = 0;
-    file >> kibibytes;
-    return (kibibytes > 0 ? kibibytes : 32 * 1024) * 1024;
-  }();
+  static const int64_t bytes = cache_bytes(3, 32 << 20);
+  return bytes;
+}
+
+int64_t second_level_cache_bytes() {
+  static const int64_t bytes = cache_bytes(2, 256 << 10);
   return bytes;
 }
 
@@ -87,8 +106,10 @@ MachineLimits measure_machine_limits() {
   MachineLimits limits;
   limits.threads = count;
   limits.fma_gflops = fma_gflops(count);
+  limits.bfloat16_gflops = multiplies_bfloat16() ? bfloat16_gflops(count) : limits.fma_gflops;
   limits.copy_gbytes = copy_gbytes(count, spans.copy_past_cache, kMemoryBytes / count, 1, 0.25);
   limits.l1_gbytes = copy_gbytes(count, spans.copy, 8 * kKiB, 10000, 0.05);
+  limits.l2_bytes = second_level_cache_bytes();
   limits.l2_gbytes = copy_gbytes(count, spans.copy, 128 * kKiB, 500, 0.05);
   return limits;
 }

@@ -17,6 +17,9 @@ struct LinearCrossEntropy {
   const char* name() const { return "linear_cross_entropy"; }
   Shape extents() const { return {hidden.size(0), weight.size(0), hidden.size(1)}; }
   double flops() const;
+  bool multiplies_bfloat16() const {
+    return hidden.dtype() == Dtype::float32 && precision == Precision::bfloat16;
+  }
   void each_operand(auto&& f) const {
     f(Use::read, "hidden", hidden), f(Use::read, "weight", weight), f(Use::read, "bias", bias);
     f(Use::read, "targets", targets), f(Use::read, "row_weights", row_weights);

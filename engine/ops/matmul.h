@@ -16,6 +16,10 @@ struct Matmul {
   std::string title() const;  // with what is transposed and fused
   Shape extents() const;      // m, n, k; before them the batch, where it is not 1
   double flops() const;
+  bool multiplies_bfloat16() const {
+    return a.dtype() == Dtype::bfloat16 ||
+           (a.dtype() == Dtype::float32 && options.precision == Precision::bfloat16);
+  }
   void each_operand(auto&& f) const {
     f(Use::read, "a", a), f(Use::read, "b", b), f(Use::read, "bias", options.bias);
     f(Use::read, "residual", options.residual), f(Use::read, "slope_at", options.slope_at);

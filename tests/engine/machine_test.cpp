@@ -44,6 +44,8 @@ constexpr double kMostGbytes = 2560;  // two loads and two stores of 64 bytes at
 void check_are_of_a_machine(const MachineLimits& limits) {
   CHECK(limits.fma_gflops > 0.01);
   CHECK(limits.fma_gflops < kMostGflops * limits.threads);
+  CHECK(limits.bfloat16_gflops >= 0.5 * limits.fma_gflops);
+  CHECK(limits.bfloat16_gflops < 8 * kMostGflops * limits.threads);
   for (const double gbytes : {limits.copy_gbytes, limits.l1_gbytes, limits.l2_gbytes}) {
     CHECK(gbytes > 0.01);
     CHECK(gbytes < kMostGbytes * limits.threads);
@@ -82,7 +84,7 @@ TEST_CASE("the machine's measured limits are those of a machine") {
 }
 
 TEST_CASE("the processor multiplies bfloat16 itself where the kernels take pairs of them") {
-  const bool has_products = multiplies_bfloat16();  // first, as it settles the level of instructions
+  const bool has_products = multiplies_bfloat16();  // first, as it settles the instruction set
   CHECK(has_products == (gemm_kernels<float, float>(Precision::bfloat16).k_step > 1));
 }
 

@@ -11,8 +11,13 @@ namespace {
 
 using Json = nlohmann::json;
 
-const MachineLimits kLimits{
-    .threads = 2, .fma_gflops = 100, .copy_gbytes = 10, .l1_gbytes = 40, .l2_gbytes = 20};
+const MachineLimits kLimits{.threads = 2,
+                            .fma_gflops = 100,
+                            .bfloat16_gflops = 400,
+                            .copy_gbytes = 10,
+                            .l1_gbytes = 40,
+                            .l2_bytes = 1000,
+                            .l2_gbytes = 20};
 
 // Two steps of 10 ms, of which a product takes 4 ms, over another number of rows each time, and a copy 1 ms.
 Profile two_steps() {

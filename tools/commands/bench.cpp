@@ -93,10 +93,11 @@ void report(const Arguments& arguments, const std::vector<ComparisonGroup>& grou
 
 void print_limits(const MachineLimits& limits) {
   fmt::print(
-      "{}: {:.0f} GFLOP/s float32; copying in memory {:.1f} GB/s, second-level cache {:.0f}, "
+      "{}: {:.0f} GFLOP/s float32, {:.0f} bfloat16; copying in memory {:.1f} GB/s, second-level cache "
+      "{:.0f}, "
       "first-level {:.0f}\n",
-      number_of_threads(limits.threads), limits.fma_gflops, limits.copy_gbytes, limits.l2_gbytes,
-      limits.l1_gbytes);
+      number_of_threads(limits.threads), limits.fma_gflops, limits.bfloat16_gflops, limits.copy_gbytes,
+      limits.l2_gbytes, limits.l1_gbytes);
 }
 
 void add_kernels_command(CLI::App& bench) {
@@ -129,9 +130,13 @@ void add_kernels_command(CLI::App& bench) {
 
 void print_points_json(const MachineLimits& limits, const std::vector<RooflinePoint>& points) {
   const Roof memory = roofs_of(limits).back();
-  nlohmann::ordered_json json{{"threads", limits.threads},         {"fma_gflops", limits.fma_gflops},
-                              {"copy_gbytes", limits.copy_gbytes}, {"l2_gbytes", limits.l2_gbytes},
-                              {"l1_gbytes", limits.l1_gbytes},     {"kernels", nlohmann::json::array()}};
+  nlohmann::ordered_json json{{"threads", limits.threads},
+                              {"fma_gflops", limits.fma_gflops},
+                              {"bfloat16_gflops", limits.bfloat16_gflops},
+                              {"copy_gbytes", limits.copy_gbytes},
+                              {"l2_gbytes", limits.l2_gbytes},
+                              {"l1_gbytes", limits.l1_gbytes},
+                              {"kernels", nlohmann::json::array()}};
   for (const RooflinePoint& point : points) {
     json["kernels"].push_back(
         {{"name", point.name},

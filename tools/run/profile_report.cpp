@@ -63,8 +63,11 @@ std::string name_of(const Group& group, const Shape& pattern) {
 }
 
 ProfileRow row_of(const Group& group, const Shape& pattern, double steps, const MachineLimits& limits) {
-  const double arithmetic = group.flops / (limits.fma_gflops * kGiga),
-               memory = group.bytes / (limits.copy_gbytes * kGiga);
+  const double peak = group.first->bfloat16 ? limits.bfloat16_gflops : limits.fma_gflops;
+  // Operands as small as the second-level caches may still be there.
+  const auto caches = static_cast<double>(limits.threads * limits.l2_bytes);
+  const double bandwidth = group.bytes / group.calls <= caches ? limits.l2_gbytes : limits.copy_gbytes;
+  const double arithmetic = group.flops / (peak * kGiga), memory = group.bytes / (bandwidth * kGiga);
   return {.operation = name_of(group, pattern),
           .phase = group.first->phase,
           .calls = group.calls / steps,
@@ -217,11 +220,13 @@ std::string profile_table(const ProfileReport& report) {
   }
   const MachineLimits& limits = report.limits;
   text += fmt::format(
-      "\nthe limit, on {}: {:.1f} GFLOP/s of float32 multiply-adds or {:.1f} GB/s copied in memory, "
-      "whichever takes longer\n(more than 100%: from the caches, which copy {:.1f} and {:.1f} GB/s, in "
-      "bfloat16, or because something else ran while the limits were measured)\n",
-      number_of_threads(limits.threads), limits.fma_gflops, limits.copy_gbytes, limits.l1_gbytes,
-      limits.l2_gbytes);
+      "\nthe limit, on {}: {:.1f} GFLOP/s of float32 and {:.1f} of bfloat16 multiply-adds, or {:.1f} GB/s "
+      "copied "
+      "in memory and {:.1f} in the second-level caches, whichever takes longer\n(more than 100%: from the "
+      "first-level caches, which copy {:.1f} GB/s, or because something else ran while the limits were "
+      "measured)\n",
+      number_of_threads(limits.threads), limits.fma_gflops, limits.bfloat16_gflops, limits.copy_gbytes,
+      limits.l2_gbytes, limits.l1_gbytes);
   return text;
 }
 
@@ -230,6 +235,7 @@ Json profile_json(const ProfileReport& report) {
   Json json{{"machine",
              {{"threads", limits.threads},
               {"fma_gflops", limits.fma_gflops},
+              {"bfloat16_gflops", limits.bfloat16_gflops},
               {"copy_gbytes", limits.copy_gbytes},
               {"l1_gbytes", limits.l1_gbytes},
               {"l2_gbytes", limits.l2_gbytes}}},

@@ -17,8 +17,9 @@ struct ProfileRow {
   std::string phase;
   double calls = 0, seconds = 0;
   double flops = 0, bytes = 0;
-  /// What the machine's limits leave of `seconds`: the time for its operations at the peak or for its bytes
-  /// at the copy bandwidth, whichever is longer.
+  /// What the machine's limits leave of `seconds`: the time for its operations at the peak of their precision
+  /// or for its bytes, whichever is longer. Bytes of operands that fit in the second-level caches have these
+  /// caches' bandwidth, the others that of memory.
   double limit_seconds = 0;
   bool bound_by_arithmetic = false;  // which of the two is longer
 };

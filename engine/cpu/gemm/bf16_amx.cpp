@@ -1,5 +1,7 @@
 #include "haze/engine/cpu/gemm/bf16_amx.h"
 
+#include <utility>
+
 #if defined(__x86_64__) && defined(__linux__)
 #include <cpuid.h>
 #include <sys/syscall.h>
@@ -77,6 +79,21 @@ void Processor::multiply(const float* a, int64_t, const float* b, int64_t b_stri
   multiply_by(tiles, a, b, b_stride, k_count, c, c_stride);
 }
 
+void Processor::keep_busy(int64_t rounds) {
+  prepare();
+  Tiles tiles;
+  const auto zero_all = [&]<int... kTile>(std::integer_sequence<int, kTile...>) {
+    (tiles.zero<kTile>(), ...);
+  };
+  zero_all(std::make_integer_sequence<int, 8>());
+  for (int64_t i = 0; i < rounds; ++i) {
+    tiles.dot<0, 4, 6>();
+    tiles.dot<1, 4, 7>();
+    tiles.dot<2, 5, 6>();
+    tiles.dot<3, 5, 7>();
+  }
+}
+
 #else
 
 bool supported() {
@@ -85,6 +102,7 @@ bool supported() {
 void Processor::prepare() {}
 void Processor::multiply(const float*, int64_t, const float*, int64_t, int64_t, int64_t, float*, int64_t,
                          bool) {}
+void Processor::keep_busy(int64_t) {}
 
 #endif
 

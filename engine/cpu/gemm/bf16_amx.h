@@ -22,7 +22,10 @@ struct Processor {
   /// elements long. These are `k_count` pairs, a multiple of kPairs. c gets kRows rows; `add` must be false.
   static void multiply(const float* a, int64_t a_stride, const float* b, int64_t b_stride, int64_t k_count,
                        float* c, int64_t c_stride, bool add);
+  /// `rounds` times four products of tiles that do not wait for one another, to measure the unit's limit.
+  static void keep_busy(int64_t rounds);
 };
+inline constexpr double kOperationsARound = 4.0 * 2 * 16 * 16 * 32;  // of keep_busy()
 
 /// The same with tiles in ordinary memory, on any processor: how the layout is tested where there is no AMX.
 struct Emulation {

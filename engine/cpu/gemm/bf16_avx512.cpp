@@ -55,6 +55,20 @@ constexpr std::array<MicroKernelFunction<float>, kRows> kernels(std::integer_seq
   return {multiply<kIndex + 1>...};
 }
 
+// A loop whose sums stay in registers; their values are of no interest.
+void multiply_add_pairs(int64_t rounds) {
+  constexpr int kChains = 12;  // two units with a latency of five cycles need ten
+  const __m512bh pairs = {};
+  __m512 sums[kChains] = {};
+  for (int64_t round = 0; round < rounds; ++round) {
+#pragma GCC unroll 16
+    for (int i = 0; i < kChains; ++i) {
+      sums[i] = _mm512_dpbf16_ps(sums[i], pairs, pairs);
+      asm volatile("" : "+v"(sums[i]));
+    }
+  }
+}
+
 }  // namespace
 
 #pragma GCC pop_options
@@ -69,6 +83,10 @@ MicroKernelFunction<float> kernel(int64_t rows) {
   return kKernels[static_cast<size_t>(rows - 1)];
 }
 
+void keep_busy(int64_t rounds) {
+  multiply_add_pairs(rounds);
+}
+
 #else
 
 bool supported() {
@@ -77,6 +95,7 @@ bool supported() {
 MicroKernelFunction<float> kernel(int64_t) {
   return nullptr;
 }
+void keep_busy(int64_t) {}
 
 #endif
 
