@@ -93,7 +93,8 @@ TEST_CASE("operation table: every operation of ops.h has a row, and refuses some
   for (const Row& row : all_rows()) {
     rows.insert(row.function);
     const bool other_dtypes = row.refuses_other_dtypes && row.dtypes.size() < kAllDtypes.size();
-    if (other_dtypes || !row.refused.empty() || !row.refused_shapes.empty()) refusing.insert(row.function);
+    if (other_dtypes || !row.refused.empty() || !row.refused_shapes.empty() || !row.refused_values.empty())
+      refusing.insert(row.function);
   }
   // Those that go through an enumeration have a row for each of its operations.
   const std::set<std::string> general = {"name", "unary", "binary", "reduce"};

@@ -84,8 +84,8 @@ struct QueryRow {
 
 class AttentionReference {
  public:
-  AttentionReference(const Array& query, const Array& key, const Array& value, const AttentionMask& mask)
-      : query_(query), key_(key), value_(value), mask_(mask) {
+  AttentionReference(const Array& query, const Array& key, const AttentionMask& mask)
+      : query_(query), key_(key), mask_(mask) {
     scale_ = mask.scale != 0 ? mask.scale : 1 / std::sqrt(static_cast<double>(size()));
   }
 
@@ -195,7 +195,7 @@ class AttentionReference {
            0;
   }
 
-  const Array &query_, &key_, &value_;
+  const Array &query_, &key_;
   const AttentionMask& mask_;
   double scale_;
 };
@@ -204,7 +204,7 @@ class AttentionReference {
 
 AttentionOutput attention(const Array& query, const Array& key, const Array& value,
                           const AttentionMask& mask) {
-  const AttentionReference a(query, key, value, mask);
+  const AttentionReference a(query, key, mask);
   const Shape rows{a.batch(), a.heads(), a.queries()};
   AttentionOutput result{Array(query.shape), Array(rows), Array(rows)};
   size_t out = 0;
@@ -233,7 +233,7 @@ AttentionOutput attention(const Array& query, const Array& key, const Array& val
 // dV = P^T dO, dP = dO V^T where kept, dS = P (dP - sum(P dP)), dQ = scale dS K, dK = scale dS^T Q.
 AttentionGradients attention_gradient(const Array& g, const Array& query, const Array& key,
                                       const Array& value, const AttentionMask& mask) {
-  const AttentionReference a(query, key, value, mask);
+  const AttentionReference a(query, key, mask);
   AttentionGradients result{Array(query.shape), Array(key.shape), Array(value.shape)};
   const auto add = [](Array& x, size_t i, double term, double error) {
     x.values[i] += term;
