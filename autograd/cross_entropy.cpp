@@ -21,16 +21,25 @@ struct CrossEntropyComposition {
   }
 };
 
+/// row_weights, and 0 at the rows that do not count.
+Tensor without_ignored(const Tensor& row_weights, const Tensor& targets, int32_t ignored) {
+  const Tensor counts =
+      compare(CompareOp::not_equal, targets, full({}, ignored, Dtype::int32, targets.device()));
+  return where(counts, row_weights, zeros({}, row_weights.dtype(), row_weights.device()));
+}
+
 }  // namespace
 
 CrossEntropy linear_cross_entropy(const Variable& hidden, const Variable& weight, const Variable& bias,
-                                  const Tensor& targets, const Tensor& row_weights) {
-  const Tensor weights = row_weights.defined()
-                             ? row_weights
-                             : ones(targets.shape(), wide_dtype(hidden.dtype()), hidden.device());
+                                  const Tensor& targets, const Tensor& row_weights,
+                                  std::optional<int32_t> ignored) {
+  const Tensor given = row_weights.defined()
+                           ? row_weights
+                           : ones(targets.shape(), wide_dtype(hidden.dtype()), hidden.device());
+  const Tensor weights = ignored ? without_ignored(given, targets, *ignored) : given;
   CrossEntropyResult result = linear_cross_entropy(
       hidden.value(), weight.value(), bias.value(), targets,
-      any_needs_gradient({&hidden, &weight, &bias}) ? weights : Tensor(), current_precision());
+      any_needs_gradient({&hidden, &weight, &bias}) ? weights : Tensor(), current_precision(), ignored);
   Tensor total = sum(multiply(weights, result.losses));
   // d(sum_i w_i CE_i): the logits of row i get w_i (softmax - onehot); formed in the forward pass, where the
   // logits are at hand

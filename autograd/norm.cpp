@@ -33,7 +33,10 @@ Gradients rms_norm_composition(const Variable& g, const Variable& x, const Varia
 
 }  // namespace
 
-Variable layer_norm(const Variable& x, const Variable& weight, const Variable& bias, double epsilon) {
+Variable layer_norm(const Variable& x, const Variable& weight, const Variable& bias, double epsilon,
+                    int axis) {
+  if (!is_last(axis, x))
+    return transpose(layer_norm(transpose(x, axis, -1), weight, bias, epsilon), axis, -1);
   NormResult saved = layer_norm(x.value(), weight.value(), bias.value(), epsilon);
   Tensor value = std::exchange(saved.output, Tensor());
   // y = n w + b, n = (x - m) r: with h = g w, x gets r (h - mean(h) - n mean(h n)), w the sum over rows of g
@@ -50,7 +53,8 @@ Variable layer_norm(const Variable& x, const Variable& weight, const Variable& b
       });
 }
 
-Variable rms_norm(const Variable& x, const Variable& weight, double epsilon) {
+Variable rms_norm(const Variable& x, const Variable& weight, double epsilon, int axis) {
+  if (!is_last(axis, x)) return transpose(rms_norm(transpose(x, axis, -1), weight, epsilon), axis, -1);
   NormResult saved = rms_norm(x.value(), weight.value(), epsilon);
   Tensor value = std::exchange(saved.output, Tensor());
   // y = n w, n = x r: with h = g w, x gets r (h - n mean(h n)), w the sum over rows of g n

@@ -28,14 +28,6 @@ inline bool needed(size_t index) {
   return Tape::gradient_needed(index);
 }
 
-/// Throws Error where the backward pass under way is itself being recorded: for a rule that works on Tensors
-/// and has no composed form.
-inline void refuse_second_derivative(const char* operation) {
-  if (gradients_enabled()) {
-    fail("{}: a fused operation has no second derivative; compose it from simpler operations", operation);
-  }
-}
-
 /// The position at which a forward pass drew its random numbers, for a backward pass that draws them again.
 /// Reading it throws Error where the counter on the device has moved in between.
 class SavedPosition {

@@ -12,9 +12,6 @@ thread_local bool recording = true;
 thread_local Precision precision_in_use = Precision::full;
 thread_local bool detecting_non_finite = false;
 
-// Where Tape::collect_used() collects.
-thread_local std::vector<Variable>* used = nullptr;
-
 /// Adds up the gradients of backward passes.
 class Leaf final : public Node {
  public:
@@ -111,21 +108,30 @@ uint64_t Tape::next_sequence() {
   return ++counter;
 }
 
-std::vector<Variable>* Tape::collect_used(std::vector<Variable>* into) {
-  return std::exchange(used, into);
+thread_local Tape::Collector Tape::collector_;
+
+Tape::Collector Tape::collect_used(Collector collector) {
+  return std::exchange(collector_, collector);
+}
+
+void Tape::note(const Variable& x) {
+  if (!collector_.into || x.node_->sequence_ > collector_.made_before) return;
+  const auto same = [&](const Variable& other) { return other.node_ == x.node_; };
+  if (std::none_of(collector_.into->begin(), collector_.into->end(), same)) collector_.into->push_back(x);
 }
 
 bool Tape::record_or_note(const Variable& x) {
-  if (recording) return true;
-  const auto same = [&](const Variable& other) { return other.node_ == x.node_; };
-  if (used && std::none_of(used->begin(), used->end(), same)) used->push_back(x);
-  return false;
+  if (!recording) note(x);
+  return recording;
 }
 
 void Tape::connect(Node& node, const std::vector<Variable>& inputs) {
   node.sequence_ = next_sequence();
   node.inputs_.reserve(inputs.size());
-  for (const Variable& input : inputs) node.inputs_.push_back(input.node_);
+  for (const Variable& input : inputs) {
+    if (input.node_) note(input);
+    node.inputs_.push_back(input.node_);
+  }
 }
 
 void Tape::check_finite(const char* operation, const Tensor& value, const char* direction) {

@@ -161,8 +161,9 @@ class EnableGradient {
   bool previous_;
 };
 
-/// While one of these lives, linear(), mlp() and linear_cross_entropy() multiply float32 with this precision,
-/// in the forward pass and in the backward pass that follows from it, unless that one is recorded itself.
+/// While one of these lives, linear(), mlp(), linear_cross_entropy() and projected_loss() multiply float32
+/// with this precision, in the forward pass and in the backward pass that follows from it, unless that one is
+/// recorded itself.
 class PrecisionScope {
  public:
   explicit PrecisionScope(Precision precision);
@@ -249,8 +250,7 @@ class Tape {
  private:
   friend class Variable;
   friend class Saved;
-  friend class CheckpointRule;
-  friend Variable checkpoint(const CheckpointedFunction&, const std::vector<Variable>&, Generator*);
+  friend class TapePart;
   friend void backward(const Variable&, const Tensor&, const BackwardOptions&);
   friend Gradients gradient(const Variable&, const std::vector<Variable>&, const BackwardOptions&);
 
@@ -299,9 +299,14 @@ class Tape {
 
   static bool record_or_note(const Variable& x);
   static uint64_t next_sequence();
-  // From now on on this thread, what needs a gradient and is used while nothing is recorded is added to
-  // `into`, where that is not null. Returns where it was added before.
-  static std::vector<Variable>* collect_used(std::vector<Variable>* into);
+  /// Where the values are added that need a gradient and are used on this thread; null: nowhere.
+  struct Collector {
+    std::vector<Variable>* into = nullptr;
+    uint64_t made_before = 0;  // newer values are left out
+  };
+  // Returns the collector that was at work before.
+  static Collector collect_used(Collector collector);
+  static void note(const Variable& x);
   static void connect(Node& node, const std::vector<Variable>& inputs);
   static void check_finite(const char* operation, const Tensor& value, const char* direction);
   static void destroy(Node* node);
@@ -319,6 +324,7 @@ class Tape {
   static void hand_on(Node& node, Gradients gradients, Targets* targets);
 
   static inline constinit thread_local const Node* applying_ = nullptr;  // the node whose rule is running
+  static thread_local Collector collector_;
 };
 
 }  // namespace haze

@@ -101,6 +101,10 @@ Tensor contiguous_or_undefined(const Tensor& x) {
   return x.defined() ? contiguous(x) : x;
 }
 
+Tensor unit_last_stride(const Tensor& x) {
+  return x.size(-1) == 1 || x.stride(-1) == 1 ? x : clone(x);
+}
+
 Tensor as_outer_count_inner(const Tensor& x, int axis) {
   int64_t outer = 1, inner = 1;
   for (int i = 0; i < axis; ++i) outer *= x.size(i);

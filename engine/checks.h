@@ -29,6 +29,8 @@ Shape without_axes(const Tensor& x, uint32_t axes, bool keep);
 Tensor as_outer_count_inner(const Tensor& x, int axis);
 /// Contiguous, or undefined where x is.
 Tensor contiguous_or_undefined(const Tensor& x);
+/// A view whose last axis has stride 1; copies only where x is none.
+Tensor unit_last_stride(const Tensor& x);
 /// Contiguous, as [product of all axes but the last, last].
 Tensor as_rows(const Tensor& x);
 

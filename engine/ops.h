@@ -243,15 +243,33 @@ struct NormGradient {
   Tensor x, weight, bias;
 };
 
-/// (x - mean) / sqrt(variance + epsilon) weight + bias on the last axis (Ba et al. 2016). weight and bias
-/// [last], both may be undefined. floating.
-NormResult layer_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, double epsilon);
+/// (x - mean) / sqrt(variance + epsilon) weight + bias on one axis (Ba et al. 2016). weight and bias [extent
+/// of the axis], both may be undefined. mean and rstd have a number for each row of transpose(x, axis, -1).
+/// Another axis than the last costs copies, here and for rms_norm; the gradients take the last one. floating.
+NormResult layer_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, double epsilon,
+                      int axis = -1);
 NormGradient layer_norm_gradient(const Tensor& g, const Tensor& x, const Tensor& weight,
                                  const NormResult& saved, bool bias);
-/// x / sqrt(mean(x^2) + epsilon) weight on the last axis (Zhang and Sennrich 2019). floating.
-NormResult rms_norm(const Tensor& x, const Tensor& weight, double epsilon);
+/// x / sqrt(mean(x^2) + epsilon) weight on one axis (Zhang and Sennrich 2019). floating.
+NormResult rms_norm(const Tensor& x, const Tensor& weight, double epsilon, int axis = -1);
 NormGradient rms_norm_gradient(const Tensor& g, const Tensor& x, const Tensor& weight,
                                const NormResult& saved);
+/// (x - mean) / sqrt(variance + epsilon) (1 + scale[s]) + shift[s] for rows of sequence s (Peebles and Xie
+/// 2023, section 3.2, "adaLN"). x [rows, columns]; scale and shift [sequences, columns], such as parts of a
+/// modulation, which are read in place; index int32 [rows]: the sequence of each row, in any order. real.
+/// The kernel throws Error on an index outside [0, sequences).
+NormResult adaptive_layer_norm(const Tensor& x, const Tensor& scale, const Tensor& shift, const Tensor& index,
+                               double epsilon);
+/// weight and bias of the result are the gradients of scale and shift: sums over the rows of a sequence, in
+/// chunks of 64 in their order, which are added in float64.
+NormGradient adaptive_layer_norm_gradient(const Tensor& g, const Tensor& x, const Tensor& scale,
+                                          const Tensor& index, const NormResult& saved);
+/// x + gate[s] branch for rows of sequence s: a residual branch of adaLN-Zero (Peebles and Xie 2023). x and
+/// branch [rows, columns]; gate and index as scale and index of adaptive_layer_norm. real.
+Tensor gated_add(const Tensor& x, const Tensor& gate, const Tensor& branch, const Tensor& index);
+/// Gradients of gate, summed as above, and branch.
+std::pair<Tensor, Tensor> gated_add_gradient(const Tensor& g, const Tensor& gate, const Tensor& branch,
+                                             const Tensor& index);
 /// (x - mean) / sqrt(variance + epsilon) weight + bias (Wu and He 2018). mean and variance are those of each
 /// of `groups` groups of channels. x [batch, channels, ...] of at least two axes, channels a multiple of
 /// groups; weight and bias [channels], both may be undefined. The result's mean and rstd are [batch groups].
@@ -348,6 +366,22 @@ AttentionGradient attention_gradient(const Tensor& g, const Tensor& query, const
                                      const AttentionOptions& options, const AttentionGradient& into = {});
 /// Counters that the dropout of attention takes out of a generator.
 uint64_t attention_dropout_counters(const Tensor& query, const Tensor& key);
+
+// ---- Positions ----------------------------------------------------------------------------------
+
+/// [count, width]: cos(x f_i) in the first half and sin(x f_i) in the second, f_i = max_period^(-i /
+/// (width/2)), computed in float64; a zero column is appended where width is odd. x real [count]. (The order
+/// and frequencies of Nichol and Dhariwal 2021.)
+Tensor sinusoidal_embedding(const Tensor& x, int64_t width, double max_period = 10000);
+
+/// Each pair (i, i + head_size / 2) of the first `turned` heads of a row as a complex number, turned by the
+/// angle whose cosine and sine are entry i of the table at the row's position (Su et al. 2021, section 3.2;
+/// "half-split" layout). The other heads are copied. x [rows, heads, head_size]; views with unit stride on
+/// the last axis are read in place. cosine and sine [table positions, head_size / 2], positions int32 [rows].
+/// `inverse` turns back, which is the gradient. real. Throws Error where head_size is odd or `turned` is not
+/// in 0..heads; the kernel does on a position outside the table.
+Tensor rotary(const Tensor& x, const Tensor& cosine, const Tensor& sine, const Tensor& positions,
+              int64_t turned, bool inverse = false);
 
 // ---- Indexing -----------------------------------------------------------------------------------
 // Indices are int32; one outside its axis is an Error that names it.
@@ -453,11 +487,13 @@ struct CrossEntropyResult {
 };
 
 /// hidden [rows, width], weight [vocabulary, width], bias [vocabulary] or undefined, targets int32 [rows],
-/// row_weights [rows] or undefined. Logits are formed a few rows at a time and are never whole in memory.
+/// row_weights [rows] or undefined. Rows whose target is `ignored` have the loss 0 and the gradient 0; every
+/// other target is in the vocabulary. Logits are formed a few rows at a time and are never whole in memory.
 /// floating. Of bfloat16, losses and row_weights are float32, and the logits are not rounded.
 CrossEntropyResult linear_cross_entropy(const Tensor& hidden, const Tensor& weight, const Tensor& bias,
                                         const Tensor& targets, const Tensor& row_weights = {},
-                                        Precision precision = Precision::full);
+                                        Precision precision = Precision::full,
+                                        std::optional<int32_t> ignored = {});
 
 // ---- Optimiser steps, fused over all parameters -------------------------------------------------
 

@@ -28,6 +28,12 @@ std::vector<ParameterGroup> one_group(std::vector<NamedParameter> parameters) {
   return groups;
 }
 
+void check_one_number(std::string_view what, const Tensor& x) {
+  const bool real = x.dtype() == Dtype::float32 || x.dtype() == Dtype::float64;
+  if (!x.defined() || x.rank() != 0 || !real)
+    fail("the optimizer's {} is {}, not one real number", what, to_string(x));
+}
+
 }  // namespace
 
 Optimizer::Optimizer(const std::vector<ParameterGroup>& groups, double weight_decay) {
@@ -46,42 +52,64 @@ Optimizer::Optimizer(const std::vector<ParameterGroup>& groups, double weight_de
 void Optimizer::step(double learning_rate, double gradient_scale) {
   if (!std::isfinite(gradient_scale)) fail("the optimizer's gradient scale is {}", gradient_scale);
   check_not_negative(std::abs(gradient_scale), "the optimizer's gradient scale", narrowest_dtype());
-  update(checked_indices(learning_rate), learning_rate, {.number = gradient_scale});
+  check_learning_rate(learning_rate);
+  update(indices_with_gradients(), {learning_rate}, {gradient_scale});
 }
 
 void Optimizer::step(double learning_rate, const Tensor& gradient_scale) {
-  const bool real = gradient_scale.dtype() == Dtype::float32 || gradient_scale.dtype() == Dtype::float64;
-  if (!gradient_scale.defined() || gradient_scale.rank() != 0 || !real) {
-    fail("the optimizer's gradient scale is {}, not one real number", to_string(gradient_scale));
-  }
-  update(checked_indices(learning_rate), learning_rate, {.device = gradient_scale});
+  check_one_number("gradient scale", gradient_scale);
+  check_learning_rate(learning_rate);
+  update(indices_with_gradients(), {learning_rate}, {.device = gradient_scale});
 }
 
-std::vector<size_t> Optimizer::checked_indices(double learning_rate) const {
+void Optimizer::step(const Tensor& learning_rate, const Tensor& gradient_scale) {
+  check_one_number("learning rate", learning_rate);
+  check_one_number("gradient scale", gradient_scale);
+  update(indices_with_gradients(), {.device = learning_rate}, {.device = gradient_scale});
+}
+
+void Optimizer::check_learning_rate(double learning_rate) const {
   const Dtype dtype = narrowest_dtype();
   constexpr std::string_view kLearningRate = "the optimizer's learning rate";
   check_not_negative(learning_rate, kLearningRate, Dtype::float64);
+  for (size_t i = 0; i < entries_.size(); ++i)
+    check_not_negative(learning_rate * rate(i), kLearningRate, dtype);
+}
+
+std::vector<size_t> Optimizer::indices_with_gradients() const {
   std::vector<size_t> indices;
   for (size_t i = 0; i < entries_.size(); ++i) {
-    check_not_negative(learning_rate * rate(i), kLearningRate, dtype);
     if (entries_[i].parameter.variable->gradient().defined()) indices.push_back(i);
   }
   return indices;
 }
 
-Tensor Optimizer::GradientScale::times(const Tensor& gradient) const {
-  const double factor = device.defined() ? device.item() : number;
-  if (!std::isfinite(factor)) fail("the optimizer's gradient scale is {}", factor);
-  return scale_shift(gradient, factor, 0);
+Optimizer::Number Optimizer::Number::scaled(double factor, double shift) const {
+  if (!device.defined()) return {host * factor + shift};
+  if (factor == 1 && shift == 0) return *this;
+  return {.device = scale_shift(cast(device, Dtype::float64), factor, shift)};
+}
+
+Tensor Optimizer::Number::times(const Tensor& x) const {
+  return device.defined() ? multiply(x, cast(device, x.dtype())) : scale_shift(x, host, 0);
+}
+
+Tensor Optimizer::Number::is_finite() const {
+  return compare(CompareOp::equal, subtract(device, device),
+                 zeros_like(device));  // infinity - infinity is NaN
 }
 
 void Optimizer::load_state(const NamedTensors& state, std::string_view source_name) {
   copy_by_name(state_, state, true, source_name);
 }
 
-void Optimizer::decay(size_t index, double learning_rate) const {
-  if (!decays(index)) return;
-  copy_into(value(index), scale_shift(value(index), 1 - learning_rate * weight_decay(index), 0));
+Tensor Optimizer::decayed(size_t index, const Number& learning_rate) const {
+  if (!decays(index)) return value(index);
+  return learning_rate.scaled(-weight_decay(index), 1).times(value(index));
+}
+
+void Optimizer::assign(const Tensor& target, const Tensor& next, const Number& scale) {
+  copy_into(target, scale.device.defined() ? where(scale.is_finite(), next, target) : next);
 }
 
 Dtype Optimizer::narrowest_dtype() const {
@@ -105,37 +133,63 @@ AdamW::AdamW(const std::vector<ParameterGroup>& groups, const AdamWHyperparamete
   check_fraction(hyperparameters.beta1, "AdamW's beta1", dtype);
   check_fraction(hyperparameters.beta2, "AdamW's beta2", dtype);
   check_denominator(hyperparameters.epsilon, "AdamW's epsilon", dtype);
+  const auto count = static_cast<int64_t>(parameter_count());
+  steps_ = zeros({count}, Dtype::int32, count > 0 ? value(0).device() : Device::cpu);
   for (size_t i = 0; i < parameter_count(); ++i) {
+    const auto at = static_cast<int64_t>(i);
     slots_.push_back({.first_moment = add_state(i, "first_moment", zeros_like(value(i))),
                       .second_moment = add_state(i, "second_moment", zeros_like(value(i))),
-                      .steps = add_state(i, "steps", zeros({}, Dtype::int32))});
+                      .steps = add_state(i, "steps", reshape(slice(steps_, 0, at, at + 1), {}))});
   }
+  known_steps_.resize(parameter_count());
+  known_version_ = steps_.storage().version();
 }
 
-void AdamW::update(std::span<const size_t> indices, double learning_rate, const GradientScale& scale) {
-  // One fused call for all that share a step, a rate and a weight decay.
-  std::map<std::tuple<int32_t, double, double>, std::vector<AdamWSlot>> calls;
-  for (const size_t i : indices) {
-    const Slot& slot = slots_[i];
-    const int32_t step = *slot.steps.data<int32_t>() + 1;
-    calls[{step, rate(i), weight_decay(i)}].push_back({.parameter = value(i),
-                                                       .gradient = gradient(i),
-                                                       .first_moment = slot.first_moment,
-                                                       .second_moment = slot.second_moment,
-                                                       .decay = decays(i)});
+const std::vector<int32_t>& AdamW::known_steps() {
+  // A state that was loaded is read once.
+  if (steps_.storage().version() != known_version_) known_steps_ = steps_.to_vector<int32_t>();
+  return known_steps_;
+}
+
+void AdamW::count_step(std::span<const size_t> indices, const Number& scale) {
+  const Tensor one = scale.device.defined() ? cast(scale.is_finite(), Dtype::int32)
+                                            : full({}, 1, Dtype::int32, steps_.device());
+  const auto count = [&](const Tensor& steps) { copy_into(steps, add(steps, one)); };
+  if (indices.size() == slots_.size()) {
+    count(steps_);
+  } else {
+    for (const size_t i : indices) count(slots_[i].steps);
   }
-  for (const auto& [key, slots] : calls) {
-    const auto [step, rate, weight_decay] = key;
-    adamw_step(slots, {.learning_rate = learning_rate * rate,
+  for (const size_t i : indices) ++known_steps_[i];
+  known_version_ = steps_.storage().version();
+}
+
+void AdamW::update(std::span<const size_t> indices, const Number& learning_rate, const Number& scale) {
+  // One fused call for all that share a step, a rate and a weight decay.
+  std::map<std::tuple<int32_t, double, double>, std::vector<size_t>> calls;
+  const std::vector<int32_t>& steps = known_steps();
+  for (const size_t i : indices) calls[{steps[i], rate(i), weight_decay(i)}].push_back(i);
+  count_step(indices, scale);
+  for (const auto& [key, members] : calls) {
+    std::vector<AdamWSlot> slots;
+    for (const size_t i : members) {
+      slots.push_back({.parameter = value(i),
+                       .gradient = gradient(i),
+                       .first_moment = slots_[i].first_moment,
+                       .second_moment = slots_[i].second_moment,
+                       .decay = decays(i)});
+    }
+    const Number own_rate = learning_rate.scaled(rate(members.front()));
+    adamw_step(slots, {.learning_rate = own_rate.host,
                        .beta1 = hyperparameters_.beta1,
                        .beta2 = hyperparameters_.beta2,
                        .epsilon = hyperparameters_.epsilon,
-                       .weight_decay = weight_decay,
-                       .gradient_scale = scale.number,
-                       .step = step,
-                       .device_gradient_scale = scale.device});
+                       .weight_decay = weight_decay(members.front()),
+                       .gradient_scale = scale.host,
+                       .device_learning_rate = own_rate.device,
+                       .device_gradient_scale = scale.device,
+                       .device_step = slots_[members.front()].steps});
   }
-  for (const size_t i : indices) ++*slots_[i].steps.data<int32_t>();
 }
 
 Adagrad::Adagrad(std::vector<NamedParameter> parameters, const AdagradHyperparameters& hyperparameters)
@@ -151,13 +205,14 @@ Adagrad::Adagrad(const std::vector<ParameterGroup>& groups, const AdagradHyperpa
   }
 }
 
-void Adagrad::update(std::span<const size_t> indices, double learning_rate, const GradientScale& scale) {
+void Adagrad::update(std::span<const size_t> indices, const Number& learning_rate, const Number& scale) {
   for (const size_t i : indices) {
+    const Number own_rate = learning_rate.scaled(rate(i));
     const Tensor g = scale.times(gradient(i));
-    add_into(sums_[i], unary(UnaryOp::square, g));
-    decay(i, learning_rate * rate(i));
-    const Tensor root = scale_shift(unary(UnaryOp::sqrt, sums_[i]), 1, hyperparameters_.epsilon);
-    add_into(value(i), scale_shift(divide(g, root), -learning_rate * rate(i), 0));
+    const Tensor sum = add(sums_[i], unary(UnaryOp::square, g));
+    const Tensor root = scale_shift(unary(UnaryOp::sqrt, sum), 1, hyperparameters_.epsilon);
+    assign(sums_[i], sum, scale);
+    assign(value(i), add(decayed(i, own_rate), own_rate.scaled(-1).times(divide(g, root))), scale);
   }
 }
 
@@ -173,15 +228,15 @@ Sgd::Sgd(const std::vector<ParameterGroup>& groups, const SgdHyperparameters& hy
   }
 }
 
-void Sgd::update(std::span<const size_t> indices, double learning_rate, const GradientScale& scale) {
+void Sgd::update(std::span<const size_t> indices, const Number& learning_rate, const Number& scale) {
   for (const size_t i : indices) {
+    const Number own_rate = learning_rate.scaled(rate(i));
     Tensor direction = scale.times(gradient(i));
     if (!velocities_.empty()) {
       add_into(direction, scale_shift(velocities_[i], hyperparameters_.momentum, 0));
-      copy_into(velocities_[i], direction);
+      assign(velocities_[i], direction, scale);
     }
-    decay(i, learning_rate * rate(i));
-    add_into(value(i), scale_shift(direction, -learning_rate * rate(i), 0));
+    assign(value(i), add(decayed(i, own_rate), own_rate.scaled(-1).times(direction)), scale);
   }
 }
 
@@ -230,10 +285,13 @@ double clip_scale(const std::vector<ParameterGroup>& groups, double max_norm, do
   return clip_scale(trained(groups), max_norm, norm, gradient_scale);
 }
 
-Tensor device_clip_scale(const std::vector<ParameterGroup>& groups, double max_norm, double gradient_scale) {
+Tensor device_clip_scale(const std::vector<ParameterGroup>& groups, double max_norm, double gradient_scale,
+                         Tensor* norm) {
   const std::vector<Tensor> gradients = gradients_of(trained(groups));
   if (gradients.empty()) fail("device_clip_scale: no parameter has a gradient");
-  return device_clip_scale(device_global_norm(gradients), max_norm, gradient_scale);
+  const Tensor unscaled = device_global_norm(gradients);
+  if (norm) *norm = scale_shift(unscaled, gradient_scale, 0);
+  return device_clip_scale(unscaled, max_norm, gradient_scale);
 }
 
 }  // namespace haze

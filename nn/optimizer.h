@@ -34,9 +34,12 @@ class Optimizer {
   /// rate is negative or either number is not finite. Throws too where one that is not 0 becomes 0 or
   /// infinite in the parameters' dtype.
   void step(double learning_rate, double gradient_scale = 1);
-  /// The same with a scale that the device has computed, real [] (see device_clip_scale). AdamW does not wait
-  /// for it, and leaves everything as it is where it is not finite; the others wait, and throw Error there.
+  /// The same with a scale that the device has computed, real [] (see device_clip_scale). Nobody waits for
+  /// it: where it is not finite, parameters and state stay as they are.
   void step(double learning_rate, const Tensor& gradient_scale);
+  /// The same with a learning rate on the device, too, real [], which nobody checks: all that changes from
+  /// step to step lies there, so that a recorded step can be repeated.
+  void step(const Tensor& learning_rate, const Tensor& gradient_scale);
 
   /// All that must be kept to go on as if never stopped, such as "mlp.weight.first_moment", in a fixed order.
   /// The tensors are the optimizer's own: step() changes them.
@@ -46,19 +49,22 @@ class Optimizer {
   void load_state(const NamedTensors& state, std::string_view source_name = "the optimizer's state");
 
  protected:
-  /// Gradients are multiplied by the number, or by the tensor where it is defined.
-  struct GradientScale {
-    double number = 1;
+  /// A number of a step: the host's, or the device's where it is defined, which kernels read when they run.
+  struct Number {
+    double host = 1;
     Tensor device = {};  // real []
 
-    /// Waits for a tensor. Throws Error where the scale is not finite.
-    Tensor times(const Tensor& gradient) const;
+    /// The number times `factor` + `shift`.
+    Number scaled(double factor, double shift = 0) const;
+    Tensor times(const Tensor& x) const;
+    /// uint8 []: whether the device's number is finite.
+    Tensor is_finite() const;
   };
 
   Optimizer(const std::vector<ParameterGroup>& groups, double weight_decay);
 
   /// Steps the parameters at these indices, all of which have gradients.
-  virtual void update(std::span<const size_t> indices, double learning_rate, const GradientScale& scale) = 0;
+  virtual void update(std::span<const size_t> indices, const Number& learning_rate, const Number& scale) = 0;
 
   /// The number of parameters that are not frozen. Indices count them, group by group.
   size_t parameter_count() const { return entries_.size(); }
@@ -69,8 +75,10 @@ class Optimizer {
   double weight_decay(size_t index) const { return entries_[index].weight_decay; }
   /// Whether weight decay applies: to matrices, but not to biases and the gains of norms (rank below 2).
   bool decays(size_t index) const { return weight_decay(index) > 0 && value(index).rank() >= 2; }
-  /// Decoupled weight decay: value -= learning_rate weight_decay value, where it applies.
-  void decay(size_t index, double learning_rate) const;
+  /// Decoupled weight decay: value (1 - learning_rate weight_decay), or the value where it does not apply.
+  Tensor decayed(size_t index, const Number& learning_rate) const;
+  /// Makes `target` what the step gives; where the gradients' scale on the device is not finite, it stays.
+  static void assign(const Tensor& target, const Tensor& next, const Number& scale);
   /// The dtype whose range every hyperparameter must fit: float64 where all parameters are float64, else
   /// float32.
   Dtype narrowest_dtype() const;
@@ -78,7 +86,8 @@ class Optimizer {
   Tensor add_state(size_t index, std::string_view name, Tensor initial);
 
  private:
-  std::vector<size_t> checked_indices(double learning_rate) const;
+  void check_learning_rate(double learning_rate) const;
+  std::vector<size_t> indices_with_gradients() const;
 
   struct Entry {
     NamedParameter parameter;
@@ -106,12 +115,18 @@ class AdamW : public Optimizer {
  private:
   struct Slot {
     Tensor first_moment, second_moment;
-    Tensor steps;  // int32 []
+    Tensor steps;  // int32 [], a view of steps_
   };
-  void update(std::span<const size_t> indices, double learning_rate, const GradientScale& scale) override;
+  /// How many steps each parameter has done, as far as the host knows: those with equal numbers go together.
+  const std::vector<int32_t>& known_steps();
+  void count_step(std::span<const size_t> indices, const Number& scale);
+  void update(std::span<const size_t> indices, const Number& learning_rate, const Number& scale) override;
 
   AdamWHyperparameters hyperparameters_;
   std::vector<Slot> slots_;
+  Tensor steps_;  // int32 [parameters], on their device
+  std::vector<int32_t> known_steps_;
+  uint32_t known_version_ = 0;  // of steps_, when known_steps_ was right
 };
 
 struct AdagradHyperparameters {
@@ -129,7 +144,7 @@ class Adagrad : public Optimizer {
                    const AdagradHyperparameters& hyperparameters = {});
 
  private:
-  void update(std::span<const size_t> indices, double learning_rate, const GradientScale& scale) override;
+  void update(std::span<const size_t> indices, const Number& learning_rate, const Number& scale) override;
 
   AdagradHyperparameters hyperparameters_;
   std::vector<Tensor> sums_;
@@ -148,7 +163,7 @@ class Sgd : public Optimizer {
   explicit Sgd(std::vector<NamedParameter> parameters, const SgdHyperparameters& hyperparameters = {});
 
  private:
-  void update(std::span<const size_t> indices, double learning_rate, const GradientScale& scale) override;
+  void update(std::span<const size_t> indices, const Number& learning_rate, const Number& scale) override;
 
   SgdHyperparameters hyperparameters_;
   std::vector<Tensor> velocities_;
@@ -164,10 +179,10 @@ double clip_scale(const std::vector<NamedParameter>& parameters, double max_norm
 /// The same without the gradients of frozen groups.
 double clip_scale(const std::vector<ParameterGroup>& groups, double max_norm, double* norm = nullptr,
                   double gradient_scale = 1);
-/// The scale of clip_scale() as float64 [] on the parameters' device, for Optimizer::step(): nobody waits for
-/// it. Throws Error where there are no gradients, and as device_clip_scale() of engine/ops.h does: a norm
-/// that is not finite is reported when the device is next waited for.
+/// The scale of clip_scale() as float64 [] on the parameters' device, for Optimizer::step(), and the norm as
+/// another: nobody waits for them. Throws Error where there are no gradients, and as device_clip_scale() of
+/// engine/ops.h does: a norm that is not finite is reported when the device is next waited for.
 Tensor device_clip_scale(const std::vector<ParameterGroup>& groups, double max_norm,
-                         double gradient_scale = 1);
+                         double gradient_scale = 1, Tensor* norm = nullptr);
 
 }  // namespace haze

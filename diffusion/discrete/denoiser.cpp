@@ -1,6 +1,7 @@
 #include "haze/diffusion/discrete/denoiser.h"
 
 #include <algorithm>
+#include <iterator>
 
 namespace haze {
 namespace {
@@ -19,8 +20,15 @@ TokenHeadOptions head_options(int64_t vocabulary, int32_t mask_id) {
 
 }  // namespace
 
+bool DenoiserInput::is_on(Device device) const {
+  const auto is_there = [&](const Tensor* x) { return !x->defined() || x->device() == device; };
+  const Tensor* const tensors[] = {&x_t, &sequences.offsets, &t, &rows};
+  return std::all_of(std::begin(tensors), std::end(tensors), is_there);
+}
+
 DenoiserInput DenoiserInput::to(Device device) const {
-  return {haze::to(x_t, device), sequences.to(device), haze::to(t, device), haze::to(rows, device)};
+  const auto moved = [&](const Tensor& x) { return x.defined() ? haze::to(x, device) : x; };
+  return {moved(x_t), sequences.to(device), moved(t), moved(rows)};
 }
 
 CrossEntropy Denoiser::cross_entropy(const DenoiserInput& input, const Tensor& targets,
@@ -41,8 +49,9 @@ TransformerDenoiser::TransformerDenoiser(int64_t vocabulary, const TransformerCo
   add_module("head", head_);
 }
 
-Variable TransformerDenoiser::hidden(const DenoiserInput& question, const ForwardContext& context) const {
-  const DenoiserInput input = question.to(device());
+Variable TransformerDenoiser::hidden(const DenoiserInput& input, const ForwardContext& context) const {
+  // A copy of the input has a copy of its list of lengths.
+  if (!input.is_on(device())) return hidden(input.to(device()), context);
   return transformer_.forward(input.x_t, input.sequences, input.t, context, {.wanted = input.rows});
 }
 

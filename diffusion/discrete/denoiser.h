@@ -9,9 +9,10 @@ namespace haze {
 struct DenoiserInput {
   Tensor x_t;           // int32 [rows]: texts with masks, laid end to end
   Sequences sequences;  // of x_t
-  Tensor t;             // float32 [sequences] in [0, 1]
+  Tensor t;             // float32 [sequences] in [0, 1]; may be undefined where no prediction depends on it
   Tensor rows;          // int32 [n]: the rows of x_t that are to be predicted
 
+  bool is_on(Device device) const;
   DenoiserInput to(Device device) const;
 };
 

@@ -85,7 +85,6 @@ AdamWOptions read_numbers(AdamWOptions o) {
   read(o.device_learning_rate, o.learning_rate);
   read(o.device_gradient_scale, o.gradient_scale);
   if (o.device_step.defined()) o.step = *o.device_step.data<int32_t>();
-  if (o.step < 1) fail("adamw_step: step {} counts from 1", o.step);
   return o;
 }
 
@@ -119,6 +118,7 @@ void call::AdamW::run(Cpu) const {
   const AdamWOptions numbers = read_numbers(options);
   // What made it so has been reported, though perhaps not thrown yet: the parameters stay as they are.
   if (!std::isfinite(numbers.gradient_scale)) return;
+  if (numbers.step < 1) fail("adamw_step: step {} counts from 1", numbers.step);
   int64_t chunks = 0;
   for (const AdamWSlot& slot : slots) chunks += chunks_of(slot);
   parallel_for_uneven(chunks, true, [&](int64_t number) {

@@ -8,10 +8,6 @@
 namespace haze {
 namespace {
 
-Tensor unit_last_stride(const Tensor& x) {
-  return x.size(-1) == 1 || x.stride(-1) == 1 ? x : clone(x);
-}
-
 void check_inputs(const char* operation, const Tensor& query, const Tensor& key, const Tensor& value) {
   for (const auto& [argument, tensor] :
        {std::pair("query", &query), std::pair("key", &key), std::pair("value", &value)}) {

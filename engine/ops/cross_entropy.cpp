@@ -10,8 +10,8 @@ double call::LinearCrossEntropy::flops() const {
 }
 
 CrossEntropyResult linear_cross_entropy(const Tensor& hidden, const Tensor& weight, const Tensor& bias,
-                                        const Tensor& targets, const Tensor& row_weights,
-                                        Precision precision) {
+                                        const Tensor& targets, const Tensor& row_weights, Precision precision,
+                                        std::optional<int32_t> ignored) {
   constexpr const char* kName = "linear_cross_entropy";
   check_floating(kName, "hidden", hidden);
   check_rank(kName, "hidden", hidden, 2);
@@ -36,7 +36,7 @@ CrossEntropyResult linear_cross_entropy(const Tensor& hidden, const Tensor& weig
   }
   launch(call::LinearCrossEntropy{contiguous(hidden), contiguous(weight), contiguous_or_undefined(bias),
                                   contiguous(targets), contiguous_or_undefined(row_weights), precision,
-                                  result});
+                                  ignored, result});
   return result;
 }
 

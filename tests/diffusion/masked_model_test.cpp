@@ -116,7 +116,9 @@ TEST_CASE("models sample what they are asked for, with the settings of section [
                                                                {mdlm_model(), "first-hitting"},
                                                                {mdlm_model(), "top-margin"},
                                                                {d3pm_model(), "ancestral"}};
-  for (const auto& [info, name] : rows) {
+  for (const auto& row : rows) {
+    const ModelInfo& info = row.first;
+    const std::string& name = row.second;
     CAPTURE(info.name);
     CAPTURE(name);
     const Settings settings = settings_of(info, {"sample.sampler=" + name, "sample.steps=5"});

@@ -139,7 +139,7 @@ TEST_CASE("settings of version 1 name the key that is missing or wrong") {
     const NamedValues all = saved(time, "cosine", "pre", "independent");
     for (const auto& [key, value] : all) {
       NamedValues rest = all;
-      std::erase_if(rest, [&](const auto& pair) { return pair.first == key; });
+      std::erase_if(rest, [&name = key](const auto& pair) { return pair.first == name; });
       if (key.starts_with("data.") || key == "sample.count") {
         CHECK(settings_from_version_1(rest).size() + 1 == settings_from_version_1(all).size());
       } else {

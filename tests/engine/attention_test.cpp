@@ -41,13 +41,17 @@ TEST_CASE("attention: scores that are too large for their rounding become NaN, n
   Generator generator(5);
   const Shape shape{1, kLength, 1, kHeadSize};
   const Tensor query = normal(shape, generator), key = normal(shape, generator);
-  for (const auto& [size, finite] : {std::pair{1e3, true}, {1e4, true}, {1e6, false}, {1e12, false}}) {
-    INFO("numbers around ", size);
+  struct Scores {
+    double size;
+    bool finite;
+  };
+  for (const Scores& of : {Scores{1e3, true}, {1e4, true}, {1e6, false}, {1e12, false}}) {
+    INFO("numbers around ", of.size);
     const AttentionResult result =
-        attention(scale_shift(query, size, 0), scale_shift(key, size, 0), query, {});
+        attention(scale_shift(query, of.size, 0), scale_shift(key, of.size, 0), query, {});
     for (int64_t i = 0; i < kLength; ++i) {
-      CHECK(std::isnan(result.row_sum.data<float>()[i]) != finite);
-      CHECK(std::isnan(result.output.data<float>()[i * kHeadSize]) != finite);
+      CHECK(std::isnan(result.row_sum.data<float>()[i]) != of.finite);
+      CHECK(std::isnan(result.output.data<float>()[i * kHeadSize]) != of.finite);
     }
   }
 }

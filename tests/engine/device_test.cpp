@@ -1,7 +1,6 @@
 #include "haze/engine/device.h"
 
 #include <cmath>
-#include <functional>
 
 #include <doctest/doctest.h>
 
@@ -71,41 +70,6 @@ TEST_CASE("a value that a kernel does not take is reported at the next synchroni
   CHECK(error_of([&] { table.to_vector<float>(); }) == sentence);
   CHECK(embedding(table, ids(1)).item() == 2);
   CHECK(error_of([&] { embedding(to(table, Device::cpu), to(ids(7), Device::cpu)); }) == sentence);
-}
-
-TEST_CASE(
-    "every operation that reads indices, targets or probabilities reports them at the next synchronisation") {
-  const auto indices = [](std::vector<int32_t> values, const Shape& shape) {
-    return Tensor::from(values, shape, Device::guarded);
-  };
-  const Tensor x = full({3, 2}, 1, Dtype::float32, Device::guarded), row = indices({0, 3}, {2});
-  const Tensor pairs = indices({0, 2}, {2, 1}),
-               nan = full({2, 2}, std::nan(""), Dtype::float32, Device::guarded);
-  Generator generator(1);
-  const std::vector<std::pair<std::string, std::function<void()>>> calls{
-      {"embedding:", [&] { embedding(x, row); }},
-      {"embedding_gradient:", [&] { embedding_gradient(slice(x, 0, 0, 2), row, 3); }},
-      {"index_select:", [&] { index_select(x, 0, row); }},
-      {"index_add_into:", [&] { index_add_into(x, 0, row, slice(x, 0, 0, 2)); }},
-      {"gather:", [&] { gather(x, 1, pairs); }},
-      {"scatter_add:",
-       [&] {
-         scatter_add(x, 1, pairs, full({2, 1}, 1, Dtype::float32, Device::guarded));
-       }},
-      {"scatter:",
-       [&] {
-         scatter(x, 1, pairs, full({2, 1}, 1, Dtype::float32, Device::guarded));
-       }},
-      {"linear_cross_entropy:", [&] { linear_cross_entropy(slice(x, 0, 0, 2), x, {}, row); }},
-      {"categorical:", [&] { categorical(nan, generator.reserve(2)); }},
-      {"bernoulli:", [&] { bernoulli(nan, generator); }},
-      {"poisson:", [&] { poisson(nan, generator); }},
-      {"device_clip_scale:", [&] { device_clip_scale(device_global_norm(std::vector{nan}), 1); }}};
-  for (const auto& [start, call] : calls) {
-    CAPTURE(start);
-    CHECK(error_of(call) == "");
-    CHECK(error_of([] { synchronize(Device::guarded); }).starts_with(start));
-  }
 }
 
 TEST_CASE("the first of several broken rows is the one that is named, on any number of threads") {

@@ -18,8 +18,7 @@ Tensor product(const GemmKernels<float, float>& kernels, const Tensor& a, const 
   const Tensor result({m, n});
   const auto round_up = [](int64_t x, int64_t to) { return (x + to - 1) / to * to; };
   const auto floats = [&](int64_t width) {
-    return static_cast<size_t>(width * round_up(block, kernels.k_step)) * kernels.packed_size /
-           sizeof(float);
+    return static_cast<size_t>(width * round_up(block, kernels.k_step)) * kernels.packed_size / sizeof(float);
   };
   std::vector<float> columns(floats(round_up(n, kernels.tile_columns)) + 16),
       rows(floats(kernels.tile_rows) + 16);
@@ -39,8 +38,11 @@ Tensor product(const GemmKernels<float, float>& kernels, const Tensor& a, const 
 }  // namespace
 
 TEST_CASE("products by tiles of 32 x 32, in AMX's layout, are those of operands rounded to bfloat16") {
-  for (const auto& [m, n, k] :
-       {std::tuple{1, 1, 1}, {32, 32, 32}, {31, 33, 35}, {70, 40, 2}, {64, 64, 1000}}) {
+  struct Size {
+    int m, n, k;
+  };
+  for (const Size& size : {Size{1, 1, 1}, {32, 32, 32}, {31, 33, 35}, {70, 40, 2}, {64, 64, 1000}}) {
+    const int m = size.m, n = size.n, k = size.k;
     for (const bool a_across : {false, true}) {
       for (const bool b_across : {false, true}) {
         CAPTURE(m);

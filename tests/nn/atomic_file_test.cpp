@@ -52,7 +52,8 @@ TEST_CASE("a file that cannot be written is an error that says why and leaves no
       {in_file, "Not a directory"},
       {taken, "Is a directory"}};
   for (const auto& [path, reason] : cases) {
-    const std::string sentence = haze::nn_test::error_of([&] { write_file_atomically(path, "x"); });
+    const std::string sentence =
+        haze::nn_test::error_of([&file = path] { write_file_atomically(file, "x"); });
     CHECK(sentence == "cannot write " + path + ": " + reason);
   }
   CHECK(count_files(folder.path()) == 2);

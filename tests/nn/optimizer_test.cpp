@@ -5,6 +5,7 @@
 
 #include <doctest/doctest.h>
 
+#include "haze/engine/guarded_runtime.h"
 #include "haze/nn/safetensors.h"
 
 #include "nn/optimizers.h"
@@ -175,6 +176,76 @@ TEST_CASE("optimizers step with a clipping scale on the device as with the same 
                          "the optimizer's gradient scale is undefined tensor, not one real number", Error);
     CHECK_THROWS_AS(device_optimizer->step(0.1, ones({1})), Error);
     CHECK_THROWS_AS(device_optimizer->step(0.1, ones({}, Dtype::int32)), Error);
+  }
+}
+
+TEST_CASE("a step with learning rate and scale on the device is the step with the numbers on the host") {
+  for (const Kind& kind : kKinds) {
+    CAPTURE(kind.name);
+    Pair by_host, by_device;
+    const auto groups = [](Pair& pair) {
+      std::vector<ParameterGroup> result(2);
+      result[0] = {{pair.parameters()[0]}, 0.5};
+      result[1] = {{pair.parameters()[1]}, 1};
+      return result;
+    };
+    const auto host_optimizer = kind.make_of_groups(groups(by_host));
+    const auto device_optimizer = kind.make_of_groups(groups(by_device));
+    const Tensor rate = zeros({}, Dtype::float64), scale = zeros({}, Dtype::float64);
+    std::mt19937 random(6), same_random(6);
+    for (int step = 1; step <= 6; ++step) {
+      by_host.draw_gradients(random, step == 3);  // the bias is a step behind from then on
+      by_device.draw_gradients(same_random, step == 3);
+      fill(rate, 0.1 * step), fill(scale, 0.75 / step);
+      host_optimizer->step(rate.item(), scale.item());
+      device_optimizer->step(rate, scale);
+    }
+    CHECK(all_bytes(parameter_tensors(by_device)) == all_bytes(parameter_tensors(by_host)));
+    CHECK(all_bytes(device_optimizer->state()) == all_bytes(host_optimizer->state()));
+    CHECK_THROWS_WITH_AS(device_optimizer->step(ones({2}), scale),
+                         "the optimizer's learning rate is float32 [2]: 1 1, not one real number", Error);
+  }
+}
+
+TEST_CASE("a scale on the device that is not finite leaves parameters and state as they are") {
+  for (const Kind& kind : kKinds) {
+    CAPTURE(kind.name);
+    Pair pair;
+    const auto optimizer = kind.make(pair.parameters());
+    std::mt19937 random(7);
+    for (const double scale : {std::nan(""), 1.0, double{INFINITY}, -double{INFINITY}}) {
+      pair.draw_gradients(random);
+      const std::string before = all_bytes(parameter_tensors(pair)) + all_bytes(optimizer->state());
+      optimizer->step(0.1, full({}, scale, Dtype::float64));
+      const std::string after = all_bytes(parameter_tensors(pair)) + all_bytes(optimizer->state());
+      CHECK((before == after) == !std::isfinite(scale));
+    }
+  }
+}
+
+TEST_CASE("clipping and stepping wait for no device") {
+  auto& device = dynamic_cast<GuardedRuntime&>(runtime(Device::guarded));
+  for (const Kind& kind : kKinds) {
+    CAPTURE(kind.name);
+    Pair pair, by_host;
+    pair.to(Device::guarded);
+    const std::vector<ParameterGroup> groups(1, {pair.parameters()});
+    const auto optimizer = kind.make_of_groups(groups), host_optimizer = kind.make(by_host.parameters());
+    std::mt19937 random(8);
+    by_host.draw_gradients(random);
+    backward(pair.weight, to(by_host.weight.gradient(), Device::guarded));
+    backward(pair.bias, to(by_host.bias.gradient(), Device::guarded));
+    const int64_t before = device.waits();
+    Tensor norm;
+    for (int step = 0; step < 3; ++step) optimizer->step(0.1, device_clip_scale(groups, 0.5, 2, &norm));
+    CHECK(device.waits() == before);
+    double host_norm = 0;
+    for (int step = 0; step < 3; ++step)
+      host_optimizer->step(0.1, clip_scale(by_host.parameters(), 0.5, &host_norm, 2));
+    CHECK(norm.item() == host_norm);
+    CHECK(pair.weight.value().to_vector<float>() == by_host.weight.value().to_vector<float>());
+    CHECK(pair.bias.value().to_vector<float>() == by_host.bias.value().to_vector<float>());
+    CHECK(device.waits() == before + 3);
   }
 }
 

@@ -475,21 +475,25 @@ TEST_CASE("only discrete time has an exact sum over its steps") {
 }
 
 TEST_CASE("eval and sample show a bar on a terminal, and Ctrl-C ends them with status 130") {
-  const std::vector<std::pair<std::vector<std::string>, std::string>> commands = {
+  struct Command {
+    std::vector<std::string> arguments;
+    std::string label;
+  };
+  const std::vector<Command> commands = {
       {{"eval", run_of_tests(), "--passes", "100000"}, "evaluating"},
       {{"sample", run_of_tests(), "--count", "100000", "--steps", "100000"}, "sampling"}};
-  for (const auto& [arguments, label] : commands) {
-    CAPTURE(label);
+  for (const Command& command : commands) {
+    CAPTURE(command.label);
     int master = -1, slave = -1;
     REQUIRE(openpty(&master, &slave, nullptr, nullptr, nullptr) == 0);
-    RunningProgram program(arguments, -1, slave);
+    RunningProgram program(command.arguments, -1, slave);
     close(slave);
     std::string shown;
     char buffer[4096];
     bool pressed = false;
     for (ssize_t count; (count = read(master, buffer, sizeof buffer)) > 0;) {
       shown.append(buffer, static_cast<size_t>(count));
-      if (pressed || shown.find(label) == std::string::npos) continue;
+      if (pressed || shown.find(command.label) == std::string::npos) continue;
       program.send(SIGINT);
       pressed = true;
     }

@@ -109,10 +109,10 @@ TEST_CASE("in 200,000 draws texts coincide only where derivations do, and -log p
     append_words(grammar, derivation, position, words);
     std::string text;
     for (const std::string& word : haze::written_words(std::move(words))) text += word + ' ';
-    const auto [entry, is_new] = seen.try_emplace(std::move(text), derivation);
-    if (is_new) continue;
+    const auto known = seen.try_emplace(std::move(text), derivation);
+    if (known.second) continue;
     ++repeats;
-    CHECK_MESSAGE(entry->second == derivation, entry->first);
+    CHECK_MESSAGE(known.first->second == derivation, known.first->first);
   }
   CHECK(repeats > 0);
   // Four standard errors: fails by chance once in 16,000 seeds.

@@ -3,6 +3,7 @@
 
 #include <doctest/doctest.h>
 
+#include "haze/engine/guarded_runtime.h"
 #include "haze/tools/run/evaluation.h"
 #include "haze/tools/run/models.h"
 #include "haze/tools/run/sampling.h"
@@ -122,7 +123,51 @@ void check_model(const ModelRow& row, const Assignments& more = {}) {
   }
 }
 
+// How often the host waits for the device in a run of so many steps, which logs, evaluates and saves at its
+// end alone.
+int64_t waits(const ModelRow& row, const Assignments& more, int64_t steps) {
+  const TemporaryFolder folder;
+  Settings settings = tiny_settings_of(row, more);
+  for (const char* key : {"train.log_every", "train.evaluate_every", "train.checkpoint_every"})
+    settings.set(key, int64_t{1000});
+  settings.set("train.steps", int64_t{1000});
+  auto& device = dynamic_cast<GuardedRuntime&>(runtime(Device::guarded));
+  const std::unique_ptr<Trainer> trainer =
+      Trainer::start(settings, on(Device::guarded, folder / "run", steps));
+  const int64_t before = device.waits();
+  trainer->run();
+  return device.waits() - before;
+}
+
 }  // namespace
+
+TEST_CASE("a training step between two logs never waits for the device") {
+  for (const ModelRow& row : model_table()) {
+    CAPTURE(row.info.name);
+    CHECK(waits(row, {}, 6) == waits(row, {}, 2));
+    const std::vector<std::string> tasks = row.info.tasks;
+    if (std::find(tasks.begin(), tasks.end(), "tensors") == tasks.end()) continue;
+    // The likelihood of pixels, which only the VAE trains on, is computed on the host out of three tensors.
+    const int64_t of_a_step = row.info.name == "vae" ? 3 : 0;
+    CHECK(waits(row, kUnet, 6) == waits(row, kUnet, 2) + 4 * of_a_step);
+  }
+}
+
+TEST_CASE("a loss that is not finite stops a run on such a device at the next log or checkpoint") {
+  const TemporaryFolder folder;
+  const auto error = [&](const std::string& name, const std::string& setting) {
+    const Settings settings =
+        tiny_settings({"optimizer.learning_rate=1e30", "optimizer.warmup_steps=0", setting});
+    return error_of([&] { Trainer::start(settings, on(Device::guarded, folder / name))->run(); });
+  };
+  const std::string at_log = error("log", "train.log_every=3");
+  CHECK(at_log.starts_with("a step up to 3: the loss is "));
+  CHECK_FALSE(find_latest_checkpoint(folder / "log"));
+  const std::string at_checkpoint = error("checkpoint", "train.checkpoint_every=1");
+  CHECK(at_checkpoint.starts_with("a step up to 2: the loss is "));
+  CHECK(at_checkpoint.ends_with("; step-000001 is the checkpoint to go back to"));
+  CHECK(latest_checkpoint(folder / "checkpoint").step == 1);
+}
 
 TEST_CASE("every model trains, resumes, is evaluated and samples on a device that the host cannot read") {
   for (const ModelRow& row : model_table()) check_model(row);

@@ -93,7 +93,7 @@ inline void check_same(const Checkpoint& a, const Checkpoint& b) {
   check_same_bits(a.optimizer, b.optimizer);
   check_same_bits(a.ema, b.ema);
   REQUIRE(a.texts.size() == b.texts.size());
-  for (const auto& [name, contents] : a.texts) CHECK_MESSAGE(b.text(name) == contents, name);
+  for (const auto& text : a.texts) CHECK_MESSAGE(b.text(text.first) == text.second, text.first);
 }
 
 }  // namespace haze::testing

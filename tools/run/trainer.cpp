@@ -78,6 +78,15 @@ void add_share(NamedTensors& means, const NamedTensor& part, double share) {
   }
 }
 
+bool any_gradient(const std::vector<ParameterGroup>& groups) {
+  for (const ParameterGroup& group : groups) {
+    for (const NamedParameter& parameter : group.parameters) {
+      if (group.rate > 0 && parameter.variable->gradient().defined()) return true;
+    }
+  }
+  return false;
+}
+
 /// The step after which a run that has done `done` of `last` leaves.
 int64_t stop_step(const TrainOptions& options, int64_t done, int64_t last) {
   const int64_t stop = options.stop_at > 0 ? std::min(options.stop_at, last) : last;
@@ -258,7 +267,7 @@ void Trainer::log(const std::string& name, const Tensor& value) {
   }
 }
 
-double Trainer::minimise(size_t index, const std::vector<Batch>& batches, double learning_rate,
+Tensor Trainer::minimise(size_t index, const std::vector<Batch>& batches, double learning_rate,
                          ProfilePhase& phase) {
   Minimisation& minimisation = minimisations_[index];
   double units = 0;
@@ -281,17 +290,49 @@ double Trainer::minimise(size_t index, const std::vector<Batch>& batches, double
       recorder_->add_step(loss.inputs, learning_rate, logged.front().tensor.item());
   }
   phase.next("optimizer");
-  const double mean = logged.front().tensor.item();  // the one read of a step, once all of it is under way
-  if (!std::isfinite(mean)) {
-    fail("step {}: the loss is {}; train.detect_nonfinite finds where it comes from{}", step_, mean,
-         way_back(options_.run_folder));
-  }
-  double norm = 0;
-  const double scale = clip_scale(minimisation.groups, settings().real("optimizer.clip_norm"), &norm);
-  minimisation.optimizer->step(learning_rate, scale);
+  const Tensor mean = logged.front().tensor;
+  if (numbers_are_there()) check_loss(fmt::format("step {}", step_), mean.item());
+  const Tensor norm = step_optimizer(minimisation, learning_rate);
   for (const NamedTensor& part : logged) log(part.name, part.tensor);
-  log("gradient_norm" + suffix, full({}, norm, Dtype::float64, options_.device));
+  log("gradient_norm" + suffix, norm);
   return mean;
+}
+
+Tensor Trainer::step_optimizer(Minimisation& minimisation, double learning_rate) {
+  const double max_norm = settings().real("optimizer.clip_norm");
+  if (numbers_are_there()) {
+    double norm = 0;
+    const double scale = clip_scale(minimisation.groups, max_norm, &norm);
+    minimisation.optimizer->step(learning_rate, scale);
+    return full({}, norm, Dtype::float64);
+  }
+  Tensor norm = zeros({}, Dtype::float64, options_.device);
+  if (!any_gradient(minimisation.groups)) return norm;
+  const Tensor scale = device_clip_scale(minimisation.groups, max_norm, 1, &norm);
+  minimisation.optimizer->step(learning_rate, scale);
+  return norm;
+}
+
+void Trainer::check_loss(std::string_view steps, double loss) const {
+  if (std::isfinite(loss)) return;
+  fail("{}: the loss is {}; train.detect_nonfinite finds where it comes from{}", steps, loss,
+       way_back(options_.run_folder));
+}
+
+void Trainer::check_steps() {
+  if (numbers_are_there()) return;
+  const std::string steps = fmt::format("a step up to {}", step_);
+  std::optional<std::string> reported;
+  try {
+    synchronize(options_.device);
+  } catch (const Error& error) {
+    reported = error.what();
+  }
+  // A loss that is not finite makes a norm so, and says more.
+  for (const RunningSum& sum : sums_) {
+    if (sum.name.starts_with(kTrainingLoss)) check_loss(steps, sum.sum.item());
+  }
+  if (reported) fail("{}: {}{}", steps, *reported, way_back(options_.run_folder));
 }
 
 void Trainer::train_step(ProgressBar& progress) {
@@ -305,16 +346,20 @@ void Trainer::train_step(ProgressBar& progress) {
     if (batches.back().target) tokens += batches.back().units();
   }
   const double learning_rate = schedule_->at(++step_);
-  std::optional<double> loss;
+  Tensor loss;
   for (size_t i = 0; i < minimisations_.size(); ++i) {
     if (step_ % minimisations_[i].objective.every != 0) continue;
-    const double value = minimise(i, batches, learning_rate, phase);
-    if (!loss) loss = value;
+    const Tensor mean = minimise(i, batches, learning_rate, phase);
+    if (!loss.defined()) loss = mean;
   }
   if (ema_) ema_->update();
   phase.next("report");
-  progress.update(step_, tokens, loss);
-  if (step_ % settings().integer("train.log_every") == 0) write_metrics();
+  const bool due = step_ % settings().integer("train.log_every") == 0;
+  if (due) check_steps();
+  std::optional<double> shown;
+  if (loss.defined() && (due || numbers_are_there())) shown = loss.item();
+  progress.update(step_, tokens, shown);
+  if (due) write_metrics();
 }
 
 void Trainer::write_metrics() {
@@ -327,6 +372,7 @@ void Trainer::write_metrics() {
 }
 
 void Trainer::evaluate(ProgressBar& progress, const InterruptGuard& interrupt) {
+  check_steps();
   std::optional<EmaScope> averaged;
   if (ema_) averaged.emplace(*ema_);
   const std::vector<int64_t> indices =
@@ -378,6 +424,7 @@ RunState Trainer::state() const {
 }
 
 void Trainer::save() {
+  check_steps();
   Checkpoint checkpoint;
   checkpoint.step = step_;
   checkpoint.model = state_tensors(model());

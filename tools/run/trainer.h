@@ -87,8 +87,16 @@ class Trainer {
   void start_from(const std::filesystem::path& run);
   void restore(const Checkpoint& checkpoint, const RunState& state);
   void train_step(ProgressBar& progress);
-  /// One update of one objective; the mean loss.
-  double minimise(size_t index, const std::vector<Batch>& batches, double learning_rate, ProfilePhase& phase);
+  /// One update of one objective; the mean loss, float64 [].
+  Tensor minimise(size_t index, const std::vector<Batch>& batches, double learning_rate, ProfilePhase& phase);
+  /// Clips the gradients and steps by them; their norm before, float64 [].
+  Tensor step_optimizer(Minimisation& minimisation, double learning_rate);
+  /// On the cpu every number is there at once, and is looked at in each step. Another device is still at
+  /// work: its numbers are looked at by check_steps() alone.
+  bool numbers_are_there() const { return options_.device == Device::cpu; }
+  void check_loss(std::string_view steps, double loss) const;
+  /// Waits for the device. Throws Error where a number of the steps since the last call is not finite.
+  void check_steps();
   void log(const std::string& name, const Tensor& value);
   void write_metrics();
   void evaluate(ProgressBar& progress, const InterruptGuard& interrupt);

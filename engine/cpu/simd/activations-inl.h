@@ -59,14 +59,15 @@ HWY_INLINE hn::Vec<D> Gelu(D d, hn::Vec<D> x) {
 /// The gate of gelu_tanh, (1 + tanh u) / 2 = 1 / (1 + e^v) with v = -2u.
 template <class D>
 struct GeluTanhGate {
-  hn::Vec<D> v, gate;
+  hn::Vec<D> v, exp_v, gate;
 
   HWY_INLINE GeluTanhGate(D d, hn::Vec<D> x) {
     const auto cubic = hn::MulAdd(hn::Mul(x, x), Constant(d, -2 * kSqrtTwoOverPi * kGeluCubic),
                                   Constant(d, -2 * kSqrtTwoOverPi));
     v = hn::Mul(x, cubic);
     const auto one = Constant(d, 1);
-    gate = hn::Div(one, hn::Add(one, ExpWithin87(d, v)));
+    exp_v = ExpWithin87(d, v);
+    gate = hn::Div(one, hn::Add(one, exp_v));
   }
 
   /// x, which belongs to the gate, or 0 where e^v is too large for ExpWithin87; at x = -infinity, too.
@@ -120,7 +121,8 @@ HWY_INLINE hn::Vec<D> GeluTanhDerivative(D d, hn::Vec<D> x) {
   const auto s = gate.ZeroFarOut(d, gate.gate);
   const auto slope = hn::MulAdd(hn::Mul(near, near), Constant(d, 6 * kSqrtTwoOverPi * kGeluCubic),
                                 Constant(d, 2 * kSqrtTwoOverPi));
-  return hn::MulAdd(hn::Mul(hn::Mul(near, s), hn::Sub(Constant(d, 1), s)), slope, s);
+  // 1 - s = s e^v, without cancellation where s is near 1
+  return hn::MulAdd(hn::Mul(hn::Mul(near, s), hn::Mul(gate.exp_v, s)), slope, s);
 }
 
 /// s + x s (1 - s) with s = sigmoid(x); 0 at -infinity, 1 at infinity.
@@ -128,8 +130,9 @@ template <class D>
 HWY_INLINE hn::Vec<D> SiluDerivative(D d, hn::Vec<D> x) {
   constexpr float kFar = kSigmoidIsZero<hn::TFromD<D>>;
   const auto near = AtMost(d, AtLeast(d, x, kFar), -kFar);
-  const auto s = Sigmoid(d, near);
-  return hn::MulAdd(hn::Mul(near, s), hn::Sub(Constant(d, 1), s), s);
+  const SigmoidTerms<D> sigmoid(d, near);
+  // s (1 - s) = q - q^2, without cancellation where s is near 1
+  return hn::MulAdd(near, hn::NegMulAdd(sigmoid.q, sigmoid.q, sigmoid.q), sigmoid.s);
 }
 
 template <class D>

@@ -199,14 +199,24 @@ HWY_INLINE hn::Vec<D> Log(D d, hn::Vec<D> x) {
   }
 }
 
-/// 1 / (1 + e^-x), from t = e^-|x|, which cannot overflow. With q = t / (1 + t) it is 1 - q for x >= 0 and
-/// t - t q below. So the rounding error of 1 + t shrinks with q.
+/// s = 1 / (1 + e^-x), from t = e^-|x|, which cannot overflow. With q = t / (1 + t) it is 1 - q for x >= 0
+/// and t - t q below. So the rounding error of 1 + t shrinks with q. The smaller of s and 1 - s is q.
+template <class D>
+struct SigmoidTerms {
+  hn::Vec<D> s, q;
+
+  HWY_INLINE SigmoidTerms(D d, hn::Vec<D> x) {
+    const auto one = hn::Set(d, hn::TFromD<D>{1});
+    const auto t = Exp(d, hn::Neg(hn::Abs(x)));
+    const auto limit = hn::IfThenElse(hn::Lt(x, hn::Zero(d)), t, one);
+    q = hn::Div(t, hn::Add(one, t));
+    s = hn::NegMulAdd(limit, q, limit);
+  }
+};
+
 template <class D>
 HWY_INLINE hn::Vec<D> Sigmoid(D d, hn::Vec<D> x) {
-  const auto one = hn::Set(d, hn::TFromD<D>{1});
-  const auto t = Exp(d, hn::Neg(hn::Abs(x)));
-  const auto limit = hn::IfThenElse(hn::Lt(x, hn::Zero(d)), t, one);
-  return hn::NegMulAdd(limit, hn::Div(t, hn::Add(one, t)), limit);
+  return SigmoidTerms<D>(d, x).s;
 }
 
 /// table[index] for every lane, for indices below 8: in registers where a vector has room for the table.

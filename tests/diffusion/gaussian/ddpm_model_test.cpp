@@ -190,18 +190,21 @@ TEST_CASE("each combination of prediction, loss, variance and draw of t that is 
     Generator generator(10);
     return estimate_bound(*model.likelihood(), held_out, {.passes = 4}, generator).nats_per_example();
   };
-  for (const auto& [loss, variance] : {std::pair{"simple", "small"},
-                                       {"l1", "large"},
-                                       {"bound", "large"},
-                                       {"bound", "learned"},
-                                       {"hybrid", "learned"}}) {
-    std::vector<std::string> settings = {
-        "ddpm.steps=8", "ddpm.schedule=cosine",           "mlp.hidden=32",
-        "mlp.layers=2", std::string("ddpm.loss=") + loss, std::string("ddpm.variance=") + variance};
+  struct Kind {
+    std::string loss, variance;
+  };
+  for (const Kind& kind : {Kind{"simple", "small"},
+                           {"l1", "large"},
+                           {"bound", "large"},
+                           {"bound", "learned"},
+                           {"hybrid", "learned"}}) {
+    std::vector<std::string> settings = {"ddpm.steps=8",           "ddpm.schedule=cosine",
+                                         "mlp.hidden=32",          "mlp.layers=2",
+                                         "ddpm.loss=" + kind.loss, "ddpm.variance=" + kind.variance};
     const double untrained = bound(*ddpm(settings));  // it predicts hardly any noise
     for (const std::string prediction : {"epsilon", "x_0", "v"}) {
       for (const std::string draw : {"uniform", "importance"}) {
-        CAPTURE(prediction + " " + loss + " " + variance + " " + draw);
+        CAPTURE(prediction + " " + kind.loss + " " + kind.variance + " " + draw);
         std::vector<std::string> own = settings;
         own.insert(own.end(), {"ddpm.prediction=" + prediction, "ddpm.step_draw=" + draw});
         const std::unique_ptr<Model> model = ddpm(own);

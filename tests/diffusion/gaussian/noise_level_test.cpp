@@ -140,8 +140,9 @@ TEST_CASE("the posterior between any two levels is Bayes' rule on a grid") {
                         {"variance preserving", {0.6, 0.8, 1}, {0.8, 0.6, 0.5}},
                         {"any", {0.5, 1.7, 1}, {0.9, 0.3, 0.5}},
                         {"alpha grows with noise", {1.5, 4, 1}, {1.2, 0.7, 0.5}}};
-  for (const auto& [name, from, to] : cases) {
-    CAPTURE(name);
+  for (const Case& of : cases) {
+    CAPTURE(of.name);
+    const NoiseLevel from = of.from, to = of.to;
     const LevelStep step = step_between(from, to);
     for (const auto& [x_0, x_t] : {std::pair{0.7, 0.6}, std::pair{-1.3, 2.1}}) {
       double total = 0, first = 0, second = 0;

@@ -184,12 +184,8 @@ Row drawn(const std::string& name, double low, double high, Tensor (*draw)(const
     return Tensors{draw(in[0], generator)};
   };
   row.reference = [reference](const Arrays& in, Dtype) { return Arrays{reference(in[0], kPosition)}; };
-  for (double outside : {-0.5, 1.1e9, std::nan(""), HUGE_VAL}) {
-    row.refused.push_back({fmt::format("{}", outside), [draw, outside] {
-                             Generator generator(1);
-                             draw(full({3}, outside), generator);
-                           }});
-  }
+  for (double outside : {-0.5, 1.1e9, std::nan(""), HUGE_VAL})
+    row.refused_values.push_back({{{3}, 0, 0, {outside}}});
   return row;
 }
 
@@ -312,20 +308,25 @@ std::vector<Row> creation_rows() {
       },
       [wide](const Shape& s, Dtype d) { return reference::normal(s, kPosition, 0.25, 1.5, wide(d)); }));
   const int64_t least = std::numeric_limits<int32_t>::min(), end = -least;
-  for (const auto& [low, high] : {std::pair<int64_t, int64_t>{-3, 4}, {7, 8}, {least, end}, {0, end}}) {
+  struct Range {
+    int64_t low, high;
+  };
+  for (const Range& range : {Range{-3, 4}, {7, 8}, {least, end}, {0, end}}) {
     rows.push_back(shaped(
         "random_integers", {Dtype::int32},
         [=](const Shape& s, Dtype, Device device) {
           Generator generator = generator_at(kPosition);
-          return random_integers(s, generator, low, high, device);
+          return random_integers(s, generator, range.low, range.high, device);
         },
-        [=](const Shape& s, Dtype) { return reference::random_integers(s, kPosition, low, high); }));
+        [=](const Shape& s, Dtype) {
+          return reference::random_integers(s, kPosition, range.low, range.high);
+        }));
     rows.back().refuses_other_dtypes = false;
   }
-  for (const auto& [low, high] : {std::pair<int64_t, int64_t>{4, 4}, {5, 4}, {0, end + 1}, {least - 1, 0}}) {
-    rows.back().refused.push_back({fmt::format("from {} to {}", low, high), [=] {
+  for (const Range& range : {Range{4, 4}, {5, 4}, {0, end + 1}, {least - 1, 0}}) {
+    rows.back().refused.push_back({fmt::format("from {} to {}", range.low, range.high), [=] {
                                      Generator generator(1);
-                                     random_integers({2}, generator, low, high);
+                                     random_integers({2}, generator, range.low, range.high);
                                    }});
   }
   rows.push_back(drawn("bernoulli", 0, 1, bernoulli, reference::bernoulli));

@@ -24,22 +24,24 @@ std::string title(const std::string& function, const WindowCase& c) {
 std::vector<Row> window_rows() {
   std::vector<Row> rows;
   for (const WindowCase& c : window_cases()) {
-    const auto [h, w, stride, padding] = c.window;
+    const reference::Window window = c.window;
     Row row{.name = title("unfold", c),
             .function = "unfold",
             .dtypes = kAllDtypes,
             .cases = {{{c.image, 0, 200}}}};
-    row.apply = [=](const Tensors& in, Dtype) { return Tensors{unfold(in[0], h, w, stride, padding)}; };
-    row.reference = [=](const Arrays& in, Dtype) { return Arrays{reference::unfold(in[0], c.window)}; };
+    row.apply = [=](const Tensors& in, Dtype) {
+      return Tensors{unfold(in[0], window.height, window.width, window.stride, window.padding)};
+    };
+    row.reference = [=](const Arrays& in, Dtype) { return Arrays{reference::unfold(in[0], window)}; };
     rows.push_back(row);
     const int64_t height = c.image[2], width = c.image[3];
     row = {.name = title("fold", c), .function = "fold", .dtypes = kFloating};
     row.cases = {{{reference::unfold(Array(c.image), c.window).shape}}};
     row.apply = [=](const Tensors& in, Dtype) {
-      return Tensors{fold(in[0], height, width, h, w, stride, padding)};
+      return Tensors{fold(in[0], height, width, window.height, window.width, window.stride, window.padding)};
     };
     row.reference = [=](const Arrays& in, Dtype) {
-      return Arrays{reference::fold(in[0], height, width, c.window)};
+      return Arrays{reference::fold(in[0], height, width, window)};
     };
     rows.push_back(row);
   }

@@ -7,15 +7,14 @@
 namespace haze::test {
 namespace {
 
-// Calls with an index below 0 and at the extent.
-template <typename Call>
-void refuse_indices_outside(Row& row, Call call) {
-  for (int32_t index : {-1, 3}) {
-    row.refused.push_back({fmt::format("index {}", index), [=] {
-                             call(Tensor::from<int32_t>({0, index}, {2}));
-                           }});
+// Inputs with an index below 0 and one at the extent, and indices of float32.
+void refuse_indices_outside(Row& row, Case inputs, size_t which, int64_t extent) {
+  for (const double index : {-1.0, static_cast<double>(extent)}) {
+    inputs[which].values = {0, index};
+    row.refused_values.push_back(inputs);
   }
-  row.refused.push_back({"indices of float32", [=] { call(zeros({2})); }});
+  inputs[which] = {inputs[which].shape, 0, 1, {}, Dtype::float32};
+  row.refused_shapes.push_back(inputs);
 }
 
 Row embedding_row() {
@@ -36,7 +35,7 @@ Row embedding_row() {
     return Arrays{result};
   };
   row.refused_shapes = {{{{3}}, indices({2}, 3)}, {{{3, 4, 5}}, indices({2}, 3)}};
-  refuse_indices_outside(row, [](const Tensor& ids) { embedding(zeros({3, 2}), ids); });
+  refuse_indices_outside(row, {{{3, 2}}, indices({2}, 3)}, 1, 3);
   return row;
 }
 
@@ -54,7 +53,7 @@ Row embedding_gradient_row() {
     return Arrays{reference::index_add(Array({13, width}), 0, flat, g)};
   };
   row.refused_shapes = {{{{3, 4}}, indices({2}, 13)}, {{{3}}, indices({3}, 13)}, {{{}}, indices({}, 13)}};
-  refuse_indices_outside(row, [](const Tensor& ids) { embedding_gradient(zeros({2, 4}), ids, 3); });
+  refuse_indices_outside(row, {{{2, 4}}, indices({2}, 13)}, 1, 13);
   row.refused.push_back({"a negative vocabulary", [] {
                            embedding_gradient(zeros({2, 4}), zeros({2}, Dtype::int32), -1);
                          }});
@@ -102,16 +101,14 @@ std::vector<Row> index_rows() {
     }
   }
   Row& select = rows[0];
-  refuse_indices_outside(select, [](const Tensor& which) { index_select(zeros({3, 2}), 0, which); });
+  refuse_indices_outside(select, {{{3, 2}}, indices({2}, 3)}, 1, 3);
   select.refused.push_back(
       {"an axis outside", [] { index_select(zeros({3}), 1, zeros({2}, Dtype::int32)); }});
   select.refused.push_back({"indices of two axes", [] {
                               index_select(zeros({3}), 0, zeros({2, 2}, Dtype::int32));
                             }});
   Row& add = rows[1];
-  refuse_indices_outside(add, [](const Tensor& which) {
-    index_add_into(zeros({3, 2}), 0, which, zeros({2, 2}));
-  });
+  refuse_indices_outside(add, {{{3, 2}}, indices({2}, 3), {{2, 2}}}, 1, 3);
   const Tensor two = zeros({2}, Dtype::int32);
   add.refused.push_back({"a source of another shape", [=] {
                            index_add_into(zeros({3, 2}), 0, two, zeros({3, 2}));
@@ -154,12 +151,12 @@ std::vector<Row> gather_rows() {
     rows.push_back(row);
   }
   Row& row = rows[0];
-  refuse_indices_outside(row, [](const Tensor& index) { gather(zeros({3}), 0, index); });
   row.refused_shapes = {{{{7, 7}}, indices({7}, 7)}, {{{7}}, indices({8}, 7)}};
+  refuse_indices_outside(row, {{{3}}, indices({2}, 3)}, 1, 3);
   row.refused.push_back({"an axis outside", [] { gather(zeros({3}), 1, zeros({2}, Dtype::int32)); }});
   Row& add = rows[1];
-  refuse_indices_outside(add, [](const Tensor& index) { scatter_add(zeros({3}), 0, index, zeros({2})); });
   add.refused_shapes = {{{{7}}, indices({3}, 7), {{4}}}, {{{7}}, indices({8}, 7), {{8}}}};
+  refuse_indices_outside(add, {{{3}}, indices({2}, 3), {{2}}}, 1, 3);
   add.refused.push_back({"a source of another dtype", [] {
                            scatter_add(zeros({3}), 0, zeros({2}, Dtype::int32), zeros({2}, Dtype::float64));
                          }});
@@ -179,12 +176,10 @@ Row categorical_row() {
                {{{3, 70001}, -12, 0}}};
   row.apply = [](const Tensors& in, Dtype) { return Tensors{categorical(in[0], kPosition)}; };
   row.reference = [](const Arrays& in, Dtype) { return Arrays{reference::categorical(in[0], kPosition)}; };
-  row.refused_shapes = {{{{3}}},
-                        {{{2, 3, 4}}},
-                        {{{2, 3}, 0, 0, {0, 0, std::nan("")}}},
+  row.refused_shapes = {{{{3}}}, {{{2, 3, 4}}}, {{{2, 0}}}};
+  row.refused_values = {{{{2, 3}, 0, 0, {0, 0, std::nan("")}}},
                         {{{2, 3}, 0, 0, {0, 0, kInfinity}}},
-                        {{{2, 3}, 0, 0, {-kInfinity}}},
-                        {{{2, 0}}}};
+                        {{{2, 3}, 0, 0, {-kInfinity}}}};
   return row;
 }
 
@@ -201,10 +196,9 @@ Row categorical_of_uniforms_row() {
   };
   row.refused_shapes = {{{{2, 3}}, uniforms({3}, 0.5)},
                         {{{2, 3}}, uniforms({2, 1}, 0.5)},
-                        {{{2, 3}}, uniforms({2}, 1)},
-                        {{{2, 3}}, uniforms({2}, -0.1)},
-                        {{{2, 3}}, uniforms({2}, std::nan(""))},
                         {{{2, 3}}, {{2}, 0, 1, {}, Dtype::float32}}};
+  row.refused_values = {
+      {{{2, 3}}, uniforms({2}, 1)}, {{{2, 3}}, uniforms({2}, -0.1)}, {{{2, 3}}, uniforms({2}, std::nan(""))}};
   return row;
 }
 
@@ -239,8 +233,8 @@ std::vector<Row> scatter_rows() {
     rows.push_back(row);
   }
   Row& row = rows[0];
-  refuse_indices_outside(row, [](const Tensor& index) { scatter(zeros({3}), 0, index, zeros({2})); });
   row.refused_shapes = {{{{7}}, indices({3}, 7), {{4}}}, {{{7}}, indices({8}, 7), {{8}}}};
+  refuse_indices_outside(row, {{{3}}, indices({2}, 3), {{2}}}, 1, 3);
   row.refused.push_back({"a source of another dtype", [] {
                            scatter(zeros({3}), 0, zeros({2}, Dtype::int32), zeros({2}, Dtype::float64));
                          }});

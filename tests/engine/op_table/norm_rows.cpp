@@ -141,6 +141,37 @@ Row gradient_row(const std::string& function, bool centred, bool weight, bool bi
   return row;
 }
 
+// On axis 1 of three, which is the last of the transposed input.
+Row other_axis_row(bool centred) {
+  Row row{.name = fmt::format("{} axis 1", centred ? "layer_norm" : "rms_norm"),
+          .function = centred ? "layer_norm" : "rms_norm",
+          .dtypes = kReal};
+  for (const Shape& shape : {Shape{2, 3, 5}, Shape{3, 16, 2}, Shape{1, 33, 70}}) {
+    row.cases.push_back({{shape}, {{shape[1]}}});
+  }
+  row.apply = [=](const Tensors& in, Dtype) {
+    const NormResult result =
+        centred ? layer_norm(in[0], in[1], Tensor(), kEpsilon, 1) : rms_norm(in[0], in[1], kEpsilon, -2);
+    return Tensors{result.output, result.rstd};
+  };
+  row.reference = [=](const Arrays& in, Dtype) {
+    const Array rows = reference::permute(in[0], {0, 2, 1});
+    const reference::Norm result = centred ? reference::layer_norm(rows, in[1], {}, kEpsilon)
+                                           : reference::rms_norm(rows, in[1], kEpsilon);
+    Array error = result.output;
+    error.values = result.output.error;
+    Array output = reference::permute(result.output, {0, 2, 1});
+    output.error = reference::permute(error, {0, 2, 1}).values;
+    return Arrays{output, result.rstd};
+  };
+  row.optional_inputs = {1};
+  row.refused = {{"an axis outside", [=] {
+                    if (centred) layer_norm(zeros({3, 4}), Tensor(), Tensor(), kEpsilon, 2);
+                    rms_norm(zeros({3, 4}), Tensor(), kEpsilon, 2);
+                  }}};
+  return row;
+}
+
 // Cases of `same` inputs of [batch, channels, ...] and `vectors` of [channels]; channels are multiples of 3.
 std::vector<Case> group_cases(size_t same, size_t vectors) {
   std::vector<Case> cases;
@@ -246,6 +277,7 @@ std::vector<Row> norm_rows() {
       rows.push_back(layer_norm_row(weight, bias));
       rows.push_back(gradient_row("layer_norm_gradient", true, weight, bias));
     }
+    rows.push_back(other_axis_row(weight));
     rows.push_back(rms_norm_row(weight));
     rows.push_back(gradient_row("rms_norm_gradient", false, weight, false));
     for (int64_t groups : {1, 3}) {

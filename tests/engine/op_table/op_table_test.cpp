@@ -21,8 +21,9 @@ void check_rows(const std::vector<Row>& rows) {
 
 std::vector<Row> all_rows() {
   std::vector<Row> result;
-  for (auto section : {creation_rows, view_rows, elementwise_rows, reduction_rows, norm_rows, matmul_rows,
-                       attention_rows, indexing_rows, image_rows, convolution_rows, training_rows}) {
+  for (auto section : {creation_rows, view_rows, elementwise_rows, reduction_rows, norm_rows,
+                       adaptive_norm_rows, position_rows, matmul_rows, attention_rows, indexing_rows,
+                       image_rows, convolution_rows, training_rows}) {
     for (Row& row : section()) result.push_back(std::move(row));
   }
   return result;
@@ -57,6 +58,10 @@ TEST_CASE("operation table: reductions are the reference's") {
 }
 TEST_CASE("operation table: norms are the reference's") {
   check_rows(norm_rows());
+  check_rows(adaptive_norm_rows());
+}
+TEST_CASE("operation table: positions are the reference's") {
+  check_rows(position_rows());
 }
 TEST_CASE("operation table: matrix products are the reference's") {
   check_rows(matmul_rows());
@@ -88,7 +93,8 @@ TEST_CASE("operation table: every operation of ops.h has a row, and refuses some
   for (const Row& row : all_rows()) {
     rows.insert(row.function);
     const bool other_dtypes = row.refuses_other_dtypes && row.dtypes.size() < kAllDtypes.size();
-    if (other_dtypes || !row.refused.empty() || !row.refused_shapes.empty()) refusing.insert(row.function);
+    if (other_dtypes || !row.refused.empty() || !row.refused_shapes.empty() || !row.refused_values.empty())
+      refusing.insert(row.function);
   }
   // Those that go through an enumeration have a row for each of its operations.
   const std::set<std::string> general = {"name", "unary", "binary", "reduce"};

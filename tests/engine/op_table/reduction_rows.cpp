@@ -246,7 +246,8 @@ Row device_clip_scale_row(double max_norm, double gradient_scale) {
     return Arrays{result};
   };
   row.layouts = {Layout::dense, Layout::offset};
-  row.refused_shapes = {{{{1}}}, {{{}, 0, 0, {kNan}}}, {{{}, 0, 0, {kInfinity}}}};
+  row.refused_shapes = {{{{1}}}};
+  row.refused_values = {{{{}, 0, 0, {kNan}}}, {{{}, 0, 0, {kInfinity}}}};
   row.refused = {{"a negative limit", [] { device_clip_scale(ones({}), -1); }},
                  {"a limit that is no number", [] { device_clip_scale(ones({}), kNan); }},
                  {"a negative scale", [] { device_clip_scale(ones({}), 1, -1); }},

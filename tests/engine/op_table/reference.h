@@ -135,7 +135,8 @@ struct CrossEntropy {
   Array losses, hidden, weight, bias;
 };
 CrossEntropy linear_cross_entropy(const Array& hidden, const Array& weight, const Array& bias,
-                                  const Array& targets, const Array& row_weights);
+                                  const Array& targets, const Array& row_weights,
+                                  std::optional<int32_t> ignored = {});
 /// Parameter, first and second moment after a step.
 std::array<Array, 3> adamw_step(const Array& parameter, const Array& gradient, const Array& first_moment,
                                 const Array& second_moment, const AdamWOptions& options, bool decay);

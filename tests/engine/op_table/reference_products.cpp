@@ -84,8 +84,8 @@ struct QueryRow {
 
 class AttentionReference {
  public:
-  AttentionReference(const Array& query, const Array& key, const Array& value, const AttentionMask& mask)
-      : query_(query), key_(key), value_(value), mask_(mask) {
+  AttentionReference(const Array& query, const Array& key, const AttentionMask& mask)
+      : query_(query), key_(key), mask_(mask) {
     scale_ = mask.scale != 0 ? mask.scale : 1 / std::sqrt(static_cast<double>(size()));
   }
 
@@ -195,7 +195,7 @@ class AttentionReference {
            0;
   }
 
-  const Array &query_, &key_, &value_;
+  const Array &query_, &key_;
   const AttentionMask& mask_;
   double scale_;
 };
@@ -204,7 +204,7 @@ class AttentionReference {
 
 AttentionOutput attention(const Array& query, const Array& key, const Array& value,
                           const AttentionMask& mask) {
-  const AttentionReference a(query, key, value, mask);
+  const AttentionReference a(query, key, mask);
   const Shape rows{a.batch(), a.heads(), a.queries()};
   AttentionOutput result{Array(query.shape), Array(rows), Array(rows)};
   size_t out = 0;
@@ -233,7 +233,7 @@ AttentionOutput attention(const Array& query, const Array& key, const Array& val
 // dV = P^T dO, dP = dO V^T where kept, dS = P (dP - sum(P dP)), dQ = scale dS K, dK = scale dS^T Q.
 AttentionGradients attention_gradient(const Array& g, const Array& query, const Array& key,
                                       const Array& value, const AttentionMask& mask, double output_units) {
-  const AttentionReference a(query, key, value, mask);
+  const AttentionReference a(query, key, mask);
   AttentionGradients result{Array(query.shape), Array(key.shape), Array(value.shape)};
   const auto add = [](Array& x, size_t i, double term, double error) {
     x.values[i] += term;
@@ -292,9 +292,11 @@ AttentionGradients attention_gradient(const Array& g, const Array& query, const 
 }
 
 // Logits z = hidden weight^T + bias; loss = logsumexp(z) - z[target];
-// dz = row_weight (softmax(z) - one_hot(target)), dhidden = dz weight, dweight = dz^T hidden, dbias = sum dz.
+// both 0 where the target is ignored. dz = row_weight (softmax(z) - one_hot(target)), dhidden = dz weight,
+// dweight = dz^T hidden, dbias = sum dz.
 CrossEntropy linear_cross_entropy(const Array& hidden, const Array& weight, const Array& bias,
-                                  const Array& targets, const Array& row_weights) {
+                                  const Array& targets, const Array& row_weights,
+                                  std::optional<int32_t> ignored) {
   const int64_t rows = hidden.shape[0], width = hidden.shape[1], vocabulary = weight.shape[0];
   const bool gradients = !row_weights.values.empty() || row_weights.shape.rank() > 0;
   CrossEntropy result{Array({rows}), Array(hidden.shape), Array(weight.shape), Array({vocabulary})};
@@ -304,6 +306,7 @@ CrossEntropy linear_cross_entropy(const Array& hidden, const Array& weight, cons
     const auto logit = [&](int64_t v) { return logits.values[static_cast<size_t>(row * vocabulary + v)]; };
     const auto off = [&](int64_t v) { return logits.error[static_cast<size_t>(row * vocabulary + v)]; };
     const auto target = static_cast<int64_t>(targets.values[static_cast<size_t>(row)]);
+    if (target == ignored) continue;
     double largest = -kInfinity, total = 0, total_off = 0;
     for (int64_t v = 0; v < vocabulary; ++v) largest = std::max(largest, logit(v));
     for (int64_t v = 0; v < vocabulary; ++v) {

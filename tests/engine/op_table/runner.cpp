@@ -376,6 +376,15 @@ void check_refusals(const Row& row, Device device) {
                      synchronize(device);
                    }));
   }
+  for (const Case& inputs : row.refused_values) {
+    const Dtype dtype = row.dtypes.front();
+    const Tensors tensors = dense(inputs, dtype);
+    const std::string at_once = testing::error_of([&] { row.apply(tensors, dtype); });
+    const std::string later = testing::error_of([&] { synchronize(device); });
+    const bool eager = device == Device::cpu;
+    check_sentence(row, "values", eager ? at_once : later);
+    CHECK_MESSAGE((eager ? later : at_once).empty(), row.name);
+  }
   for (const Refusal& refusal : row.refused)
     check_sentence(row, refusal.what, testing::error_of(refusal.call));
   const Case& inputs = row.cases.back();

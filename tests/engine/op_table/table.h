@@ -55,6 +55,8 @@ struct Row {
   std::function<Arrays(const Arrays&, Dtype)> reference = {};
   std::vector<Layout> layouts = kAllLayouts;
   std::vector<Case> refused_shapes = {};
+  std::vector<Case> refused_values =
+      {};  // by the kernel: another device than the cpu says so when waited for
   std::vector<Refusal> refused = {};
   bool refuses_other_dtypes = true;
   std::vector<size_t> optional_inputs = {};  // those that may be undefined
@@ -87,6 +89,8 @@ std::vector<Row> view_rows();
 std::vector<Row> elementwise_rows();
 std::vector<Row> reduction_rows();
 std::vector<Row> norm_rows();
+std::vector<Row> adaptive_norm_rows();
+std::vector<Row> position_rows();
 std::vector<Row> matmul_rows();
 std::vector<Row> attention_rows();
 std::vector<Row> indexing_rows();
@@ -98,7 +102,8 @@ std::vector<Row> training_rows();  // cross-entropy and the optimiser step
 Row shortened(Row row);
 /// Runs a row over its cases, layouts, dtypes and 1 and 2 threads.
 void check_row(const Row& row, Device device);
-/// Checks that a row's refused inputs, dtypes it does not take and undefined inputs throw its sentences.
+/// Checks that a row's refused inputs, dtypes it does not take and undefined inputs throw its sentences, and
+/// that refused values do as soon as the device is waited for.
 void check_refusals(const Row& row, Device device);
 
 }  // namespace haze::test
