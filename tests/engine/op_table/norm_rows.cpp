@@ -145,7 +145,7 @@ Row gradient_row(const std::string& function, bool centred, bool weight, bool bi
 Row other_axis_row(bool centred) {
   Row row{.name = fmt::format("{} axis 1", centred ? "layer_norm" : "rms_norm"),
           .function = centred ? "layer_norm" : "rms_norm",
-          .dtypes = kReal};
+          .dtypes = kFloating};
   for (const Shape& shape : {Shape{2, 3, 5}, Shape{3, 16, 2}, Shape{1, 33, 70}}) {
     row.cases.push_back({{shape}, {{shape[1]}}});
   }
