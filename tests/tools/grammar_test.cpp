@@ -160,7 +160,8 @@ TEST_CASE("the proof of unambiguity agrees with enumeration") {
       {"<S:s> = <x> <y> <z> \n <x> = d/NN | d/NN a/DT b/NN \n <y> = a/DT | () \n <z> = c/NN | b/NN c/NN",
        true},
   };
-  for (const auto& [text, is_ambiguous] : cases) {
+  for (const auto& [grammar_text, is_ambiguous] : cases) {
+    const std::string text = grammar_text;
     CAPTURE(text);
     std::string spelled = text;
     for (std::size_t at; (at = spelled.find(" . ")) != std::string::npos;) spelled.replace(at, 3, " ./. ");

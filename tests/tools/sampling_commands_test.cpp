@@ -133,10 +133,10 @@ TEST_CASE("the help of sample and infill has each option once, with an explanati
   for (const char* command : {"sample", "infill"}) {
     CAPTURE(command);
     std::set<std::string> names;
-    for (const auto& [name, explanation] : options_in_help(command)) {
-      CAPTURE(name);
-      CHECK(names.insert(name).second);
-      CHECK(explanation.size() > 10);
+    for (const auto& option : options_in_help(command)) {
+      CAPTURE(option.first);
+      CHECK(names.insert(option.first).second);
+      CHECK(option.second.size() > 10);
     }
     for (const char* name : {"--sampler", "--steps", "--temperature", "--top-p", "--top-k", "--beam-size",
                              "--length-penalty", "--special-tokens", "--precision", "--source", "--count"})

@@ -265,7 +265,9 @@ TEST_CASE("a task of labelled texts is the same after its side files have been w
   CHECK(task->facts().labels == 4);
   SideFiles files = task->side_files();
   CHECK(TextTask::restore(settings, folder.path("run"), files)->side_files() == files);
-  for (auto& [name, contents] : files) {
+  for (auto& side_file : files) {
+    const std::string& name = side_file.first;
+    std::string& contents = side_file.second;
     CAPTURE(name);
     const std::string whole = std::exchange(contents, contents.substr(0, contents.size() / 2));
     CHECK(testing::error_of([&] {
