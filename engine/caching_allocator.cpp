@@ -59,17 +59,18 @@ Block* CachingAllocator::allocate(size_t bytes, int stream) {
   if (!block) block = ask_system(size_class);
   block->capacity = size_class.bytes;
   block->stream = stream;
-  unused_ += block->bytes - block->capacity;
   statistics_.in_use += block->capacity;
+  statistics_.held += block->bytes;
   statistics_.peak = std::max(statistics_.peak, statistics_.in_use);
+  statistics_.peak_held = std::max(statistics_.peak_held, statistics_.held);
   largest_in_use_ = std::max(largest_in_use_, statistics_.in_use);
   return block;
 }
 
 void CachingAllocator::free(Block* block) {
   const std::lock_guard lock(mutex_);
-  unused_ -= block->bytes - block->capacity;
   statistics_.in_use -= block->capacity;
+  statistics_.held -= block->bytes;
   block->freed_at = ++frees_;
   free_blocks(block->stream).push(block);
 }
@@ -92,8 +93,8 @@ Block* CachingAllocator::take_cached(SizeClass size_class, int stream) {
 }
 
 bool CachingAllocator::worth_taking(const Block& block, size_t bytes) const {
-  const size_t waste = block.bytes - bytes;
-  return waste == 0 || unused_ + waste <= allowance(largest_in_use_with(bytes));
+  const size_t waste = block.bytes - bytes, wasted = statistics_.held - statistics_.in_use;
+  return waste == 0 || wasted + waste <= allowance(largest_in_use_with(bytes));
 }
 
 size_t CachingAllocator::largest_in_use_with(size_t bytes) const {
@@ -149,6 +150,7 @@ void CachingAllocator::release_cached() {
 void CachingAllocator::reset_peak() {
   const std::lock_guard lock(mutex_);
   statistics_.peak = statistics_.in_use;
+  statistics_.peak_held = statistics_.held;
 }
 
 MemoryStatistics CachingAllocator::statistics() {
@@ -158,7 +160,7 @@ MemoryStatistics CachingAllocator::statistics() {
 
 void CachingAllocator::fail_out_of_memory(size_t bytes) const {
   fail("out of memory: {} bytes asked for on {}, where {} are in use and {} reserved", bytes, name(device_),
-       statistics_.in_use, statistics_.reserved);
+       statistics_.held, statistics_.reserved);
 }
 
 }  // namespace haze

@@ -82,7 +82,6 @@ class CachingAllocator {
   std::vector<FreeBlocks> free_;  // by stream
   MemoryStatistics statistics_;
   size_t largest_in_use_ = 0;  // unlike statistics_.peak, not lowered by reset_peak()
-  size_t unused_ = 0;          // bytes of held blocks beyond what their holders asked for
   uint64_t frees_ = 0;
 };
 

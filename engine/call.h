@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <string>
+#include <type_traits>
 #include <utility>
 
 #include "haze/engine/profile.h"
@@ -31,9 +32,6 @@
 namespace haze {
 
 enum class Use : uint8_t { read, write, update };
-
-/// The devices that have kernels, as an argument of run().
-struct Cpu {};
 
 namespace detail {
 
@@ -104,15 +102,16 @@ void run_guarded(const Call& call) {
 
 template <typename Call>
 void run_on(Device device, const Call& call) {
-  switch (device) {
-    case Device::cpu:
-      return call.run(Cpu{});
-    case Device::guarded:
-      return run_guarded(call);
-    default:
+  visit_device(device, [&](auto each) {
+    if constexpr (std::is_same_v<decltype(each), Guarded>) {
+      run_guarded(call);
+    } else if constexpr (requires { call.run(each); }) {
+      call.run(each);
+    } else {
       runtime(device);  // throws where this build has no such device
       fail("{}: there is no kernel for {}", call.name(), name(device));
-  }
+    }
+  });
 }
 
 }  // namespace detail

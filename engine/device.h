@@ -4,18 +4,55 @@
 #include <cstdint>
 #include <exception>
 #include <string_view>
+#include <tuple>
 
 namespace haze {
 
+class DeviceRuntime;
+
 /// The device that holds a tensor's memory and runs its kernels.
-enum class Device : uint8_t {
-  cpu,
-  cuda,     // not built yet
-  guarded,  // the processor's kernels behind memory that the host must not touch: what runs here reads no
-            // device memory behind the back of item(), to_vector() and to(), and so would run on a GPU
-  kCount
+enum class Device : uint8_t { cpu, cuda, guarded };
+
+// ---- The devices: each is registered here, once, by a struct and its position in Devices -----------
+// The struct is the argument of run(), by which a call's kernels for that device are overloaded (call.h). One
+// without runtime() has a name that users may ask for, and this build lacks it.
+
+struct Cpu {
+  static constexpr Device kDevice = Device::cpu;
+  static constexpr std::string_view kName = "cpu";
+  static DeviceRuntime& runtime();  // cpu/runtime.cpp
 };
-inline constexpr size_t kDevices = static_cast<size_t>(Device::kCount);
+
+struct Cuda {
+  static constexpr Device kDevice = Device::cuda;
+  static constexpr std::string_view kName = "cuda";
+};
+
+/// The processor's kernels behind memory that the host must not touch: what runs here reads no device memory
+/// behind the back of item(), to_vector() and to(), and so would run on a GPU.
+struct Guarded {
+  static constexpr Device kDevice = Device::guarded;
+  static constexpr std::string_view kName = "guarded";
+  static DeviceRuntime& runtime();  // guarded_runtime.cpp
+};
+
+using Devices = std::tuple<Cpu, Cuda, Guarded>;
+
+/// Calls f with the struct of each device.
+template <typename F>
+void each_device(F&& f) {
+  std::apply([&](auto... each) { (f(each), ...); }, Devices{});
+}
+
+/// Calls f with the struct of `device`.
+template <typename F>
+void visit_device(Device device, F&& f) {
+  each_device([&](auto each) {
+    if (each.kDevice == device) f(each);
+  });
+}
+
+// ---- What every device does ------------------------------------------------------------------------
 
 std::string_view name(Device device);
 /// The device of that name. Throws Error where there is none, naming those there are.

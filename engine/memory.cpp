@@ -1,28 +1,21 @@
 #include "haze/engine/memory.h"
 
 #include "haze/engine/caching_allocator.h"
-#include "haze/engine/error.h"
 
 namespace haze {
 namespace {
 
-// Never destroyed: tensors with static storage duration may outlive any other order.
-template <Device device>
-CachingAllocator& allocator_of() {
-  static auto* instance = new CachingAllocator(device, runtime(device));
-  return *instance;
-}
-
 CachingAllocator& allocator(Device device) {
-  switch (device) {
-    case Device::cpu:
-      return allocator_of<Device::cpu>();
-    case Device::guarded:
-      return allocator_of<Device::guarded>();
-    default:
-      runtime(device);  // throws: this build has none
-      fail("device {}: no allocator", name(device));
-  }
+  CachingAllocator* result = nullptr;
+  visit_device(device, [&](auto each) {
+    if constexpr (requires { each.runtime(); }) {
+      // Never destroyed: tensors with static storage duration may outlive any other order.
+      static auto* instance = new CachingAllocator(each.kDevice, each.runtime());
+      result = instance;
+    }
+  });
+  if (!result) runtime(device);  // throws: this build has none
+  return *result;
 }
 
 }  // namespace

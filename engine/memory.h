@@ -82,8 +82,10 @@ Storage allocate(size_t bytes, Device device = Device::cpu, int stream = 0);
 
 /// The memory that the allocator holds, in bytes.
 struct MemoryStatistics {
-  size_t in_use = 0;          // that tensors hold, each rounded up to its size class
+  size_t in_use = 0;          // that tensors asked for, each rounded up to its size class
   size_t peak = 0;            // largest in_use since reset_peak_memory()
+  size_t held = 0;            // of the blocks that serve them, which may be larger (caching_allocator.h)
+  size_t peak_held = 0;       // largest held since reset_peak_memory()
   size_t reserved = 0;        // asked of the system and not given back
   uint64_t system_calls = 0;  // how often the system was asked since the start
 };

@@ -7,6 +7,12 @@
 
 namespace haze {
 
+// Never destroyed: tensors with static storage duration may outlive any other order.
+DeviceRuntime& Cpu::runtime() {
+  static auto* instance = new CpuRuntime;
+  return *instance;
+}
+
 CpuRuntime::CpuRuntime() {
   instruction_set();
 }

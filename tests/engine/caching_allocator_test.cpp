@@ -4,6 +4,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <map>
+#include <numeric>
 #include <random>
 #include <thread>
 
@@ -120,9 +121,14 @@ TEST_CASE("caching allocator: a request takes the nearest larger block, up to fo
   CHECK(blocks.back()->data == eight);
   CHECK(device.system_calls() == calls + 1);
   CHECK(device.allocator.statistics().in_use == 64 * kMegabyte + 2 * (kMegabyte / 8 * 9) + 3 * kMegabyte);
+  CHECK(device.allocator.statistics().held == (64 + 2 + 4 + 1 + 8) * kMegabyte);
   for (Block* block : blocks) device.allocator.free(block);
   device.allocator.free(large);
   CHECK(device.allocator.statistics().in_use == 0);
+  CHECK(device.allocator.statistics().held == 0);
+  CHECK(device.allocator.statistics().peak_held == (64 + 2 + 4 + 1 + 8) * kMegabyte);
+  device.allocator.reset_peak();
+  CHECK(device.allocator.statistics().peak_held == 0);
 }
 
 TEST_CASE("caching allocator: held blocks are larger than asked for by two fifths of the peak at most") {
@@ -187,6 +193,12 @@ TEST_CASE("caching allocator: requests of random sizes and lifetimes reserve und
     const MemoryStatistics statistics = device.allocator.statistics();
     REQUIRE(2 * statistics.reserved <= 3 * statistics.peak);
     REQUIRE(statistics.reserved == device.runtime.used());
+    // What is held is counted block by block, and lies between what was asked for and what is reserved.
+    const auto add_bytes = [](size_t sum, const Block* block) { return sum + block->bytes; };
+    REQUIRE(statistics.held == std::accumulate(held.begin(), held.end(), size_t{0}, add_bytes));
+    REQUIRE(statistics.in_use <= statistics.held);
+    REQUIRE(statistics.held <= statistics.reserved);
+    REQUIRE(5 * statistics.peak_held <= 7 * statistics.peak);
   }
   for (Block* block : held) device.allocator.free(block);
 }

@@ -65,7 +65,7 @@ TEST_CASE("memory: a block that was dropped serves the next request of its size 
   CHECK(address(100'000) != first);
 }
 
-TEST_CASE("memory: in_use and peak count whole blocks, and a block is in use while a handle is left") {
+TEST_CASE("memory: in_use and peak count whole size classes, and a block is in use while a handle is left") {
   const size_t before = memory_statistics().in_use;
   Storage storage = allocate(1025);  // of 1152 bytes
   CHECK(memory_statistics().in_use - before == 1152);
