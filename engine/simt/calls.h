@@ -9,6 +9,10 @@
 
 /// What kernels call, by way of the words of CUDA (gpu_simt.h). These functions stand in files without hooks.
 /// Inline functions of the emulator would have hooks in a checked kernel, and watch themselves.
+namespace haze {
+struct Refusal;
+}
+
 namespace haze::simt {
 
 /// What threads do together. Those of a block wait for all its threads, the others for lanes of a warp.
@@ -38,6 +42,8 @@ void* dynamic_shared();
 void fence(std::source_location at);
 /// A checked kernel makes one access of `bytes` bytes: a vector's.
 void vector_access(const void* address, size_t bytes, bool writes, const void* return_address);
+/// The slot in the emulated device's memory (refusal.h).
+Refusal* refusal_slot();
 void atomic_access(const void* address, size_t bytes, const void* return_address);
 
 }  // namespace haze::simt

@@ -197,7 +197,8 @@ void Checker::check_cell(Cell& cell, const Access& mine, AccessKind kind, bool i
                         line_of(other.pc), does),
             address, region, mine.pc);
   };
-  const bool written = cell.initialised || cell.write.stamp > 0 || cell.atomics[0].stamp > 0;
+  const bool written =
+      region.trusted || cell.initialised || cell.write.stamp > 0 || cell.atomics[0].stamp > 0;
   if (kind != AccessKind::write && !written) fail_at("uninitialised read", address, region, mine.pc);
   unordered(cell.write, "wrote");
   if (kind != AccessKind::atomic) {
@@ -261,6 +262,10 @@ void* allocate_device(std::string name, size_t bytes) {
 
 void free_device(void* memory) {
   device_memory().free(memory);
+}
+
+void trust_device_memory() {
+  device_memory().trust_all();
 }
 
 void mark_initialised(const void* memory, size_t bytes) {

@@ -87,6 +87,8 @@ void* allocate_device(std::string name, size_t bytes);
 void free_device(void* memory);
 /// The host has written there.
 void mark_initialised(const void* memory, size_t bytes);
+/// What is in the device's memory now counts as initialised, such as what fast kernels wrote.
+void trust_device_memory();
 
 /// Barriers and fences of checked kernels have a name, "file:line". One may be left out, to see whether the
 /// checker notices (a *mutation*). An empty name leaves out none.

@@ -5,6 +5,7 @@
 #include <source_location>
 #include <type_traits>
 
+#include "haze/engine/refusal.h"
 #include "haze/engine/simt/calls.h"
 #include "haze/engine/simt/launch.h"
 
@@ -177,6 +178,11 @@ HAZE_NO_HOOKS T atomicCAS(T* address, T expected, T value) {
 
 namespace haze {
 
+/// Where kernels note the values that they refuse.
+inline Refusal* refusal_slot() {
+  return simt::refusal_slot();
+}
+
 /// One access of sizeof(V) bytes: 4, 8 or 16.
 template <typename V>
 HAZE_NO_HOOKS V load_vector(const V* address) {
@@ -191,15 +197,14 @@ HAZE_NO_HOOKS void store_vector(V* address, V value) {
 
 /// Calls kernel(arguments...) once for each thread of the grid.
 template <typename... P, typename... A>
-void launch_kernel(const char* name, void (*kernel)(P...), simt::LaunchShape shape, int threads,
-                   A... arguments) {
+void launch_kernel(const char* name, void (*kernel)(P...), simt::LaunchShape shape, A... arguments) {
   const auto call = [=]() __attribute__((no_sanitize_thread)) {
     kernel(arguments...);
   };
   const auto invoke = [](const void* c) __attribute__((no_sanitize_thread)) {
     (*static_cast<const decltype(call)*>(c))();
   };
-  simt::run({name, invoke, &call, simt::kChecked}, shape, threads);
+  simt::run({name, invoke, &call, simt::kChecked}, shape);
 }
 
 }  // namespace haze

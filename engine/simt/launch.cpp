@@ -5,8 +5,7 @@
 #include <random>
 #include <vector>
 
-#include <omp.h>
-
+#include "haze/engine/cpu/parallel.h"
 #include "haze/engine/error.h"
 #include "haze/engine/simt/block.h"
 #include "haze/engine/simt/checker.h"
@@ -15,6 +14,7 @@ namespace haze::simt {
 namespace {
 
 uint64_t seed_of_order = 1;
+bool runs_checked = false;
 
 void check_shape(const Kernel& kernel, const LaunchShape& shape) {
   const auto check = [&](const char* what, const Extent& extent, const Extent& most) {
@@ -49,10 +49,11 @@ void run_checked(const Kernel& kernel, const LaunchShape& shape) {
   }
 }
 
-void run_fast(const Kernel& kernel, const LaunchShape& shape, int threads) {
+void run_fast(const Kernel& kernel, const LaunchShape& shape) {
   const auto blocks = static_cast<int64_t>(shape.grid.count());
+  const auto workers = static_cast<int>(std::min<int64_t>(threads(), blocks));
   std::exception_ptr thrown;
-#pragma omp parallel num_threads(static_cast <int>(std::min <int64_t>(threads, blocks)))
+#pragma omp parallel num_threads(workers)
   {
     Block block(kernel, shape, nullptr);
 #pragma omp for schedule(dynamic)
@@ -70,13 +71,21 @@ void run_fast(const Kernel& kernel, const LaunchShape& shape, int threads) {
 
 }  // namespace
 
-void run(const Kernel& kernel, const LaunchShape& shape, int threads) {
+void run(const Kernel& kernel, const LaunchShape& shape) {
   check_shape(kernel, shape);
   if (kernel.checked) {
     run_checked(kernel, shape);
   } else {
-    run_fast(kernel, shape, threads);
+    run_fast(kernel, shape);
   }
+}
+
+void set_checked(bool checked) {
+  if (checked && !runs_checked) trust_device_memory();
+  runs_checked = checked;
+}
+bool is_checked() {
+  return runs_checked;
 }
 
 void set_seed(uint64_t seed) {

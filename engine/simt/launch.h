@@ -32,11 +32,15 @@ inline constexpr Extent kMostThreadsAlong{1024, 1024, 64};
 inline constexpr size_t kMostSharedBytes = 227 << 10;  // of a block, static and dynamic
 inline constexpr unsigned kWarp = 32;
 
-/// Runs every thread of the grid to its end. A fast kernel has its blocks on up to `threads` threads of the
-/// system. A checked kernel runs on one, its blocks and threads in an order drawn from seed(). Throws Error
-/// where the shape is beyond the device's limits, or where threads wait for others that never come. For a
-/// checked kernel it does so too where a fault is found (checker.h).
-void run(const Kernel& kernel, const LaunchShape& shape, int threads);
+/// Runs every thread of the grid to its end. A fast kernel has its blocks on the engine's threads
+/// (parallel.h). A checked kernel runs on one, its blocks and threads in an order drawn from seed(). Throws
+/// Error where the shape is beyond the device's limits, or where threads wait for others that never come. For
+/// a checked kernel it does so too where a fault is found (checker.h).
+void run(const Kernel& kernel, const LaunchShape& shape);
+
+/// Whether calls on the emulated device run their checked kernels. At first they do not.
+void set_checked(bool checked);
+bool is_checked();
 
 /// Of the order in which checked kernels run.
 void set_seed(uint64_t seed);

@@ -25,6 +25,7 @@ struct Region {
   uintptr_t begin = 0, end = 0;
   std::string name;
   bool freed = false;
+  bool trusted = false;     // all of it counts as initialised
   unsigned cell_bytes = 0;  // of an element: the smallest access so far, a power of 2; 0: none yet
   std::vector<Cell> cells = {};
 
@@ -47,6 +48,8 @@ class Arena {
   /// Aligned to 256 bytes. Null where no addresses are left.
   void* allocate(std::string name, size_t bytes);
   void free(void* memory);
+  /// All that is there counts as initialised: who wrote it was not watched.
+  void trust_all();
   /// Frees everything at once, and keeps nothing back.
   void clear();
 

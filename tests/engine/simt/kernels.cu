@@ -228,7 +228,7 @@ constexpr Named kKernels[] = {
 void start(const char* kernel, const simt::LaunchShape& shape, const float* in, float* out, int n) {
   for (const Named& named : kKernels) {
     if (__builtin_strcmp(named.name, kernel) == 0) {
-      return launch_kernel(named.name, named.kernel, shape, 2, in, out, n);
+      return launch_kernel(named.name, named.kernel, shape, in, out, n);
     }
   }
 }
