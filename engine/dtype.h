@@ -10,6 +10,7 @@
 #include <type_traits>
 
 #include "haze/engine/error.h"
+#include "haze/engine/host_device.h"
 
 namespace haze {
 
@@ -22,20 +23,20 @@ struct bfloat16 {
   uint16_t bits = 0;
 
   bfloat16() = default;
-  explicit bfloat16(float value) {
+  HAZE_HOST_DEVICE explicit bfloat16(float value) {
     const uint32_t u = std::bit_cast<uint32_t>(value);
     const bool is_nan = (u & 0x7fffffffu) > 0x7f800000u;
     bits = is_nan ? static_cast<uint16_t>((u >> 16) | 0x40u)
                   : static_cast<uint16_t>((u + 0x7fffu + ((u >> 16) & 1u)) >> 16);
   }
-  explicit bfloat16(double value) : bfloat16(rounded_to_odd(value)) {}
-  explicit operator float() const { return std::bit_cast<float>(static_cast<uint32_t>(bits) << 16); }
-  explicit operator double() const { return static_cast<float>(*this); }
+  HAZE_HOST_DEVICE explicit bfloat16(double value) : bfloat16(rounded_to_odd(value)) {}
+  HAZE_HOST_DEVICE explicit operator float() const { return std::bit_cast<float>(static_cast<uint32_t>(bits) << 16); }
+  HAZE_HOST_DEVICE explicit operator double() const { return static_cast<float>(*this); }
 
  private:
   // The float nearest to `value` with a last bit of 1, or `value` itself where it is one. Rounding that again
   // gives what rounding `value` at once would: the last bit keeps it off the middle between two bfloat16.
-  static float rounded_to_odd(double value) {
+  HAZE_HOST_DEVICE static float rounded_to_odd(double value) {
     const auto nearest = static_cast<float>(value);
     if (nearest == value || value != value) return nearest;
     const bool away_from_0 = std::abs(static_cast<double>(nearest)) > std::abs(value);
@@ -46,7 +47,7 @@ struct bfloat16 {
 /// As cast() converts: to floating dtypes by rounding to nearest even, once; to integers by truncation, a
 /// number outside their range to the nearest inside, NaN to 0.
 template <typename Y, typename X>
-Y converted(X value) {
+HAZE_HOST_DEVICE Y converted(X value) {
   if constexpr (std::is_same_v<X, Y>) {
     return value;
   } else if constexpr (std::is_same_v<X, bfloat16>) {
@@ -57,8 +58,9 @@ Y converted(X value) {
   } else if constexpr (std::is_integral_v<Y>) {
     const auto wide = static_cast<double>(value);
     if (wide != wide) return Y{0};
-    return static_cast<Y>(std::clamp(wide, static_cast<double>(std::numeric_limits<Y>::min()),
-                                     static_cast<double>(std::numeric_limits<Y>::max())));
+    constexpr auto kLeast = static_cast<double>(std::numeric_limits<Y>::min()),
+                   kMost = static_cast<double>(std::numeric_limits<Y>::max());
+    return static_cast<Y>(wide < kLeast ? kLeast : wide > kMost ? kMost : wide);
   } else {
     return static_cast<Y>(value);
   }

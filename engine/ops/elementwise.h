@@ -15,6 +15,7 @@ struct Unary {
   const char* name() const { return haze::name(op); }
   void each_operand(auto&& f) const { f(Use::read, "x", x), f(Use::write, "the result", out); }
   void run(Cpu) const;
+  static constexpr bool kHasGpuKernels = true;
 };
 
 struct Binary {
@@ -27,6 +28,7 @@ struct Binary {
     f(Use::read, "the first argument", x), f(Use::read, "the second", y), f(Use::write, "the result", out);
   }
   void run(Cpu) const;
+  static constexpr bool kHasGpuKernels = true;
 };
 
 struct Compare {
@@ -39,6 +41,7 @@ struct Compare {
     f(Use::read, "the first argument", x), f(Use::read, "the second", y), f(Use::write, "the result", out);
   }
   void run(Cpu) const;
+  static constexpr bool kHasGpuKernels = true;
 };
 
 struct Where {
@@ -52,6 +55,7 @@ struct Where {
     f(Use::write, "the result", out);
   }
   void run(Cpu) const;
+  static constexpr bool kHasGpuKernels = true;
 };
 
 }  // namespace haze::call

@@ -4,6 +4,8 @@
 
 #include <doctest/doctest.h>
 
+#include "haze/engine/simt/launch.h"
+
 #include "engine/op_table/table.h"
 
 using namespace haze;
@@ -117,5 +119,23 @@ TEST_CASE("operation table: every operation of ops.h has a row, and refuses some
   for (const std::string& function : rows) {
     INFO(function);
     if (!take_all.contains(function)) CHECK(refusing.contains(function));
+  }
+}
+
+namespace {
+
+/// While it lives, calls on the emulated GPU run their checked kernels.
+struct CheckedKernels {
+  CheckedKernels() { simt::set_checked(true); }
+  ~CheckedKernels() { simt::set_checked(false); }
+};
+
+}  // namespace
+
+TEST_CASE("operation table: on the emulated GPU") {
+  for (const Row& row : elementwise_rows()) check_row(shortened(row), Device::simt);
+  for (const Row& row : reduction_rows()) {
+    if (row.function == "softmax" || row.function == "log_softmax" || row.function == "reduce" || row.function == "sum")
+      check_row(shortened(row), Device::simt);
   }
 }
