@@ -6,15 +6,16 @@
 #include "haze/engine/cuda/warp.h"
 #include "haze/engine/ops/attention.h"
 
-// Attention by rows. A block has a query of a head and walks over its keys, a chunk at a time: a thread has a
-// key of the chunk to find its weight, and then elements of the head to add up weighted values. The maximum
-// and the sum of the softmax are kept as they are so far, so no row of scores is ever held (Milakov and
-// Gimelshein 2018). The gradient computes the weights again: for queries in blocks like these, for keys and
-// values in blocks that have a key and walk over the queries, so that each sum has one block and one order.
+// Attention by rows. A block has a query of a head and walks over its keys, a chunk at a time: a thread finds
+// the weights of some keys of the chunk, and then adds up weighted values for some elements of the head. The
+// maximum and the sum of the softmax are kept as they are so far, so no row of scores is ever held (Milakov
+// and Gimelshein 2018). The gradient computes the weights again: for queries in blocks like these, for keys
+// and values in blocks that have a key and walk over the queries. So each sum has one block and one order.
 namespace haze::HAZE_KERNELS {
 namespace {
 
-constexpr unsigned kThreads = 64;  // and as many keys or queries in a chunk
+constexpr unsigned kThreads = 64;
+constexpr unsigned kChunk = 256;  // keys, or queries, between two barriers
 
 // ---- Sequences ----
 
@@ -266,7 +267,7 @@ __device__ void add_weighted(Wide<T>* sums, Wide<T> correction, const Wide<T>* w
 
 /// The number of elements, not more than a chunk, from `first` on.
 __device__ int64_t chunk(int64_t first, int64_t end) {
-  return end - first < kThreads ? end - first : int64_t{kThreads};
+  return end - first < kChunk ? end - first : int64_t{kChunk};
 }
 
 // ---- Forward ----
@@ -284,7 +285,7 @@ __global__ void __launch_bounds__(kThreads)
     attend(Scores<T> a, Rows<T> output, Wide<T>* row_max, Wide<T>* row_sum) {
   using W = Wide<T>;
   SHARED(W, scratch, [kThreads / kWarp]);
-  SHARED(W, weights, [kThreads]);
+  SHARED(W, weights, [kChunk]);
   DYNAMIC_SHARED(W, query);
   W* const sums = query + a.size;  // of weights and values, so far
   const int64_t head = blockIdx.x % a.heads, row = blockIdx.x / a.heads % a.queries;
@@ -296,21 +297,26 @@ __global__ void __launch_bounds__(kThreads)
   __syncthreads();
   W max = a.kMasked;
   double total = 0;  // of weights, so far
-  for (int64_t first = 0; first < key_end; first += kThreads) {
-    const Pair pair{of, head, i, first + threadIdx.x};
-    W score = a.kMasked;
-    if (pair.key < key_end)
-      score = a.score(pair, dot(query, a.key.at(batch, of.first_key + pair.key, key_head), a.size));
-    const W largest = a.score_scale * over_block<kThreads>(score, scratch, Larger());
+  for (int64_t first = 0; first < key_end; first += kChunk) {
+    const int64_t count = chunk(first, key_end);
+    W largest = a.kMasked, sum = 0;
+    for (int64_t c = threadIdx.x; c < count; c += kThreads) {
+      const W product = dot(query, a.key.at(batch, of.first_key + first + c, key_head), a.size);
+      weights[c] = a.score({of, head, i, first + c}, product);
+      largest = Larger()(largest, weights[c]);
+    }
+    largest = a.score_scale * over_block<kThreads>(largest, scratch, Larger());
     const W new_max = checked_max(Larger()(largest, max));
     const W correction = new_max == max ? W(1) : std::exp(max - new_max);
-    const W weight = new_max == a.kMasked ? W(0) : std::exp(std::fma(score, a.score_scale, -new_max));
-    total = total * correction + over_block<kThreads>(weight, scratch, Plus());
+    for (int64_t c = threadIdx.x; c < count; c += kThreads) {
+      const W weight = new_max == a.kMasked ? W(0) : std::exp(std::fma(weights[c], a.score_scale, -new_max));
+      sum += weight;
+      weights[c] = a.drops ? a.dropped(a.keeps({of, head, i, first + c}), weight) : weight;
+    }
+    total = total * correction + over_block<kThreads>(sum, scratch, Plus());  // with a barrier for weights
     max = new_max;
-    if (pair.key < key_end) weights[threadIdx.x] = a.drops ? a.dropped(a.keeps(pair), weight) : weight;
-    __syncthreads();
-    add_weighted(sums, correction, weights, chunk(first, key_end),
-                 a.value.at(batch, of.first_key + first, key_head), a.value.row_stride, a.size);
+    add_weighted(sums, correction, weights, count, a.value.at(batch, of.first_key + first, key_head),
+                 a.value.row_stride, a.size);
     __syncthreads();
   }
   const W inverse = total == 0 ? W(0) : static_cast<W>(1 / total);
@@ -357,7 +363,7 @@ template <typename T>
 __global__ void __launch_bounds__(kThreads) query_gradient(Scores<T> a, Saved<T> saved, Rows<T> out) {
   using W = Wide<T>;
   SHARED(W, scratch, [kThreads / kWarp]);
-  SHARED(W, products, [kThreads]);  // their gradients
+  SHARED(W, products, [kChunk]);  // their gradients
   DYNAMIC_SHARED(W, query);
   W *const g = query + a.size, *const sums = g + a.size;
   const int64_t head = blockIdx.x % a.heads, row = blockIdx.x / a.heads % a.queries;
@@ -374,15 +380,15 @@ __global__ void __launch_bounds__(kThreads) query_gradient(Scores<T> a, Saved<T>
   }
   delta = over_block<kThreads>(delta, scratch, Plus());
   if (threadIdx.x == 0) saved.delta[(batch * a.heads + head) * a.queries + row] = delta;
-  for (int64_t first = 0; first < key_end; first += kThreads) {
-    const Pair pair{of, head, i, first + threadIdx.x};
-    if (pair.key < key_end) {
-      const W product = dot(query, a.key.at(batch, of.first_key + pair.key, key_head), a.size);
-      const W g_value = dot(g, a.value.at(batch, of.first_key + pair.key, key_head), a.size);
-      products[threadIdx.x] = weight_gradient(a, saved, pair, product, g_value, delta).product;
+  for (int64_t first = 0; first < key_end; first += kChunk) {
+    const int64_t count = chunk(first, key_end);
+    for (int64_t c = threadIdx.x; c < count; c += kThreads) {
+      const W product = dot(query, a.key.at(batch, of.first_key + first + c, key_head), a.size);
+      const W g_value = dot(g, a.value.at(batch, of.first_key + first + c, key_head), a.size);
+      products[c] = weight_gradient(a, saved, {of, head, i, first + c}, product, g_value, delta).product;
     }
     __syncthreads();
-    add_weighted(sums, W(1), products, chunk(first, key_end), a.key.at(batch, of.first_key + first, key_head),
+    add_weighted(sums, W(1), products, count, a.key.at(batch, of.first_key + first, key_head),
                  a.key.row_stride, a.size);
     __syncthreads();
   }
@@ -396,8 +402,8 @@ template <typename T>
 __global__ void __launch_bounds__(kThreads)
     key_gradient(Scores<T> a, Saved<T> saved, Rows<T> to_key, Rows<T> to_value) {
   using W = Wide<T>;
-  SHARED(W, weights, [kThreads]);
-  SHARED(W, products, [kThreads]);  // their gradients
+  SHARED(W, weights, [kChunk]);
+  SHARED(W, products, [kChunk]);  // their gradients
   DYNAMIC_SHARED(W, key);
   W *const value = key + a.size, *const key_sums = value + a.size, *const value_sums = key_sums + a.size;
   const int64_t key_head = blockIdx.x % a.key_heads, row = blockIdx.x / a.key_heads % a.keys;
@@ -411,18 +417,18 @@ __global__ void __launch_bounds__(kThreads)
   for (int64_t d = threadIdx.x; d < a.size; d += kThreads) key_sums[d] = value_sums[d] = 0;
   __syncthreads();
   for (int64_t head = key_head * heads; head < (key_head + 1) * heads; ++head) {
-    for (int64_t first = begin; first < of.queries; first += kThreads) {
-      const Pair pair{of, head, first + threadIdx.x, j};
-      if (pair.query < of.queries) {
-        const W product = dot(key, a.query.at(batch, of.first_query + pair.query, head), a.size);
-        const W g_value = dot(value, saved.g.at(batch, of.first_query + pair.query, head), a.size);
-        const W delta = saved.delta[a.query_number(of, head, pair.query)];
-        const WeightGradient<W> gradient = weight_gradient(a, saved, pair, product, g_value, delta);
-        weights[threadIdx.x] = gradient.weight;
-        products[threadIdx.x] = gradient.product;
+    for (int64_t first = begin; first < of.queries; first += kChunk) {
+      const int64_t count = chunk(first, of.queries), first_row = of.first_query + first;
+      for (int64_t c = threadIdx.x; c < count; c += kThreads) {
+        const W product = dot(key, a.query.at(batch, first_row + c, head), a.size);
+        const W g_value = dot(value, saved.g.at(batch, first_row + c, head), a.size);
+        const W delta = saved.delta[a.query_number(of, head, first + c)];
+        const WeightGradient<W> gradient =
+            weight_gradient(a, saved, {of, head, first + c, j}, product, g_value, delta);
+        weights[c] = gradient.weight;
+        products[c] = gradient.product;
       }
       __syncthreads();
-      const int64_t count = chunk(first, of.queries), first_row = of.first_query + first;
       add_weighted(value_sums, W(1), weights, count, saved.g.at(batch, first_row, head), saved.g.row_stride,
                    a.size);
       add_weighted(key_sums, W(1), products, count, a.query.at(batch, first_row, head), a.query.row_stride,
