@@ -20,6 +20,19 @@ __device__ bool is_inside(int32_t index, int64_t extent, const Refuse& refuse) {
   return false;
 }
 
+__global__ void check(const int32_t* indices, int64_t extent, int64_t count, Refuse refuse) {
+  const int64_t i = thread_number();
+  if (i < count) is_inside(indices[i], extent, refuse);
+}
+
+// For rows without elements: no thread would read their indices.
+void check_indices(const char* operation, const Tensor& indices, int64_t extent) {
+  const int64_t count = indices.elements();
+  if (count == 0) return;
+  launch_kernel(operation, check, threads_for(count), elements_of<const int32_t>(indices), extent, count,
+                refuse_index(operation));
+}
+
 template <typename T>
 __global__ void select(const T* x, const int32_t* indices, T* out, int64_t extent, int64_t count,
                        int64_t inner, int64_t elements, Refuse refuse) {
@@ -120,7 +133,7 @@ void launch_scatter(const call::Scatter& call, const Tensor& target) {
 template <>
 void run_kernels(const call::IndexSelect& call) {
   const int64_t elements = call.out.elements();
-  if (elements == 0) return;
+  if (elements == 0) return check_indices(call.operation, call.indices, call.x.size(1));
   dispatch(call.x.dtype(), [&](auto tag) {
     using T = decltype(tag);
     launch_kernel(call.name(), select<T>, threads_for(elements), elements_of<const T>(call.x),
@@ -131,7 +144,9 @@ void run_kernels(const call::IndexSelect& call) {
 
 template <>
 void run_kernels(const call::IndexAdd& call) {
-  if (call.source.elements() == 0) return;
+  if (call.source.elements() == 0) {
+    return check_indices(call.operation, call.indices, call.target.size(1));
+  }
   const int64_t outer = call.source.size(0), count = call.source.size(1), inner = call.source.size(2);
   const int64_t blocks = outer * count * ((inner + kThreads - 1) / kThreads);
   dispatch(call.target.dtype(), [&](auto tag) {

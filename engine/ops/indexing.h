@@ -4,8 +4,8 @@
 
 #include "haze/engine/call.h"
 
-/// Indices are contiguous int32. A kernel throws Error, naming `operation`, where one lies outside its axis; the
-/// cpu's then has written nothing.
+/// Indices are contiguous int32. A kernel throws Error, naming `operation`, where one lies outside its axis;
+/// the cpu's then has written nothing.
 namespace haze::call {
 
 struct IndexSelect {

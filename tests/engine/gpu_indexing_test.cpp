@@ -8,6 +8,7 @@
 #include "haze/engine/simt/launch.h"
 
 #include "engine/thread_bits.h"
+#include "error_of.h"
 
 using namespace haze;
 using namespace haze::test;
@@ -121,6 +122,24 @@ TEST_CASE("a running sum on the emulated GPU goes on from one block of columns t
     for (Dtype dtype : kOrdered) {
       const Tensor whole = cast(with_equals({2, 1300}, Dtype::int32, 3), dtype);  // sums without rounding
       CHECK(same_values(cumulative_sum(on_gpu(whole)), cumulative_sum(whole)));
+    }
+  }
+}
+
+TEST_CASE("the emulated GPU refuses indices outside their axis, also where rows have no elements") {
+  for (bool checked : {false, true}) {
+    const Kernels kernels(checked);
+    for (int64_t width : {0, 1, 300}) {
+      const Tensor weight = zeros({4, width}, Dtype::float32, Device::simt);
+      const Tensor g = zeros({2, width}, Dtype::float32, Device::simt);
+      for (int32_t index : {-1, 4}) {
+        const Tensor ids = Tensor::from<int32_t>({3, index}, {2}, Device::simt);
+        const std::string sentence = fmt::format(": index {} is outside an axis of extent 4", index);
+        embedding(weight, ids);
+        CHECK(testing::error_of([] { synchronize(Device::simt); }) == "embedding" + sentence);
+        embedding_gradient(g, ids, 4);
+        CHECK(testing::error_of([] { synchronize(Device::simt); }) == "embedding_gradient" + sentence);
+      }
     }
   }
 }
