@@ -1,8 +1,10 @@
 #pragma once
 
+#include <algorithm>
 #include <vector>
 
 #include "haze/engine/call.h"
+#include "haze/engine/host_device.h"
 #include "haze/engine/ops.h"
 #include "haze/engine/ops/random.h"
 
@@ -30,6 +32,7 @@ struct Attention {
     f(Use::write, "row_max", out.row_max), f(Use::write, "row_sum", out.row_sum);
   }
   void run(Cpu) const;
+  static constexpr bool kHasGpuKernels = true;
 };
 
 struct AttentionGradient {
@@ -47,6 +50,7 @@ struct AttentionGradient {
     f(Use::write, "the gradient of value", out.value);
   }
   void run(Cpu) const;
+  static constexpr bool kHasGpuKernels = true;
 };
 
 }  // namespace haze::call
@@ -62,11 +66,13 @@ struct AttentionSequence {
   int64_t causal_offset;         // query i sees keys up to i + causal_offset
 
   /// How many keys the queries before `query_end` see at most.
-  int64_t key_end(int64_t query_end) const;
+  HAZE_HOST_DEVICE int64_t key_end(int64_t query_end) const {
+    return std::clamp<int64_t>(query_end + causal_offset, 0, visible_keys);
+  }
 };
 
 /// Blocks of `size` positions, the last of which may be shorter.
-inline int64_t blocks_of(int64_t positions, int64_t size) {
+HAZE_HOST_DEVICE inline int64_t blocks_of(int64_t positions, int64_t size) {
   return positions / size + (positions % size != 0);
 }
 

@@ -42,16 +42,12 @@ void check_blocks(const char* operation, const AttentionSequence& sequence, cons
   const int64_t size = options.block_size;
   if (blocks_of(sequence.queries, size) > options.block_mask.size(-2) ||
       blocks_of(sequence.keys, size) > options.block_mask.size(-1)) {
-    fail("{}: block_mask has shape {} in blocks of {}, sequence {} has {} queries and {} keys", operation,
-         options.block_mask.shape().to_string(), size, sequence.index, sequence.queries, sequence.keys);
+    fail("{}: block_mask in blocks of {} is too small for sequence {} with {} queries and {} keys", operation,
+         size, sequence.index, sequence.queries, sequence.keys);
   }
 }
 
 }  // namespace
-
-int64_t AttentionSequence::key_end(int64_t query_end) const {
-  return std::clamp<int64_t>(query_end + causal_offset, 0, visible_keys);
-}
 
 std::vector<AttentionSequence> sequences_of(const char* operation, const call::Attention& call) {
   const AttentionOptions& options = call.options;

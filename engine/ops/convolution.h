@@ -26,6 +26,7 @@ struct Conv2d {
     f(Use::write, "the result", out);
   }
   void run(Cpu) const;
+  static constexpr bool kHasGpuKernels = true;
 };
 
 /// The gradient of Conv2d's x, which with a bias is also the transposed convolution.
@@ -43,6 +44,7 @@ struct Conv2dGradientX {
     f(Use::write, "the result", out);
   }
   void run(Cpu) const;
+  static constexpr bool kHasGpuKernels = true;
 };
 
 struct Conv2dGradientWeight {
@@ -57,6 +59,7 @@ struct Conv2dGradientWeight {
     f(Use::read, "g", g), f(Use::read, "x", x), f(Use::write, "the result", out);
   }
   void run(Cpu) const;
+  static constexpr bool kHasGpuKernels = true;
 };
 
 }  // namespace haze::call
