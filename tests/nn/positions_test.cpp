@@ -129,7 +129,7 @@ TEST_CASE("rotary positions: float32 tables are float64 tables rounded once, far
   const Tensor waves = position_waves(65536, 16), far = positions({30000, 65535});
   const RotaryTable exact = rotary_table(waves, far, Dtype::float64);
   const RotaryTable rounded = rotary_table(waves, far, Dtype::float32);
-  CHECK(rounded.cosine.shape() == Shape{65536, 8});
+  CHECK(rounded.cosine.shape() == Shape{2, 8});
   CHECK(rounded.cosine.dtype() == Dtype::float32);
   CHECK(largest_difference(rounded.cosine.to_vector<double>(), exact.cosine.to_vector<double>()) < 6e-8);
   CHECK(largest_difference(rounded.sine.to_vector<double>(), exact.sine.to_vector<double>()) < 6e-8);

@@ -331,17 +331,6 @@ Row shortened(Row row) {
   return row;
 }
 
-bool has_kernels(const Row& row, Device device) {
-  const Case& inputs = row.cases.back();
-  const Run run{row, inputs, std::vector<Layout>(inputs.size(), Layout::dense), row.dtypes.front(), device};
-  const Tensors tensors = run.tensors(run.arrays());
-  const std::string sentence = testing::error_of([&] {
-    row.apply(tensors, run.dtype);
-    synchronize(device);
-  });
-  return sentence.find("there is no kernel for") == std::string::npos;
-}
-
 void check_row(const Row& row, Device device) {
   CHECK_MESSAGE(!row.cases.empty(), row.name);
   const int threads_before = threads();

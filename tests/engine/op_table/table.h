@@ -100,8 +100,6 @@ std::vector<Row> training_rows();  // cross-entropy and the optimiser step
 
 /// A row without the cases that take long.
 Row shortened(Row row);
-/// Whether the device has the kernels that the row's largest case needs.
-bool has_kernels(const Row& row, Device device);
 /// Runs a row over its cases, layouts, dtypes and 1 and 2 threads.
 void check_row(const Row& row, Device device);
 /// Checks that a row's refused inputs, dtypes it does not take and undefined inputs throw its sentences, and
