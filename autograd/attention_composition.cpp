@@ -15,7 +15,8 @@ Variable masked_scores(const Variable& scores, const Tensor& visible, const Tens
   const Tensor hidden = full({}, -std::numeric_limits<double>::infinity(), scores.dtype(), scores.device());
   const Variable seen = where(visible, scores, hidden);
   if (!pair_mask.defined()) return seen;
-  return pair_mask.dtype() == Dtype::uint8 ? where(pair_mask, seen, hidden) : seen + pair_mask;
+  return pair_mask.dtype() == Dtype::uint8 ? where(pair_mask, seen, hidden)
+                                           : seen + widened(Variable(pair_mask));
 }
 
 /// [batch, length, key heads, head_size] -> [batch, heads, length, head_size]: each head of keys for the
@@ -40,8 +41,8 @@ Variable summed_over_heads(const Variable& x, int64_t key_heads) {
 Tensor dropout_factors(const Tensor& query, const Tensor& key, const AttentionOptions& options) {
   const int64_t keys = key.size(1), counters = (keys + 3) / 4;
   const Shape padded{query.size(0), query.size(2), query.size(1), 4 * counters};
-  const Tensor factors =
-      dropout(ones(padded, query.dtype(), query.device()), options.dropout, options.dropout_position);
+  const Tensor factors = dropout(ones(padded, wide_dtype(query.dtype()), query.device()), options.dropout,
+                                 options.dropout_position);
   return slice(factors, 3, 0, keys);
 }
 
@@ -91,8 +92,8 @@ Gradients attention_composition(const Variable& g, const Variable& query, const 
   // [batch, length, heads, head_size] -> [batch, heads, length, head_size], and back
   const auto by_heads = [](const Variable& x) { return transpose(x, 1, 2); };
   const int64_t heads = query.size(2), key_heads = key.size(2);
-  const Variable q = by_heads(query), d_output = by_heads(g);
-  const Variable k = shared_by_heads(key, heads), v = shared_by_heads(value, heads);
+  const Variable q = by_heads(widened(query)), d_output = by_heads(widened(g));
+  const Variable k = shared_by_heads(widened(key), heads), v = shared_by_heads(widened(value), heads);
   const double scale = options.scale != 0 ? options.scale : 1 / std::sqrt(static_cast<double>(query.size(3)));
   const Tensor visible = visible_pairs(query.value(), key.value(), options);
   const Variable p = softmax(masked_scores(matmul(q, transpose(k)) * scale, visible, options.pair_mask));

@@ -1,77 +1,57 @@
-#include <optional>
+#include "haze/autograd/checkpoint.h"
+
+#include <utility>
 
 #include "haze/autograd/rules.h"
 
 // Trading a second forward pass for memory.
 namespace haze {
-namespace {
 
-/// x itself, as a value of its own on the tape. Its gradient is that of one input of the function, even if
-/// the function also uses x without being handed it.
 Variable stand_in(const Variable& x) {
   if (!x.defined()) return x;
   return Tape::record("checkpoint", x.value(), {x}, [](const Variable& g) { return Gradients{g}; });
 }
 
-/// Collects what is used while nothing is recorded.
-class CollectUsed {
- public:
-  using Collector = std::vector<Variable>* (*)(std::vector<Variable>*);
-  CollectUsed(Collector collect, std::vector<Variable>* into) : collect_(collect), previous_(collect(into)) {}
-  ~CollectUsed() { collect_(previous_); }
-  CollectUsed(const CollectUsed&) = delete;
-  CollectUsed& operator=(const CollectUsed&) = delete;
+Gradients TapePart::gradients(const Variable& root, const Variable& g, const std::vector<Variable>& values,
+                              std::vector<bool> needed, bool create_graph) const {
+  Tape::Targets targets{.values = values,
+                        .gradients = Gradients(values.size()),
+                        .made_after = begin_,
+                        .needed = std::move(needed)};
+  Tape::run(root, g, {.create_graph = create_graph}, &targets);
+  return std::move(targets.gradients);
+}
 
- private:
-  Collector collect_;
-  std::vector<Variable>* previous_;
-};
+CheckpointRule::CheckpointRule(CheckpointedFunction function, const std::vector<Variable>& inputs,
+                               const std::vector<Variable>& used, std::optional<Generator> generator)
+    : function_(std::move(function)), generator_(std::move(generator)) {
+  for (const Variable& input : inputs) inputs_.emplace_back("input", input);
+  for (const Variable& value : used) used_.emplace_back("parameter", value);
+  if (generator_) counter_ = Saved("random counter", base_operand({.base = generator_->base()}));
+}
 
-}  // namespace
+Gradients CheckpointRule::operator()(const Variable& g) const {
+  counter_.variable();
+  const bool create_graph = gradients_enabled();
+  const EnableGradient recording;
+  const TapePart part;
+  std::vector<Variable> values;
+  for (const Saved& input : inputs_) values.push_back(stand_in(input.variable()));
+  const Variable again = run_again(values);
+  for (const Saved& value : used_) values.push_back(value.variable());
+  if (!again.requires_gradient()) return Gradients(values.size());
+  std::vector<bool> needed_values;
+  for (size_t i = 0; i < values.size(); ++i) needed_values.push_back(needed(i));
+  const DetectNonFinite naming(detect_);
+  return part.gradients(again, g, values, std::move(needed_values), create_graph);
+}
 
-/// One gradient for each of the inputs and of the used values.
-class CheckpointRule {
- public:
-  CheckpointRule(CheckpointedFunction function, const std::vector<Variable>& inputs,
-                 const std::vector<Variable>& used, std::optional<Generator> generator)
-      : function_(std::move(function)), generator_(std::move(generator)) {
-    for (const Variable& input : inputs) inputs_.emplace_back("input", input);
-    for (const Variable& value : used) used_.emplace_back("parameter", value);
-    if (generator_) counter_ = Saved("random counter", base_operand({.base = generator_->base()}));
-  }
-
-  Gradients operator()(const Variable& g) const {
-    counter_.variable();
-    const bool create_graph = gradients_enabled();
-    const EnableGradient recording;
-    Tape::Targets targets{.values = {}, .gradients = {}, .made_after = Tape::next_sequence()};
-    for (const Saved& input : inputs_) targets.values.push_back(stand_in(input.variable()));
-    const Variable again = run_again(targets.values);
-    for (const Saved& value : used_) targets.values.push_back(value.variable());
-    targets.gradients.resize(targets.values.size());
-    for (size_t i = 0; i < targets.values.size(); ++i) targets.needed.push_back(needed(i));
-    if (again.requires_gradient()) {
-      const DetectNonFinite naming(detect_);
-      Tape::run(again, g, {.create_graph = create_graph}, &targets);
-    }
-    return std::move(targets.gradients);
-  }
-
- private:
-  Variable run_again(const std::vector<Variable>& inputs) const {
-    const DetectNonFinite naming(detect_);
-    const PrecisionScope multiplying(precision_);
-    std::optional<Generator> replay = generator_;
-    return function_(inputs, replay ? &*replay : nullptr);
-  }
-
-  CheckpointedFunction function_;
-  std::vector<Saved> inputs_, used_;
-  std::optional<Generator> generator_;
-  Saved counter_;  // the generator's base
-  bool detect_ = DetectNonFinite::active();
-  Precision precision_ = current_precision();
-};
+Variable CheckpointRule::run_again(const std::vector<Variable>& inputs) const {
+  const DetectNonFinite naming(detect_);
+  const PrecisionScope multiplying(precision_);
+  std::optional<Generator> replay = generator_;
+  return function_(inputs, replay ? &*replay : nullptr);
+}
 
 Variable checkpoint(const CheckpointedFunction& function, const std::vector<Variable>& inputs,
                     Generator* generator) {
@@ -83,8 +63,7 @@ Variable checkpoint(const CheckpointedFunction& function, const std::vector<Vari
       stand_ins;  // known from the start: the values behind them were not handed over
   const Variable result = [&] {
     const NoGradient scope;
-    const CollectUsed collecting(Tape::collect_used, &used);
-    return stand_in(function(stand_ins, generator));  // what is returned is used, too
+    return TapePart().run([&] { return function(stand_ins, generator); }, used);
   }();
   used.erase(used.begin(), used.begin() + static_cast<std::ptrdiff_t>(inputs.size()));
   std::vector<Variable> recorded = inputs;

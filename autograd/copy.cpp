@@ -13,10 +13,11 @@ Variable cast(const Variable& x, Dtype dtype) {
   if (x.dtype() == dtype) return x;
   Tensor value = cast(x.value(), dtype);
   if (!is_floating(dtype)) return Variable(std::move(value));
-  // d(x) = dx, in the dtype of the input's gradients
-  return Tape::record("cast", std::move(value), {x}, [dtype = wide_dtype(x.dtype())](const Variable& g) {
-    return Gradients{cast(g, dtype)};
-  });
+  // d(x) = dx; a gradient of bfloat16 stays in float32 and is rounded once, at its end
+  return Tape::record(
+      "cast", std::move(value), {x},
+      [dtype = wide_dtype(x.dtype())](const Variable& g) { return Gradients{cast(g, dtype)}; },
+      wide_dtype(dtype));
 }
 
 Variable concat(const std::vector<Variable>& parts, int axis) {

@@ -10,9 +10,8 @@ struct CrossEntropyComposition {
   Saved hidden, weight, bias, targets, row_weights;
 
   Gradients operator()(const Variable& g) const {
-    const Variable& h = hidden.variable();
-    const Variable& w = weight.variable();
-    const Variable p = softmax(linear(h, w, bias.variable()));  // [rows, vocabulary]
+    const Variable h = widened(hidden.variable()), w = widened(weight.variable());
+    const Variable p = softmax(linear(h, w, widened(bias.variable())));  // [rows, vocabulary]
     const Tensor vocabulary = arange(w.size(0), Dtype::int32, w.device());
     const Tensor onehot =
         cast(compare(CompareOp::equal, unsqueeze(targets.value(), 1), vocabulary), h.dtype());
@@ -22,15 +21,25 @@ struct CrossEntropyComposition {
   }
 };
 
+/// row_weights, and 0 at the rows that do not count.
+Tensor without_ignored(const Tensor& row_weights, const Tensor& targets, int32_t ignored) {
+  const Tensor counts =
+      compare(CompareOp::not_equal, targets, full({}, ignored, Dtype::int32, targets.device()));
+  return where(counts, row_weights, zeros({}, row_weights.dtype(), row_weights.device()));
+}
+
 }  // namespace
 
 CrossEntropy linear_cross_entropy(const Variable& hidden, const Variable& weight, const Variable& bias,
-                                  const Tensor& targets, const Tensor& row_weights) {
-  const Tensor weights =
-      row_weights.defined() ? row_weights : ones(targets.shape(), hidden.dtype(), hidden.device());
+                                  const Tensor& targets, const Tensor& row_weights,
+                                  std::optional<int32_t> ignored) {
+  const Tensor given = row_weights.defined()
+                           ? row_weights
+                           : ones(targets.shape(), wide_dtype(hidden.dtype()), hidden.device());
+  const Tensor weights = ignored ? without_ignored(given, targets, *ignored) : given;
   CrossEntropyResult result = linear_cross_entropy(
       hidden.value(), weight.value(), bias.value(), targets,
-      any_needs_gradient({&hidden, &weight, &bias}) ? weights : Tensor(), current_precision());
+      any_needs_gradient({&hidden, &weight, &bias}) ? weights : Tensor(), current_precision(), ignored);
   Tensor total = sum(multiply(weights, result.losses));
   // d(sum_i w_i CE_i): the logits of row i get w_i (softmax - onehot); formed in the forward pass, where the
   // logits are at hand
@@ -45,7 +54,7 @@ CrossEntropy linear_cross_entropy(const Variable& hidden, const Variable& weight
                      if (gradients_enabled()) return composition(g);
                      Gradients gradients(3);
                      for (size_t i = 0; i < 3; ++i) {
-                       if (needed(i)) gradients[i] = multiply(g.value(), formed[i]);
+                       if (needed(i)) gradients[i] = g * widened(Variable(formed[i]));
                      }
                      return gradients;
                    });

@@ -35,7 +35,8 @@ Variable group_norm(const Variable& x, const Variable& weight, const Variable& b
       "group_norm", std::move(value), {x, weight, bias},
       [=, x = Saved("x", x), weight = Saved("weight", weight)](const Variable& g) {
         if (gradients_enabled()) {
-          return group_norm_composition(g, x.variable(), weight.variable(), channels, groups, epsilon);
+          return group_norm_composition(widened(g), widened(x.variable()), widened(weight.variable()),
+                                        channels, groups, epsilon);
         }
         const NormGradient d =
             group_norm_gradient(g.value(), x.value(), weight.value(), groups, saved, needed(2));

@@ -170,11 +170,9 @@ Variable record_pre_activation(const char* operation, const Tensor& p, const Var
   return Tape::record(operation, p, {x, weight, bias}, ProductRule(x, weight));
 }
 
-}  // namespace
-
-Variable linear(const Variable& x, const Variable& weight, const Variable& bias, Activation activation,
-                const Variable& residual) {
-  check_linear("linear", x, weight, residual);
+/// linear() of operands that have been checked; float32 where they are bfloat16.
+Variable linear_product(const Variable& x, const Variable& weight, const Variable& bias,
+                        Activation activation, const Variable& residual) {
   const Shape rows = rows_shape(x.shape());
   MatmulOptions options{.bias = bias.value(),
                         .activation = activation,
@@ -196,6 +194,18 @@ Variable linear(const Variable& x, const Variable& weight, const Variable& bias,
                       ActivationRule{Saved("pre-activation", p), activation});
 }
 
+}  // namespace
+
+Variable linear(const Variable& x, const Variable& weight, const Variable& bias, Activation activation,
+                const Variable& residual) {
+  check_linear("linear", x, weight, residual);
+  // Of bfloat16, the product with its epilogue is float32, and is rounded once.
+  if (x.dtype() == Dtype::bfloat16) {
+    return cast(linear_product(x, weight, widened(bias), activation, widened(residual)), x.dtype());
+  }
+  return linear_product(x, weight, bias, activation, residual);
+}
+
 Variable mlp(const Variable& x, const Variable& up_weight, const Variable& up_bias,
              const Variable& down_weight, const Variable& down_bias, Activation activation,
              const Variable& residual) {
@@ -204,6 +214,10 @@ Variable mlp(const Variable& x, const Variable& up_weight, const Variable& up_bi
   if (down_weight.rank() != 2 || down_weight.size(1) != up_weight.size(0)) {
     fail("mlp: up_weight has shape {}, down_weight {}; it takes [inner, in] and [out, inner]",
          up_weight.shape().to_string(), down_weight.shape().to_string());
+  }
+  if (x.dtype() == Dtype::bfloat16) {
+    return linear(linear(x, up_weight, up_bias, activation), down_weight, down_bias, Activation::none,
+                  residual);
   }
   const bool recorded = any_needs_gradient({&x, &up_weight, &up_bias, &down_weight, &down_bias});
   MatmulOptions up{.bias = up_bias.value(), .activation = activation, .precision = current_precision()};

@@ -33,7 +33,10 @@ Gradients rms_norm_composition(const Variable& g, const Variable& x, const Varia
 
 }  // namespace
 
-Variable layer_norm(const Variable& x, const Variable& weight, const Variable& bias, double epsilon) {
+Variable layer_norm(const Variable& x, const Variable& weight, const Variable& bias, double epsilon,
+                    int axis) {
+  if (!is_last(axis, x))
+    return transpose(layer_norm(transpose(x, axis, -1), weight, bias, epsilon), axis, -1);
   NormResult saved = layer_norm(x.value(), weight.value(), bias.value(), epsilon);
   Tensor value = std::exchange(saved.output, Tensor());
   // y = n w + b, n = (x - m) r: with h = g w, x gets r (h - mean(h) - n mean(h n)), w the sum over rows of g
@@ -41,20 +44,26 @@ Variable layer_norm(const Variable& x, const Variable& weight, const Variable& b
   return Tape::record(
       "layer_norm", std::move(value), {x, weight, bias},
       [epsilon, saved, x = Saved("x", x), weight = Saved("weight", weight)](const Variable& g) {
-        if (gradients_enabled()) return layer_norm_composition(g, x.variable(), weight.variable(), epsilon);
+        if (gradients_enabled()) {
+          return layer_norm_composition(widened(g), widened(x.variable()), widened(weight.variable()),
+                                        epsilon);
+        }
         const NormGradient d = layer_norm_gradient(g.value(), x.value(), weight.value(), saved, needed(2));
         return Gradients{kept_if(needed(0), d.x), kept_if(needed(1), d.weight), kept_if(needed(2), d.bias)};
       });
 }
 
-Variable rms_norm(const Variable& x, const Variable& weight, double epsilon) {
+Variable rms_norm(const Variable& x, const Variable& weight, double epsilon, int axis) {
+  if (!is_last(axis, x)) return transpose(rms_norm(transpose(x, axis, -1), weight, epsilon), axis, -1);
   NormResult saved = rms_norm(x.value(), weight.value(), epsilon);
   Tensor value = std::exchange(saved.output, Tensor());
   // y = n w, n = x r: with h = g w, x gets r (h - n mean(h n)), w the sum over rows of g n
   return Tape::record(
       "rms_norm", std::move(value), {x, weight},
       [epsilon, saved, x = Saved("x", x), weight = Saved("weight", weight)](const Variable& g) {
-        if (gradients_enabled()) return rms_norm_composition(g, x.variable(), weight.variable(), epsilon);
+        if (gradients_enabled()) {
+          return rms_norm_composition(widened(g), widened(x.variable()), widened(weight.variable()), epsilon);
+        }
         const NormGradient d = rms_norm_gradient(g.value(), x.value(), weight.value(), saved);
         return Gradients{kept_if(needed(0), d.x), kept_if(needed(1), d.weight)};
       });

@@ -3,7 +3,9 @@
 #include "haze/autograd/variable.h"
 
 /// The operations of engine/ops.h on Variables: the same names, arguments and errors, plus a gradient rule
-/// each. Every gradient can be differentiated again.
+/// each. Every gradient can be differentiated again. A gradient has the dtype of its value, but that of a
+/// result of cast() to bfloat16 stays float32. Of bfloat16, matmul() gives float32; linear() and mlp() give
+/// bfloat16, rounded once, and their bias and residual may be bfloat16 or float32.
 namespace haze {
 
 // ---- Views and copies ---------------------------------------------------------------------------
@@ -135,13 +137,50 @@ struct CrossEntropy {
   Tensor losses;
 };
 CrossEntropy linear_cross_entropy(const Variable& hidden, const Variable& weight, const Variable& bias,
-                                  const Tensor& targets, const Tensor& row_weights);
+                                  const Tensor& targets, const Tensor& row_weights,
+                                  std::optional<int32_t> ignored = {});
+
+/// The losses [last - first] of the rows `first` to last - 1, from their logits [last - first, vocabulary].
+/// It gives the same losses whenever it is called with those rows, and draws no random numbers. The tape
+/// keeps it, so it captures by value. It may use other values that need a gradient, such as a parameter: they
+/// get theirs.
+using RowLoss = std::function<Variable(const Variable& logits, int64_t first, int64_t last)>;
+/// sum_i row_weights_i losses_i as a scalar, and the losses themselves [rows] (no gradient).
+struct ProjectedLoss {
+  Variable total;
+  Tensor losses;
+};
+/// Any loss of the rows of logits hidden weight^T + bias, each for itself: hidden [rows, width], weight
+/// [vocabulary, width], bias [vocabulary] or undefined, row_weights [rows], or undefined for ones. row_loss
+/// is called for a few rows at a time, and its gradient is formed at once, so the logits are never whole in
+/// memory. A gradient that is differentiated again calls it once for all rows, whose logits are then whole.
+/// real. Throws Error where row_loss does not give one loss for each row.
+ProjectedLoss projected_loss(const Variable& hidden, const Variable& weight, const Variable& bias,
+                             const RowLoss& row_loss, const Tensor& row_weights = {});
+/// The probabilities [last - first, vocabulary] of the rows `first` to last - 1; they may need a gradient.
+using RowTargets = std::function<Variable(int64_t first, int64_t last)>;
+/// Cross-entropy with soft targets q, by projected_loss: row i has the loss -sum_v q_iv log
+/// softmax(logits)_iv in nats, where 0 log 0 is 0.
+ProjectedLoss soft_cross_entropy(const Variable& hidden, const Variable& weight, const Variable& bias,
+                                 const RowTargets& targets, const Tensor& row_weights = {});
+/// Attention of rows to rows of a memory: query [rows, heads, head_size], key_value [memory's rows, 2, heads,
+/// head_size] with key and value side by side, whose gradient is written in that layout at once. The options
+/// say by query_offsets and key_offsets which rows see each other. [rows, heads, head_size].
+Variable cross_attention(const Variable& query, const Variable& key_value, AttentionOptions options,
+                         Generator* generator = nullptr);
+/// See engine/ops.h; the tables are constants.
+Variable rotary(const Variable& x, const Tensor& cosine, const Tensor& sine, const Tensor& positions,
+                int64_t turned, bool inverse = false);
 
 // ---- Norms --------------------------------------------------------------------------------------
 /// weight and bias may be undefined.
-Variable layer_norm(const Variable& x, const Variable& weight, const Variable& bias, double epsilon);
+Variable layer_norm(const Variable& x, const Variable& weight, const Variable& bias, double epsilon,
+                    int axis = -1);
 /// weight may be undefined.
-Variable rms_norm(const Variable& x, const Variable& weight, double epsilon);
+Variable rms_norm(const Variable& x, const Variable& weight, double epsilon, int axis = -1);
+Variable adaptive_layer_norm(const Variable& x, const Variable& scale, const Variable& shift,
+                             const Tensor& index, double epsilon);
+Variable gated_add(const Variable& x, const Variable& gate, const Variable& branch, const Tensor& index);
 /// weight and bias may be undefined.
 Variable group_norm(const Variable& x, const Variable& weight, const Variable& bias, int64_t groups,
                     double epsilon);

@@ -28,14 +28,6 @@ inline bool needed(size_t index) {
   return Tape::gradient_needed(index);
 }
 
-/// Throws Error where the backward pass under way is itself being recorded: for a rule that works on Tensors
-/// and has no composed form.
-inline void refuse_second_derivative(const char* operation) {
-  if (gradients_enabled()) {
-    fail("{}: a fused operation has no second derivative; compose it from simpler operations", operation);
-  }
-}
-
 /// The position at which a forward pass drew its random numbers, for a backward pass that draws them again.
 /// Reading it throws Error where the counter on the device has moved in between.
 class SavedPosition {
@@ -57,10 +49,10 @@ inline Variable masked(const Tensor& mask, const Variable& g) {
   return where(mask, g, zeros({}, g.dtype(), g.device()));
 }
 
-/// What values of `dtype` are multiplied and added up in, and so the dtype of their gradients: float32 for
-/// bfloat16, which has too few digits for sums, otherwise the same.
-inline Dtype wide_dtype(Dtype dtype) {
-  return dtype == Dtype::bfloat16 ? Dtype::float32 : dtype;
+/// x as what it is computed in: float32 where it is bfloat16. For rules of several steps, which would round
+/// after each.
+inline Variable widened(const Variable& x) {
+  return x.defined() ? cast(x, wide_dtype(x.dtype())) : x;
 }
 
 /// x as [rows, size of the last axis].

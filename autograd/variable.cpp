@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <atomic>
 
-#include "haze/autograd/ops.h"
+#include "haze/autograd/rules.h"
 
 namespace haze {
 namespace {
@@ -12,13 +12,10 @@ thread_local bool recording = true;
 thread_local Precision precision_in_use = Precision::full;
 thread_local bool detecting_non_finite = false;
 
-// Where Tape::collect_used() collects.
-thread_local std::vector<Variable>* used = nullptr;
-
 /// Adds up the gradients of backward passes.
 class Leaf final : public Node {
  public:
-  explicit Leaf(uint64_t sequence) : Node("leaf") {
+  Leaf(uint64_t sequence, Dtype dtype) : Node("leaf", dtype) {
     leaf_ = true;
     sequence_ = sequence;
   }
@@ -47,10 +44,11 @@ class ValueScope {
 }  // namespace
 
 Variable Variable::leaf(Tensor value) {
-  if (value.dtype() != Dtype::float32 && value.dtype() != Dtype::float64) {
-    fail("leaf: gradients are for float32 and float64, not {}", name(value.dtype()));
+  if (!is_floating(value.dtype())) {
+    fail("leaf: gradients are for bfloat16, float32 and float64, not {}", name(value.dtype()));
   }
-  return Variable(std::move(value), std::make_shared<Leaf>(Tape::next_sequence()));
+  auto node = std::make_shared<Leaf>(Tape::next_sequence(), value.dtype());
+  return Variable(std::move(value), std::move(node));
 }
 
 const Tensor& Variable::gradient() const {
@@ -110,27 +108,34 @@ uint64_t Tape::next_sequence() {
   return ++counter;
 }
 
-std::vector<Variable>* Tape::collect_used(std::vector<Variable>* into) {
-  return std::exchange(used, into);
+thread_local Tape::Collector Tape::collector_;
+
+Tape::Collector Tape::collect_used(Collector collector) {
+  return std::exchange(collector_, collector);
+}
+
+void Tape::note(const Variable& x) {
+  if (!collector_.into || x.node_->sequence_ > collector_.made_before) return;
+  const auto same = [&](const Variable& other) { return other.node_ == x.node_; };
+  if (std::none_of(collector_.into->begin(), collector_.into->end(), same)) collector_.into->push_back(x);
 }
 
 bool Tape::record_or_note(const Variable& x) {
-  if (recording) return true;
-  const auto same = [&](const Variable& other) { return other.node_ == x.node_; };
-  if (used && std::none_of(used->begin(), used->end(), same)) used->push_back(x);
-  return false;
+  if (!recording) note(x);
+  return recording;
 }
 
 void Tape::connect(Node& node, const std::vector<Variable>& inputs) {
   node.sequence_ = next_sequence();
   node.inputs_.reserve(inputs.size());
-  for (const Variable& input : inputs) node.inputs_.push_back(input.node_);
+  for (const Variable& input : inputs) {
+    if (input.node_) note(input);
+    node.inputs_.push_back(input.node_);
+  }
 }
 
 void Tape::check_finite(const char* operation, const Tensor& value, const char* direction) {
-  if (!detecting_non_finite || !is_floating(value.dtype()) ||
-      all_finite(value.dtype() == Dtype::bfloat16 ? cast(value, Dtype::float32) : value))
-    return;
+  if (!detecting_non_finite || !is_floating(value.dtype()) || all_finite(value)) return;
   fail("{}: the {} pass produced the first non-finite number, in a tensor of shape {}", operation, direction,
        value.shape().to_string());
 }
@@ -302,6 +307,12 @@ Gradients Tape::apply_rule(Node& node, const Variable& gradient) {
   return gradients;
 }
 
+Variable Tape::rounded(const Node& node, Variable&& gradient) {
+  if (gradient.dtype() == node.dtype_) return std::move(gradient);
+  const DetectNonFinite off(false);  // the user called no conversion
+  return cast(gradient, node.dtype_);
+}
+
 void Tape::accumulate(const Node& from, Node& to, Variable&& gradient) {
   Variable& sum = to.visit_.gradient;
   if (!sum.defined()) {
@@ -310,7 +321,7 @@ void Tape::accumulate(const Node& from, Node& to, Variable&& gradient) {
   }
   {
     const DetectNonFinite off(false);  // the user called no addition
-    sum = add(sum, gradient);
+    sum = add(widened(sum), widened(gradient));
   }
   check_finite(from.operation(), sum.value(), "backward");
 }
@@ -321,8 +332,10 @@ void Tape::hand_on(Node& node, Gradients gradients, Targets* targets) {
     if (!input || !input->visit_.planned || input->visit_.pass != node.visit_.pass) continue;
     if (i < gradients.size() && gradients[i].defined()) accumulate(node, *input, std::move(gradients[i]));
     if (!input->leaf_ || --input->visit_.waiting > 0) continue;
-    Variable complete = std::move(input->visit_.gradient);
-    if (complete.defined()) deliver(*input, complete, targets);
+    if (!input->visit_.gradient.defined()) continue;
+    Variable complete = rounded(*input, std::move(input->visit_.gradient));
+    input->visit_.gradient = Variable();
+    deliver(*input, complete, targets);
   }
 }
 
@@ -336,7 +349,10 @@ void Tape::run(const Variable& root, const Variable& seed, const BackwardOptions
   root.node_->visit_.gradient = std::move(start);
   plan.for_each_operation([&](Node& node) {
     Variable gradient = std::move(node.visit_.gradient);
-    if (gradient.defined()) deliver(node, gradient, targets);
+    if (gradient.defined()) {
+      gradient = rounded(node, std::move(gradient));
+      deliver(node, gradient, targets);
+    }
     if (node.visit_.end) return;
     hand_on(node, gradient.defined() ? apply_rule(node, gradient) : Gradients(), targets);
     if (!keep && gradient.defined()) {

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <type_traits>
 #include <utility>
 #include <vector>
@@ -19,7 +20,7 @@ class Variable {
  public:
   Variable() = default;
   Variable(Tensor value) : value_(std::move(value)) {}  // NOLINT: a constant wherever a Variable is taken
-  /// A leaf, such as a parameter: backward() leaves its gradient in gradient(). The value must be real.
+  /// A leaf, such as a parameter: backward() leaves its gradient in gradient(). The value must be floating.
   static Variable leaf(Tensor value);
 
   const Tensor& value() const { return value_; }
@@ -82,7 +83,7 @@ class Node : public std::enable_shared_from_this<Node> {
     }
   };
 
-  explicit Node(const char* operation) : operation_(operation) {}
+  Node(const char* operation, Dtype dtype) : operation_(operation), dtype_(dtype) {}
 
   /// Gradients of the inputs from the gradient of the output.
   virtual Gradients apply(const Variable& gradient) = 0;
@@ -92,6 +93,7 @@ class Node : public std::enable_shared_from_this<Node> {
   Variable output_of(const Tensor& value) { return Variable(value, shared_from_this()); }
 
   const char* operation_;
+  Dtype dtype_;            // what the complete gradient is rounded to
   uint64_t sequence_ = 0;  // later nodes have larger numbers: their order is a topological order
   bool leaf_ = false;
   bool released_ = false;
@@ -159,8 +161,9 @@ class EnableGradient {
   bool previous_;
 };
 
-/// While one of these lives, linear(), mlp() and linear_cross_entropy() multiply float32 with this precision,
-/// in the forward pass and in the backward pass that follows from it, unless that one is recorded itself.
+/// While one of these lives, linear(), mlp(), linear_cross_entropy() and projected_loss() multiply float32
+/// with this precision, in the forward pass and in the backward pass that follows from it, unless that one is
+/// recorded itself.
 class PrecisionScope {
  public:
   explicit PrecisionScope(Precision precision);
@@ -221,13 +224,14 @@ class Tape {
   /// The Variable of `value`, computed by `operation` from `inputs`. `rule` maps the gradient g of the result
   /// to the gradients of the inputs; a rule of two arguments also gets the result y itself. A rule is written
   /// with operations on Variables, so that it can be differentiated again, or, for fused operations, with
-  /// Tensors.
+  /// Tensors. g has the dtype of the result, or `gradient_dtype`.
   template <typename Rule>
   static Variable record(const char* operation, Tensor value, const std::vector<Variable>& inputs,
-                         Rule&& rule) {
+                         Rule&& rule, std::optional<Dtype> gradient_dtype = {}) {
     check_finite(operation, value, "forward");
     if (std::none_of(inputs.begin(), inputs.end(), must_record)) return Variable(std::move(value));
-    auto node = make_node<std::decay_t<Rule>>(operation, value, std::forward<Rule>(rule));
+    auto node = make_node<std::decay_t<Rule>>(operation, value, gradient_dtype.value_or(value.dtype()),
+                                              std::forward<Rule>(rule));
     connect(*node, inputs);
     return Variable(std::move(value), std::move(node));
   }
@@ -246,8 +250,7 @@ class Tape {
  private:
   friend class Variable;
   friend class Saved;
-  friend class CheckpointRule;
-  friend Variable checkpoint(const CheckpointedFunction&, const std::vector<Variable>&, Generator*);
+  friend class TapePart;
   friend void backward(const Variable&, const Tensor&, const BackwardOptions&);
   friend Gradients gradient(const Variable&, const std::vector<Variable>&, const BackwardOptions&);
 
@@ -266,8 +269,8 @@ class Tape {
   class RuleNode final : public Node {
    public:
     static constexpr bool kTakesOutput = std::is_invocable_v<Rule, const Variable&, const Variable&>;
-    RuleNode(const char* operation, const Tensor& value, Rule rule)
-        : Node(operation), rule_(std::make_unique<Rule>(std::move(rule))) {
+    RuleNode(const char* operation, const Tensor& value, Dtype dtype, Rule rule)
+        : Node(operation, dtype), rule_(std::make_unique<Rule>(std::move(rule))) {
       if constexpr (kTakesOutput) output_ = Saved("result", value);
     }
 
@@ -290,15 +293,20 @@ class Tape {
   };
 
   template <typename Rule>
-  static std::shared_ptr<Node> make_node(const char* operation, const Tensor& value, Rule rule) {
-    return std::shared_ptr<Node>(new RuleNode<Rule>(operation, value, std::move(rule)), destroy);
+  static std::shared_ptr<Node> make_node(const char* operation, const Tensor& value, Dtype dtype, Rule rule) {
+    return std::shared_ptr<Node>(new RuleNode<Rule>(operation, value, dtype, std::move(rule)), destroy);
   }
 
   static bool record_or_note(const Variable& x);
   static uint64_t next_sequence();
-  // From now on on this thread, what needs a gradient and is used while nothing is recorded is added to
-  // `into`, where that is not null. Returns where it was added before.
-  static std::vector<Variable>* collect_used(std::vector<Variable>* into);
+  /// Where the values are added that need a gradient and are used on this thread; null: nowhere.
+  struct Collector {
+    std::vector<Variable>* into = nullptr;
+    uint64_t made_before = 0;  // newer values are left out
+  };
+  // Returns the collector that was at work before.
+  static Collector collect_used(Collector collector);
+  static void note(const Variable& x);
   static void connect(Node& node, const std::vector<Variable>& inputs);
   static void check_finite(const char* operation, const Tensor& value, const char* direction);
   static void destroy(Node* node);
@@ -307,13 +315,16 @@ class Tape {
                   Targets* targets);
   // Hands a node's complete gradient to hooks, to targets and, without targets, to the gradient of a leaf.
   static void deliver(Node& node, Variable& gradient, Targets* targets);
+  // A node's complete gradient, which may be float32 where the value is bfloat16, in the node's dtype.
+  static Variable rounded(const Node& node, Variable&& gradient);
   static Gradients apply_rule(Node& node, const Variable& gradient);
-  // Adds a gradient that the rule of `from` returned to those that have arrived at `to`.
+  // Adds a gradient that the rule of `from` returned to those that have arrived at `to`; bfloat16 in float32.
   static void accumulate(const Node& from, Node& to, Variable&& gradient);
   // Hands the gradients of a node's inputs on; those of leaves that are now complete are delivered.
   static void hand_on(Node& node, Gradients gradients, Targets* targets);
 
   static inline constinit thread_local const Node* applying_ = nullptr;  // the node whose rule is running
+  static thread_local Collector collector_;
 };
 
 }  // namespace haze

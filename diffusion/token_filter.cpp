@@ -1,9 +1,7 @@
 #include "haze/diffusion/token_filter.h"
 
 #include <algorithm>
-#include <cmath>
 #include <limits>
-#include <numeric>
 
 namespace haze {
 
@@ -19,48 +17,45 @@ void check_filter(const TokenFilter& filter, int64_t vocabulary) {
 
 namespace {
 
-// Leaves the `count` largest of row, given the order of its entries by falling value.
-template <typename T>
-void keep_first(T* row, const std::vector<int64_t>& order, size_t count) {
-  for (size_t i = count; i < order.size(); ++i) row[order[i]] = -std::numeric_limits<T>::infinity();
+constexpr double kRuledOut = -std::numeric_limits<double>::infinity();
+
+Tensor number_like(const Tensor& x, double value) {
+  return full({}, value, x.dtype(), x.device());
 }
 
-// The number of most likely entries whose probabilities reach p.
-template <typename T>
-size_t nucleus(const T* row, const std::vector<int64_t>& order, double p) {
-  const auto weight = [&](int64_t i) {
-    return std::exp(static_cast<double>(row[i]) - static_cast<double>(row[order[0]]));
-  };
-  double total = 0;
-  for (int64_t i : order) total += weight(i);
-  double sum = 0;
-  for (size_t i = 0; i < order.size(); ++i) {
-    sum += weight(order[i]);
-    if (sum >= p * total) return i + 1;
-  }
-  return order.size();
+Tensor without(const Tensor& logits, const std::vector<int32_t>& forbidden) {
+  std::vector<uint8_t> mask(static_cast<size_t>(logits.size(-1)), 0);
+  for (const int32_t token : forbidden) mask[static_cast<size_t>(token)] = 1;
+  const Tensor ruled_out = to(Tensor::from(mask, {logits.size(-1)}), logits.device());
+  return where(ruled_out, number_like(logits, kRuledOut), logits);
 }
 
 // Divides what the logits lie below the largest, which stays finite at any temperature: near 0 the logits
-// themselves would all overflow.
-template <typename T>
-void divide_by_temperature(T* row, int64_t vocabulary, double temperature) {
-  const double largest = *std::max_element(row, row + vocabulary);
-  for (int64_t i = 0; i < vocabulary; ++i) row[i] = static_cast<T>((row[i] - largest) / temperature);
+// themselves would all overflow. A temperature below the normal numbers would divide the largest to 0 / 0.
+Tensor divided_by(const Tensor& logits, double temperature) {
+  const Tensor below = subtract(logits, reduce(ReduceOp::max, logits, {-1}, true));
+  const double smallest = logits.dtype() == Dtype::float64 ? std::numeric_limits<double>::min()
+                                                           : std::numeric_limits<float>::min();
+  return divide(below, number_like(below, std::max(temperature, smallest)));
 }
 
-template <typename T>
-void filter_row(T* row, int64_t vocabulary, const TokenFilter& filter) {
-  for (int32_t token : filter.forbidden) row[token] = -std::numeric_limits<T>::infinity();
-  if (filter.temperature > 0 && filter.temperature != 1)
-    divide_by_temperature(row, vocabulary, filter.temperature);
-  if (filter.temperature > 0 && filter.top_k == 0 && filter.top_p == 1) return;
-  std::vector<int64_t> order(static_cast<size_t>(vocabulary));
-  std::iota(order.begin(), order.end(), int64_t{0});
-  std::stable_sort(order.begin(), order.end(), [row](int64_t a, int64_t b) { return row[a] > row[b]; });
-  if (filter.temperature == 0) return keep_first(row, order, 1);
-  if (filter.top_k > 0) keep_first(row, order, static_cast<size_t>(std::min(filter.top_k, vocabulary)));
-  if (filter.top_p < 1) keep_first(row, order, nucleus(row, order, filter.top_p));
+// Of each row of falling logits, the first ones whose probabilities reach p; the others are ruled out.
+Tensor nucleus(const Tensor& falling, double p) {
+  const int64_t count = falling.size(1);
+  const Tensor wide = cast(falling, Dtype::float64);
+  const Tensor sums = cumulative_sum(unary(UnaryOp::exp, subtract(wide, slice(wide, 1, 0, 1))));
+  const Tensor sums_before = pad(slice(sums, 1, 0, count - 1), 1, 1, 0),
+               total = slice(sums, 1, count - 1, count);
+  const Tensor kept = compare(CompareOp::less, sums_before, scale_shift(total, p, 0));
+  return where(kept, falling, number_like(falling, kRuledOut));
+}
+
+// The k most likely tokens, of these the nucleus of p. A NaN stays, for categorical() to refuse.
+Tensor most_likely(const Tensor& logits, int64_t k, double p) {
+  const auto [falling, tokens] = k < logits.size(1) ? top_k(logits, k) : sort(logits, true);
+  const Tensor is_number = compare(CompareOp::equal, logits, logits);
+  const Tensor none = where(is_number, number_like(logits, kRuledOut), logits);
+  return scatter(none, 1, tokens, p < 1 ? nucleus(falling, p) : falling);
 }
 
 }  // namespace
@@ -68,15 +63,13 @@ void filter_row(T* row, int64_t vocabulary, const TokenFilter& filter) {
 Tensor filtered_logits(const Tensor& logits, const TokenFilter& filter) {
   const int64_t vocabulary = logits.size(-1);
   check_filter(filter, vocabulary);
-  const bool changes =
-      filter.temperature != 1 || filter.top_k > 0 || filter.top_p < 1 || !filter.forbidden.empty();
-  if (!changes || logits.elements() == 0) return logits;
-  const Tensor result = clone(to(logits, Device::cpu));
-  dispatch_real(result.dtype(), [&](auto tag) {
-    auto* entries = result.data<decltype(tag)>();
-    for (int64_t i = 0; i < result.elements(); i += vocabulary) filter_row(entries + i, vocabulary, filter);
-  });
-  return result;
+  if (logits.elements() == 0) return logits;
+  Tensor result = logits;
+  if (!filter.forbidden.empty()) result = without(result, filter.forbidden);
+  if (filter.temperature == 0) return most_likely(result, 1, 1);
+  if (filter.temperature != 1) result = divided_by(result, filter.temperature);
+  const int64_t k = filter.top_k > 0 ? std::min(filter.top_k, vocabulary) : vocabulary;
+  return k < vocabulary || filter.top_p < 1 ? most_likely(result, k, filter.top_p) : result;
 }
 
 }  // namespace haze

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "haze/engine/profile.h"
+#include "haze/engine/simt/launch.h"
 #include "haze/engine/tensor.h"
 
 /// How an operation calls its kernel. A *call* is a struct of ops/ that holds all that a kernel gets.
@@ -30,6 +31,22 @@
 /// - multiplies_bfloat16(): whether its products are of bfloat16, or of operands rounded to it (no);
 /// - bytes(): those that have to be moved (every operand once, an updated one twice).
 namespace haze {
+
+/// The kernels of a call for a GPU. Each file of cuda/ specialises these for its calls, in the two ways in which it
+/// is compiled for the emulated GPU (simt/gpu_simt.h), and by nvcc for a real one. A call that has them says
+/// kHasGpuKernels.
+namespace gpu {
+template <typename Call>
+void run_kernels(const Call& call);
+}
+namespace fast {
+template <typename Call>
+void run_kernels(const Call& call);
+}
+namespace checked {
+template <typename Call>
+void run_kernels(const Call& call);
+}
 
 enum class Use : uint8_t { read, write, update };
 
@@ -105,6 +122,8 @@ void run_on(Device device, const Call& call) {
   visit_device(device, [&](auto each) {
     if constexpr (std::is_same_v<decltype(each), Guarded>) {
       run_guarded(call);
+    } else if constexpr (std::is_same_v<decltype(each), Simt> && requires { Call::kHasGpuKernels; }) {
+      simt::is_checked() ? checked::run_kernels(call) : fast::run_kernels(call);
     } else if constexpr (requires { call.run(each); }) {
       call.run(each);
     } else {

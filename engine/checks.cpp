@@ -43,10 +43,17 @@ void check_real(const char* operation, const char* argument, const Tensor& x) {
   }
 }
 
-void check_real_or_int32(const char* operation, const char* argument, const Tensor& x) {
+void check_floating(const char* operation, const char* argument, const Tensor& x) {
   check_defined(operation, argument, x);
-  if (x.dtype() != Dtype::float32 && x.dtype() != Dtype::float64 && x.dtype() != Dtype::int32) {
-    fail("{}: {} is {}, it takes float32, float64 or int32", operation, argument, name(x.dtype()));
+  if (!is_floating(x.dtype())) {
+    fail("{}: {} is {}, it takes bfloat16, float32 or float64", operation, argument, name(x.dtype()));
+  }
+}
+
+void check_floating_or_int32(const char* operation, const char* argument, const Tensor& x) {
+  check_defined(operation, argument, x);
+  if (!is_floating(x.dtype()) && x.dtype() != Dtype::int32) {
+    fail("{}: {} is {}, it takes bfloat16, float32, float64 or int32", operation, argument, name(x.dtype()));
   }
 }
 
@@ -94,6 +101,10 @@ Tensor contiguous_or_undefined(const Tensor& x) {
   return x.defined() ? contiguous(x) : x;
 }
 
+Tensor unit_last_stride(const Tensor& x) {
+  return x.size(-1) == 1 || x.stride(-1) == 1 ? x : clone(x);
+}
+
 Tensor as_outer_count_inner(const Tensor& x, int axis) {
   int64_t outer = 1, inner = 1;
   for (int i = 0; i < axis; ++i) outer *= x.size(i);
@@ -110,11 +121,12 @@ Tensor as_rows(const Tensor& x) {
 NormResult checked_saved_norm(const char* operation, const Tensor& rows, const NormResult& saved,
                               bool with_mean) {
   NormResult result;
-  check_same_dtype(operation, rows, saved.rstd);
+  const Dtype dtype = wide_dtype(rows.dtype());
+  check_dtype(operation, "the saved rstd", saved.rstd, dtype);
   check_shape(operation, "the saved rstd", saved.rstd, {rows.size(0)});
   result.rstd = contiguous(saved.rstd);
   if (!with_mean) return result;
-  check_same_dtype(operation, rows, saved.mean);
+  check_dtype(operation, "the saved mean", saved.mean, dtype);
   check_shape(operation, "the saved mean", saved.mean, {rows.size(0)});
   result.mean = contiguous(saved.mean);
   return result;

@@ -9,7 +9,9 @@ namespace haze {
 int checked_axis(const char* operation, const Tensor& x, int64_t axis);
 /// float32 or float64.
 void check_real(const char* operation, const char* argument, const Tensor& x);
-void check_real_or_int32(const char* operation, const char* argument, const Tensor& x);
+/// bfloat16, float32 or float64.
+void check_floating(const char* operation, const char* argument, const Tensor& x);
+void check_floating_or_int32(const char* operation, const char* argument, const Tensor& x);
 void check_dtype(const char* operation, const char* argument, const Tensor& x, Dtype dtype);
 void check_same_dtype(const char* operation, const Tensor& x, const Tensor& y);
 void check_shape(const char* operation, const char* argument, const Tensor& x, const Shape& shape);
@@ -27,6 +29,8 @@ Shape without_axes(const Tensor& x, uint32_t axes, bool keep);
 Tensor as_outer_count_inner(const Tensor& x, int axis);
 /// Contiguous, or undefined where x is.
 Tensor contiguous_or_undefined(const Tensor& x);
+/// A view whose last axis has stride 1; copies only where x is none.
+Tensor unit_last_stride(const Tensor& x);
 /// Contiguous, as [product of all axes but the last, last].
 Tensor as_rows(const Tensor& x);
 

@@ -11,7 +11,7 @@ namespace haze {
 class DeviceRuntime;
 
 /// The device that holds a tensor's memory and runs its kernels.
-enum class Device : uint8_t { cpu, cuda, guarded };
+enum class Device : uint8_t { cpu, cuda, simt, guarded };
 
 // ---- The devices: each is registered here, once, by a struct and its position in Devices -----------
 // The struct is the argument of run(), by which a call's kernels for that device are overloaded (call.h). One
@@ -28,6 +28,13 @@ struct Cuda {
   static constexpr std::string_view kName = "cuda";
 };
 
+/// A GPU that the processor emulates (simt/): the kernels of cuda/ compiled for it.
+struct Simt {
+  static constexpr Device kDevice = Device::simt;
+  static constexpr std::string_view kName = "simt";
+  static DeviceRuntime& runtime();  // simt/runtime.cpp
+};
+
 /// The processor's kernels behind memory that the host must not touch: what runs here reads no device memory
 /// behind the back of item(), to_vector() and to(), and so would run on a GPU.
 struct Guarded {
@@ -36,7 +43,7 @@ struct Guarded {
   static DeviceRuntime& runtime();  // guarded_runtime.cpp
 };
 
-using Devices = std::tuple<Cpu, Cuda, Guarded>;
+using Devices = std::tuple<Cpu, Cuda, Simt, Guarded>;
 
 /// Calls f with the struct of each device.
 template <typename F>

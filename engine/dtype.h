@@ -10,11 +10,12 @@
 #include <type_traits>
 
 #include "haze/engine/error.h"
+#include "haze/engine/host_device.h"
 
 namespace haze {
 
-/// Element types. float32 is for work and float64 for checking gradients. bfloat16 is for storage and matrix
-/// products, which accumulate in float32. int32 is for tokens, uint8 for masks (0 or 1).
+/// Element types. float32 is for work and float64 for checking gradients. bfloat16 takes half the memory; its
+/// operations compute in float32 and round once, at the end. int32 is for tokens, uint8 for masks (0 or 1).
 enum class Dtype : uint8_t { float32, float64, bfloat16, int32, uint8 };
 
 /// The upper half of a float32; converts by rounding to nearest even, once from float64 too.
@@ -22,20 +23,20 @@ struct bfloat16 {
   uint16_t bits = 0;
 
   bfloat16() = default;
-  explicit bfloat16(float value) {
+  HAZE_HOST_DEVICE explicit bfloat16(float value) {
     const uint32_t u = std::bit_cast<uint32_t>(value);
     const bool is_nan = (u & 0x7fffffffu) > 0x7f800000u;
     bits = is_nan ? static_cast<uint16_t>((u >> 16) | 0x40u)
                   : static_cast<uint16_t>((u + 0x7fffu + ((u >> 16) & 1u)) >> 16);
   }
-  explicit bfloat16(double value) : bfloat16(rounded_to_odd(value)) {}
-  explicit operator float() const { return std::bit_cast<float>(static_cast<uint32_t>(bits) << 16); }
-  explicit operator double() const { return static_cast<float>(*this); }
+  HAZE_HOST_DEVICE explicit bfloat16(double value) : bfloat16(rounded_to_odd(value)) {}
+  HAZE_HOST_DEVICE explicit operator float() const { return std::bit_cast<float>(static_cast<uint32_t>(bits) << 16); }
+  HAZE_HOST_DEVICE explicit operator double() const { return static_cast<float>(*this); }
 
  private:
   // The float nearest to `value` with a last bit of 1, or `value` itself where it is one. Rounding that again
   // gives what rounding `value` at once would: the last bit keeps it off the middle between two bfloat16.
-  static float rounded_to_odd(double value) {
+  HAZE_HOST_DEVICE static float rounded_to_odd(double value) {
     const auto nearest = static_cast<float>(value);
     if (nearest == value || value != value) return nearest;
     const bool away_from_0 = std::abs(static_cast<double>(nearest)) > std::abs(value);
@@ -46,7 +47,7 @@ struct bfloat16 {
 /// As cast() converts: to floating dtypes by rounding to nearest even, once; to integers by truncation, a
 /// number outside their range to the nearest inside, NaN to 0.
 template <typename Y, typename X>
-Y converted(X value) {
+HAZE_HOST_DEVICE Y converted(X value) {
   if constexpr (std::is_same_v<X, Y>) {
     return value;
   } else if constexpr (std::is_same_v<X, bfloat16>) {
@@ -57,8 +58,9 @@ Y converted(X value) {
   } else if constexpr (std::is_integral_v<Y>) {
     const auto wide = static_cast<double>(value);
     if (wide != wide) return Y{0};
-    return static_cast<Y>(std::clamp(wide, static_cast<double>(std::numeric_limits<Y>::min()),
-                                     static_cast<double>(std::numeric_limits<Y>::max())));
+    constexpr auto kLeast = static_cast<double>(std::numeric_limits<Y>::min()),
+                   kMost = static_cast<double>(std::numeric_limits<Y>::max());
+    return static_cast<Y>(wide < kLeast ? kLeast : wide > kMost ? kMost : wide);
   } else {
     return static_cast<Y>(value);
   }
@@ -97,6 +99,12 @@ constexpr std::string_view name(Dtype dtype) {
 
 constexpr bool is_floating(Dtype dtype) {
   return dtype == Dtype::float32 || dtype == Dtype::float64 || dtype == Dtype::bfloat16;
+}
+
+/// What values of `dtype` are computed and added up in: float32 for bfloat16, which has too few digits for
+/// sums, otherwise the same.
+constexpr Dtype wide_dtype(Dtype dtype) {
+  return dtype == Dtype::bfloat16 ? Dtype::float32 : dtype;
 }
 
 template <typename T>

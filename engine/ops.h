@@ -9,10 +9,11 @@
 
 /// The one list of operations. Every function takes views of any strides and checks shapes and dtypes once.
 /// An Error names the operation, the argument, the shapes it got and those it takes. The function then
-/// allocates its result and calls the kernel of its operands' device. "real" below means float32 or float64;
-/// a negative axis counts from the last. Operations of two tensors take equal dtypes and one device, and
-/// never convert silently. Values, such as indices, are checked by the kernel: the cpu throws at once, other
-/// devices at the next synchronize(), item(), to_vector() or to() (device.h).
+/// allocates its result and calls the kernel of its operands' device. "real" below means float32 or float64,
+/// "floating" means these or bfloat16; a negative axis counts from the last. An operation on bfloat16
+/// computes in float32, and rounds once, at the end. Operations of two tensors take equal dtypes and one
+/// device, and never convert silently. Values, such as indices, are checked by the kernel: the cpu throws at
+/// once, other devices at the next synchronize(), item(), to_vector() or to() (device.h).
 namespace haze {
 
 // ---- Creation -----------------------------------------------------------------------------------
@@ -83,7 +84,7 @@ Tensor pad(const Tensor& x, int axis, int64_t before, int64_t after, double valu
 
 // ---- Element by element -------------------------------------------------------------------------
 
-/// Real in, real out. The parameters a and b belong to the operations that name them.
+/// Floating in, the same dtype out. The parameters a and b belong to the operations that name them.
 enum class UnaryOp : uint8_t {
   scale_shift,  // a x + b
   absolute,
@@ -118,7 +119,8 @@ enum class UnaryOp : uint8_t {
   kCount
 };
 
-/// Real or int32 in, the same dtype out, broadcast. The *_gradient operations take (x, g) and return g f'(x).
+/// Floating or int32 in, the same dtype out, broadcast. The *_gradient operations take (x, g) and return g
+/// f'(x).
 enum class BinaryOp : uint8_t {
   add,
   subtract,
@@ -140,7 +142,7 @@ const char* name(BinaryOp op);
 
 Tensor unary(UnaryOp op, const Tensor& x, double a = 0, double b = 0);
 Tensor binary(BinaryOp op, const Tensor& x, const Tensor& y);
-/// uint8: 1 where it holds. Broadcast; any equal dtypes but bfloat16.
+/// uint8: 1 where it holds. Broadcast; any equal dtypes.
 Tensor compare(CompareOp op, const Tensor& x, const Tensor& y);
 
 inline Tensor add(const Tensor& x, const Tensor& y) {
@@ -167,8 +169,8 @@ Tensor logical_not(const Tensor& x);
 
 /// condition uint8; x and y of one dtype; all three broadcast.
 Tensor where(const Tensor& condition, const Tensor& x, const Tensor& y);
-/// target += source, in place; real; source broadcasts to target. Here and in the other operations in place,
-/// a source that overlaps the target is copied first.
+/// target += source, in place; floating; source broadcasts to target. Here and in the other operations in
+/// place, a source that overlaps the target is copied first.
 void add_into(const Tensor& target, const Tensor& source);
 
 /// x_i / (1 - p) with probability 1 - p, otherwise 0. Which elements are dropped is a function of the
@@ -186,7 +188,7 @@ enum class ReduceOp : uint8_t { sum, mean, max, min, logsumexp, variance, kCount
 /// As it is written above.
 const char* name(ReduceOp op);
 
-/// Over `axes` (all axes where the list is empty); real. sum, max and min also take int32, and sum takes
+/// Over `axes` (all axes where the list is empty); floating. sum, max and min also take int32, and sum takes
 /// uint8; these give int32. Such a sum wraps modulo 2^32, as add does. variance divides by n - correction.
 /// Throws where max, min, mean or variance has nothing to reduce; an empty sum is 0, an empty logsumexp is
 /// -infinity.
@@ -200,8 +202,8 @@ Tensor sum_to(const Tensor& x, const Shape& shape);
 /// int32 index of the largest element on one axis; the first of equals; a NaN counts as larger than every
 /// number.
 Tensor argmax(const Tensor& x, int axis = -1);
-/// sqrt of the sum of squares of all elements of all tensors, in a fixed order; real. Blocks of 1024 squares
-/// are summed in the element type, blocks in float64.
+/// sqrt of the sum of squares of all elements of all tensors, in a fixed order; floating. Blocks of 1024
+/// squares are summed in the element type (float32 of bfloat16), blocks in float64.
 double global_norm(std::span<const Tensor> tensors);
 /// The same as float64 [] on the tensors' device, which nobody waits for.
 Tensor device_global_norm(std::span<const Tensor> tensors);
@@ -210,11 +212,11 @@ Tensor device_global_norm(std::span<const Tensor> tensors);
 /// real []; the result float64 [] on its device. Throws Error where max_norm or s is negative or not finite;
 /// the kernel does where s norm is not finite.
 Tensor device_clip_scale(const Tensor& norm, double max_norm, double gradient_scale = 1);
-/// Whether every element is finite; real. Waits for the device.
+/// Whether every element is finite; floating. Waits for the device.
 bool all_finite(const Tensor& x);
 
-/// On one axis; a row of -infinity gives zeros (log_softmax: -infinity), never NaN. real. Another axis than
-/// the last costs two copies.
+/// On one axis; a row of -infinity gives zeros (log_softmax: -infinity), never NaN. floating. Another axis
+/// than the last costs two copies.
 Tensor softmax(const Tensor& x, int axis = -1);
 Tensor log_softmax(const Tensor& x, int axis = -1);
 /// On the last axis, from the result y and the gradient g of y: softmax: y (g - sum(g y)); log_softmax: g -
@@ -222,9 +224,9 @@ Tensor log_softmax(const Tensor& x, int axis = -1);
 Tensor softmax_gradient(const Tensor& y, const Tensor& g);
 Tensor log_softmax_gradient(const Tensor& y, const Tensor& g);
 
-/// Running sum on one axis; real or int32.
+/// Running sum on one axis; floating or int32.
 Tensor cumulative_sum(const Tensor& x, int axis = -1);
-/// Values in order on one axis and their int32 indices. Stable; NaN last. real or int32.
+/// Values in order on one axis and their int32 indices. Stable; NaN last. floating or int32.
 std::pair<Tensor, Tensor> sort(const Tensor& x, bool descending = false, int axis = -1);
 /// The k largest on one axis, in falling order, and their int32 indices; the first of equals first.
 std::pair<Tensor, Tensor> top_k(const Tensor& x, int64_t k, int axis = -1);
@@ -233,6 +235,7 @@ std::pair<Tensor, Tensor> top_k(const Tensor& x, int64_t k, int axis = -1);
 
 struct NormResult {
   Tensor output;
+  // Of bfloat16, these are float32.
   Tensor mean;  // [rows]; undefined for RMS norm
   Tensor rstd;  // [rows]: 1 / sqrt(variance + epsilon)
 };
@@ -240,19 +243,37 @@ struct NormGradient {
   Tensor x, weight, bias;
 };
 
-/// (x - mean) / sqrt(variance + epsilon) weight + bias on the last axis (Ba et al. 2016). weight and bias
-/// [last], both may be undefined. real.
-NormResult layer_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, double epsilon);
+/// (x - mean) / sqrt(variance + epsilon) weight + bias on one axis (Ba et al. 2016). weight and bias [extent
+/// of the axis], both may be undefined. mean and rstd have a number for each row of transpose(x, axis, -1).
+/// Another axis than the last costs copies, here and for rms_norm; the gradients take the last one. floating.
+NormResult layer_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, double epsilon,
+                      int axis = -1);
 NormGradient layer_norm_gradient(const Tensor& g, const Tensor& x, const Tensor& weight,
                                  const NormResult& saved, bool bias);
-/// x / sqrt(mean(x^2) + epsilon) weight on the last axis (Zhang and Sennrich 2019). real.
-NormResult rms_norm(const Tensor& x, const Tensor& weight, double epsilon);
+/// x / sqrt(mean(x^2) + epsilon) weight on one axis (Zhang and Sennrich 2019). floating.
+NormResult rms_norm(const Tensor& x, const Tensor& weight, double epsilon, int axis = -1);
 NormGradient rms_norm_gradient(const Tensor& g, const Tensor& x, const Tensor& weight,
                                const NormResult& saved);
+/// (x - mean) / sqrt(variance + epsilon) (1 + scale[s]) + shift[s] for rows of sequence s (Peebles and Xie
+/// 2023, section 3.2, "adaLN"). x [rows, columns]; scale and shift [sequences, columns], such as parts of a
+/// modulation, which are read in place; index int32 [rows]: the sequence of each row, in any order. real.
+/// The kernel throws Error on an index outside [0, sequences).
+NormResult adaptive_layer_norm(const Tensor& x, const Tensor& scale, const Tensor& shift, const Tensor& index,
+                               double epsilon);
+/// weight and bias of the result are the gradients of scale and shift: sums over the rows of a sequence, in
+/// chunks of 64 in their order, which are added in float64.
+NormGradient adaptive_layer_norm_gradient(const Tensor& g, const Tensor& x, const Tensor& scale,
+                                          const Tensor& index, const NormResult& saved);
+/// x + gate[s] branch for rows of sequence s: a residual branch of adaLN-Zero (Peebles and Xie 2023). x and
+/// branch [rows, columns]; gate and index as scale and index of adaptive_layer_norm. real.
+Tensor gated_add(const Tensor& x, const Tensor& gate, const Tensor& branch, const Tensor& index);
+/// Gradients of gate, summed as above, and branch.
+std::pair<Tensor, Tensor> gated_add_gradient(const Tensor& g, const Tensor& gate, const Tensor& branch,
+                                             const Tensor& index);
 /// (x - mean) / sqrt(variance + epsilon) weight + bias (Wu and He 2018). mean and variance are those of each
 /// of `groups` groups of channels. x [batch, channels, ...] of at least two axes, channels a multiple of
 /// groups; weight and bias [channels], both may be undefined. The result's mean and rstd are [batch groups].
-/// real.
+/// floating.
 NormResult group_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, int64_t groups,
                       double epsilon);
 NormGradient group_norm_gradient(const Tensor& g, const Tensor& x, const Tensor& weight, int64_t groups,
@@ -321,7 +342,7 @@ struct AttentionResult {
   Tensor output;  // [batch, queries, heads, head_size]
   /// [batch, heads, queries]: the weight of a key with the scaled score s is e^(s - row_max) / row_sum. In
   /// float32 their logsumexp, row_max + log(row_sum), would lose the sum beside a large maximum. -infinity
-  /// and 0 where a query sees no key.
+  /// and 0 where a query sees no key. Of bfloat16, these are float32.
   Tensor row_max, row_sum;
 };
 struct AttentionGradient {
@@ -333,17 +354,34 @@ struct AttentionGradient {
 /// unit stride on the last axis are read in place. key_heads divides heads. heads / key_heads consecutive
 /// heads share keys and values (grouped-query attention, Ainslie et al. 2023). A query that sees no key gets
 /// 0. In float32, a query whose largest scaled score is 2^30 or more in size gets NaN, as no digits are left
-/// for the softmax. real. Throws Error where the options do not fit query and key.
+/// for the softmax. floating. Throws Error where the options do not fit query and key.
 AttentionResult attention(const Tensor& query, const Tensor& key, const Tensor& value,
                           const AttentionOptions& options);
 /// Written to `into` where that is given (views with unit stride on the last axis), otherwise to new tensors.
-/// A query that sees no key gets the gradient 0.
+/// A query that sees no key gets the gradient 0. The gradient is computed from the saved output: of bfloat16,
+/// that output is rounded.
 /// Throws where such a view overlaps an operand.
 AttentionGradient attention_gradient(const Tensor& g, const Tensor& query, const Tensor& key,
                                      const Tensor& value, const AttentionResult& saved,
                                      const AttentionOptions& options, const AttentionGradient& into = {});
 /// Counters that the dropout of attention takes out of a generator.
 uint64_t attention_dropout_counters(const Tensor& query, const Tensor& key);
+
+// ---- Positions ----------------------------------------------------------------------------------
+
+/// [count, width]: cos(x f_i) in the first half and sin(x f_i) in the second, f_i = max_period^(-i /
+/// (width/2)), computed in float64; a zero column is appended where width is odd. x real [count]. (The order
+/// and frequencies of Nichol and Dhariwal 2021.)
+Tensor sinusoidal_embedding(const Tensor& x, int64_t width, double max_period = 10000);
+
+/// Each pair (i, i + head_size / 2) of the first `turned` heads of a row as a complex number, turned by the
+/// angle whose cosine and sine are entry i of the table at the row's position (Su et al. 2021, section 3.2;
+/// "half-split" layout). The other heads are copied. x [rows, heads, head_size]; views with unit stride on
+/// the last axis are read in place. cosine and sine [table positions, head_size / 2], positions int32 [rows].
+/// `inverse` turns back, which is the gradient. real. Throws Error where head_size is odd or `turned` is not
+/// in 0..heads; the kernel does on a position outside the table.
+Tensor rotary(const Tensor& x, const Tensor& cosine, const Tensor& sine, const Tensor& positions,
+              int64_t turned, bool inverse = false);
 
 // ---- Indexing -----------------------------------------------------------------------------------
 // Indices are int32; one outside its axis is an Error that names it.
@@ -366,7 +404,7 @@ Tensor scatter_add(const Tensor& x, int axis, const Tensor& index, const Tensor&
 Tensor scatter(const Tensor& x, int axis, const Tensor& index, const Tensor& source);
 /// int32: for each value the first index at which it could be inserted into its row without breaking the
 /// order, or the last with `right`. sorted [..., n] rises on its last axis, NaN last. values [..., m] has the
-/// same leading axes, or any shape where sorted has one axis. real or int32.
+/// same leading axes, or any shape where sorted has one axis. floating or int32.
 Tensor searchsorted(const Tensor& sorted, const Tensor& values, bool right = false);
 
 // ---- Sampling -----------------------------------------------------------------------------------
@@ -380,12 +418,12 @@ Tensor categorical(const Tensor& log_probabilities, RandomPosition position);
 /// The same with the numbers given: uniforms float64 [rows] in [0, 1).
 Tensor categorical(const Tensor& log_probabilities, const Tensor& uniforms);
 
-/// uint8: 1 with the given probability, each for itself, exact to 2^-53. Shape of probability, real; a value
-/// outside [0, 1] is an Error.
+/// uint8: 1 with the given probability, each for itself, exact to 2^-53. Shape of probability, floating; a
+/// value outside [0, 1] is an Error.
 Tensor bernoulli(const Tensor& probability, Generator& generator);
-/// int32 draws from Poisson distributions of the given rates. Shape of rate, real; a value outside [0, 1e9]
-/// is an Error. Below a rate of 10 by inverting the distribution function, otherwise by transformed rejection
-/// (Hormann 1993, algorithm PTRS).
+/// int32 draws from Poisson distributions of the given rates. Shape of rate, floating; a value outside [0,
+/// 1e9] is an Error. Below a rate of 10 by inverting the distribution function, otherwise by transformed
+/// rejection (Hormann 1993, algorithm PTRS).
 Tensor poisson(const Tensor& rate, Generator& generator);
 
 // ---- Images: [batch, channels, height, width] ---------------------------------------------------
@@ -433,7 +471,7 @@ Tensor conv2d_gradient_weight(const Tensor& g, const Tensor& x, int64_t kernel_h
 Tensor conv_transpose2d(const Tensor& x, const Tensor& weight, const Tensor& bias,
                         const ConvolutionOptions& options = {}, int64_t output_padding_h = 0,
                         int64_t output_padding_w = 0);
-/// Windows of size x size that do not overlap; height and width must be multiples of size. real.
+/// Windows of size x size that do not overlap; height and width must be multiples of size. floating.
 Tensor average_pool(const Tensor& x, int64_t size);
 /// The maximum of each window and its int32 index in the image plane.
 std::pair<Tensor, Tensor> max_pool(const Tensor& x, int64_t size);
@@ -449,11 +487,13 @@ struct CrossEntropyResult {
 };
 
 /// hidden [rows, width], weight [vocabulary, width], bias [vocabulary] or undefined, targets int32 [rows],
-/// row_weights [rows] or undefined. Logits are formed a few rows at a time and are never whole in memory.
-/// real.
+/// row_weights [rows] or undefined. Rows whose target is `ignored` have the loss 0 and the gradient 0; every
+/// other target is in the vocabulary. Logits are formed a few rows at a time and are never whole in memory.
+/// floating. Of bfloat16, losses and row_weights are float32, and the logits are not rounded.
 CrossEntropyResult linear_cross_entropy(const Tensor& hidden, const Tensor& weight, const Tensor& bias,
                                         const Tensor& targets, const Tensor& row_weights = {},
-                                        Precision precision = Precision::full);
+                                        Precision precision = Precision::full,
+                                        std::optional<int32_t> ignored = {});
 
 // ---- Optimiser steps, fused over all parameters -------------------------------------------------
 

@@ -5,16 +5,6 @@
 namespace haze {
 namespace {
 
-// Query and key of qkv [rows, 3, heads, head_size] turned by their positions.
-Variable with_rotary(const Variable& qkv, const RotaryTable& rotary) {
-  const Shape shape{qkv.size(0), qkv.size(2), qkv.size(3)};
-  const auto turned = [&](int64_t part) {
-    return unsqueeze(apply_rotary(reshape(slice(qkv, 1, part, part + 1), shape), rotary), 1);
-  };
-  const Variable query = turned(0), key = turned(1);
-  return concat({query, key, slice(qkv, 1, 2, 3)}, 1);
-}
-
 // output(x) under dropout, plus `residual`.
 Variable finish_branch(const Linear& output, const Variable& x, double dropout, const ForwardContext& context,
                        const Variable& residual) {
@@ -71,12 +61,15 @@ SelfAttention::SelfAttention(const TransformerConfig& config, Generator& generat
   add_module("output", output_);
 }
 
-Variable SelfAttention::forward(const Variable& x, const Sequences& sequences, const RotaryTable* rotary,
+Variable SelfAttention::forward(const Variable& x, const Sequences& sequences, const RotaryTable* table,
                                 const ForwardContext& context, const Variable& residual, const Tensor& wanted,
                                 AttentionCache* cache) const {
   const int64_t rows = x.size(0), hidden = x.size(1);
-  Variable qkv = reshape(qkv_.forward(x), {rows, 3, heads_, hidden / heads_});
-  if (rotary) qkv = with_rotary(qkv, *rotary);
+  Variable qkv = reshape(qkv_.forward(x), {rows, 3 * heads_, hidden / heads_});
+  if (table) {  // turns query and key
+    qkv = rotary(qkv, table->cosine, table->sine, table->positions, 2 * heads_);
+  }
+  qkv = reshape(qkv, {rows, 3, heads_, hidden / heads_});
   Variable mixed;
   if (cache) {
     mixed = attend_to_cache(qkv, sequences, context, *cache);
@@ -108,10 +101,9 @@ Variable SelfAttention::attend_to_cache(const Variable& qkv, const Sequences& se
   return attention(part(0), cache.keys(), cache.values(), options, context.generator);
 }
 
-void MemoryKeys::select(const Tensor& entries) {
-  key = index_select(key, 0, entries);
-  value = index_select(value, 0, entries);
-  if (lengths.defined()) lengths = index_select(lengths, 0, entries);
+GroupedRows GroupedRows::of(const Tensor& index, int64_t count) {
+  const auto [sorted, order] = sort(index);
+  return {searchsorted(sorted, arange(count + 1, Dtype::int32, index.device())), order, sort(order).second};
 }
 
 CrossAttention::CrossAttention(const TransformerConfig& config, Generator& generator, double output_gain)
@@ -125,28 +117,27 @@ CrossAttention::CrossAttention(const TransformerConfig& config, Generator& gener
   add_module("output", output_);
 }
 
-MemoryKeys CrossAttention::keys_of(const Variable& memory, const Padding& padding) const {
-  const int64_t rows = memory.size(0), head_size = query_.weight().size(0) / heads_;
-  const Variable projected = reshape(key_value_.forward(memory), {rows, 2, heads_, head_size});
-  const auto part = [&](int64_t which) {
-    return padding.pad(reshape(slice(projected, 1, which, which + 1), {rows, heads_, head_size}));
-  };
-  return {part(0), part(1), padding.lengths};
+Variable CrossAttention::keys_of(const Variable& memory) const {
+  return reshape(key_value_.forward(memory), {memory.size(0), 2, heads_, query_.weight().size(0) / heads_});
 }
 
-Variable CrossAttention::forward(const Variable& x, const Padding& padding, const MemoryKeys& memory,
-                                 const ForwardContext& context, const Variable& residual) const {
-  if (padding.count != memory.key.size(0)) {
-    fail("attention: {} sequences cannot attend to a memory of {}", padding.count, memory.key.size(0));
+Variable CrossAttention::forward(const Variable& x, const GroupedRows& rows, const Variable& keys,
+                                 const Tensor& offsets, const ForwardContext& context,
+                                 const Variable& residual) const {
+  if (rows.offsets.size(0) != offsets.size(0)) {
+    fail("attention: {} sequences cannot attend to a memory of {}", rows.offsets.size(0) - 1,
+         offsets.size(0) - 1);
   }
-  const int64_t rows = x.size(0), hidden = x.size(1);
-  const Variable query = padding.pad(reshape(query_.forward(x), {rows, heads_, hidden / heads_}));
+  const int64_t hidden = x.size(1);
+  const Variable query =
+      reshape(query_.forward(rows_of(x, rows.order)), {x.size(0), heads_, hidden / heads_});
   AttentionOptions options;
-  options.key_lengths = memory.lengths;
+  options.query_offsets = rows.offsets;
+  options.key_offsets = offsets;
   options.dropout = context.rate(dropout_);
   const Variable mixed =
-      padding.unpad(attention(query, memory.key, memory.value, options, context.generator));
-  return finish_branch(output_, reshape(mixed, {rows, hidden}), dropout_, context, residual);
+      reshape(cross_attention(query, keys, options, context.generator), {x.size(0), hidden});
+  return finish_branch(output_, rows_of(mixed, rows.inverse), dropout_, context, residual);
 }
 
 }  // namespace haze

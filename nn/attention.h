@@ -1,6 +1,6 @@
 #pragma once
 
-#include "haze/nn/padding.h"
+#include "haze/nn/sequences.h"
 #include "haze/nn/transformer_config.h"
 
 namespace haze {
@@ -37,10 +37,10 @@ class SelfAttention : public Module {
   SelfAttention(const TransformerConfig& config, Generator& generator, double output_gain);
 
   /// x [rows, hidden] -> [n, hidden] at the rows `wanted` int32 [n] (all where undefined), plus `residual`
-  /// [n, hidden]. All rows are attended to. `rotary` is null where positions are not rotary. With a cache,
+  /// [n, hidden]. All rows are attended to. `table` is null where positions are not rotary. With a cache,
   /// x holds the new rows of sequences of equal lengths; they are appended to the cache and attend to all
   /// that it holds.
-  Variable forward(const Variable& x, const Sequences& sequences, const RotaryTable* rotary,
+  Variable forward(const Variable& x, const Sequences& sequences, const RotaryTable* table,
                    const ForwardContext& context, const Variable& residual = {}, const Tensor& wanted = {},
                    AttentionCache* cache = nullptr) const;
 
@@ -62,13 +62,14 @@ struct Memory {
   Sequences sequences;
 };
 
-/// Keys and values of a memory, padded to its longest sequence.
-struct MemoryKeys {
-  Variable key, value;  // [sequences, longest, heads, head_size]
-  Tensor lengths;       // int32 [sequences]; undefined where none is shorter than the longest
+/// Rows grouped by their sequence, as ragged attention takes them.
+struct GroupedRows {
+  Tensor offsets;  // int32 [sequences + 1]: where the rows of each sequence begin
+  Tensor order,
+      inverse;  // int32 [n]: bring rows into this order and back; undefined where they are so already
 
-  /// Sequence i becomes the former sequence entries[i], int32 [n].
-  void select(const Tensor& entries);
+  /// Of rows in any order: row i belongs to sequence index[i], int32 [n], of `count`. Computed on the device.
+  static GroupedRows of(const Tensor& index, int64_t count);
 };
 
 /// Multi-head attention of the rows of each sequence to a memory (Vaswani et al. 2017, section 3.2.3).
@@ -76,12 +77,12 @@ class CrossAttention : public Module {
  public:
   CrossAttention(const TransformerConfig& config, Generator& generator, double output_gain);
 
-  /// Keys and values of a memory's rows [rows, hidden]; `padding` says which sequence each belongs to.
-  MemoryKeys keys_of(const Variable& memory, const Padding& padding) const;
-  /// x [n, hidden], whose sequences `padding` says -> [n, hidden], plus `residual` [n, hidden]. A row whose
-  /// memory is empty attends to nothing: its attention is 0. Throws Error where the memory is of another
-  /// number of sequences.
-  Variable forward(const Variable& x, const Padding& padding, const MemoryKeys& memory,
+  /// Keys and values side by side, [rows, 2, heads, head_size], of a memory's rows [rows, hidden].
+  Variable keys_of(const Variable& memory) const;
+  /// x [n, hidden], whose sequences `rows` says -> [n, hidden], plus `residual` [n, hidden]. `keys` are those
+  /// of a memory, whose sequences begin at `offsets` int32 [sequences + 1]. A row whose memory is empty
+  /// attends to nothing: its attention is 0. Throws Error where the memory is of another number of sequences.
+  Variable forward(const Variable& x, const GroupedRows& rows, const Variable& keys, const Tensor& offsets,
                    const ForwardContext& context, const Variable& residual = {}) const;
 
  private:

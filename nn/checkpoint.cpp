@@ -265,7 +265,7 @@ Manifest check_folder(const fs::path& folder) {
 const NamedTensor* find_non_finite(const NamedTensors& tensors) {
   const auto is_finite = [](const Tensor& tensor) {
     if (!tensor.defined() || !is_floating(tensor.dtype())) return true;
-    return all_finite(tensor.dtype() == Dtype::bfloat16 ? cast(tensor, Dtype::float32) : tensor);
+    return all_finite(tensor);
   };
   const auto found = std::find_if(tensors.begin(), tensors.end(),
                                   [&](const NamedTensor& named) { return !is_finite(named.tensor); });

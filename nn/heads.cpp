@@ -70,9 +70,16 @@ Variable TokenHead::logits(const Variable& hidden) const {
 }
 
 CrossEntropy TokenHead::cross_entropy(const Variable& hidden, const Tensor& targets,
-                                      const Tensor& row_weights) const {
+                                      const Tensor& row_weights, std::optional<int32_t> ignored) const {
   const Variable h = transformed(hidden);
-  return linear_cross_entropy(h, weight(), bias(), targets, cast(row_weights, h.dtype()));
+  return linear_cross_entropy(h, weight(), bias(), targets, cast(row_weights, h.dtype()), ignored);
+}
+
+ProjectedLoss TokenHead::loss(const Variable& hidden, const RowLoss& row_loss,
+                              const Tensor& row_weights) const {
+  const Variable h = transformed(hidden);
+  return projected_loss(h, weight(), bias(), row_loss,
+                        row_weights.defined() ? cast(row_weights, h.dtype()) : row_weights);
 }
 
 VectorHead::VectorHead(int64_t hidden, int64_t vector_width, Generator& generator, VectorLayers layers,

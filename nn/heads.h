@@ -30,8 +30,13 @@ class TokenHead : public Module {
   /// hidden [n, hidden] -> [n, vocabulary].
   Variable logits(const Variable& hidden) const;
   /// sum_i row_weights_i (-log p(targets_i)), and each of the losses in nats. It is fused with the
-  /// projection: no logits are held. targets int32 [n], row_weights [n] of any real dtype.
-  CrossEntropy cross_entropy(const Variable& hidden, const Tensor& targets, const Tensor& row_weights) const;
+  /// projection: no logits are held. targets int32 [n], row_weights [n] of any real dtype. Rows whose target
+  /// is `ignored` do not count.
+  CrossEntropy cross_entropy(const Variable& hidden, const Tensor& targets, const Tensor& row_weights,
+                             std::optional<int32_t> ignored = {}) const;
+  /// Any loss of the rows of logits, which are never whole: see projected_loss(). row_weights [n] of any real
+  /// dtype, or undefined for ones.
+  ProjectedLoss loss(const Variable& hidden, const RowLoss& row_loss, const Tensor& row_weights = {}) const;
 
  private:
   void add_rest(int64_t hidden, Generator& generator, const TokenHeadOptions& options);

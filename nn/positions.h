@@ -15,21 +15,19 @@ enum class PositionKind {
 /// By name, as in a configuration; throws Error with the names there are.
 PositionKind position_kind(std::string_view name);
 
-/// [count, width]: cos(x f_i) in the first half and sin(x f_i) in the second, f_i = max_period^(-i /
-/// (width/2)); a zero column is appended where width is odd. `values` real [count]. (The order and
-/// frequencies of Nichol and Dhariwal 2021.)
-Tensor sinusoidal_embedding(const Tensor& values, int64_t width, double max_period = 10000);
+/// Waves of the positions 0 to count - 1, float64 [count, width]: the sinusoidal embedding of each. A network
+/// makes them once.
+Tensor position_waves(int64_t count, int64_t width);
 
-/// Cosines and sines of rotary positions.
+/// Cosines and sines of rotary positions, as rotary() takes them.
 struct RotaryTable {
-  Tensor cosine, sine;  // [rows, 1, head_size / 2]
+  Tensor cosine, sine;  // [positions of the table, head_size / 2]
+  Tensor positions;     // int32 [rows]: where each row stands
 };
 
-/// Angles position x base^(-2i / head_size), for int32 positions [rows]. head_size must be even.
-RotaryTable rotary_table(const Tensor& positions, int64_t head_size, Dtype dtype, double base = 10000);
-
-/// x [rows, heads, head_size] with each pair (i, i + head_size/2) turned by its angle ("half-split" layout).
-Variable apply_rotary(const Variable& x, const RotaryTable& table);
+/// Angles position x 10000^(-2i / head_size), from position_waves(count, head_size) rounded once to `dtype`,
+/// for rows at `positions` int32 [rows]. Throws Error where head_size is odd.
+RotaryTable rotary_table(const Tensor& waves, const Tensor& positions, Dtype dtype);
 
 /// Time as a vector: a sinusoidal embedding of 1000 t through Linear - SiLU - Linear (Peebles and Xie 2023,
 /// "DiT").

@@ -54,21 +54,36 @@ PrefixedRows with_prefixes(const Variable& x, const Variable& prefixes, const Se
   return result;
 }
 
-// What cross-attention reads, in all layers.
-void add_memory(const Memory& memory, const Sequences& sequences, BlockInputs& inputs) {
-  inputs.padding = Padding::of(sequences);
-  if (!memory.rows.defined()) return;
-  inputs.memory = memory.rows;
-  inputs.memory_padding = Padding::of(memory.sequences);
+// The rows of the memory of each former sequence entries[i], with their keys and values in all blocks.
+void select_memory(TransformerCache& cache, const std::vector<int32_t>& entries) {
+  Sequences& memory = cache.memory;
+  std::vector<int64_t> first{0}, lengths;
+  for (const int64_t length : memory.lengths) first.push_back(first.back() + length);
+  std::vector<int32_t> rows;
+  for (const int32_t entry : entries) {
+    const auto sequence = static_cast<size_t>(entry);
+    lengths.push_back(memory.lengths[sequence]);
+    for (int64_t row = first[sequence]; row < first[sequence + 1]; ++row)
+      rows.push_back(static_cast<int32_t>(row));
+  }
+  const Device device = memory.offsets.device();
+  memory = Sequences::of_lengths(lengths, device);
+  const Tensor kept = Tensor::from(rows, {memory.rows}, device);
+  for (BlockCache& block : cache.blocks) block.memory = index_select(block.memory, 0, kept);
 }
 
 }  // namespace
 
-void TransformerCache::select(const Tensor& entries) {
-  for (BlockCache& block : blocks) {
-    block.attention.select(entries);
-    if (block.memory.key.defined()) block.memory.select(entries);
+void TransformerCache::select(const std::vector<int32_t>& entries) {
+  if (length() == 0) return;
+  const int64_t count = blocks.front().attention.batch();
+  for (const int32_t entry : entries) {
+    if (entry < 0 || entry >= count) fail("TransformerCache: there is no sequence {} of {}", entry, count);
   }
+  const Device device = blocks.front().attention.keys().device();
+  const Tensor kept = Tensor::from(entries, {std::ssize(entries)}, device);
+  for (BlockCache& block : blocks) block.attention.select(kept);
+  if (blocks.front().memory.defined()) select_memory(*this, entries);
 }
 
 Transformer::Transformer(const TransformerConfig& config, Generator& generator)
@@ -76,6 +91,12 @@ Transformer::Transformer(const TransformerConfig& config, Generator& generator)
   if (config.positions == PositionKind::learned) {
     position_embedding_ = std::make_unique<Embedding>(config.max_length, config.hidden, generator);
     add_module("position_embedding", *position_embedding_);
+  }
+  const bool rotary = config.positions == PositionKind::rotary;
+  if (rotary || config.positions == PositionKind::sinusoidal) {
+    position_waves_ =
+        position_waves(config.max_length, rotary ? config.hidden / config.heads : config.hidden);
+    add_constant(position_waves_);
   }
   if (config.time != TimeConditioning::none && config.time != TimeConditioning::per_layer) {
     time_embedding_ = std::make_unique<TimeEmbedding>(config.hidden, generator);
@@ -142,7 +163,7 @@ void Transformer::check_memory(const Sequences& sequences, const TransformerOpti
 Variable Transformer::with_positions(const Variable& x, const Tensor& positions) const {
   if (position_embedding_) return x + position_embedding_->forward(positions);
   if (config_.positions != PositionKind::sinusoidal) return x;
-  return x + Variable(sinusoidal_embedding(cast(positions, x.dtype()), config_.hidden));
+  return x + Variable(cast(index_select(position_waves_, 0, positions), x.dtype()));
 }
 
 Variable Transformer::run_block(size_t layer, const Variable& x, const Sequences& sequences,
@@ -163,8 +184,8 @@ Variable Transformer::run_block(size_t layer, const Variable& x, const Sequences
 
 Variable Transformer::finish(const Variable& x, const Tensor& index, const Variable& condition) const {
   if (config_.norm == NormPlacement::post) return x;
-  const Variable y = norm_.forward(x);
-  return final_modulation_ ? modulate(y, final_modulation_->forward(condition), 0, index) : y;
+  if (!final_modulation_) return norm_.forward(x);
+  return modulate(norm_, x, final_modulation_->forward(condition), 0, index);
 }
 
 Variable Transformer::forward(const Variable& input, const Sequences& sequences, const Tensor& t,
@@ -183,12 +204,16 @@ Variable Transformer::forward(const Variable& input, const Sequences& sequences,
     rows = with_prefixes(rows.x, time, sequences, positions, options.wanted);
 
   BlockInputs inputs{.t = t};
-  if (config_.cross_attention) add_memory(options.memory, rows.sequences, inputs);
   if (config_.adaptive()) inputs.condition = silu(time);
   if (config_.positions == PositionKind::rotary)
-    inputs.rotary = rotary_table(rows.sequences.positions, config_.hidden / config_.heads, rows.x.dtype());
+    inputs.rotary = rotary_table(position_waves_, rows.sequences.positions, rows.x.dtype());
   if (options.cache && options.cache->length() == 0)
-    options.cache->blocks = std::vector<BlockCache>(blocks_.size());
+    *options.cache = {std::vector<BlockCache>(blocks_.size()), options.memory.sequences};
+  if (config_.cross_attention) {
+    inputs.memory = options.memory.rows;
+    inputs.memory_offsets = (options.cache ? options.cache->memory : options.memory.sequences).offsets;
+    inputs.queries.offsets = rows.sequences.offsets;
+  }
 
   const Tensor index = sequence_index(rows.sequences, rows.wanted);
   Variable x = config_.norm == NormPlacement::post ? norm_.forward(rows.x) : rows.x;
@@ -196,10 +221,9 @@ Variable Transformer::forward(const Variable& input, const Sequences& sequences,
   for (size_t layer = 0; layer < blocks_.size(); ++layer) {
     if (layer + 1 == blocks_.size()) {
       inputs.wanted = rows.wanted;
-      if (config_.cross_attention) {
-        inputs.padding =
-            options.wanted.defined() ? Padding::of_rows(index, sequences.count) : Padding::of(sequences);
-      }
+      inputs.queries.offsets = sequences.offsets;
+      if (config_.cross_attention && options.wanted.defined())
+        inputs.queries = GroupedRows::of(index, sequences.count);
     }
     if (options.cache) inputs.cache = &options.cache->blocks[layer];
     x = run_block(layer, x, rows.sequences, inputs, context);

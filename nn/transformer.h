@@ -11,11 +11,13 @@ namespace haze {
 /// alone. It starts empty, and belongs to one batch of sequences of equal lengths.
 struct TransformerCache {
   std::vector<BlockCache> blocks;
+  Sequences memory;  // of the memory that cross-attention reads
 
   /// Rows of each sequence that have been seen.
   int64_t length() const { return blocks.empty() ? 0 : blocks.front().attention.length(); }
-  /// Sequence i becomes the former sequence entries[i], int32 [new batch]: what a beam search keeps.
-  void select(const Tensor& entries);
+  /// Sequence i becomes the former sequence entries[i]: what a beam search keeps. Throws Error where there is
+  /// no such sequence.
+  void select(const std::vector<int32_t>& entries);
 };
 
 /// Arguments that only some forward passes need.
@@ -54,6 +56,7 @@ class Transformer : public Module {
 
   TransformerConfig config_;
   std::unique_ptr<Embedding> position_embedding_;
+  Tensor position_waves_;  // sinusoidal and rotary positions: float64 [max_length, hidden or head size]
   std::unique_ptr<TimeEmbedding> time_embedding_;
   std::vector<std::unique_ptr<TransformerBlock>> blocks_;
   LayerNorm norm_;  // final for pre, of the input for post

@@ -11,22 +11,21 @@ double residual_gain(const TransformerConfig& config) {
   return 1 / std::sqrt(2.0 * static_cast<double>(config.layers));
 }
 
-// Part i of a modulation [sequences, parts hidden], for rows of the sequences `index` int32 [n].
-Variable modulation_part(const Variable& modulation, int64_t i, int64_t hidden, const Tensor& index) {
-  return index_select(slice(modulation, 1, i * hidden, (i + 1) * hidden), 0, index);
-}
-
 }  // namespace
 
 Tensor sequence_index(const Sequences& sequences, const Tensor& wanted) {
   return wanted.defined() ? index_select(sequences.index, 0, wanted) : sequences.index;
 }
 
-Variable modulate(const Variable& x, const Variable& modulation, int64_t first, const Tensor& index) {
-  const int64_t hidden = x.size(1);
-  const Variable shift = modulation_part(modulation, first, hidden, index);
-  const Variable scale = modulation_part(modulation, first + 1, hidden, index);
-  return x * (scale + 1) + shift;
+Variable modulation_part(const Variable& modulation, int64_t part, int64_t hidden) {
+  return slice(modulation, 1, part * hidden, (part + 1) * hidden);
+}
+
+Variable modulate(const LayerNorm& norm, const Variable& x, const Variable& modulation, int64_t first,
+                  const Tensor& index) {
+  const Variable shift = modulation_part(modulation, first, x.size(1));
+  const Variable scale = modulation_part(modulation, first + 1, x.size(1));
+  return norm.forward(x, scale, shift, index);
 }
 
 TransformerBlock::TransformerBlock(const TransformerConfig& config, Generator& generator)
@@ -85,22 +84,25 @@ Variable TransformerBlock::forward_adaptive(const Variable& x, const Sequences& 
                                             const BlockInputs& inputs, const ForwardContext& context) const {
   const Variable modulation = modulation_->forward(inputs.condition);  // [sequences, 6 hidden]
   const Tensor index = sequence_index(sequences, inputs.wanted);
-  const auto gate = [&](int64_t part) { return modulation_part(modulation, part, hidden_, index); };
+  const auto gate = [&](int64_t part) { return modulation_part(modulation, part, hidden_); };
   const Variable attended =
-      attend(modulate(norm1_.forward(x), modulation, 0, sequences.index), sequences, inputs, context, {});
-  Variable y = rows_of(x, inputs.wanted) + gate(2) * attended;
+      attend(modulate(norm1_, x, modulation, 0, sequences.index), sequences, inputs, context, {});
+  Variable y = gated_add(rows_of(x, inputs.wanted), gate(2), attended, index);
   if (cross_attention_) y = attend_to_memory(y, inputs, context);
-  return y + gate(5) * mlp_.forward(modulate(norm2_.forward(y), modulation, 3, index), context);
+  const Variable branch = mlp_.forward(modulate(norm2_, y, modulation, 3, index), context);
+  return gated_add(y, gate(5), branch, index);
 }
 
 Variable TransformerBlock::attend_to_memory(const Variable& x, const BlockInputs& inputs,
                                             const ForwardContext& context) const {
-  MemoryKeys uncached;
-  MemoryKeys& keys = inputs.cache ? inputs.cache->memory : uncached;
-  if (!keys.key.defined()) keys = cross_attention_->keys_of(inputs.memory, inputs.memory_padding);
-  if (placement_ == NormPlacement::pre)
-    return cross_attention_->forward(cross_norm_->forward(x), inputs.padding, keys, context, x);
-  return cross_norm_->forward(cross_attention_->forward(x, inputs.padding, keys, context, x));
+  Variable uncached;
+  Variable& keys = inputs.cache ? inputs.cache->memory : uncached;
+  if (!keys.defined()) keys = cross_attention_->keys_of(inputs.memory);
+  const auto attended = [&](const Variable& rows) {
+    return cross_attention_->forward(rows, inputs.queries, keys, inputs.memory_offsets, context, x);
+  };
+  return placement_ == NormPlacement::pre ? attended(cross_norm_->forward(x))
+                                          : cross_norm_->forward(attended(x));
 }
 
 }  // namespace haze

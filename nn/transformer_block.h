@@ -9,7 +9,7 @@ namespace haze {
 /// Keys and values of the rows that one block has seen.
 struct BlockCache {
   AttentionCache attention;
-  MemoryKeys memory;  // of cross-attention; undefined before the first pass
+  Variable memory;  // keys and values of cross-attention; undefined before the first pass
 };
 
 /// The arguments of a block besides its rows; each belongs to the option of TransformerConfig that uses it.
@@ -18,8 +18,8 @@ struct BlockInputs {
   Variable condition;           // TimeConditioning::adaptive: [sequences, hidden]
   Tensor t;                     // TimeConditioning::per_layer: [sequences] in [0, 1]
   Variable memory;              // cross_attention: [memory's rows, hidden]; undefined where the cache has it
-  Padding memory_padding;       // of these rows
-  Padding padding;              // cross_attention: of the rows `wanted`
+  Tensor memory_offsets;        // of these rows, int32 [sequences + 1]
+  GroupedRows queries;          // cross_attention: the rows `wanted`
   Tensor wanted;                // int32 [n]: rows to compute, all where undefined
   BlockCache* cache = nullptr;  // the rows given are new, and follow those in the cache
 };
@@ -58,8 +58,12 @@ class TransformerBlock : public Module {
 /// Which sequence each of the rows `wanted` (all where undefined) belongs to, int32 [n].
 Tensor sequence_index(const Sequences& sequences, const Tensor& wanted);
 
-/// x (1 + scale) + shift (Peebles and Xie 2023), for rows of the sequences `index` int32 [n]. Parts `first`
-/// (shift) and `first` + 1 (scale) are read from `modulation` [sequences, parts hidden].
-Variable modulate(const Variable& x, const Variable& modulation, int64_t first, const Tensor& index);
+/// Part `part` of a modulation [sequences, parts hidden]: a shift, scale or gate for each sequence.
+Variable modulation_part(const Variable& modulation, int64_t part, int64_t hidden);
+
+/// norm(x) (1 + scale) + shift (Peebles and Xie 2023), for rows of the sequences `index` int32 [n]. Parts
+/// `first` (shift) and `first` + 1 (scale) are read from `modulation` [sequences, parts hidden].
+Variable modulate(const LayerNorm& norm, const Variable& x, const Variable& modulation, int64_t first,
+                  const Tensor& index);
 
 }  // namespace haze

@@ -7,7 +7,7 @@
 # To build and test: compiler, build tools, and the libraries of engine, tools and tests, in this order.
 haze_packages=(
   g++ cmake ninja-build
-  libfmt-dev libhwy-dev
+  libfmt-dev libhwy-dev libboost-context-dev
   libcli11-dev libtomlplusplus-dev nlohmann-json3-dev libpng-dev zlib1g-dev
   doctest-dev
 )

@@ -30,7 +30,7 @@ class CachedDecoder : public Decoder {
     return network_.head_->logits(hidden).value();
   }
 
-  void select(const Tensor& entries) override { cache_.select(to(entries, network_.device())); }
+  void select(const Tensor& entries) override { cache_.select(entries.to_vector<int32_t>()); }
 
  private:
   const CausalTransformer& network_;

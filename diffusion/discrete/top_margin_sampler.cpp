@@ -2,45 +2,21 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
 
-#include "haze/engine/cpu/parallel.h"
+#include "haze/diffusion/token_filter.h"
 
 namespace haze {
 namespace {
 
-// How far the most likely of the `allowed` tokens leads the second, in probability; NaN where the logits are
-// no distribution.
-template <typename T>
-double probability_margin(const T* row, const std::vector<uint8_t>& allowed) {
-  double largest = -std::numeric_limits<double>::infinity();
-  for (size_t v = 0; v < allowed.size(); ++v) {
-    if (allowed[v]) largest = std::max(largest, static_cast<double>(row[v]));
-  }
-  double total = 0, first = 0, second = 0;
-  for (size_t v = 0; v < allowed.size(); ++v) {
-    if (!allowed[v]) continue;
-    const double weight = std::exp(static_cast<double>(row[v]) - largest);
-    total += weight;
-    second = std::max(second, std::min(first, weight));
-    first = std::max(first, weight);
-  }
-  return (first - second) / total;
-}
-
-// probability_margin() of each row of logits.
-std::vector<double> margins(const Tensor& logits, const std::vector<uint8_t>& allowed) {
-  const Tensor dense = contiguous(to(logits, Device::cpu));
-  const int64_t rows = dense.size(0), vocabulary = dense.size(1);
-  std::vector<double> result(static_cast<size_t>(rows));
-  dispatch_real(dense.dtype(), [&](auto tag) {
-    const auto* first = dense.data<decltype(tag)>();
-    parallel_for(rows, 16, [&](int64_t begin, int64_t end) {
-      for (int64_t i = begin; i < end; ++i) {
-        result[static_cast<size_t>(i)] = probability_margin(first + i * vocabulary, allowed);
-      }
-    });
-  });
+// How far the most likely token leads the second, in probability, at each row of logits without the forbidden
+// tokens.
+std::vector<double> margins(const Tensor& logits, const std::vector<int32_t>& forbidden) {
+  const Tensor allowed = cast(filtered_logits(logits, {.forbidden = forbidden}), Dtype::float64);
+  const Tensor weights = unary(UnaryOp::exp, subtract(allowed, reduce(ReduceOp::max, allowed, {1}, true)));
+  const Tensor largest = top_k(weights, std::min<int64_t>(weights.size(1), 2)).first;
+  const Tensor first_two = pad(largest, 1, 0, 2 - largest.size(1));  // a single token leads by all
+  const Tensor lead = subtract(slice(first_two, 1, 0, 1), slice(first_two, 1, 1, 2));
+  std::vector<double> result = divide(lead, sum(weights, {1}, true)).to_vector<double>();
   for (const double margin : result) {
     if (std::isnan(margin)) fail("sampling: the network's logits are no distribution: NaN or infinity");
   }
@@ -59,10 +35,8 @@ Samples top_margin_sample(const Denoiser& denoiser, std::span<const Request> req
       canvas.set_time(text, schedule.time_of_mask_probability(canvas.masked_share(text)));
     }
   };
-  std::vector<uint8_t> allowed(static_cast<size_t>(denoiser.vocabulary()), 1);
-  for (const int32_t token : canvas.forbidden()) allowed[static_cast<size_t>(token)] = 0;
   const auto largest_margins = [&](const Tensor& logits, const std::vector<size_t>& masked_counts) {
-    const std::vector<double> margin = margins(logits, allowed);
+    const std::vector<double> margin = margins(logits, canvas.forbidden());
     std::vector<size_t> chosen;
     auto first = margin.begin();
     for (const size_t count : masked_counts) {

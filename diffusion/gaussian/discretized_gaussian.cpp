@@ -4,9 +4,6 @@
 #include <limits>
 #include <numbers>
 
-#include "haze/autograd/rules.h"
-#include "haze/engine/cpu/parallel.h"
-
 namespace haze {
 namespace {
 
@@ -32,6 +29,10 @@ double log_normal_below(double z) {
   return log_normal_density(z) - std::log(denominator);
 }
 
+void check_levels(int64_t levels) {
+  if (levels < 2) fail("discretized_gaussian: {} levels; at least 2 are needed", levels);
+}
+
 }  // namespace
 
 double log_normal_interval(double low, double high) {
@@ -51,7 +52,7 @@ double log_normal_interval(double low, double high) {
 }
 
 DiscretizedGaussian discretized_gaussian(double x, double mean, double log_variance, int64_t levels) {
-  if (levels < 2) fail("discretized_gaussian: {} levels; at least 2 are needed", levels);
+  check_levels(levels);
   const double half_bin = 1 / static_cast<double>(levels - 1), deviation = std::exp(0.5 * log_variance);
   const double level = 2 * half_bin * std::round((x + 1) / (2 * half_bin)) - 1;
   const bool first = level <= half_bin - 1, last = level >= 1 - half_bin;
@@ -68,52 +69,74 @@ DiscretizedGaussian discretized_gaussian(double x, double mean, double log_varia
 
 namespace {
 
-/// Of all numbers, shaped as x, in x's dtype and on its device. The host computes them.
-struct NatsAndDerivatives {
-  Tensor nats, by_mean, by_log_variance;
+/// x where the condition holds, elsewhere y.
+Tensor choose(const Tensor& condition, double x, double y) {
+  const auto number = [&](double value) { return full({}, value, Dtype::float64, condition.device()); };
+  return where(condition, number(x), number(y));
+}
+
+/// The bins of numbers x: constants shaped as x.
+struct Bins {
+  Tensor level;        // float64
+  Tensor first, last;  // uint8: open below, open above
 };
 
-NatsAndDerivatives discretized_gaussians(const Tensor& x, const Tensor& mean, const Tensor& log_variance,
-                                         int64_t levels) {
-  const auto numbers = [](const Tensor& from) {
-    return contiguous(to(cast(from, Dtype::float64), Device::cpu));
-  };
-  const Tensor values = numbers(x), means = numbers(mean), log_variances = numbers(log_variance);
-  const Tensor nats(x.shape(), Dtype::float64), by_mean(x.shape(), Dtype::float64),
-      by_log_variance(x.shape(), Dtype::float64);
-  constexpr int64_t kGrain = 1024;
-  parallel_for(x.elements(), kGrain, [&](int64_t first, int64_t last) {
-    for (int64_t i = first; i < last; ++i) {
-      const DiscretizedGaussian of_number = discretized_gaussian(
-          values.data<double>()[i], means.data<double>()[i], log_variances.data<double>()[i], levels);
-      nats.data<double>()[i] = of_number.nats;
-      by_mean.data<double>()[i] = of_number.by_mean;
-      by_log_variance.data<double>()[i] = of_number.by_log_variance;
-    }
-  });
-  const auto like_x = [&](const Tensor& result) { return to(cast(result, x.dtype()), x.device()); };
-  return {like_x(nats), like_x(by_mean), like_x(by_log_variance)};
+Bins bins_of(const Tensor& x, double half_bin) {
+  const auto number = [&](double value) { return full({}, value, Dtype::float64, x.device()); };
+  const Tensor steps = scale_shift(cast(x, Dtype::float64), 0.5 / half_bin, 0.5 / half_bin);
+  const Tensor level = scale_shift(unary(UnaryOp::round, steps), 2 * half_bin, -1);
+  return {level, compare(CompareOp::less_equal, level, number(half_bin - 1)),
+          compare(CompareOp::greater_equal, level, number(1 - half_bin))};
+}
+
+/// erfcx(y / sqrt(2)).
+Variable scaled_tail(const Variable& y) {
+  return unary(UnaryOp::erfcx, y * (1 / std::numbers::sqrt2));
+}
+
+// log p from the edges of the bins in standard deviations. `near` is how far the near edge lies from the
+// mean, negative where the mean is inside the bin. `far` is how far the far edge does, where there is one:
+// two_edges is 1 there and 0 in an open bin. ratio = e^((near^2 - far^2) / 2).
+//
+// With E(y) = erfcx(y / sqrt(2)), N(0, 1) has the mass e^(-y^2/2) E(y) / 2 above y >= 0. So
+//   outside:     p = e^(-near^2/2) half,  half = (E(near) - ratio E(far)) / 2
+//   inside:  1 - p = e^(-near^2/2) half,  half = (E(-near) + ratio E(far)) / 2
+// Both are finite everywhere: the gradient of the one not taken is 0, never NaN.
+Variable log_probability(const Variable& near, const Variable& far, const Variable& ratio,
+                         const Tensor& two_edges) {
+  const Tensor inside = compare(CompareOp::less, near.value(), zeros({}, Dtype::float64, near.device()));
+  const Tensor sign = choose(inside, 1, -1);
+  const Variable half =
+      (scaled_tail(near * -Variable(sign)) + scaled_tail(far) * ratio * multiply(sign, two_edges)) * 0.5;
+  const Variable exponent = square(near) * -0.5;
+  return where(inside, unary(UnaryOp::log1p, -(exp(exponent) * half)), log(half) + exponent);
 }
 
 }  // namespace
 
 Variable discretized_gaussian_nats(const Tensor& x, const Variable& mean, const Variable& log_variance,
                                    int64_t levels) {
+  check_levels(levels);
   if (!(mean.shape() == x.shape())) {
     fail("discretized_gaussian: the mean has shape {}, x {}", mean.shape().to_string(),
          x.shape().to_string());
   }
-  const Variable log_variances = expand(log_variance, x.shape());
-  NatsAndDerivatives result = discretized_gaussians(x, mean.value(), log_variances.value(), levels);
-  return Tape::record(
-      "discretized_gaussian", std::move(result.nats), {mean, log_variances},
-      [by_mean = kept_if(mean.requires_gradient(), result.by_mean),
-       by_log_variance =
-           kept_if(log_variances.requires_gradient(), result.by_log_variance)](const Variable& g) {
-        refuse_second_derivative("discretized_gaussian");
-        const auto times_g = [&](const Tensor& d) { return d.defined() ? multiply(g.value(), d) : Tensor(); };
-        return Gradients{times_g(by_mean), times_g(by_log_variance)};
-      });
+  const double half_bin = 1 / static_cast<double>(levels - 1);
+  const Bins bins = bins_of(x, half_bin);
+  const Variable offset = Variable(bins.level) - cast(mean, Dtype::float64);
+  const Variable rate = expand(exp(cast(log_variance, Dtype::float64) * -0.5), x.shape());  // 1 / deviation
+
+  // The distance of the level from the mean; of an open bin, negative on its open side.
+  const Tensor above =
+      compare(CompareOp::greater_equal, offset.value(), zeros({}, Dtype::float64, x.device()));
+  const Tensor upwards = logical_and(logical_or(above, bins.last), logical_not(bins.first));
+  const Variable distance = offset * choose(upwards, 1, -1);
+  const Tensor two_edges = choose(logical_or(bins.first, bins.last), 0, 1);
+  const Variable closed = distance * two_edges;  // of an open bin, 0: what has no meaning stays finite
+  const Variable ratio = exp(closed * square(rate) * (-2 * half_bin));
+  const Variable log_p =
+      log_probability((distance - half_bin) * rate, (closed + half_bin) * rate, ratio, two_edges);
+  return cast(-log_p, x.dtype());
 }
 
 }  // namespace haze

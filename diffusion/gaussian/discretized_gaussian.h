@@ -18,8 +18,8 @@ struct DiscretizedGaussian {
 DiscretizedGaussian discretized_gaussian(double x, double mean, double log_variance, int64_t levels);
 
 /// -log p of each number in nats, shaped as x: `mean` has that shape, log_variance one that broadcasts to it.
-/// Computed in float64. Has first derivatives; a second one is refused. Throws Error where the shapes do not
-/// suit.
+/// Computed in float64 by operations on Variables, so it can be differentiated any number of times. Throws
+/// Error where the shapes do not suit, or levels < 2.
 Variable discretized_gaussian_nats(const Tensor& x, const Variable& mean, const Variable& log_variance,
                                    int64_t levels);
 

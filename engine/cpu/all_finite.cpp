@@ -1,11 +1,13 @@
 #include "haze/engine/ops/all_finite.h"
 
+#include "haze/engine/cpu/in_float32.h"
 #include "haze/engine/cpu/row_blocks.h"
 #include "haze/engine/cpu/simd/row_spans.h"
 
 namespace haze {
 
 void call::AllFinite::run(Cpu) const {
+  if (x.dtype() == Dtype::bfloat16) return run_in_float32(*this);
   *out.data<uint8_t>() = dispatch_real(x.dtype(), [&](auto tag) {
     using T = decltype(tag);
     const T* values = x.data<T>();

@@ -2,6 +2,7 @@
 
 #include <cmath>
 
+#include "haze/engine/cpu/in_float32.h"
 #include "haze/engine/cpu/strided.h"
 
 namespace haze {
@@ -15,6 +16,7 @@ bool comes_before(T candidate, T best) {
 }  // namespace
 
 void call::Argmax::run(Cpu) const {
+  if (x.dtype() == Dtype::bfloat16) return run_in_float32(*this);
   dispatch_real(x.dtype(), [&](auto tag) {
     using T = decltype(tag);
     const int64_t count = x.size(1), inner = x.size(2);

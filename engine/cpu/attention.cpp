@@ -7,6 +7,7 @@
 
 #include "haze/engine/cpu/attention_spans.h"
 #include "haze/engine/cpu/gemm/gemm.h"
+#include "haze/engine/cpu/in_float32.h"
 #include "haze/engine/cpu/parallel.h"
 #include "haze/engine/cpu/simd/random_spans.h"
 #include "haze/engine/cpu/simd/spans.h"
@@ -337,6 +338,7 @@ class KeyHeadGradient {
 }  // namespace
 
 void call::Attention::run(Cpu) const {
+  if (query.dtype() == Dtype::bfloat16) return run_in_float32(*this);
   dispatch_real(query.dtype(), [&](auto tag) {
     using T = decltype(tag);
     const Tiles<T> attention(name(), *this);
@@ -353,6 +355,7 @@ void call::Attention::run(Cpu) const {
 }
 
 void call::AttentionGradient::run(Cpu) const {
+  if (g.dtype() == Dtype::bfloat16) return run_in_float32(*this);
   dispatch_real(g.dtype(), [&](auto tag) {
     using T = decltype(tag);
     const Tiles<T> attention(name(), forward);

@@ -5,6 +5,7 @@
 #include <limits>
 
 #include "haze/engine/cpu/grain.h"
+#include "haze/engine/cpu/in_float32.h"
 #include "haze/engine/cpu/simd/spans.h"
 
 // Draws from categorical distributions by inverting the cumulative sum. Exponentials are taken in the dtype
@@ -142,6 +143,7 @@ double unit_of(const call::Categorical& call, int64_t row) {
 }  // namespace
 
 void call::Categorical::run(Cpu) const {
+  if (log_probabilities.dtype() == Dtype::bfloat16) return run_in_float32(*this);
   const int64_t categories = log_probabilities.size(1);
   int32_t* drawn = out.data<int32_t>();
   dispatch_real(log_probabilities.dtype(), [&](auto tag) {

@@ -2,10 +2,26 @@
 
 #include <cstring>
 
+#include "haze/engine/cpu/simd/widen.h"
 #include "haze/engine/cpu/strided.h"
 
 namespace haze {
 namespace {
+
+// Whether there is a kernel for these dtypes side by side; then it has run.
+template <typename X, typename Y>
+bool copy_contiguous(const X* from, Y* to, int64_t count) {
+  if constexpr (std::is_same_v<X, Y>) {
+    std::memcpy(to, from, static_cast<size_t>(count) * sizeof(X));
+  } else if constexpr (std::is_same_v<X, bfloat16> && std::is_same_v<Y, float>) {
+    widen_spans().widen(from, to, count);
+  } else if constexpr (std::is_same_v<X, float> && std::is_same_v<Y, bfloat16>) {
+    widen_spans().narrow(from, to, count);
+  } else {
+    return false;
+  }
+  return true;
+}
 
 template <typename X, typename Y>
 void copy_elements(const Tensor& x, const Tensor& out) {
@@ -16,12 +32,7 @@ void copy_elements(const Tensor& x, const Tensor& out) {
   for_each_run(layout, [&](const std::array<int64_t, 2>& at, int64_t count) {
     const X* s = source + at[0];
     Y* t = target + at[1];
-    if constexpr (std::is_same_v<X, Y>) {
-      if (from == 1 && to == 1) {
-        std::memcpy(t, s, static_cast<size_t>(count) * sizeof(X));
-        return;
-      }
-    }
+    if (from == 1 && to == 1 && copy_contiguous(s, t, count)) return;
     for (int64_t i = 0; i < count; ++i) t[i * to] = converted<Y>(s[i * from]);
   });
 }

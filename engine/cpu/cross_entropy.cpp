@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "haze/engine/cpu/in_float32.h"
 #include "haze/engine/cpu/parallel.h"
 #include "haze/engine/cpu/simd/row_spans.h"
 #include "haze/engine/cpu/simd/spans.h"
@@ -13,19 +14,21 @@
 namespace haze {
 namespace {
 
-// Logits held at a time, in elements: rows enough for a fast matrix product, yet never [tokens, vocabulary].
-constexpr int64_t kLogits = int64_t{1} << 22;
-constexpr int64_t kFewestRows = 64;
-
 // Losses of a chunk; where row_weights is not null, the logits become row_weight (softmax - one_hot).
 template <typename T>
-void chunk_losses(const Tensor& logits, const int32_t* targets, const T* row_weights, T* losses) {
+void chunk_losses(const Tensor& logits, const int32_t* targets, std::optional<int32_t> ignored,
+                  const T* row_weights, T* losses) {
   const int64_t vocabulary = logits.size(1);
   const RowSpans<T>& spans = row_spans<T>();
   const UnarySpan<T> scale_shift = unary_span<T>(UnaryOp::scale_shift);
   parallel_for(logits.size(0), 8, [&](int64_t first, int64_t last) {
     for (int64_t i = first; i < last; ++i) {
       T* row = logits.data<T>() + i * vocabulary;
+      if (targets[i] == ignored) {
+        losses[i] = 0;
+        if (row_weights) std::fill_n(row, vocabulary, T{0});
+        continue;
+      }
       const T max = spans.max(row, vocabulary);
       const double shifted_target = static_cast<double>(row[targets[i]]) - static_cast<double>(max);
       if (!row_weights) {
@@ -40,10 +43,10 @@ void chunk_losses(const Tensor& logits, const int32_t* targets, const T* row_wei
   });
 }
 
-void check_targets(const Tensor& targets, int64_t vocabulary) {
+void check_targets(const Tensor& targets, std::optional<int32_t> ignored, int64_t vocabulary) {
   const int32_t* values = targets.data<int32_t>();
   for (int64_t i = 0; i < targets.elements(); ++i) {
-    if (values[i] < 0 || values[i] >= vocabulary) {
+    if (values[i] != ignored && (values[i] < 0 || values[i] >= vocabulary)) {
       fail("linear_cross_entropy: target {} at row {} is outside the vocabulary of {}", values[i], i,
            vocabulary);
     }
@@ -70,11 +73,15 @@ void add_chunk_gradients(const Tensor& logits, const Tensor& hidden, const Tenso
 }  // namespace
 
 void call::LinearCrossEntropy::run(Cpu) const {
+  // The logits' gradients are float32, and a product takes two operands of one dtype. Losses alone need no
+  // copy of hidden and weight.
+  if (hidden.dtype() == Dtype::bfloat16 && row_weights.defined()) return run_in_float32(*this);
+  const Tensor wide_bias = widened(bias);
   const int64_t rows = hidden.size(0), vocabulary = weight.size(0);
-  check_targets(targets, vocabulary);
-  const int64_t chunk = std::min(rows, std::max(kFewestRows, kLogits / std::max<int64_t>(vocabulary, 1)));
-  const Tensor buffer({chunk, vocabulary}, hidden.dtype());
-  dispatch_real(hidden.dtype(), [&](auto tag) {
+  check_targets(targets, ignored, vocabulary);
+  const int64_t chunk = rows_of_logits(rows, vocabulary);
+  const Tensor buffer({chunk, vocabulary}, out.losses.dtype());
+  dispatch_real(buffer.dtype(), [&](auto tag) {
     using T = decltype(tag);
     if (out.weight.defined()) std::fill_n(out.weight.data<T>(), out.weight.elements(), T{0});
     if (out.bias.defined()) std::fill_n(out.bias.data<T>(), out.bias.elements(), T{0});
@@ -83,11 +90,11 @@ void call::LinearCrossEntropy::run(Cpu) const {
       const Tensor logits = slice(buffer, 0, 0, last - first), hidden_rows = slice(hidden, 0, first, last);
       call::Matmul{one(hidden_rows),
                    one(transpose(weight)),
-                   {.bias = bias, .precision = precision},
+                   {.bias = wide_bias, .precision = precision},
                    false,
                    one(logits)}
           .run(Cpu{});
-      chunk_losses<T>(logits, targets.data<int32_t>() + first,
+      chunk_losses<T>(logits, targets.data<int32_t>() + first, ignored,
                       row_weights.defined() ? row_weights.data<T>() + first : nullptr,
                       out.losses.data<T>() + first);
       if (!row_weights.defined()) continue;

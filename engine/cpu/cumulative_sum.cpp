@@ -1,6 +1,7 @@
 #include "haze/engine/ops/cumulative_sum.h"
 
 #include "haze/engine/cpu/grain.h"
+#include "haze/engine/cpu/in_float32.h"
 
 namespace haze {
 namespace {
@@ -48,6 +49,11 @@ void cumulative_sum_typed(const Tensor& x, const Tensor& out) {
 }  // namespace
 
 void call::CumulativeSum::run(Cpu) const {
+  if (x.dtype() == Dtype::bfloat16) {
+    return run_rows_in_float32(x.size(0), x.size(1) * x.size(2), [&](int64_t first, int64_t last) {
+      return CumulativeSum{slice(x, 0, first, last), slice(out, 0, first, last)};
+    });
+  }
   if (x.dtype() == Dtype::int32) return cumulative_sum_typed<int32_t>(x, out);
   dispatch_real(x.dtype(), [&](auto tag) { cumulative_sum_typed<decltype(tag)>(x, out); });
 }

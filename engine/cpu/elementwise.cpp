@@ -4,6 +4,7 @@
 
 #include "haze/engine/cpu/simd/result_writer.h"
 #include "haze/engine/cpu/simd/spans.h"
+#include "haze/engine/cpu/simd/widen.h"
 #include "haze/engine/cpu/strided.h"
 
 // Strided loops around the span kernels of spans.cpp, and the comparisons that need no vector code of their
@@ -19,6 +20,10 @@ void with_step(int64_t step, F&& f) {
   f(step);
 }
 
+// What a dtype computes in.
+template <typename T>
+using Wide = std::conditional_t<std::is_same_v<T, bfloat16>, float, T>;
+
 template <typename T>
 void compare_elements(CompareOp op, const Tensor& x, const Tensor& y, const Tensor& out) {
   const StridedLayout<3> layout(out.shape(), {&x, &y, &out});
@@ -29,24 +34,26 @@ void compare_elements(CompareOp op, const Tensor& x, const Tensor& y, const Tens
       uint8_t* __restrict result = out.data<uint8_t>() + at[2];
       with_step(layout.inner_stride(0), [&](auto x_step) {
         with_step(layout.inner_stride(1), [&](auto y_step) {
-          for (int64_t i = 0; i < count; ++i) result[i] = holds(xs[i * x_step], ys[i * y_step]);
+          for (int64_t i = 0; i < count; ++i) {
+            result[i] = holds(static_cast<Wide<T>>(xs[i * x_step]), static_cast<Wide<T>>(ys[i * y_step]));
+          }
         });
       });
     });
   };
   switch (op) {
     case CompareOp::equal:
-      return run([](T a, T b) { return a == b; });
+      return run([](auto a, auto b) { return a == b; });
     case CompareOp::not_equal:
-      return run([](T a, T b) { return a != b; });
+      return run([](auto a, auto b) { return a != b; });
     case CompareOp::less:
-      return run([](T a, T b) { return a < b; });
+      return run([](auto a, auto b) { return a < b; });
     case CompareOp::less_equal:
-      return run([](T a, T b) { return a <= b; });
+      return run([](auto a, auto b) { return a <= b; });
     case CompareOp::greater:
-      return run([](T a, T b) { return a > b; });
+      return run([](auto a, auto b) { return a > b; });
     case CompareOp::greater_equal:
-      return run([](T a, T b) { return a >= b; });
+      return run([](auto a, auto b) { return a >= b; });
     case CompareOp::kCount:
       break;
   }
@@ -74,9 +81,44 @@ void binary_elements(BinarySpan<T> span, const Tensor& x, const Tensor& y, const
   });
 }
 
+// bfloat16: chunks are widened into buffers that stay in the first-level cache, and rounded once.
+void binary_bfloat16(BinarySpan<float> span, const Tensor& x, const Tensor& y, const Tensor& out) {
+  const StridedLayout<3> layout(out.shape(), {&x, &y, &out});
+  const int64_t x_step = layout.inner_stride(0), y_step = layout.inner_stride(1);
+  for_each_run(layout, [&](const std::array<int64_t, 3>& at, int64_t count) {
+    const bfloat16* xs = x.data<bfloat16>() + at[0];
+    const bfloat16* ys = y.data<bfloat16>() + at[1];
+    alignas(64) float x_buffer[kChunk], y_buffer[kChunk];
+    for (int64_t i = 0; i < count; i += kChunk) {
+      const int64_t n = std::min(kChunk, count - i);
+      packed(xs + i * x_step, x_step, n, x_buffer);
+      packed(ys + i * y_step, y_step, n, y_buffer);
+      span(x_buffer, y_buffer, x_buffer, n);
+      widen_spans().narrow(x_buffer, out.data<bfloat16>() + at[2] + i, n);
+    }
+  });
+}
+
+void unary_bfloat16(const call::Unary& call) {
+  const UnarySpan<float> span = unary_span<float>(call.op);
+  const StridedLayout<2> layout(call.out.shape(), {&call.x, &call.out});
+  const int64_t step = layout.inner_stride(0);
+  const auto a = static_cast<float>(call.a), b = static_cast<float>(call.b);
+  for_each_run(layout, [&](const std::array<int64_t, 2>& at, int64_t count) {
+    alignas(64) float buffer[kChunk];
+    for (int64_t i = 0; i < count; i += kChunk) {
+      const int64_t n = std::min(kChunk, count - i);
+      packed(call.x.data<bfloat16>() + at[0] + i * step, step, n, buffer);
+      span(buffer, buffer, n, a, b);
+      widen_spans().narrow(buffer, call.out.data<bfloat16>() + at[1] + i, n);
+    }
+  });
+}
+
 }  // namespace
 
 void call::Unary::run(Cpu) const {
+  if (x.dtype() == Dtype::bfloat16) return unary_bfloat16(*this);
   dispatch_real(x.dtype(), [&](auto tag) {
     using T = decltype(tag);
     const UnarySpan<T> span = unary_span<T>(op);
@@ -103,16 +145,15 @@ void call::Unary::run(Cpu) const {
 void call::Binary::run(Cpu) const {
   if (x.dtype() == Dtype::int32) {
     binary_elements(integer_binary_span(op), x, y, out);
+  } else if (x.dtype() == Dtype::bfloat16) {
+    binary_bfloat16(binary_span<float>(op), x, y, out);
   } else {
     dispatch_real(x.dtype(), [&](auto tag) { binary_elements(binary_span<decltype(tag)>(op), x, y, out); });
   }
 }
 
 void call::Compare::run(Cpu) const {
-  dispatch(x.dtype(), [&](auto tag) {
-    using T = decltype(tag);
-    if constexpr (!std::is_same_v<T, bfloat16>) compare_elements<T>(op, x, y, out);
-  });
+  dispatch(x.dtype(), [&](auto tag) { compare_elements<decltype(tag)>(op, x, y, out); });
 }
 
 void call::Where::run(Cpu) const {

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "haze/engine/cpu/in_float32.h"
 #include "haze/engine/cpu/row_blocks.h"
 #include "haze/engine/cpu/simd/row_spans.h"
 
@@ -13,15 +14,16 @@ template <typename T>
 double sum_of_squares(const Tensor& x) {
   const T* values = x.data<T>();
   return over_blocks(
-      x.elements(), 0,
-      [&](int64_t i, int64_t n) { return row_spans<T>().sum_square(values + i, n, T{0}); }, plus);
+      x.elements(), 0, [&](int64_t i, int64_t n) { return row_spans<T>().sum_square(values + i, n, T{0}); },
+      plus);
 }
 
 }  // namespace
 
 void call::GlobalNorm::run(Cpu) const {
   double total = 0;
-  for (const Tensor& x : tensors) {
+  for (const Tensor& tensor : tensors) {
+    const Tensor x = widened(tensor);
     total += dispatch_real(x.dtype(), [&](auto tag) { return sum_of_squares<decltype(tag)>(x); });
   }
   *out.data<double>() = std::sqrt(total);

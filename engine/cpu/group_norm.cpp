@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "haze/engine/cpu/grain.h"
+#include "haze/engine/cpu/in_float32.h"
 #include "haze/engine/cpu/simd/row_spans.h"
 #include "haze/engine/cpu/simd/spans.h"
 
@@ -127,11 +128,13 @@ void group_gradients(const call::GroupNormGradient& call) {
 }  // namespace
 
 void call::GroupNorm::run(Cpu) const {
+  if (x.dtype() == Dtype::bfloat16) return run_in_float32(*this);
   if (x.elements() == 0) return;
   dispatch_real(x.dtype(), [&](auto tag) { normalize_groups<decltype(tag)>(*this); });
 }
 
 void call::GroupNormGradient::run(Cpu) const {
+  if (x.dtype() == Dtype::bfloat16) return run_in_float32(*this);
   dispatch_real(x.dtype(), [&](auto tag) { group_gradients<decltype(tag)>(*this); });
 }
 

@@ -1,6 +1,7 @@
 #include "haze/engine/ops/images.h"
 
 #include "haze/engine/cpu/grain.h"
+#include "haze/engine/cpu/in_float32.h"
 
 // Kernels on images [batch, channels, height, width]. Each writes its result row by row, and a row is written
 // by one thread, which reads what the row needs; so fold, too, sums in a fixed order.
@@ -85,6 +86,7 @@ void call::Unfold::run(Cpu) const {
 }
 
 void call::Fold::run(Cpu) const {
+  if (columns.dtype() == Dtype::bfloat16) return run_in_float32(*this);
   const int64_t height = out.size(2), width = out.size(3);
   const int64_t out_h = windows_along(height, kernel_h, stride, padding);
   const int64_t out_w = windows_along(width, kernel_w, stride, padding);
@@ -112,6 +114,7 @@ void call::Fold::run(Cpu) const {
 }
 
 void call::AveragePool::run(Cpu) const {
+  if (x.dtype() == Dtype::bfloat16) return run_in_float32(*this);
   const int64_t width = x.size(3), out_w = out.size(3);
   dispatch_real(x.dtype(), [&](auto tag) {
     using T = decltype(tag);
@@ -133,6 +136,7 @@ void call::AveragePool::run(Cpu) const {
 }
 
 void call::MaxPool::run(Cpu) const {
+  if (x.dtype() == Dtype::bfloat16) return run_in_float32(*this);
   const int64_t height = x.size(2), width = x.size(3), out_h = out.size(2), out_w = out.size(3);
   int32_t* index = indices.data<int32_t>();
   dispatch_real(x.dtype(), [&](auto tag) {

@@ -3,6 +3,8 @@
 #include <limits>
 
 #include "haze/engine/cpu/grain.h"
+#include "haze/engine/cpu/in_float32.h"
+#include "haze/engine/cpu/positions_by_index.h"
 #include "haze/engine/cpu/simd/prefetch.h"
 #include "haze/engine/cpu/simd/row_spans.h"
 #include "haze/engine/cpu/value_checks.h"
@@ -62,35 +64,6 @@ void add_row(T* sum, const T* term, int64_t count) {
     row_spans<T>().add(sum, term, count);
   }
 }
-
-// Which positions of a list hold each index, in order: those of index v are positions[starts[v], starts[v +
-// 1]).
-class PositionsByIndex {
- public:
-  static constexpr int64_t kAhead = 2;
-
-  PositionsByIndex(const int32_t* index, int64_t count, int64_t extent)
-      : storage_(allocate(static_cast<size_t>(extent + 2 + count + kAhead) * sizeof(int32_t))) {
-    // A counting sort. At first, entry v + 2 counts index v; their sums so far are where index v + 1 begins,
-    // and while positions are filled in, entry v + 1 moves from the start of index v to its end.
-    starts_ = static_cast<int32_t*>(storage_.data());
-    places_ = starts_ + extent + 2;
-    std::fill_n(starts_, extent + 2, 0);
-    std::fill_n(places_ + count, kAhead, 0);
-    for (int64_t i = 0; i < count; ++i) ++starts_[index[i] + 2];
-    for (int64_t v = 2; v < extent + 2; ++v) starts_[v] += starts_[v - 1];
-    for (int64_t i = 0; i < count; ++i) places_[starts_[index[i] + 1]++] = static_cast<int32_t>(i);
-  }
-
-  /// Behind each position stand the next kAhead that the walk from index to index comes to.
-  std::span<const int32_t> of(int64_t index) const {
-    return {places_ + starts_[index], places_ + starts_[index + 1]};
-  }
-
- private:
-  Storage storage_;
-  int32_t *starts_, *places_;
-};
 
 // Many terms: the target is written row by row, and the terms of a row are fetched from where they lie.
 template <typename T>
@@ -171,6 +144,7 @@ void call::IndexSelect::run(Cpu) const {
 }
 
 void call::IndexAdd::run(Cpu) const {
+  if (target.dtype() == Dtype::bfloat16) return run_in_float32(*this);
   check_indices(operation, indices, target.size(1));
   if (target.dtype() == Dtype::int32) return index_add_typed<int32_t>(indices, source, target);
   dispatch_real(target.dtype(), [&](auto tag) { index_add_typed<decltype(tag)>(indices, source, target); });
@@ -201,6 +175,7 @@ void call::Gather::run(Cpu) const {
 
 void call::Scatter::run(Cpu) const {
   check_indices(name(), index, target.size(axis));
+  if (adds && target.dtype() == Dtype::bfloat16) return run_in_float32(*this);
   if (adds) {
     dispatch_real(target.dtype(), [&](auto tag) {
       using T = decltype(tag);

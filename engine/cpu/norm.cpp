@@ -3,9 +3,11 @@
 #include <cmath>
 #include <vector>
 
+#include "haze/engine/cpu/in_float32.h"
 #include "haze/engine/cpu/norm_spans.h"
 #include "haze/engine/cpu/simd/result_writer.h"
 #include "haze/engine/cpu/simd/row_spans.h"
+#include "haze/engine/ops/creation.h"
 #include "haze/engine/ops/reduce.h"
 
 #undef HWY_TARGET_INCLUDE
@@ -158,21 +160,76 @@ void norm_gradient(const Tensor& g, const Tensor& x, const Tensor& weight, const
   sum(1, out.bias);
 }
 
+// Rows [first, last) of what a norm saves and gives; undefined stays undefined.
+Tensor rows(const Tensor& x, int64_t first, int64_t last) {
+  return x.defined() ? slice(x, 0, first, last) : x;
+}
+
+NormResult rows(const NormResult& x, int64_t first, int64_t last) {
+  return {rows(x.output, first, last), rows(x.mean, first, last), rows(x.rstd, first, last)};
+}
+
+// A norm of bfloat16 by chunks of rows; `call` has a widened weight and bias.
+template <typename Norm>
+void norm_bfloat16(const Norm& call) {
+  run_rows_in_float32(call.x.size(0), call.x.size(1), [&](int64_t first, int64_t last) {
+    Norm part = call;
+    part.x = rows(call.x, first, last), part.out = rows(call.out, first, last);
+    return part;
+  });
+}
+
+// Its gradient. The chunks' gradients of weight and bias are added up in float32, in order.
+template <typename Gradient>
+void norm_gradient_bfloat16(const Gradient& call) {
+  const int64_t count = call.x.size(0), columns = call.x.size(1), chunk = rows_per_task(columns);
+  const Tensor parts({2, 1 + count / chunk, columns});
+  call::Fill{parts, 0}.run(Cpu{});
+  const Tensor weight = widened(call.weight);
+  run_rows_in_float32(count, columns, [&](int64_t first, int64_t last) {
+    const auto part_of = [&](int64_t which, const Tensor& x) {
+      const int64_t at = which * parts.size(1) + first / chunk;
+      return x.defined()
+                 ? reshape(slice(reshape(parts, {2 * parts.size(1), columns}), 0, at, at + 1), {columns})
+                 : x;
+    };
+    Gradient part = call;
+    part.g = rows(call.g, first, last), part.x = rows(call.x, first, last), part.weight = weight;
+    part.saved = rows(call.saved, first, last);
+    part.out = {rows(call.out.x, first, last), part_of(0, call.out.weight), part_of(1, call.out.bias)};
+    return part;
+  });
+  const auto sum = [&](int64_t which, const Tensor& to) {
+    if (!to.defined()) return;
+    const Tensor total({1, columns});
+    call::Reduce{ReduceOp::sum, slice(parts, 0, which, which + 1), 0, total}.run(Cpu{});
+    call::Copy{reshape(total, {columns}), to}.run(Cpu{});
+  };
+  sum(0, call.out.weight);
+  sum(1, call.out.bias);
+}
+
 }  // namespace
 
 void call::LayerNorm::run(Cpu) const {
+  if (x.dtype() == Dtype::bfloat16) {
+    return norm_bfloat16(LayerNorm{x, widened(weight), widened(bias), epsilon, out});
+  }
   dispatch_real(x.dtype(), [&](auto tag) { norm<decltype(tag)>(x, weight, bias, epsilon, out); });
 }
 
 void call::LayerNormGradient::run(Cpu) const {
+  if (x.dtype() == Dtype::bfloat16) return norm_gradient_bfloat16(*this);
   dispatch_real(x.dtype(), [&](auto tag) { norm_gradient<decltype(tag)>(g, x, weight, saved, out); });
 }
 
 void call::RmsNorm::run(Cpu) const {
+  if (x.dtype() == Dtype::bfloat16) return norm_bfloat16(RmsNorm{x, widened(weight), epsilon, out});
   dispatch_real(x.dtype(), [&](auto tag) { norm<decltype(tag)>(x, weight, Tensor(), epsilon, out); });
 }
 
 void call::RmsNormGradient::run(Cpu) const {
+  if (x.dtype() == Dtype::bfloat16) return norm_gradient_bfloat16(*this);
   dispatch_real(x.dtype(), [&](auto tag) { norm_gradient<decltype(tag)>(g, x, weight, saved, out); });
 }
 

@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "haze/engine/cpu/grain.h"
+#include "haze/engine/cpu/in_float32.h"
 #include "haze/engine/cpu/simd/random_spans.h"
 #include "haze/engine/error.h"
 
@@ -99,6 +100,7 @@ void call::RandomIntegers::run(Cpu) const {
 }
 
 void call::Bernoulli::run(Cpu) const {
+  if (probability.dtype() == Dtype::bfloat16) return run_in_float32(*this);
   uint8_t* result = out.data<uint8_t>();
   dispatch_real(probability.dtype(), [&](auto tag) {
     const auto* p = probability.data<decltype(tag)>();
@@ -112,6 +114,7 @@ void call::Bernoulli::run(Cpu) const {
 }
 
 void call::Poisson::run(Cpu) const {
+  if (rate.dtype() == Dtype::bfloat16) return run_in_float32(*this);
   constexpr double kLargeRate = 10;
   int32_t* result = out.data<int32_t>();
   const auto elements = static_cast<uint64_t>(out.elements());

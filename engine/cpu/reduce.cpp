@@ -3,6 +3,7 @@
 #include <cmath>
 #include <limits>
 
+#include "haze/engine/cpu/in_float32.h"
 #include "haze/engine/cpu/row_blocks.h"
 #include "haze/engine/cpu/simd/row_spans.h"
 #include "haze/engine/cpu/strided.h"
@@ -189,6 +190,11 @@ void reduce_elements(ReduceOp op, const Tensor& x, double correction, const Tens
 }  // namespace
 
 void call::Reduce::run(Cpu) const {
+  if (x.dtype() == Dtype::bfloat16) {
+    return run_rows_in_float32(x.size(0), x.size(1) * x.size(2), [&](int64_t first, int64_t last) {
+      return Reduce{op, slice(x, 0, first, last), correction, slice(out, 0, first, last)};
+    });
+  }
   dispatch_real(x.dtype(), [&](auto tag) { reduce_elements<decltype(tag)>(op, x, correction, out); });
 }
 

@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "haze/engine/cpu/grain.h"
+#include "haze/engine/cpu/in_float32.h"
 
 namespace haze {
 namespace {
@@ -18,6 +19,7 @@ bool below(T a, T b) {
 }  // namespace
 
 void call::SearchSorted::run(Cpu) const {
+  if (sorted.dtype() == Dtype::bfloat16) return run_in_float32(*this);
   constexpr int64_t kCost = 16;  // of a search, against one of element-by-element work
   const int64_t n = sorted.size(1), m = values.size(1);
   int32_t* result = out.data<int32_t>();

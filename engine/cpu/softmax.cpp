@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "haze/engine/cpu/grain.h"
+#include "haze/engine/cpu/in_float32.h"
 #include "haze/engine/cpu/simd/result_writer.h"
 #include "haze/engine/cpu/simd/row_spans.h"
 #include "haze/engine/cpu/simd/spans.h"
@@ -39,6 +40,11 @@ void softmax_row(const T* x, T* out, int64_t columns, bool log, UnarySpan<T> sca
 }  // namespace
 
 void call::Softmax::run(Cpu) const {
+  if (x.dtype() == Dtype::bfloat16) {
+    return run_rows_in_float32(x.size(0), x.size(1), [&](int64_t first, int64_t last) {
+      return Softmax{slice(x, 0, first, last), log, slice(out, 0, first, last)};
+    });
+  }
   const int64_t columns = x.size(1);
   if (x.elements() == 0) return;
   dispatch_real(x.dtype(), [&](auto tag) {
@@ -53,6 +59,12 @@ void call::Softmax::run(Cpu) const {
 }
 
 void call::SoftmaxGradient::run(Cpu) const {
+  if (y.dtype() == Dtype::bfloat16) {
+    return run_rows_in_float32(y.size(0), y.size(1), [&](int64_t first, int64_t last) {
+      return SoftmaxGradient{slice(y, 0, first, last), slice(g, 0, first, last), log,
+                             slice(out, 0, first, last)};
+    });
+  }
   const int64_t columns = y.size(1);
   if (y.elements() == 0) return;
   dispatch_real(y.dtype(), [&](auto tag) {

@@ -4,6 +4,7 @@
 #include <numeric>
 
 #include "haze/engine/cpu/grain.h"
+#include "haze/engine/cpu/in_float32.h"
 
 namespace haze {
 namespace {
@@ -70,6 +71,12 @@ void dispatch_ordered(Dtype dtype, F&& f) {
 }  // namespace
 
 void call::Sort::run(Cpu) const {
+  if (x.dtype() == Dtype::bfloat16) {
+    return run_rows_in_float32(x.size(0), x.size(1), [&](int64_t first, int64_t last) {
+      return Sort{slice(x, 0, first, last), descending, slice(values, 0, first, last),
+                  slice(indices, 0, first, last)};
+    });
+  }
   dispatch_ordered(x.dtype(), [&](auto tag) {
     using T = decltype(tag);
     order_rows<T>(x, values, indices,
@@ -78,6 +85,11 @@ void call::Sort::run(Cpu) const {
 }
 
 void call::TopK::run(Cpu) const {
+  if (x.dtype() == Dtype::bfloat16) {
+    return run_rows_in_float32(x.size(0), x.size(1), [&](int64_t first, int64_t last) {
+      return TopK{slice(x, 0, first, last), slice(values, 0, first, last), slice(indices, 0, first, last)};
+    });
+  }
   dispatch_ordered(x.dtype(), [&](auto tag) {
     using T = decltype(tag);
     order_rows<T>(x, values, indices,

@@ -4,7 +4,7 @@
 
 namespace haze {
 bool all_finite(const Tensor& x) {
-  check_real("all_finite", "x", x);
+  check_floating("all_finite", "x", x);
   const Tensor result({}, Dtype::uint8, x.device());
   launch(call::AllFinite{contiguous(x), result});
   return result.item() != 0;

@@ -5,7 +5,7 @@
 namespace haze::call {
 
 struct AllFinite {
-  Tensor x;    // contiguous, real
+  Tensor x;    // contiguous, floating
   Tensor out;  // uint8 []
 
   const char* name() const { return "all_finite"; }

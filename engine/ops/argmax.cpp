@@ -4,7 +4,7 @@
 
 namespace haze {
 Tensor argmax(const Tensor& x, int axis) {
-  check_real("argmax", "x", x);
+  check_floating("argmax", "x", x);
   const int a = checked_axis("argmax", x, axis);
   if (x.size(a) == 0) fail("argmax: axis {} of shape {} is empty", axis, x.shape().to_string());
   const Tensor together = as_outer_count_inner(x, a);

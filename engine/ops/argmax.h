@@ -5,7 +5,7 @@
 namespace haze::call {
 
 struct Argmax {
-  Tensor x;    // contiguous [outer, count, inner], real, count > 0
+  Tensor x;    // contiguous [outer, count, inner], floating, count > 0
   Tensor out;  // contiguous int32 [outer, inner]
 
   const char* name() const { return "argmax"; }

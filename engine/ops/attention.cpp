@@ -8,14 +8,10 @@
 namespace haze {
 namespace {
 
-Tensor unit_last_stride(const Tensor& x) {
-  return x.size(-1) == 1 || x.stride(-1) == 1 ? x : clone(x);
-}
-
 void check_inputs(const char* operation, const Tensor& query, const Tensor& key, const Tensor& value) {
   for (const auto& [argument, tensor] :
        {std::pair("query", &query), std::pair("key", &key), std::pair("value", &value)}) {
-    check_real(operation, argument, *tensor);
+    check_floating(operation, argument, *tensor);
     check_rank(operation, argument, *tensor, 4);
     check_same_dtype(operation, query, *tensor);
   }
@@ -149,9 +145,10 @@ AttentionResult attention(const Tensor& query, const Tensor& key, const Tensor& 
   check_inputs("attention", query, key, value);
   const AttentionOptions checked = checked_options("attention", query, key, options);
   const Shape rows{query.size(0), query.size(2), query.size(1)};
+  const Dtype statistics = wide_dtype(query.dtype());
   const AttentionResult result{Tensor(query.shape(), query.dtype(), query.device()),
-                               Tensor(rows, query.dtype(), query.device()),
-                               Tensor(rows, query.dtype(), query.device())};
+                               Tensor(rows, statistics, query.device()),
+                               Tensor(rows, statistics, query.device())};
   launch(call::Attention{unit_last_stride(query), unit_last_stride(key), unit_last_stride(value), checked,
                          result});
   return result;
@@ -165,11 +162,12 @@ AttentionGradient attention_gradient(const Tensor& g, const Tensor& query, const
   check_shape("attention_gradient", "g", g, query.shape());
   const AttentionOptions checked = checked_options("attention_gradient", query, key, options);
   const Shape rows{query.size(0), query.size(2), query.size(1)};
-  for (const auto& [argument, tensor, shape] : {std::tuple("the saved output", &saved.output, query.shape()),
-                                                std::tuple("the saved row_max", &saved.row_max, rows),
-                                                std::tuple("the saved row_sum", &saved.row_sum, rows)}) {
-    check_same_dtype("attention_gradient", query, *tensor);
-    check_shape("attention_gradient", argument, *tensor, shape);
+  check_same_dtype("attention_gradient", query, saved.output);
+  check_shape("attention_gradient", "the saved output", saved.output, query.shape());
+  for (const auto& [argument, tensor] :
+       {std::pair("the saved row_max", &saved.row_max), std::pair("the saved row_sum", &saved.row_sum)}) {
+    check_dtype("attention_gradient", argument, *tensor, wide_dtype(query.dtype()));
+    check_shape("attention_gradient", argument, *tensor, rows);
   }
   const AttentionResult dense_saved{unit_last_stride(saved.output), contiguous(saved.row_max),
                                     contiguous(saved.row_sum)};

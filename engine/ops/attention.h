@@ -13,7 +13,7 @@ namespace haze::call {
 /// offsets and lengths.
 struct Attention {
   const char* name() const { return "attention"; }
-  Tensor query;       // [batch, queries, heads, head_size], real
+  Tensor query;       // [batch, queries, heads, head_size], floating
   Tensor key, value;  // [batch, keys, key_heads, head_size]
   AttentionOptions options;
   AttentionResult out;

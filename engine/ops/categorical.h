@@ -7,7 +7,7 @@ namespace haze::call {
 
 /// Throws Error where a row is no distribution, or a uniform number lies outside [0, 1).
 struct Categorical {
-  Tensor log_probabilities;  // contiguous [rows, categories], real
+  Tensor log_probabilities;  // contiguous [rows, categories], floating
   Tensor uniforms;  // contiguous float64 [rows]; where it is undefined, row i uses counter i of the position
   RandomPosition position;
   Tensor out;  // contiguous int32 [rows]

@@ -10,10 +10,10 @@ double call::LinearCrossEntropy::flops() const {
 }
 
 CrossEntropyResult linear_cross_entropy(const Tensor& hidden, const Tensor& weight, const Tensor& bias,
-                                        const Tensor& targets, const Tensor& row_weights,
-                                        Precision precision) {
+                                        const Tensor& targets, const Tensor& row_weights, Precision precision,
+                                        std::optional<int32_t> ignored) {
   constexpr const char* kName = "linear_cross_entropy";
-  check_real(kName, "hidden", hidden);
+  check_floating(kName, "hidden", hidden);
   check_rank(kName, "hidden", hidden, 2);
   check_same_dtype(kName, hidden, weight);
   check_rank(kName, "weight", weight, 2);
@@ -24,10 +24,11 @@ CrossEntropyResult linear_cross_entropy(const Tensor& hidden, const Tensor& weig
     check_same_dtype(kName, hidden, bias);
     check_shape(kName, "bias", bias, {weight.size(0)});
   }
+  const Dtype statistics = wide_dtype(hidden.dtype());
   CrossEntropyResult result;
-  result.losses = Tensor({hidden.size(0)}, hidden.dtype(), hidden.device());
+  result.losses = Tensor({hidden.size(0)}, statistics, hidden.device());
   if (row_weights.defined()) {
-    check_same_dtype(kName, hidden, row_weights);
+    check_dtype(kName, "row_weights", row_weights, statistics);
     check_shape(kName, "row_weights", row_weights, {hidden.size(0)});
     result.hidden = Tensor(hidden.shape(), hidden.dtype(), hidden.device());
     result.weight = Tensor(weight.shape(), weight.dtype(), weight.device());
@@ -35,7 +36,7 @@ CrossEntropyResult linear_cross_entropy(const Tensor& hidden, const Tensor& weig
   }
   launch(call::LinearCrossEntropy{contiguous(hidden), contiguous(weight), contiguous_or_undefined(bias),
                                   contiguous(targets), contiguous_or_undefined(row_weights), precision,
-                                  result});
+                                  ignored, result});
   return result;
 }
 

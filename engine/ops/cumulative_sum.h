@@ -5,7 +5,7 @@
 namespace haze::call {
 
 struct CumulativeSum {
-  Tensor x;    // contiguous [outer, count, inner], real or int32
+  Tensor x;    // contiguous [outer, count, inner], floating or int32
   Tensor out;  // like x
 
   const char* name() const { return "cumulative_sum"; }

@@ -4,7 +4,7 @@
 
 namespace haze {
 Tensor dropout(const Tensor& x, double probability, RandomPosition position) {
-  check_real("dropout", "x", x);
+  check_floating("dropout", "x", x);
   if (!(probability >= 0 && probability < 1)) {
     fail("dropout: the probability is {}, it takes 0 <= probability < 1", probability);
   }

@@ -6,7 +6,7 @@
 namespace haze::call {
 
 struct Dropout {
-  Tensor x;  // any strides, real
+  Tensor x;  // any strides, floating
   double probability;
   RandomPosition position;
   Tensor out;  // contiguous, like x

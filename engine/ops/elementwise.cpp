@@ -22,7 +22,7 @@ const char* name(BinaryOp op) {
 }
 
 Tensor unary(UnaryOp op, const Tensor& x, double a, double b) {
-  check_real(name(op), "x", x);
+  check_floating(name(op), "x", x);
   if (op == UnaryOp::leaky_relu && !(a >= 0)) fail("leaky_relu: the slope is {}; it takes 0 or more", a);
   Tensor result(x.shape(), x.dtype(), x.device());
   launch(call::Unary{op, x, a, b, result});
@@ -32,7 +32,7 @@ Tensor unary(UnaryOp op, const Tensor& x, double a, double b) {
 Tensor binary(BinaryOp op, const Tensor& x, const Tensor& y) {
   check_same_dtype(name(op), x, y);
   const bool arithmetic = op <= BinaryOp::minimum;
-  if (!(arithmetic && x.dtype() == Dtype::int32)) check_real(name(op), "x", x);
+  if (!(arithmetic && x.dtype() == Dtype::int32)) check_floating(name(op), "x", x);
   const Shape shape = broadcast_shape(x.shape(), y.shape(), name(op));
   Tensor result(shape, x.dtype(), x.device());
   launch(call::Binary{op, expand(x, shape), expand(y, shape), result});
@@ -41,7 +41,6 @@ Tensor binary(BinaryOp op, const Tensor& x, const Tensor& y) {
 
 Tensor compare(CompareOp op, const Tensor& x, const Tensor& y) {
   check_same_dtype("compare", x, y);
-  if (x.dtype() == Dtype::bfloat16) fail("compare: bfloat16 cannot be compared; cast to float32");
   const Shape shape = broadcast_shape(x.shape(), y.shape(), "compare");
   Tensor result(shape, Dtype::uint8, x.device());
   launch(call::Compare{op, expand(x, shape), expand(y, shape), result});
@@ -60,7 +59,7 @@ Tensor where(const Tensor& condition, const Tensor& x, const Tensor& y) {
 
 void add_into(const Tensor& target, const Tensor& source) {
   check_same_dtype("add_into", target, source);
-  check_real("add_into", "target", target);
+  check_floating("add_into", "target", target);
   check_contiguous("add_into", "the target", target);
   check_broadcasts_to("add_into", source, target);
   const Tensor terms = expand(same_or_disjoint(source, target), target.shape());

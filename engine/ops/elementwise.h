@@ -8,18 +8,19 @@ namespace haze::call {
 
 struct Unary {
   UnaryOp op;
-  Tensor x;     // real
+  Tensor x;     // floating
   double a, b;  // parameters of the operations that name them
   Tensor out;   // dtype of x
 
   const char* name() const { return haze::name(op); }
   void each_operand(auto&& f) const { f(Use::read, "x", x), f(Use::write, "the result", out); }
   void run(Cpu) const;
+  static constexpr bool kHasGpuKernels = true;
 };
 
 struct Binary {
   BinaryOp op;
-  Tensor x, y;  // real or int32
+  Tensor x, y;  // floating or int32
   Tensor out;   // dtype of x; may be x itself
 
   const char* name() const { return haze::name(op); }
@@ -27,11 +28,12 @@ struct Binary {
     f(Use::read, "the first argument", x), f(Use::read, "the second", y), f(Use::write, "the result", out);
   }
   void run(Cpu) const;
+  static constexpr bool kHasGpuKernels = true;
 };
 
 struct Compare {
   CompareOp op;
-  Tensor x, y;  // any dtype but bfloat16
+  Tensor x, y;  // any dtype
   Tensor out;   // uint8
 
   const char* name() const { return "compare"; }
@@ -39,6 +41,7 @@ struct Compare {
     f(Use::read, "the first argument", x), f(Use::read, "the second", y), f(Use::write, "the result", out);
   }
   void run(Cpu) const;
+  static constexpr bool kHasGpuKernels = true;
 };
 
 struct Where {
@@ -52,6 +55,7 @@ struct Where {
     f(Use::write, "the result", out);
   }
   void run(Cpu) const;
+  static constexpr bool kHasGpuKernels = true;
 };
 
 }  // namespace haze::call

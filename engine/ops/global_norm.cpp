@@ -12,7 +12,7 @@ Tensor norm_of(const char* operation, std::span<const Tensor> tensors) {
   call::GlobalNorm call{{}, Tensor({}, Dtype::float64, tensors.empty() ? Device::cpu : tensors[0].device())};
   call.tensors.reserve(tensors.size());
   for (const Tensor& tensor : tensors) {
-    check_real(operation, "a tensor", tensor);
+    check_floating(operation, "a tensor", tensor);
     call.tensors.push_back(contiguous(tensor));
   }
   launch(call);

@@ -7,7 +7,7 @@
 namespace haze::call {
 
 struct GlobalNorm {
-  std::vector<Tensor> tensors;  // contiguous, real
+  std::vector<Tensor> tensors;  // contiguous, floating
   Tensor out;                   // float64 []
 
   const char* name() const { return "global_norm"; }

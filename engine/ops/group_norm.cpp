@@ -7,7 +7,7 @@ namespace {
 
 void check_group_norm(const char* operation, const Tensor& x, const Tensor& weight, const Tensor& bias,
                       int64_t groups) {
-  check_real(operation, "x", x);
+  check_floating(operation, "x", x);
   if (x.rank() < 2 || groups < 1 || x.size(1) % groups != 0) {
     fail("{}: x has shape {}; it takes [batch, channels, ...] with channels a multiple of {} groups",
          operation, x.shape().to_string(), groups);
@@ -37,8 +37,9 @@ NormResult group_norm(const Tensor& x, const Tensor& weight, const Tensor& bias,
                       double epsilon) {
   check_group_norm("group_norm", x, weight, bias, groups);
   const Shape rows{x.size(0) * groups};
-  const NormResult result{Tensor(x.shape(), x.dtype(), x.device()), Tensor(rows, x.dtype(), x.device()),
-                          Tensor(rows, x.dtype(), x.device())};
+  const Dtype statistics = wide_dtype(x.dtype());
+  const NormResult result{Tensor(x.shape(), x.dtype(), x.device()), Tensor(rows, statistics, x.device()),
+                          Tensor(rows, statistics, x.device())};
   launch(call::GroupNorm{as_pixels(x),
                          contiguous_or_undefined(weight),
                          contiguous_or_undefined(bias),

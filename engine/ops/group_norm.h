@@ -2,7 +2,7 @@
 
 #include "haze/engine/ops/norm.h"
 
-/// x and results are contiguous [batch, channels, pixels], real; weight and bias contiguous [channels] or
+/// x and results are contiguous [batch, channels, pixels], floating; weight and bias contiguous [channels] or
 /// undefined.
 namespace haze::call {
 

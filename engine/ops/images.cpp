@@ -36,7 +36,7 @@ Extent checked_windows(const char* operation, const Extent& image, const Kernel&
 
 // The shape of x pooled by windows of size x size.
 Shape pooled_shape(const char* operation, const Tensor& x, int64_t size) {
-  check_real(operation, "x", x);
+  check_floating(operation, "x", x);
   check_rank(operation, "x", x, 4);
   if (size < 1) fail("{}: the size is {}, it takes 1 or more", operation, size);
   if (x.size(2) % size != 0 || x.size(3) % size != 0) {
@@ -60,7 +60,7 @@ Tensor unfold(const Tensor& x, int64_t kernel_h, int64_t kernel_w, int64_t strid
 
 Tensor fold(const Tensor& columns, int64_t height, int64_t width, int64_t kernel_h, int64_t kernel_w,
             int64_t stride, int64_t padding) {
-  check_real("fold", "columns", columns);
+  check_floating("fold", "columns", columns);
   check_rank("fold", "columns", columns, 3);
   if (height < 0 || width < 0) fail("fold: an image of {} x {} has a negative extent", height, width);
   const Kernel kernel{kernel_h, kernel_w, stride, padding};

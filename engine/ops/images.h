@@ -16,7 +16,7 @@ struct Unfold {
 };
 
 struct Fold {
-  Tensor columns;  // contiguous [batch, channels kernel_h kernel_w, out_h out_w], real
+  Tensor columns;  // contiguous [batch, channels kernel_h kernel_w, out_h out_w], floating
   int64_t kernel_h, kernel_w, stride, padding;
   Tensor out;
 
@@ -26,7 +26,7 @@ struct Fold {
 };
 
 struct AveragePool {
-  Tensor x;  // real
+  Tensor x;  // floating
   int64_t size;
   Tensor out;  // [batch, channels, height / size, width / size]
 
@@ -36,7 +36,7 @@ struct AveragePool {
 };
 
 struct MaxPool {
-  Tensor x;  // real
+  Tensor x;  // floating
   int64_t size;
   Tensor out, indices;  // [batch, channels, height / size, width / size]; int32 indices
 

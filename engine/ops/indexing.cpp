@@ -52,7 +52,7 @@ Tensor embedding(const Tensor& weight, const Tensor& ids) {
 }
 
 Tensor embedding_gradient(const Tensor& g, const Tensor& ids, int64_t vocabulary) {
-  check_real("embedding_gradient", "g", g);
+  check_floating("embedding_gradient", "g", g);
   if (vocabulary < 0) fail("embedding_gradient: the vocabulary of {} is negative", vocabulary);
   const Tensor indices = dense_indices("embedding_gradient", "ids", ids);
   if (g.rank() == 0 || !(g.shape() == with_last(ids.shape(), g.size(-1)))) {
@@ -80,7 +80,7 @@ Tensor index_select(const Tensor& x, int axis, const Tensor& indices) {
 
 void index_add_into(const Tensor& target, int axis, const Tensor& indices, const Tensor& source) {
   check_same_dtype("index_add_into", target, source);
-  check_real_or_int32("index_add_into", "target", target);
+  check_floating_or_int32("index_add_into", "target", target);
   check_contiguous("index_add_into", "the target", target);
   const int resolved = checked_axis("index_add_into", target, axis);
   check_rank("index_add_into", "indices", indices, 1);
@@ -103,7 +103,7 @@ Tensor gather(const Tensor& x, int axis, const Tensor& index) {
 }
 
 Tensor scatter_add(const Tensor& x, int axis, const Tensor& index, const Tensor& source) {
-  check_real("scatter_add", "x", x);
+  check_floating("scatter_add", "x", x);
   return scattered("scatter_add", true, x, axis, index, source);
 }
 

@@ -25,7 +25,7 @@ struct IndexSelect {
 struct IndexAdd {
   const char* operation;  // index_add_into or embedding_gradient
   Tensor indices;         // [count]
-  Tensor source;          // contiguous [outer, count, inner], real or int32
+  Tensor source;          // contiguous [outer, count, inner], floating or int32
   Tensor target;          // contiguous [outer, extent, inner]
 
   const char* name() const { return operation; }
@@ -54,7 +54,7 @@ struct Gather {
 };
 
 struct Scatter {
-  bool adds;  // scatter_add, which takes real tensors; otherwise scatter, which takes any
+  bool adds;  // scatter_add, which takes floating tensors; otherwise scatter, which takes any
   int axis;
   Tensor index;   // rank of target, extents at most its
   Tensor source;  // contiguous, shape of index

@@ -3,7 +3,7 @@
 #include "haze/engine/call.h"
 #include "haze/engine/ops.h"
 
-/// x and results are contiguous [rows, columns], real; weight and bias contiguous [columns] or undefined.
+/// x and results are contiguous [rows, columns], floating; weight and bias contiguous [columns] or undefined.
 namespace haze::call {
 
 /// The operands of a norm; those that it does not have are undefined.

@@ -19,7 +19,7 @@ Tensor random_integers(const Shape& shape, Generator& generator, int64_t low, in
 }
 
 Tensor bernoulli(const Tensor& probability, Generator& generator) {
-  check_real("bernoulli", "probability", probability);
+  check_floating("bernoulli", "probability", probability);
   Tensor result(probability.shape(), Dtype::uint8, probability.device());
   const auto counters = (static_cast<uint64_t>(result.elements()) + 1) / 2;
   launch(call::Bernoulli{contiguous(probability), generator.reserve(counters), result});
@@ -27,7 +27,7 @@ Tensor bernoulli(const Tensor& probability, Generator& generator) {
 }
 
 Tensor poisson(const Tensor& rate, Generator& generator) {
-  check_real("poisson", "rate", rate);
+  check_floating("poisson", "rate", rate);
   Tensor result(rate.shape(), Dtype::int32, rate.device());
   const auto counters = call::Poisson::kTrials * static_cast<uint64_t>(result.elements());
   launch(call::Poisson{contiguous(rate), generator.reserve(counters), result});

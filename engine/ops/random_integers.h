@@ -20,7 +20,7 @@ struct RandomIntegers {
 };
 
 struct Bernoulli {
-  Tensor probability;  // contiguous, real
+  Tensor probability;  // contiguous, floating
   RandomPosition position;
   Tensor out;  // contiguous uint8
 
@@ -37,7 +37,7 @@ struct Poisson {
   static constexpr double kLargestRate = 1e9;
   /// Pairs of uniform numbers that an element may use; it needs more in fewer than 1 of 10^40 cases.
   static constexpr uint64_t kTrials = 64;
-  Tensor rate;  // contiguous, real
+  Tensor rate;  // contiguous, floating
   RandomPosition position;
   Tensor out;  // contiguous int32
 

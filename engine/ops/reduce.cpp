@@ -83,7 +83,7 @@ bool reduces_integers(ReduceOp op, const Tensor& x) {
 
 Tensor reduce(ReduceOp op, const Tensor& x, const Shape& axes, bool keep_axes, double correction) {
   const bool integers = reduces_integers(op, x);
-  if (!integers) check_real(name(op), "x", x);
+  if (!integers) check_floating(name(op), "x", x);
   const uint32_t reduced = axes_to_bits(name(op), x, axes);
   const Tensor together = reduced_axes_together(x, reduced);
   const int64_t count = together.size(1);
@@ -108,7 +108,7 @@ Tensor reduce(ReduceOp op, const Tensor& x, const Shape& axes, bool keep_axes, d
 }
 
 Tensor sum_to(const Tensor& x, const Shape& shape) {
-  check_real("sum_to", "x", x);
+  check_floating("sum_to", "x", x);
   if (x.shape() == shape) return x;
   if (!(broadcast_shape(x.shape(), shape, "sum_to") == x.shape())) {
     fail("sum_to: shape {} does not broadcast to {}", shape.to_string(), x.shape().to_string());

@@ -7,7 +7,7 @@ namespace haze::call {
 
 struct Reduce {
   ReduceOp op;
-  Tensor x;  // contiguous [outer, count, inner], real, count > 0
+  Tensor x;  // contiguous [outer, count, inner], floating, count > 0
   double correction;
   Tensor out;  // contiguous [outer, inner]
 
@@ -15,6 +15,7 @@ struct Reduce {
   std::string title() const { return std::string("reduce, ") + name(); }
   void each_operand(auto&& f) const { f(Use::read, "x", x), f(Use::write, "the result", out); }
   void run(Cpu) const;
+  static constexpr bool kHasGpuKernels = true;
 };
 
 struct ReduceIntegers {
@@ -26,6 +27,7 @@ struct ReduceIntegers {
   std::string title() const { return std::string("reduce, ") + name(); }
   void each_operand(auto&& f) const { f(Use::read, "x", x), f(Use::write, "the result", out); }
   void run(Cpu) const;
+  static constexpr bool kHasGpuKernels = true;
 };
 
 }  // namespace haze::call

@@ -7,7 +7,7 @@
 namespace haze {
 
 Tensor searchsorted(const Tensor& sorted, const Tensor& values, bool right) {
-  check_real_or_int32("searchsorted", "sorted", sorted);
+  check_floating_or_int32("searchsorted", "sorted", sorted);
   checked_axis("searchsorted", sorted, -1);
   check_same_dtype("searchsorted", sorted, values);
   if (sorted.size(-1) > std::numeric_limits<int32_t>::max()) {

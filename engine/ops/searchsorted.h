@@ -5,7 +5,7 @@
 namespace haze::call {
 
 struct SearchSorted {
-  Tensor sorted;  // contiguous [rows, n], real or int32
+  Tensor sorted;  // contiguous [rows, n], floating or int32
   Tensor values;  // contiguous [rows, m]
   bool right;
   Tensor out;  // contiguous int32 [rows, m]

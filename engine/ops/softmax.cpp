@@ -6,7 +6,7 @@ namespace haze {
 namespace {
 
 Tensor softmax_of(const char* operation, const Tensor& x, bool log, int axis) {
-  check_real(operation, "x", x);
+  check_floating(operation, "x", x);
   if (const int a = checked_axis(operation, x, axis); a != x.rank() - 1) {
     return contiguous(transpose(softmax_of(operation, transpose(x, a, -1), log, -1), a, -1));
   }
@@ -16,7 +16,7 @@ Tensor softmax_of(const char* operation, const Tensor& x, bool log, int axis) {
 }
 
 Tensor gradient_of(const char* operation, const Tensor& y, const Tensor& g, bool log) {
-  check_real(operation, "y", y);
+  check_floating(operation, "y", y);
   checked_axis(operation, y, -1);
   check_same_dtype(operation, y, g);
   check_shape(operation, "g", g, y.shape());

@@ -5,17 +5,18 @@
 namespace haze::call {
 
 struct Softmax {
-  Tensor x;    // contiguous [rows, columns], real
+  Tensor x;    // contiguous [rows, columns], floating
   bool log;    // log_softmax
   Tensor out;  // like x
 
   const char* name() const { return log ? "log_softmax" : "softmax"; }
   void each_operand(auto&& f) const { f(Use::read, "x", x), f(Use::write, "the result", out); }
   void run(Cpu) const;
+  static constexpr bool kHasGpuKernels = true;
 };
 
 struct SoftmaxGradient {
-  Tensor y, g;  // contiguous [rows, columns], real
+  Tensor y, g;  // contiguous [rows, columns], floating
   bool log;     // of log_softmax
   Tensor out;   // like y
 
@@ -24,6 +25,7 @@ struct SoftmaxGradient {
     f(Use::read, "y", y), f(Use::read, "g", g), f(Use::write, "the result", out);
   }
   void run(Cpu) const;
+  static constexpr bool kHasGpuKernels = true;
 };
 
 }  // namespace haze::call

@@ -12,7 +12,7 @@ std::pair<Tensor, Tensor> transposed(const std::pair<Tensor, Tensor>& found, int
 }  // namespace
 
 std::pair<Tensor, Tensor> sort(const Tensor& x, bool descending, int axis) {
-  check_real_or_int32("sort", "x", x);
+  check_floating_or_int32("sort", "x", x);
   if (const int a = checked_axis("sort", x, axis); a != x.rank() - 1) {
     return transposed(sort(transpose(x, a, -1), descending), a);
   }
@@ -23,7 +23,7 @@ std::pair<Tensor, Tensor> sort(const Tensor& x, bool descending, int axis) {
 }
 
 std::pair<Tensor, Tensor> top_k(const Tensor& x, int64_t k, int axis) {
-  check_real_or_int32("top_k", "x", x);
+  check_floating_or_int32("top_k", "x", x);
   const int a = checked_axis("top_k", x, axis);
   if (k < 0 || k > x.size(a)) {
     fail("top_k: k is {}, it takes 0 to {}, the extent of axis {} of x", k, x.size(a), axis);

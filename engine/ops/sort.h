@@ -5,7 +5,7 @@
 namespace haze::call {
 
 struct Sort {
-  Tensor x;  // contiguous [rows, columns], real or int32
+  Tensor x;  // contiguous [rows, columns], floating or int32
   bool descending;
   Tensor values, indices;  // contiguous [rows, columns]; int32 indices
 
@@ -17,7 +17,7 @@ struct Sort {
 };
 
 struct TopK {
-  Tensor x;                // contiguous [rows, columns], real or int32
+  Tensor x;                // contiguous [rows, columns], floating or int32
   Tensor values, indices;  // contiguous [rows, k]; int32 indices
 
   const char* name() const { return "top_k"; }

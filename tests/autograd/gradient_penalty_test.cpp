@@ -71,6 +71,12 @@ TEST_CASE("what a recorded backward pass computes for a fused operation equals i
       "layer_norm", [](const Inputs& in) { return layer_norm(in[0], in[1], in[2], 1e-5); }, rows);
   check_composition("rms_norm", [](const Inputs& in) { return rms_norm(in[0], in[1], 1e-5); },
                     {rows[0], rows[1]});
+  const Tensor index = int32s({1, 0, 1}, {3});
+  check_composition("adaptive_layer_norm",
+                    [=](const Inputs& in) { return adaptive_layer_norm(in[0], in[1], in[2], index, 1e-5); },
+                    {random({3, 9}), random({2, 9}, 2), random({2, 9}, 3)});
+  check_composition("gated_add", [=](const Inputs& in) { return gated_add(in[0], in[1], in[2], index); },
+                    {random({3, 9}), random({2, 9}, 2), random({3, 9}, 3)});
   check_composition("group_norm", [](const Inputs& in) { return group_norm(in[0], in[1], in[2], 2, 1e-5); },
                     {random({3, 4, 3, 3}), random({4}, 2), random({4}, 3)});
   const std::vector<Tensor> attended{random({2, 5, 2, 3}), random({2, 5, 2, 3}, 2), random({2, 5, 2, 3}, 3)};
@@ -94,12 +100,34 @@ TEST_CASE("what a recorded backward pass computes for a fused operation equals i
                       return self_attention(in[0], packed);
                     },
                     {random({6, 3, 2, 3})});
+  check_composition("cross_attention",
+                    [](const Inputs& in) {
+                      AttentionOptions packed;
+                      packed.query_offsets = int32s({0, 2, 6}, {3});
+                      packed.key_offsets = int32s({0, 4, 5}, {3});
+                      return cross_attention(in[0], in[1], packed);
+                    },
+                    {random({6, 2, 3}), random({5, 2, 2, 3}, 2)});
   check_composition("linear_cross_entropy",
                     [](const Inputs& in) {
                       const Tensor weights = cast(float64s({1, 0.5, 0}), in[0].dtype());
                       return linear_cross_entropy(in[0], in[1], in[2], int32s({4, 0, 2}, {3}), weights).total;
                     },
                     {random({3, 4}), random({5, 4}, 2), random({5}, 3)});
+  check_composition("linear_cross_entropy, a row ignored",
+                    [](const Inputs& in) {
+                      return linear_cross_entropy(in[0], in[1], in[2], int32s({4, 0, 2}, {3}), {}, 0).total;
+                    },
+                    {random({3, 4}), random({5, 4}, 2), random({5}, 3)});
+  check_composition("projected_loss",
+                    [](const Inputs& in) {
+                      const Tensor weights = cast(float64s({1, 0.5, 0}), in[0].dtype());
+                      const RowLoss squares = [scale = in[3]](const Variable& logits, int64_t, int64_t) {
+                        return sum(square(softmax(logits * scale)), {1});
+                      };
+                      return projected_loss(in[0], in[1], in[2], squares, weights).total;
+                    },
+                    {random({3, 4}), random({5, 4}, 2), random({5}, 3), random({5}, 4)});
   check_composition("softmax", [](const Inputs& in) { return softmax(in[0]); }, {rows[0]});
   check_composition("log_softmax", [](const Inputs& in) { return log_softmax(in[0]); }, {rows[0]});
 }

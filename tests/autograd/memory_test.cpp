@@ -128,6 +128,23 @@ TEST_CASE("cross-entropy forms gradients in the forward pass only where one is n
   CHECK(peak(weight) == peak(weight.detach()));
 }
 
+TEST_CASE(
+    "a projected loss of 384 rows and 70,001 words holds less than a quarter of what whole logits take") {
+  constexpr int64_t kRows = 384, kVocabulary = 70001;
+  constexpr size_t kLogits = kRows * kVocabulary * sizeof(float) / kBlock;
+  const Variable hidden = Variable::leaf(full({kRows, 2}, 0.1));
+  const Variable weight = Variable::leaf(full({kVocabulary, 2}, 0.1));
+  const Tensor q = expand(full({1}, 1.0 / kVocabulary), {kRows, kVocabulary});
+  const RowLoss entropy = [&](const Variable& logits, int64_t first, int64_t last) {
+    return -sum(log_softmax(logits) * slice(q, 0, first, last), {1});
+  };
+  const size_t chunked = peak_blocks([&] { backward(projected_loss(hidden, weight, {}, entropy).total); });
+  const size_t whole = peak_blocks([&] { backward(sum(entropy(linear(hidden, weight), 0, kRows))); });
+  CHECK(whole > 2 * kLogits);
+  CHECK(chunked < kLogits);
+  CHECK(chunked < whole / 4);
+}
+
 TEST_CASE("a checkpoint gives the same gradient bits at a lower peak") {
   constexpr int kSegments = 8, kLength = 8;
   Generator generator(3);

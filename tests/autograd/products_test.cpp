@@ -160,9 +160,9 @@ TEST_CASE("products of bfloat16 give the gradients of float32, to one rounding t
       narrow_casts.push_back(cast(narrow.back(), Dtype::bfloat16));
     }
     const Variable y = p.f(wide), z = p.f(narrow_casts), m = p.bound(magnitudes);
-    const Tensor seed = cast(random(y.shape(), 9), Dtype::float32);
+    const Tensor seed = cast(cast(random(y.shape(), 9), Dtype::bfloat16), Dtype::float32);
     backward(y, seed);
-    backward(z, seed);
+    backward(z, cast(seed, z.dtype()));
     backward(m, unary(UnaryOp::absolute, seed));
     for (size_t i = 0; i < wide.size(); ++i) {
       INFO(p.what, ", input ", i);

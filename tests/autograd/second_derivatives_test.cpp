@@ -155,6 +155,30 @@ std::vector<Row> product_rows() {
                         .total;
                   },
                   {x, weight, bias}});
+  rows.push_back({"linear_cross_entropy",
+                  [](const Inputs& in) {
+                    return linear_cross_entropy(in[0], in[1], in[2], beside(in, int32s({4, -1, 2, -1}, {4})),
+                                                beside(in, float64s({1, 0.5, 0, 2})), -1)
+                        .total;
+                  },
+                  {x, weight, bias}});
+  rows.push_back(
+      {"projected_loss",
+       [](const Inputs& in) {
+         const RowLoss squares = [scale = in[3]](const Variable& logits, int64_t, int64_t) {
+           return sum(square(softmax(logits * scale)), {1});
+         };
+         return projected_loss(in[0], in[1], in[2], squares, beside(in, float64s({1, 0.5, 0, 2}))).total;
+       },
+       {x, weight, bias, random({5}, 4)}});
+  rows.push_back({"soft_cross_entropy",
+                  [](const Inputs& in) {
+                    const RowTargets targets = [q = softmax(in[3])](int64_t first, int64_t last) {
+                      return slice(q, 0, first, last);
+                    };
+                    return soft_cross_entropy(in[0], in[1], in[2], targets).total;
+                  },
+                  {x, weight, bias, random({4, 5}, 4)}});
   return rows;
 }
 
@@ -203,12 +227,37 @@ std::vector<Row> attention_rows() {
                     },
                     {random({5, 3, 2, 3})}});
   }
+  for (const double dropout : {0.0, 0.3}) {
+    AttentionOptions memory;
+    memory.query_offsets = int32s({0, 2, 2, 4}, {4});
+    memory.key_offsets = int32s({0, 3, 4, 4}, {4});  // the last sequence has no memory
+    memory.dropout = dropout;
+    rows.push_back({"cross_attention",
+                    [=](const Inputs& in) {
+                      Generator generator(7);
+                      return cross_attention(in[0], in[1], beside(in, memory), &generator);
+                    },
+                    {random({4, 2, 3}), random({4, 2, 2, 3}, 2)}});
+  }
   return rows;
 }
 
 std::vector<Row> norm_rows() {
   const Tensor weight = random({4}, 2), bias = random({4}, 3);
+  const Tensor scale = random({3, 4}, 2), shift = random({3, 4}, 3), index = int32s({2, 0, 2, 2}, {4});
   return {
+      {"layer_norm",
+       [](const Inputs& in) { return layer_norm(in[0], in[1], in[2], 1e-3, 0); },
+       {random({4, 3}), weight, bias}},
+      {"rms_norm",
+       [](const Inputs& in) { return rms_norm(in[0], in[1], 1e-3, 1); },
+       {random({2, 4, 3}), weight}},
+      {"adaptive_layer_norm",
+       [=](const Inputs& in) { return adaptive_layer_norm(in[0], in[1], in[2], beside(in, index), 1e-3); },
+       {random({4, 4}), scale, shift}},
+      {"gated_add",
+       [=](const Inputs& in) { return gated_add(in[0], in[1], in[2], beside(in, index)); },
+       {random({4, 4}), scale, random({4, 4}, 4)}},
       {"layer_norm",
        [](const Inputs& in) { return layer_norm(in[0], in[1], in[2], 1e-3); },
        {random({3, 4}), weight, bias}},
@@ -217,6 +266,20 @@ std::vector<Row> norm_rows() {
        [](const Inputs& in) { return group_norm(in[0], in[1], in[2], 2, 1e-3); },
        {random({2, 4, 3}), weight, bias}},
   };
+}
+
+std::vector<Row> position_rows() {
+  const Tensor cosine = random({5, 2}, 2), sine = random({5, 2}, 3), positions = int32s({4, 0, 2}, {3});
+  std::vector<Row> rows;
+  for (const bool inverse : {false, true}) {
+    rows.push_back({"rotary",
+                    [=](const Inputs& in) {
+                      return rotary(in[0], beside(in, cosine), beside(in, sine), beside(in, positions), 2,
+                                    inverse);
+                    },
+                    {random({3, 3, 4})}});
+  }
+  return rows;
 }
 
 std::vector<Row> indexing_rows() {
@@ -267,7 +330,7 @@ std::vector<Row> image_rows() {
 std::vector<Row> all_rows() {
   std::vector<Row> rows;
   for (const auto& part : {view_rows(), elementwise_rows(), reduction_rows(), product_rows(),
-                           attention_rows(), norm_rows(), indexing_rows(), image_rows()}) {
+                           attention_rows(), norm_rows(), position_rows(), indexing_rows(), image_rows()}) {
     rows.insert(rows.end(), part.begin(), part.end());
   }
   return rows;
@@ -319,7 +382,7 @@ TEST_CASE("the table of second derivatives has a row for every operation of auto
   std::set<std::string> rows;
   for (const Row& row : all_rows()) rows.insert(row.operation);
   const std::regex declaration(
-      R"(^(?:inline )?(?:Variable|CrossEntropy|std::pair<Variable, Tensor>) (\w+)\(.*)");
+      R"(^(?:inline )?(?:Variable|CrossEntropy|ProjectedLoss|std::pair<Variable, Tensor>) (\w+)\(.*)");
   size_t declared = 0;
   for (std::string line; std::getline(file, line);) {
     std::smatch match;

@@ -300,11 +300,15 @@ TEST_CASE("a forbidden token that there is not is named before anything is drawn
 }
 
 TEST_CASE("top-margin sampling refuses logits that are no distribution") {
-  TabularDenoiser::Table table{};
-  for (auto& places : table) places.fill({0.2, std::nan(""), 0.8});
-  Generator generator(1);
-  CHECK_THROWS_AS(
-      top_margin_sample(TabularDenoiser(table), open_requests(1), MaskingSchedule(), {}, generator), Error);
+  // The logits are logarithms: one is NaN, or all are -infinity.
+  for (const auto& p : {std::array{0.2, std::nan(""), 0.8}, std::array{0.0, 0.0, 0.0}}) {
+    TabularDenoiser::Table table{};
+    for (auto& places : table) places.fill(p);
+    Generator generator(1);
+    CHECK_THROWS_WITH_AS(
+        top_margin_sample(TabularDenoiser(table), open_requests(1), MaskingSchedule(), {}, generator),
+        "sampling: the network's logits are no distribution: NaN or infinity", Error);
+  }
 }
 
 TEST_CASE("samplers say what is wrong") {

@@ -151,6 +151,32 @@ TEST_CASE("each row is filtered by itself, the logits given are left alone, and 
   CHECK(filtered_logits(zeros({0, 3}), {.top_k = 1}).shape() == Shape{0, 3});
 }
 
+TEST_CASE("filters run on the device of the logits, and give the cpu's bits") {
+  Generator generator(1);
+  const Tensor logits = normal({20, 50}, generator, 0, 3);
+  const TokenFilter filters[] = {{.forbidden = {3, 7}},
+                                 {.temperature = 0.7},
+                                 {.temperature = 0},
+                                 {.top_k = 5},
+                                 {.top_k = 9, .top_p = 0.8},
+                                 {.top_p = 0.9},
+                                 {.temperature = 0.5, .top_k = 20, .top_p = 0.9, .forbidden = {0}}};
+  for (const TokenFilter& filter : filters) {
+    const Tensor there = filtered_logits(to(logits, Device::guarded), filter);
+    CHECK(there.device() == Device::guarded);
+    CHECK(there.to_vector<float>() == filtered_logits(logits, filter).to_vector<float>());
+  }
+}
+
+TEST_CASE("a NaN among the logits is left for categorical() to refuse, whatever the filter") {
+  const Tensor logits = row_of({1, 5, std::nan(""), 3});
+  const TokenFilter filters[] = {
+      {.temperature = 2}, {.temperature = 0}, {.top_k = 1}, {.top_p = 0.5}, {.top_k = 2, .top_p = 0.5}};
+  for (const TokenFilter& filter : filters) {
+    CHECK_THROWS_AS(categorical(filtered_logits(logits, filter), zeros({1}, Dtype::float64)), Error);
+  }
+}
+
 TEST_CASE("filters say what is wrong") {
   const Tensor logits = zeros({1, 3});
   CHECK_THROWS_WITH_AS(filtered_logits(logits, {.temperature = -1}), "sampling: temperature -1 is negative",

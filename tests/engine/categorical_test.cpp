@@ -204,7 +204,8 @@ TEST_CASE("categorical says what is wrong") {
   CHECK_THROWS_WITH_AS(categorical(zeros({4}), RandomPosition{}),
                        "categorical: log_probabilities has shape [4], it takes 2 axes", Error);
   CHECK_THROWS_WITH_AS(categorical(zeros({1, 4}, Dtype::int32), RandomPosition{}),
-                       "categorical: log_probabilities is int32, it takes float32 or float64", Error);
+                       "categorical: log_probabilities is int32, it takes bfloat16, float32 or float64",
+                       Error);
   CHECK_THROWS_WITH_AS(categorical(Tensor(), RandomPosition{}),
                        "categorical: log_probabilities is an undefined tensor", Error);
 }

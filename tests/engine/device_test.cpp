@@ -21,10 +21,10 @@ Tensor guarded(std::initializer_list<float> values) {
 }  // namespace
 
 TEST_CASE("a device is found by its name, and one that this build lacks is one sentence") {
-  for (Device device : {Device::cpu, Device::cuda, Device::guarded})
+  for (Device device : {Device::cpu, Device::cuda, Device::simt, Device::guarded})
     CHECK(device_named(name(device)) == device);
   CHECK(error_of([] { device_named("tpu"); }) ==
-        "device tpu: there is none of that name; there are cpu, cuda, guarded");
+        "device tpu: there is none of that name; there are cpu, cuda, simt, guarded");
   CHECK(error_of([] { zeros({2}, Dtype::float32, Device::cuda); }) == "device cuda: this build has none");
   CHECK(error_of([] { to(zeros({2}), Device::cuda); }) == "device cuda: this build has none");
   CHECK(error_of([] { memory_statistics(Device::cuda); }) == "device cuda: this build has none");

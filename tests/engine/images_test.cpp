@@ -215,7 +215,7 @@ TEST_CASE("image operations say what is wrong") {
   CHECK_THROWS_WITH_AS(fold(zeros({1, 8, 9}), 1, 4, 2, 2, 1, 0),
                        "fold: a kernel of 2 x 2 does not fit an image of 1 x 4 with padding 0", Error);
   CHECK_THROWS_WITH_AS(fold(zeros({1, 8, 9}, Dtype::int32), 4, 4, 2, 2, 1, 0),
-                       "fold: columns is int32, it takes float32 or float64", Error);
+                       "fold: columns is int32, it takes bfloat16, float32 or float64", Error);
   CHECK_THROWS_WITH_AS(conv2d(x, zeros({3, 2, 3}), {}), "conv2d: weight has shape [3, 2, 3], it takes 4 axes",
                        Error);
   CHECK_THROWS_WITH_AS(conv2d(x, zeros({3, 1, 3, 3}), {}),
@@ -236,7 +236,7 @@ TEST_CASE("image operations say what is wrong") {
       "average_pool: x has shape [1, 2, 4, 6], it takes a height and a width that are multiples of 4", Error);
   CHECK_THROWS_WITH_AS(max_pool(zeros({4, 4}), 2), "max_pool: x has shape [4, 4], it takes 4 axes", Error);
   CHECK_THROWS_WITH_AS(max_pool(cast(x, Dtype::int32), 2),
-                       "max_pool: x is int32, it takes float32 or float64", Error);
+                       "max_pool: x is int32, it takes bfloat16, float32 or float64", Error);
   CHECK_THROWS_WITH_AS(upsample(x, 0), "upsample: the size is 0, it takes 1 or more", Error);
   CHECK_THROWS_AS(upsample(x, int64_t{1} << 62), Error);        // whose product with 4 is 0
   CHECK_THROWS_AS(upsample(x, (int64_t{1} << 62) + 1), Error);  // whose product with 4 is 4

@@ -262,7 +262,7 @@ TEST_CASE("indexing says what is wrong with shapes and dtypes") {
   CHECK_THROWS_WITH_AS(embedding_gradient(x, ids, -1), "embedding_gradient: the vocabulary of -1 is negative",
                        Error);
   CHECK_THROWS_WITH_AS(embedding_gradient(zeros({2, 4}, Dtype::int32), ids, 5),
-                       "embedding_gradient: g is int32, it takes float32 or float64", Error);
+                       "embedding_gradient: g is int32, it takes bfloat16, float32 or float64", Error);
   CHECK_THROWS_WITH_AS(index_select(x, 2, ids), "index_select: axis 2 is outside a tensor of shape [3, 4]",
                        Error);
   CHECK_THROWS_WITH_AS(index_select(x, 0, zeros({1, 2}, Dtype::int32)),
@@ -276,7 +276,8 @@ TEST_CASE("indexing says what is wrong with shapes and dtypes") {
   CHECK_THROWS_WITH_AS(index_add_into(x, 0, ids, zeros({2, 4}, Dtype::int32)),
                        "index_add_into: the arguments are float32 and int32; cast one of them", Error);
   CHECK_THROWS_WITH_AS(index_add_into(zeros({3}, Dtype::uint8), 0, ids, zeros({2}, Dtype::uint8)),
-                       "index_add_into: target is uint8, it takes float32, float64 or int32", Error);
+                       "index_add_into: target is uint8, it takes bfloat16, float32, float64 or int32",
+                       Error);
   CHECK_THROWS_WITH_AS(
       gather(x, 0, ids),
       "gather: index has shape [2], it takes as many axes as x of shape [3, 4] and extents at most its",
@@ -293,7 +294,7 @@ TEST_CASE("indexing says what is wrong with shapes and dtypes") {
   CHECK_THROWS_WITH_AS(scatter_add(x, 1, zeros({3, 2}, Dtype::int32), zeros({2, 3})),
                        "scatter_add: source has shape [2, 3], it takes [3, 2]", Error);
   CHECK_THROWS_WITH_AS(scatter_add(zeros({2}, Dtype::int32), 0, ids, ids),
-                       "scatter_add: x is int32, it takes float32 or float64", Error);
+                       "scatter_add: x is int32, it takes bfloat16, float32 or float64", Error);
 }
 
 TEST_CASE("index_add_into of int32 wraps where binary does, by column and by row of the target") {

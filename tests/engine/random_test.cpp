@@ -223,7 +223,7 @@ TEST_CASE("random operations say what is wrong") {
   CHECK_THROWS_WITH_AS(dropout(zeros({2}), -0.1, {}),
                        "dropout: the probability is -0.1, it takes 0 <= probability < 1", Error);
   CHECK_THROWS_WITH_AS(dropout(zeros({2}, Dtype::int32), 0.1, {}),
-                       "dropout: x is int32, it takes float32 or float64", Error);
+                       "dropout: x is int32, it takes bfloat16, float32 or float64", Error);
   CHECK_THROWS_WITH_AS(dropout(Tensor(), 0.1, {}), "dropout: x is an undefined tensor", Error);
   CHECK(generator.state().counter == 0);
 }

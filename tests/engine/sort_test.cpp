@@ -131,17 +131,17 @@ TEST_CASE("sort, top_k and cumulative_sum give the same bits on any number of th
 
 TEST_CASE("sort, top_k and cumulative_sum say what is wrong") {
   const Tensor x = zeros({2, 3});
-  CHECK_THROWS_WITH_AS(sort(zeros({2}, Dtype::uint8)), "sort: x is uint8, it takes float32, float64 or int32",
-                       Error);
+  CHECK_THROWS_WITH_AS(sort(zeros({2}, Dtype::uint8)),
+                       "sort: x is uint8, it takes bfloat16, float32, float64 or int32", Error);
   CHECK_THROWS_WITH_AS(sort(zeros({})), "sort: axis -1 is outside a tensor of shape []", Error);
   CHECK_THROWS_WITH_AS(sort(Tensor()), "sort: x is an undefined tensor", Error);
   CHECK_THROWS_WITH_AS(top_k(x, 4), "top_k: k is 4, it takes 0 to 3, the extent of axis -1 of x", Error);
   CHECK_THROWS_WITH_AS(top_k(x, -1), "top_k: k is -1, it takes 0 to 3, the extent of axis -1 of x", Error);
   CHECK_THROWS_WITH_AS(top_k(zeros({}), 1), "top_k: axis -1 is outside a tensor of shape []", Error);
-  CHECK_THROWS_WITH_AS(top_k(zeros({2}, Dtype::bfloat16), 1),
-                       "top_k: x is bfloat16, it takes float32, float64 or int32", Error);
+  CHECK_THROWS_WITH_AS(top_k(zeros({2}, Dtype::uint8), 1),
+                       "top_k: x is uint8, it takes bfloat16, float32, float64 or int32", Error);
   CHECK_THROWS_WITH_AS(cumulative_sum(x, 2), "cumulative_sum: axis 2 is outside a tensor of shape [2, 3]",
                        Error);
   CHECK_THROWS_WITH_AS(cumulative_sum(zeros({2}, Dtype::uint8)),
-                       "cumulative_sum: x is uint8, it takes float32, float64 or int32", Error);
+                       "cumulative_sum: x is uint8, it takes bfloat16, float32, float64 or int32", Error);
 }

@@ -129,7 +129,7 @@ TEST_CASE("cache: selecting its sequences is to have read the selected sequences
     const LanguageModel model(config, Dtype::float64);
     TransformerCache cache;
     model.logits(slice(ids, 1, 0, 9), {.cache = &cache});
-    cache.select(entries);
+    cache.select(entries.to_vector<int32_t>());
     const Tensor rest = reshape(random_ids(5 * 6, kVocabulary, 9), {5, 6});
     const Tensor continued = model.logits(rest, {.cache = &cache});
     const std::vector<Tensor> whole{index_select(slice(ids, 1, 0, 9), 0, entries), rest};

@@ -78,10 +78,6 @@ const std::vector<Case> kCases{
     {"no rows", {}, {2, 3}},
 };
 
-MemoryKeys keys_of(const CrossAttention& attention, const Variable& memory, const Sequences& sequences) {
-  return attention.keys_of(memory, Padding::of(sequences));
-}
-
 int64_t sum_of(const std::vector<int64_t>& lengths) {
   int64_t total = 0;
   for (const int64_t length : lengths) total += length;
@@ -100,12 +96,14 @@ TEST_CASE("cross-attention: each row attends to the memory of its sequence, writ
     const auto rows = static_cast<int64_t>(c.index.size());
     const Tensor x = random({rows, 8}), residual = random({rows, 8}, 2);
     const Tensor memory = random({sum_of(c.memory_lengths), 8}, 3);
-    const MemoryKeys keys = keys_of(attention, memory, Sequences::of_lengths(c.memory_lengths));
-    const Padding padding = Padding::of_rows(Tensor::from(c.index, {rows}), keys.key.size(0));
+    const Sequences sequences = Sequences::of_lengths(c.memory_lengths);
+    const GroupedRows grouped = GroupedRows::of(Tensor::from(c.index, {rows}), sequences.count);
+    const Variable keys = attention.keys_of(memory);
     const Matrix expected =
         reference(Parameters(attention), "", Matrix(x), c.index, Matrix(memory), c.memory_lengths);
-    CHECK(largest_difference(values(attention.forward(x, padding, keys, {})), expected.elements) < 1e-12);
-    CHECK(largest_difference(values(attention.forward(x, padding, keys, {}, residual)),
+    CHECK(largest_difference(values(attention.forward(x, grouped, keys, sequences.offsets, {})),
+                             expected.elements) < 1e-12);
+    CHECK(largest_difference(values(attention.forward(x, grouped, keys, sequences.offsets, {}, residual)),
                              (expected + Matrix(residual)).elements) < 1e-12);
   }
 }
@@ -139,8 +137,8 @@ TEST_CASE("cross-attention: in a block it stands between self-attention and MLP,
     const Sequences sequences = Sequences::of_lengths(lengths);
     const Variable y = block.forward(x, sequences,
                                      {.memory = memory,
-                                      .memory_padding = Padding::of(Sequences::of_lengths(memory_lengths)),
-                                      .padding = Padding::of(sequences)},
+                                      .memory_offsets = Sequences::of_lengths(memory_lengths).offsets,
+                                      .queries = {.offsets = sequences.offsets}},
                                      {});
     CHECK(largest_difference(values(y), expected.elements) < 1e-11);
   }
@@ -157,11 +155,11 @@ TEST_CASE("cross-attention: gradients agree with central differences by rows, me
       randomise(attention);
       const auto rows = static_cast<int64_t>(c.index.size());
       const Sequences sequences = Sequences::of_lengths(c.memory_lengths);
-      const Padding padding = Padding::of_rows(Tensor::from(c.index, {rows}), sequences.count);
+      const GroupedRows grouped = GroupedRows::of(Tensor::from(c.index, {rows}), sequences.count);
       check_gradients(c.name, attention, {random({rows, 8}), random({sequences.rows, 8}, 2)},
                       [&](const Inputs& in) {
                         Generator draws(9);
-                        return attention.forward(in[0], padding, keys_of(attention, in[1], sequences),
+                        return attention.forward(in[0], grouped, attention.keys_of(in[1]), sequences.offsets,
                                                  {.training = true, .generator = &draws}, in[0]);
                       });
     }
@@ -250,8 +248,9 @@ TEST_CASE("cross-attention with a cache: the memory is read once, and chunks are
   pass(0, 4, memory);
   CHECK(error_of([&] { pass(4, 6, memory); }) ==
         "Transformer: the cache holds the memory already, later passes take none");
-  cache.select(Tensor::from<int32_t>({1, 0}, {2}));
-  cache.select(Tensor::from<int32_t>({1, 0}, {2}));
+  cache.select({1, 0});
+  cache.select({1, 0});
+  CHECK(error_of([&] { cache.select({0, 2}); }) == "TransformerCache: there is no sequence 2 of 2");
   const Matrix rest = pass(4, 6, {});
   for (size_t sequence = 0; sequence < 2; ++sequence) {
     for (size_t i = 0; i < 2 * 8; ++i) {
@@ -280,13 +279,69 @@ TEST_CASE("cross-attention: a memory that does not fit gives a sentence") {
   CHECK(error(without, {zeros({3, 8}), two}) ==
         "Transformer: without cross_attention, nothing reads the memory");
   CrossAttention attention(small(), generator, 1);
-  const MemoryKeys keys = keys_of(attention, zeros({3, 8}), two);
+  const Variable keys = attention.keys_of(zeros({3, 8}));
   CHECK(error_of([&] {
-          attention.forward(zeros({1, 8}), Padding::of_rows(Tensor::from<int32_t>({2}, {1}), 2), keys, {});
-        }) == "attention: a row of sequence 2 of 2");
+          const GroupedRows outside = GroupedRows::of(Tensor::from<int32_t>({2}, {1}), 2);
+          attention.forward(zeros({1, 8}), outside, keys, two.offsets, {});
+        }) == "attention: query_offsets must rise from 0 to 1, the number of rows");
   CHECK(error_of([&] {
-          attention.forward(zeros({1, 8}), Padding::of(sequences_of({1})), keys, {});
+          attention.forward(zeros({1, 8}), {sequences_of({1}).offsets}, keys, two.offsets, {});
         }) == "attention: 1 sequences cannot attend to a memory of 2");
+}
+
+TEST_CASE("cross-attention: rows are grouped by their sequence, in their order within it") {
+  const GroupedRows grouped = GroupedRows::of(Tensor::from<int32_t>({2, 0, 2, 0}, {4}), 4);
+  CHECK(grouped.offsets.to_vector<int32_t>() == std::vector<int32_t>{0, 2, 2, 4, 4});
+  CHECK(grouped.order.to_vector<int32_t>() == std::vector<int32_t>{1, 3, 0, 2});
+  CHECK(grouped.inverse.to_vector<int32_t>() == std::vector<int32_t>{2, 0, 3, 1});
+}
+
+TEST_CASE("transformers of every kind on another device read no device memory, and give the same bits") {
+  const auto run = [](const TransformerConfig& config, Device device) {
+    Generator generator(1);
+    Transformer network(config, generator);
+    randomise(network, 7, 0.3);
+    network.to(device);
+    const auto there = [&](const Tensor& x) { return to(x, device); };
+    const Variable x = Variable::leaf(there(cast(random({6, 8}), Dtype::float32)));
+    const Variable memory = Variable::leaf(there(cast(random({9, 8}, 2), Dtype::float32)));
+    const Tensor t = there(Tensor::from<float>({0.25f, 0.75f, 0.5f}, {3}));
+    const Variable y = network.forward(x, sequences_of({3, 1, 2}).to(device), t, {},
+                                       {.wanted = there(Tensor::from<int32_t>({5, 0, 3, 0}, {4})),
+                                        .memory = {memory, sequences_of({2, 4, 3}).to(device)}});
+    backward(sum(square(y)));
+    std::vector<std::vector<float>> result;
+    for (const Tensor& z : {y.value(), x.gradient(), memory.gradient()})
+      result.push_back(z.to_vector<float>());
+    return result;
+  };
+  for (const TransformerConfig& config : nn_test::every_kind(small())) {
+    CAPTURE(title(config));
+    CHECK(run(config, Device::cpu) == run(config, Device::guarded));
+  }
+}
+
+TEST_CASE(
+    "cross-attention with a cache on another device: a beam's memory is selected by the host's numbers") {
+  const NoGradient no_gradient;
+  const auto run = [](Device device) {
+    TransformerConfig config = small();
+    config.causal = true;
+    Generator generator(1);
+    Transformer network(config, generator);
+    network.to(device);
+    const auto there = [&](const Tensor& x) { return to(cast(x, Dtype::float32), device); };
+    const Sequences one_row = sequences_of({1, 1}).to(device);
+    TransformerCache cache;
+    network.forward(there(random({2, 8})), one_row, {}, {},
+                    {.memory = {there(random({5, 8}, 2)), sequences_of({4, 1}).to(device)}, .cache = &cache});
+    cache.select({1, 1, 0});
+    return network
+        .forward(there(random({3, 8}, 3)), sequences_of({1, 1, 1}).to(device), {}, {}, {.cache = &cache})
+        .value()
+        .to_vector<float>();
+  };
+  CHECK(run(Device::cpu) == run(Device::guarded));
 }
 
 }  // namespace haze

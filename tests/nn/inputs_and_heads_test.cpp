@@ -142,6 +142,20 @@ TEST_CASE("token head: logits and cross-entropy with every option, written out, 
       check_gradients("logits", head, {h}, [&](const Inputs& in) { return head.logits(in[0]); });
       check_gradients("cross-entropy", head, {h},
                       [&](const Inputs& in) { return head.cross_entropy(in[0], targets, weights).total; });
+
+      // The same by row: -log p of the target, which an ignored one does not have.
+      const RowLoss nll = [&](const Variable& logits, int64_t first, int64_t last) {
+        const Tensor chosen = unsqueeze(slice(targets, 0, first, last), 1);
+        return -reshape(gather(log_softmax(logits), 1, chosen), {last - first});
+      };
+      CHECK(largest_difference(values(head.loss(h, nll).losses), values(loss.losses)) < 1e-12);
+      CHECK(head.loss(h, nll, weights).total.value().item() == doctest::Approx(total).epsilon(1e-12));
+      const int32_t ignored = targets.to_vector<int32_t>()[0];
+      const Tensor counted = compare(CompareOp::not_equal, targets, full({}, ignored, Dtype::int32));
+      CHECK(
+          head.cross_entropy(h, targets, weights, ignored).total.value().item() ==
+          doctest::Approx(sum(multiply(multiply(loss.losses, weights), cast(counted, Dtype::float64))).item())
+              .epsilon(1e-12));
     }
   }
 }

@@ -1,5 +1,6 @@
 #include "haze/nn/positions.h"
 
+#include <algorithm>
 #include <complex>
 
 #include <doctest/doctest.h>
@@ -26,7 +27,9 @@ Tensor positions(std::initializer_list<int32_t> list) {
 
 /// x [rows, heads, head_size] turned to the given positions.
 Variable turned(const Variable& x, std::initializer_list<int32_t> to) {
-  return apply_rotary(x, rotary_table(positions(to), x.size(2), x.dtype()));
+  const int64_t count = 1 + *std::max_element(to.begin(), to.end());
+  const RotaryTable table = rotary_table(position_waves(count, x.size(2)), positions(to), x.dtype());
+  return rotary(x, table.cosine, table.sine, table.positions, x.size(1));
 }
 
 /// The dot product of the vector q at position m and the vector k at position n.
@@ -123,10 +126,10 @@ TEST_CASE("rotary positions: a score depends on the distance only, and a vector 
 }
 
 TEST_CASE("rotary positions: float32 tables are float64 tables rounded once, far out too") {
-  const Tensor far = positions({30000, 65535});
-  const RotaryTable exact = rotary_table(far, 16, Dtype::float64);
-  const RotaryTable rounded = rotary_table(far, 16, Dtype::float32);
-  CHECK(rounded.cosine.shape() == Shape{2, 1, 8});
+  const Tensor waves = position_waves(65536, 16), far = positions({30000, 65535});
+  const RotaryTable exact = rotary_table(waves, far, Dtype::float64);
+  const RotaryTable rounded = rotary_table(waves, far, Dtype::float32);
+  CHECK(rounded.cosine.shape() == Shape{65536, 8});
   CHECK(rounded.cosine.dtype() == Dtype::float32);
   CHECK(largest_difference(rounded.cosine.to_vector<double>(), exact.cosine.to_vector<double>()) < 6e-8);
   CHECK(largest_difference(rounded.sine.to_vector<double>(), exact.sine.to_vector<double>()) < 6e-8);
@@ -141,7 +144,7 @@ TEST_CASE("rotary positions: gradients agree with central differences") {
 }
 
 TEST_CASE("positions: an odd head size and an unknown name give a sentence") {
-  CHECK(error_of([] { rotary_table(positions({1}), 5, Dtype::float32); }) ==
+  CHECK(error_of([] { rotary_table(position_waves(2, 5), positions({1}), Dtype::float32); }) ==
         "rotary positions need an even head size, got 5");
   CHECK(error_of([] { position_kind("rotory"); }) ==
         "positions: 'rotory' is not learned, sinusoidal, rotary or none");

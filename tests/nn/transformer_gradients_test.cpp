@@ -81,7 +81,7 @@ size_t peak_of(const TransformerConfig& config, std::span<const int64_t> lengths
 
 TEST_CASE("attention: gradients agree with central differences, causal, rotary, with dropout and residual") {
   const Sequences sequences = sequences_of({3, 1});
-  const RotaryTable table = rotary_table(sequences.positions, 2, Dtype::float64);
+  const RotaryTable table = rotary_table(position_waves(3, 2), sequences.positions, Dtype::float64);
   for (const RotaryTable* rotary : {static_cast<const RotaryTable*>(nullptr), &table}) {
     for (const bool causal : {false, true}) {
       for (const double dropout : {0.0, 0.3}) {

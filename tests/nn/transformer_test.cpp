@@ -77,7 +77,7 @@ TEST_CASE("attention: softmax(q k / sqrt(size)) v of each head and sequence, wri
       SelfAttention attention(config, generator, 1);
       attention.to(Dtype::float64);
       randomise(attention);
-      const RotaryTable table = rotary_table(sequences.positions, 4, Dtype::float64);
+      const RotaryTable table = rotary_table(position_waves(8, 4), sequences.positions, Dtype::float64);
       const RotaryTable* rotary = positions == PositionKind::rotary ? &table : nullptr;
       const Matrix expected = Reference(attention, config, lengths).attention("", Matrix(x));
       CHECK(largest_difference(values(attention.forward(x, sequences, rotary, {})), expected.elements) <

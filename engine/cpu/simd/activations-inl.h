@@ -66,7 +66,7 @@ struct GeluTanhGate {
                                   Constant(d, -2 * kSqrtTwoOverPi));
     v = hn::Mul(x, cubic);
     const auto one = Constant(d, 1);
-    exp_v = ExpWithin87(d, v);
+    exp_v = ExpWithin87(d, sizeof(hn::TFromD<D>) == 8 ? AtMost(d, v, 709) : v);  // finite
     gate = hn::Div(one, hn::Add(one, exp_v));
   }
 

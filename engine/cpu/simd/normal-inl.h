@@ -9,7 +9,7 @@
 #endif
 
 #include "haze/engine/cpu/simd/math-inl.h"
-#include "haze/engine/cpu/simd/special_functions.h"
+#include "haze/engine/special_functions.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace haze {

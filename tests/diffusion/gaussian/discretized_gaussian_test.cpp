@@ -4,6 +4,7 @@
 
 #include <doctest/doctest.h>
 
+#include "haze/autograd/gradcheck.h"
 #include "haze/engine/cpu/parallel.h"
 
 namespace haze {
@@ -105,14 +106,57 @@ TEST_CASE("the operation on tensors has those values and gives those derivatives
   }
 }
 
-TEST_CASE("the operation on tensors has no second derivative, and says so") {
-  const Variable mean = Variable::leaf(full({2, 2}, 0.2, Dtype::float64));
-  const Variable log_variance = Variable::leaf(full({1}, -2, Dtype::float64));
-  const Variable nats = discretized_gaussian_nats(zeros({2, 2}, Dtype::float64), mean, log_variance, 256);
-  CHECK_THROWS_WITH_AS(
-      gradient(sum(nats), {mean}, {.create_graph = true}),
-      "discretized_gaussian: a fused operation has no second derivative; compose it from simpler operations",
-      Error);
+TEST_CASE("the operation on tensors has second derivatives that agree with differences of the first") {
+  // Inside, outside and far out, on both sides; open bins with the mean on both sides; a mean on a level.
+  const std::vector<double> levels_x = {
+      -1.0, -1.0, 1.0, 1.0, -1 + 2 * 40 / 255.0, 0.2, 0.2, -1 + 2 * 100 / 255.0};
+  const std::vector<double> means = {-1.4, -0.2, 0.7, 1.3, 0.6, 0.201, -0.9, -1 + 2 * 100 / 255.0};
+  const auto count = static_cast<int64_t>(means.size());
+  const Tensor x = Tensor::from(levels_x, {count});
+  for (const double log_variance : {-11.0, -7.0, -2.0, 1.0}) {
+    CAPTURE(log_variance);
+    const GradcheckResult result = gradcheck_second(
+        [&](const std::vector<Variable>& in) { return discretized_gaussian_nats(x, in[0], in[1], 256); },
+        {Tensor::from(means, {count}), full({count}, log_variance, Dtype::float64)});
+    CHECK_MESSAGE(result.passed, result.message);
+  }
+}
+
+TEST_CASE(
+    "the operation on tensors has the scalar's digits, and no NaN in any derivative, in both far tails") {
+  for (const int64_t levels : {2, 256}) {
+    for (const double level : {-1.0, -1 + 2 / 255.0, 1 - 2 / 255.0, 1.0}) {
+      for (const double log_variance : {-40.0, -14.0, -4.0, 3.0}) {
+        for (const double at : {-30.0, -1.001, -1.0, 1 - 2 / 255.0, 1.0, 30.0}) {
+          CAPTURE(level);
+          CAPTURE(log_variance);
+          CAPTURE(at);
+          const Variable mean = Variable::leaf(full({1}, at, Dtype::float64));
+          const Variable spread = Variable::leaf(full({1}, log_variance, Dtype::float64));
+          const Variable nats =
+              sum(discretized_gaussian_nats(full({1}, level, Dtype::float64), mean, spread, levels));
+          const Gradients first = gradient(nats, {mean, spread}, {.create_graph = true});
+          const DiscretizedGaussian expected = discretized_gaussian(level, at, log_variance, levels);
+          CHECK(nats.value().item() == doctest::Approx(expected.nats).epsilon(1e-9));
+          const double by_mean = first[0].value().item(), by_spread = first[1].value().item();
+          if (expected.nats < 1e7) {
+            CHECK(by_mean == doctest::Approx(expected.by_mean).epsilon(1e-7));
+            CHECK(by_spread == doctest::Approx(expected.by_log_variance).epsilon(1e-7));
+          } else {  // the near edge is all that counts, and nats are half its square
+            CHECK(
+                std::abs(by_mean) ==
+                doctest::Approx(std::sqrt(2 * expected.nats) * std::exp(-0.5 * log_variance)).epsilon(1e-6));
+            CHECK(by_spread == doctest::Approx(-expected.nats).epsilon(1e-6));
+          }
+          for (const Variable& slope : first) {
+            for (const Variable& second : gradient(sum(slope), {mean, spread}, {.retain_graph = true})) {
+              CHECK(std::isfinite(second.value().item()));
+            }
+          }
+        }
+      }
+    }
+  }
 }
 
 TEST_CASE("the operation on tensors gives the same bits with every number of threads, of strided means too") {

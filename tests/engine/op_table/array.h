@@ -15,7 +15,8 @@ namespace haze::reference {
 ///
 /// How far: the engine's result is right where |result - value| <= u error, with u the unit roundoff of the
 /// dtype it computes in: 2^-24 for float32 and bfloat16; for float64 2^-52, because there the reference is as
-/// far off as the engine. An error of 0 asks for the exact value. Each reference computes `error` by running
+/// far off as the engine. A bfloat16 result must be what a number of that interval is rounded to. An error of
+/// 0 asks for the exact value. Each reference computes `error` by running
 /// error analysis (Higham 2002, "Accuracy and Stability of Numerical Algorithms", section 3.3): one unit
 /// times the magnitude for each rounding, kElementary units for each elementary function, the condition
 /// number of the formula that ops.h names times what came before, and rounding_of_sum() for a sum.

@@ -177,7 +177,7 @@ Row cast_special_row(Dtype to) {
 // Draws of the shape of their one argument, which is uniform in [low, high).
 Row drawn(const std::string& name, double low, double high, Tensor (*draw)(const Tensor&, Generator&),
           Array (*reference)(const Array&, RandomPosition)) {
-  Row row{.name = fmt::format("{} {} to {}", name, low, high), .function = name, .dtypes = kReal};
+  Row row{.name = fmt::format("{} {} to {}", name, low, high), .function = name, .dtypes = kFloating};
   for (const Shape& shape : common_shapes()) row.cases.push_back({{shape, low, high}});
   row.apply = [draw](const Tensors& in, Dtype) {
     Generator generator = generator_at(kPosition);

@@ -47,7 +47,7 @@ UnaryArguments arguments(UnaryOp op) {
 }
 
 Row unary_row(UnaryOp op, const UnaryArguments& with, const std::string& variant = "") {
-  Row row{.name = name(op) + variant, .function = name(op), .dtypes = kReal};
+  Row row{.name = name(op) + variant, .function = name(op), .dtypes = kFloating};
   for (const Shape& shape : common_shapes()) row.cases.push_back({{shape, with.low, with.high}});
   row.cases.push_back({extremes()});
   row.apply = [=](const Tensors& in, Dtype) { return Tensors{unary(op, in[0], with.a, with.b)}; };
@@ -84,7 +84,7 @@ std::vector<std::pair<Shape, Shape>> broadcast_pairs() {
 
 Row binary_row(BinaryOp op) {
   const bool arithmetic = op <= BinaryOp::minimum;
-  Row row{.name = name(op), .function = name(op), .dtypes = arithmetic ? kRealAndIntegers : kReal};
+  Row row{.name = name(op), .function = name(op), .dtypes = arithmetic ? kFloatingAndIntegers : kFloating};
   const double low = op == BinaryOp::divide ? 1 : -9;
   for (const auto& [x, y] : broadcast_pairs()) row.cases.push_back({{x, -9, 9}, {y, low, 9}});
   row.apply = [=](const Tensors& in, Dtype) { return Tensors{binary(op, in[0], in[1])}; };
@@ -103,7 +103,7 @@ Row binary_row(BinaryOp op) {
 Row binary_extremes_row(BinaryOp op) {
   Row row = binary_row(op);
   row.name += " of extreme numbers";
-  row.dtypes = kReal;
+  row.dtypes = kFloating;
   const auto count = static_cast<int64_t>(kExtremes.size());
   Input x{{count, 1}, 0, 0, kExtremes};
   const bool gradient = op > BinaryOp::minimum;
@@ -123,7 +123,7 @@ static_assert(std::size(kCompareNames) == static_cast<size_t>(CompareOp::kCount)
 Row compare_row(CompareOp op) {
   Row row{.name = fmt::format("compare {}", kCompareNames[static_cast<size_t>(op)]),
           .function = "compare",
-          .dtypes = {Dtype::float32, Dtype::float64, Dtype::int32, Dtype::uint8}};
+          .dtypes = kAllDtypes};
   const std::vector<double> some = {0, 1, 2, 3, 2, 1, 0.0, 3, 1}, others = {1, 1, 2, 0, 3, 2, -0.0, 3};
   for (const auto& [x, y] : broadcast_pairs()) row.cases.push_back({{x, 0, 0, some}, {y, 0, 0, others}});
   row.apply = [=](const Tensors& in, Dtype) { return Tensors{compare(op, in[0], in[1])}; };
@@ -140,7 +140,7 @@ Row compare_row(CompareOp op) {
 Row compare_extremes_row(CompareOp op) {
   Row row = compare_row(op);
   row.name += " of extreme numbers";
-  row.dtypes = kReal;
+  row.dtypes = kFloating;
   const auto count = static_cast<int64_t>(kExtremes.size());
   row.cases = {{{{count, 1}, 0, 0, kExtremes}, {{count}, 0, 0, kExtremes}}};
   row.layouts = {Layout::dense};
@@ -191,7 +191,7 @@ Row where_row() {
 }
 
 Row add_into_row() {
-  Row row{.name = "add_into", .function = "add_into", .dtypes = kReal};
+  Row row{.name = "add_into", .function = "add_into", .dtypes = kFloating};
   for (const auto& [x, y] : {std::pair<Shape, Shape>{{17, 33}, {33}},
                              {{2, 3, 5}, {3, 1}},
                              {{0}, {1}},
@@ -222,7 +222,7 @@ Row add_into_row() {
 constexpr RandomPosition kPosition{99, 3, 12345};
 
 Row dropout_row(double probability) {
-  Row row{.name = fmt::format("dropout {}", probability), .function = "dropout", .dtypes = kReal};
+  Row row{.name = fmt::format("dropout {}", probability), .function = "dropout", .dtypes = kFloating};
   for (const Shape& shape : common_shapes()) row.cases.push_back({{shape}});
   row.apply = [=](const Tensors& in, Dtype) { return Tensors{dropout(in[0], probability, kPosition)}; };
   row.reference = [=](const Arrays& in, Dtype) {

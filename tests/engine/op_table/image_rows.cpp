@@ -35,7 +35,7 @@ std::vector<Row> window_rows() {
     row.reference = [=](const Arrays& in, Dtype) { return Arrays{reference::unfold(in[0], window)}; };
     rows.push_back(row);
     const int64_t height = c.image[2], width = c.image[3];
-    row = {.name = title("fold", c), .function = "fold", .dtypes = kReal};
+    row = {.name = title("fold", c), .function = "fold", .dtypes = kFloating};
     row.cases = {{{reference::unfold(Array(c.image), c.window).shape}}};
     row.apply = [=](const Tensors& in, Dtype) {
       return Tensors{fold(in[0], height, width, window.height, window.width, window.stride, window.padding)};
@@ -86,7 +86,7 @@ std::vector<Row> pool_rows(int64_t size) {
   }
   Row row{.name = fmt::format("average_pool {}", size),
           .function = "average_pool",
-          .dtypes = kReal,
+          .dtypes = kFloating,
           .cases = cases};
   row.apply = [=](const Tensors& in, Dtype) { return Tensors{average_pool(in[0], size)}; };
   row.reference = [=](const Arrays& in, Dtype) { return Arrays{reference::average_pool(in[0], size)}; };

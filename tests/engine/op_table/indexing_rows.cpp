@@ -40,7 +40,7 @@ Row embedding_row() {
 }
 
 Row embedding_gradient_row() {
-  Row row{.name = "embedding_gradient", .function = "embedding_gradient", .dtypes = kReal};
+  Row row{.name = "embedding_gradient", .function = "embedding_gradient", .dtypes = kFloating};
   for (int64_t width : {0, 1, 16, 33}) row.cases.push_back({{{3, 5, width}}, indices({3, 5}, 13)});
   row.cases.push_back({{{0, 4}}, indices({0}, 13)});
   row.cases.push_back({{{700, 101}}, indices({700}, 13)});
@@ -87,7 +87,7 @@ std::vector<Row> index_rows() {
       rows.push_back(select);
       Row add{.name = "index_add_into " + text,
               .function = "index_add_into",
-              .dtypes = kRealAndIntegers,
+              .dtypes = kFloatingAndIntegers,
               .cases = {{{shape, -9, 9}, which, {taken, -9, 9}}}};
       add.apply = [axis = axis](const Tensors& in, Dtype) {
         const Tensor target = copy_of(in[0]);
@@ -139,7 +139,7 @@ std::vector<Row> gather_rows() {
     rows.push_back(row);
     row.name = fmt::format("scatter_add {} axis {}", shape.to_string(), axis);
     row.function = "scatter_add";
-    row.dtypes = kReal;
+    row.dtypes = kFloating;
     row.cases = {{{shape}, indices(shape, shape[a]), {shape}},
                  {{shape}, indices(smaller, shape[a]), {smaller}}};
     row.apply = [axis = axis](const Tensors& in, Dtype) {
@@ -166,7 +166,7 @@ std::vector<Row> gather_rows() {
 Row categorical_row() {
   constexpr double kInfinity = std::numeric_limits<double>::infinity();
   static constexpr RandomPosition kPosition{5, 6, 7};
-  Row row{.name = "categorical", .function = "categorical", .dtypes = kReal};
+  Row row{.name = "categorical", .function = "categorical", .dtypes = kFloating};
   row.cases = {{{{0, 5}}},
                {{{1, 1}}},
                {{{17, 1}}},
@@ -184,7 +184,7 @@ Row categorical_row() {
 }
 
 Row categorical_of_uniforms_row() {
-  Row row{.name = "categorical of uniforms", .function = "categorical", .dtypes = kReal};
+  Row row{.name = "categorical of uniforms", .function = "categorical", .dtypes = kFloating};
   for (const Shape& shape : {Shape{0, 5}, Shape{17, 1}, Shape{33, 3}, Shape{63, 1000}, Shape{300, 17}}) {
     row.cases.push_back({{shape, -5, 5}, {{shape[0]}, 0, 1, {}, Dtype::float64}});
   }
@@ -245,7 +245,7 @@ std::vector<Row> scatter_rows() {
 Row searchsorted_row(bool right, bool one_row) {
   Row row{.name = fmt::format("searchsorted{}{}", right ? " right" : "", one_row ? " in one row" : ""),
           .function = "searchsorted",
-          .dtypes = kRealAndIntegers};
+          .dtypes = kFloatingAndIntegers};
   const std::vector<double> values = {-9, 3, 2.5, 0, 100, 1, 1.5, 7, 6, 8, -1};
   const auto rising = [](int64_t count, std::vector<double> last) {
     std::vector<double> result;
@@ -286,7 +286,7 @@ Row searchsorted_row(bool right, bool one_row) {
 // A NaN is larger than every number, infinity too.
 Row searchsorted_nan_row() {
   const double nan = std::nan(""), infinity = std::numeric_limits<double>::infinity();
-  Row row{.name = "searchsorted among NaN", .function = "searchsorted", .dtypes = kReal};
+  Row row{.name = "searchsorted among NaN", .function = "searchsorted", .dtypes = kFloating};
   row.cases = {{{{5}, 0, 0, {-infinity, 1, infinity, nan, nan}}, {{4}, 0, 0, {-infinity, 2, infinity, nan}}}};
   row.layouts = {Layout::dense};
   row.apply = [](const Tensors& in, Dtype) {

@@ -3,6 +3,9 @@
 #include <set>
 
 #include <doctest/doctest.h>
+#include <fmt/ranges.h>
+
+#include "haze/engine/simt/launch.h"
 
 #include "engine/op_table/table.h"
 
@@ -21,8 +24,9 @@ void check_rows(const std::vector<Row>& rows) {
 
 std::vector<Row> all_rows() {
   std::vector<Row> result;
-  for (auto section : {creation_rows, view_rows, elementwise_rows, reduction_rows, norm_rows, matmul_rows,
-                       attention_rows, indexing_rows, image_rows, convolution_rows, training_rows}) {
+  for (auto section : {creation_rows, view_rows, elementwise_rows, reduction_rows, norm_rows,
+                       adaptive_norm_rows, position_rows, matmul_rows, attention_rows, indexing_rows,
+                       image_rows, convolution_rows, training_rows}) {
     for (Row& row : section()) result.push_back(std::move(row));
   }
   return result;
@@ -57,6 +61,10 @@ TEST_CASE("operation table: reductions are the reference's") {
 }
 TEST_CASE("operation table: norms are the reference's") {
   check_rows(norm_rows());
+  check_rows(adaptive_norm_rows());
+}
+TEST_CASE("operation table: positions are the reference's") {
+  check_rows(position_rows());
 }
 TEST_CASE("operation table: matrix products are the reference's") {
   check_rows(matmul_rows());
@@ -113,4 +121,40 @@ TEST_CASE("operation table: every operation of ops.h has a row, and refuses some
     INFO(function);
     if (!take_all.contains(function)) CHECK(refusing.contains(function));
   }
+}
+
+namespace {
+
+/// While it lives, calls on the emulated GPU run their checked kernels.
+struct CheckedKernels {
+  CheckedKernels() { simt::set_checked(true); }
+  ~CheckedKernels() { simt::set_checked(false); }
+};
+
+// Without cases that take long, and with one of its dtypes.
+Row smallest(const Row& row) {
+  constexpr size_t kCases = 8;
+  Row result = shortened(row);
+  if (result.cases.size() > kCases) result.cases.erase(result.cases.begin(), result.cases.end() - kCases);
+  result.dtypes.resize(1);
+  return result;
+}
+
+// Operations that have no kernel for a GPU yet.
+const std::set<std::string> kWithoutKernels = {};
+
+}  // namespace
+
+TEST_CASE("operation table: what has a kernel for a GPU gives the reference's results on the emulated one") {
+  std::set<std::string> missing;
+  for (const Row& row : all_rows()) {
+    if (has_kernels(shortened(row), Device::simt)) {
+      check_row(shortened(row), Device::simt);
+      const CheckedKernels checked;
+      check_row(smallest(row), Device::simt);
+    } else {
+      missing.insert(row.function);
+    }
+  }
+  CHECK(fmt::format("{}", fmt::join(missing, " ")) == fmt::format("{}", fmt::join(kWithoutKernels, " ")));
 }

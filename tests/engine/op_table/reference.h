@@ -102,8 +102,10 @@ struct AttentionGradients {
 };
 AttentionOutput attention(const Array& query, const Array& key, const Array& value,
                           const AttentionMask& mask);
+/// `output_units`: how many units of itself the output of the forward pass, from which the gradient is
+/// computed, has been rounded by.
 AttentionGradients attention_gradient(const Array& g, const Array& query, const Array& key,
-                                      const Array& value, const AttentionMask& mask);
+                                      const Array& value, const AttentionMask& mask, double output_units = 0);
 
 // Indexing.
 Array index_select(const Array& x, int axis, const Array& indices);
@@ -133,7 +135,8 @@ struct CrossEntropy {
   Array losses, hidden, weight, bias;
 };
 CrossEntropy linear_cross_entropy(const Array& hidden, const Array& weight, const Array& bias,
-                                  const Array& targets, const Array& row_weights);
+                                  const Array& targets, const Array& row_weights,
+                                  std::optional<int32_t> ignored = {});
 /// Parameter, first and second moment after a step.
 std::array<Array, 3> adamw_step(const Array& parameter, const Array& gradient, const Array& first_moment,
                                 const Array& second_moment, const AdamWOptions& options, bool decay);

@@ -232,7 +232,7 @@ AttentionOutput attention(const Array& query, const Array& key, const Array& val
 
 // dV = P^T dO, dP = dO V^T where kept, dS = P (dP - sum(P dP)), dQ = scale dS K, dK = scale dS^T Q.
 AttentionGradients attention_gradient(const Array& g, const Array& query, const Array& key,
-                                      const Array& value, const AttentionMask& mask) {
+                                      const Array& value, const AttentionMask& mask, double output_units) {
   const AttentionReference a(query, key, mask);
   AttentionGradients result{Array(query.shape), Array(key.shape), Array(value.shape)};
   const auto add = [](Array& x, size_t i, double term, double error) {
@@ -248,6 +248,13 @@ AttentionGradients attention_gradient(const Array& g, const Array& query, const 
         const double of_keys = rounding_of_sum(static_cast<int64_t>(row.keys.size()));
         std::vector<double> dp, dp_error;
         double delta = 0, delta_error = 0;
+        for (int64_t d = 0; d < a.size(); ++d) {
+          double output = 0;
+          for (size_t j = 0; j < row.keys.size(); ++j) {
+            output += row.dropped[j] * value.values[a.at_key(b, row.keys[j], head, d)];
+          }
+          delta_error += output_units * std::abs(g.values[a.at_query(b, i, head, d)] * output);
+        }
         for (size_t j = 0; j < row.keys.size(); ++j) {
           double sum = 0, magnitude = 0;
           const double keep = a.kept(b, head, i, row.keys[j]) ? 1 / (1 - mask.dropout) : 0;
@@ -285,9 +292,11 @@ AttentionGradients attention_gradient(const Array& g, const Array& query, const 
 }
 
 // Logits z = hidden weight^T + bias; loss = logsumexp(z) - z[target];
-// dz = row_weight (softmax(z) - one_hot(target)), dhidden = dz weight, dweight = dz^T hidden, dbias = sum dz.
+// both 0 where the target is ignored. dz = row_weight (softmax(z) - one_hot(target)), dhidden = dz weight,
+// dweight = dz^T hidden, dbias = sum dz.
 CrossEntropy linear_cross_entropy(const Array& hidden, const Array& weight, const Array& bias,
-                                  const Array& targets, const Array& row_weights) {
+                                  const Array& targets, const Array& row_weights,
+                                  std::optional<int32_t> ignored) {
   const int64_t rows = hidden.shape[0], width = hidden.shape[1], vocabulary = weight.shape[0];
   const bool gradients = !row_weights.values.empty() || row_weights.shape.rank() > 0;
   CrossEntropy result{Array({rows}), Array(hidden.shape), Array(weight.shape), Array({vocabulary})};
@@ -297,6 +306,7 @@ CrossEntropy linear_cross_entropy(const Array& hidden, const Array& weight, cons
     const auto logit = [&](int64_t v) { return logits.values[static_cast<size_t>(row * vocabulary + v)]; };
     const auto off = [&](int64_t v) { return logits.error[static_cast<size_t>(row * vocabulary + v)]; };
     const auto target = static_cast<int64_t>(targets.values[static_cast<size_t>(row)]);
+    if (target == ignored) continue;
     double largest = -kInfinity, total = 0, total_off = 0;
     for (int64_t v = 0; v < vocabulary; ++v) largest = std::max(largest, logit(v));
     for (int64_t v = 0; v < vocabulary; ++v) {

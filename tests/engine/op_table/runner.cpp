@@ -170,21 +170,22 @@ std::vector<char> storage_bytes(const Tensor& x, const Array& array, Layout layo
   return bytes;
 }
 
-// How far `got` may be from `want`; see Array.
-double allowance(double want, double error, Dtype result, Dtype run) {
+// How far `got` may be from `want`, before it is rounded to bfloat16; see Array.
+double allowance(double error, Dtype result, Dtype run) {
   const bool wide = result == Dtype::float64 && run != Dtype::float32 && run != Dtype::bfloat16;
   const double smallest =
       wide ? std::numeric_limits<double>::denorm_min() : std::numeric_limits<float>::denorm_min();
-  const double computed = error * (wide ? 0x1p-52 : 0x1p-24) + smallest;
-  // The result of a bfloat16 operation is rounded once more, at the end.
-  return result == Dtype::bfloat16 ? computed + 0x1p-8 * (std::abs(want) + computed) : computed;
+  return error * (wide ? 0x1p-52 : 0x1p-24) + smallest;
 }
 
 bool agrees(double got, double want, double error, Dtype result, Dtype run) {
   if (std::isnan(got) || std::isnan(want)) return std::isnan(got) && std::isnan(want);
   if (got == want) return true;
   if (error == 0) return is_floating(result) && got == rounded(want, result);
-  const double allowed = allowance(want, error, result, run);
+  const double allowed = allowance(error, result, run);
+  if (result == Dtype::bfloat16) {  // rounded once, at the end: rounding keeps the order of numbers
+    return rounded(want - allowed, result) <= got && got <= rounded(want + allowed, result);
+  }
   if (std::isinf(want)) return false;
   if (std::isinf(got)) {  // where the true value, or its neighbourhood, overflows
     return std::isinf(rounded(std::copysign(std::abs(want) + allowed, want), result)) &&
@@ -204,8 +205,7 @@ std::string difference(const Tensor& got, const Array& want, Dtype run) {
     if (agrees(values[i], want.values[i], want.error[i], got.dtype(), run)) continue;
     return fmt::format("element {} is {:.17g}, the reference {:.17g}, allowed difference {:.3g}",
                        reference::index_of(static_cast<int64_t>(i), want.shape).to_string(), values[i],
-                       want.values[i],
-                       want.error[i] == 0 ? 0 : allowance(want.values[i], want.error[i], got.dtype(), run));
+                       want.values[i], want.error[i] == 0 ? 0 : allowance(want.error[i], got.dtype(), run));
   }
   return "";
 }
@@ -329,6 +329,17 @@ Row shortened(Row row) {
   while (row.cases.size() > 1 && elements(row.cases.back()) > kFew) row.cases.pop_back();
   row.layouts.resize(1);
   return row;
+}
+
+bool has_kernels(const Row& row, Device device) {
+  const Case& inputs = row.cases.back();
+  const Run run{row, inputs, std::vector<Layout>(inputs.size(), Layout::dense), row.dtypes.front(), device};
+  const Tensors tensors = run.tensors(run.arrays());
+  const std::string sentence = testing::error_of([&] {
+    row.apply(tensors, run.dtype);
+    synchronize(device);
+  });
+  return sentence.find("there is no kernel for") == std::string::npos;
 }
 
 void check_row(const Row& row, Device device) {

@@ -63,7 +63,9 @@ struct Row {
 };
 
 inline const std::vector<Dtype> kReal = {Dtype::float32, Dtype::float64};
-inline const std::vector<Dtype> kRealAndIntegers = {Dtype::float32, Dtype::float64, Dtype::int32};
+inline const std::vector<Dtype> kFloating = {Dtype::float32, Dtype::float64, Dtype::bfloat16};
+inline const std::vector<Dtype> kFloatingAndIntegers = {Dtype::float32, Dtype::float64, Dtype::bfloat16,
+                                                        Dtype::int32};
 inline const std::vector<Dtype> kAllDtypes = {Dtype::float32, Dtype::float64, Dtype::bfloat16, Dtype::int32,
                                               Dtype::uint8};
 
@@ -87,6 +89,8 @@ std::vector<Row> view_rows();
 std::vector<Row> elementwise_rows();
 std::vector<Row> reduction_rows();
 std::vector<Row> norm_rows();
+std::vector<Row> adaptive_norm_rows();
+std::vector<Row> position_rows();
 std::vector<Row> matmul_rows();
 std::vector<Row> attention_rows();
 std::vector<Row> indexing_rows();
@@ -96,6 +100,8 @@ std::vector<Row> training_rows();  // cross-entropy and the optimiser step
 
 /// A row without the cases that take long.
 Row shortened(Row row);
+/// Whether the device has the kernels that the row's largest case needs.
+bool has_kernels(const Row& row, Device device);
 /// Runs a row over its cases, layouts, dtypes and 1 and 2 threads.
 void check_row(const Row& row, Device device);
 /// Checks that a row's refused inputs, dtypes it does not take and undefined inputs throw its sentences, and

@@ -8,28 +8,32 @@
 namespace haze::test {
 namespace {
 
-// Inputs: hidden, weight, bias, targets, row_weights.
-Case cross_entropy_inputs(int64_t rows, int64_t width, int64_t vocabulary, double high = 2) {
+// Inputs: hidden, weight, bias, targets, row_weights. Targets are counted from lowest.
+Case cross_entropy_inputs(int64_t rows, int64_t width, int64_t vocabulary, double high = 2,
+                          int32_t lowest = 0) {
   return {{{rows, width}, -high, high},
           {{vocabulary, width}, -high, high},
           {{vocabulary}},
-          indices({rows}, vocabulary),
+          {{rows}, static_cast<double>(lowest), static_cast<double>(vocabulary), {}, Dtype::int32},
           {{rows}, 0, 1.5}};
 }
 
-Row cross_entropy_row(bool bias, bool gradients) {
-  Row row{.name = fmt::format("linear_cross_entropy{}{}", bias ? " + bias" : "",
-                              gradients ? " with gradients" : ""),
+Row cross_entropy_row(bool bias, bool gradients, std::optional<int32_t> ignored = {}) {
+  Row row{.name = fmt::format("linear_cross_entropy{}{}{}", bias ? " + bias" : "",
+                              gradients ? " with gradients" : "",
+                              ignored ? fmt::format(", {} ignored", *ignored) : ""),
           .function = "linear_cross_entropy",
-          .dtypes = kReal};
+          .dtypes = kFloating};
+  const int32_t lowest = ignored ? std::min(*ignored, 0) : 0;
   for (const auto& [rows, width, vocabulary] :
        {std::array<int64_t, 3>{1, 1, 1}, {5, 3, 1}, {0, 3, 7}, {7, 16, 33}, {33, 17, 130}, {70, 8, 1000}}) {
-    row.cases.push_back(cross_entropy_inputs(rows, width, vocabulary));
+    row.cases.push_back(cross_entropy_inputs(rows, width, vocabulary, 2, lowest));
   }
-  row.cases.push_back(cross_entropy_inputs(7, 16, 33, 40));
-  row.apply = [=](const Tensors& in, Dtype) {
-    const CrossEntropyResult result =
-        linear_cross_entropy(in[0], in[1], bias ? in[2] : Tensor(), in[3], gradients ? in[4] : Tensor());
+  row.cases.push_back(cross_entropy_inputs(7, 16, 33, 40, lowest));
+  row.apply = [=](const Tensors& in, Dtype dtype) {
+    const Tensor row_weights = gradients && in[4].defined() ? cast(in[4], wide_dtype(dtype)) : Tensor();
+    const CrossEntropyResult result = linear_cross_entropy(in[0], in[1], bias ? in[2] : Tensor(), in[3],
+                                                           row_weights, Precision::full, ignored);
     Tensors results = {result.losses};
     if (gradients) results.insert(results.end(), {result.hidden, result.weight});
     if (gradients && bias) results.push_back(result.bias);
@@ -37,7 +41,7 @@ Row cross_entropy_row(bool bias, bool gradients) {
   };
   row.reference = [=](const Arrays& in, Dtype) {
     const reference::CrossEntropy result = reference::linear_cross_entropy(
-        in[0], in[1], bias ? in[2] : Array(), in[3], gradients ? in[4] : Array());
+        in[0], in[1], bias ? in[2] : Array(), in[3], gradients ? in[4] : Array(), ignored);
     Arrays results = {result.losses};
     if (gradients) results.insert(results.end(), {result.hidden, result.weight});
     if (gradients && bias) results.push_back(result.bias);
@@ -45,6 +49,11 @@ Row cross_entropy_row(bool bias, bool gradients) {
   };
   row.layouts = {Layout::dense, Layout::transposed, Layout::stepped};
   row.optional_inputs = {2, 4};
+  if (ignored) {
+    row.refused_shapes = {
+        {{{5, 3}}, {{7, 3}}, {{7}}, {{5}, 0, 0, {static_cast<double>(lowest - 1)}, Dtype::int32}, {{5}}}};
+    return row;
+  }
   if (!bias || !gradients) return row;
   const auto with = [](size_t i, const Input& input) {
     Case inputs = cross_entropy_inputs(5, 3, 7);
@@ -160,6 +169,9 @@ std::vector<Row> training_rows() {
   std::vector<Row> rows;
   for (bool bias : {false, true}) {
     for (bool gradients : {false, true}) rows.push_back(cross_entropy_row(bias, gradients));
+  }
+  for (const int32_t ignored : {-1, 3}) {  // outside the vocabulary, and inside
+    for (bool gradients : {false, true}) rows.push_back(cross_entropy_row(true, gradients, ignored));
   }
   rows.push_back(large_cross_entropy_row());
   rows.push_back(adamw_row("1", {}));

@@ -1,4 +1,4 @@
-#include "haze/nn/sine_cosine.h"
+#include "haze/engine/cpu/simd/sine_cosine.h"
 
 #include <algorithm>
 #include <cmath>

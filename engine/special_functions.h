@@ -4,12 +4,14 @@
 #include <limits>
 #include <numbers>
 
+#include "haze/engine/host_device.h"
+
 /// Functions of float64 that the C library has not, in the family of the error function. Within a few units
 /// in the last place.
 namespace haze {
 
 /// e^(x^2) erfc(x).
-inline double erfcx(double x) {
+HAZE_HOST_DEVICE inline double erfcx(double x) {
   if (x < -27) return std::numeric_limits<double>::infinity();
   if (x < 25) {
     const double square = x * x;
@@ -23,7 +25,7 @@ inline double erfcx(double x) {
 
 /// The y with erf(y) = x; infinite at -1 and 1, NaN outside. By Halley's method from the approximation of
 /// Winitzki (2008), which is 0.2% off.
-inline double erfinv(double x) {
+HAZE_HOST_DEVICE inline double erfinv(double x) {
   const double magnitude = std::abs(x), rest = 1 - magnitude;
   if (magnitude == 1) return std::copysign(std::numeric_limits<double>::infinity(), x);
   if (!(magnitude < 1)) return std::numeric_limits<double>::quiet_NaN();
@@ -39,7 +41,7 @@ inline double erfinv(double x) {
 }
 
 /// log Phi(x), Phi the distribution function of the standard normal distribution.
-inline double log_ndtr(double x) {
+HAZE_HOST_DEVICE inline double log_ndtr(double x) {
   const double square = x * x / 2, scaled = erfcx(std::abs(x) / std::numbers::sqrt2) / 2;
   if (x < 0) return std::log(scaled) - square;
   if (x > 40) return -0.0;  // the other tail is below the smallest double

@@ -1,11 +1,11 @@
-#include "haze/nn/sine_cosine.h"
+#include "haze/engine/cpu/simd/sine_cosine.h"
 
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
 
 #undef HWY_TARGET_INCLUDE
-#define HWY_TARGET_INCLUDE "haze/nn/sine_cosine.cpp"
+#define HWY_TARGET_INCLUDE "haze/engine/cpu/simd/sine_cosine.cpp"
 #include <hwy/foreach_target.h>
 #include <hwy/highway.h>
 

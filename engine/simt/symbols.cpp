@@ -1,0 +1,66 @@
+#include "haze/engine/simt/symbols.h"
+
+#include <algorithm>
+#include <array>
+#include <cstdio>
+#include <memory>
+#include <string_view>
+#include <unordered_map>
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+extern "C" const char __executable_start, _end;  // by the linker
+
+namespace haze::simt {
+namespace {
+
+std::string run(const std::string& command) {
+  const std::unique_ptr<FILE, int (*)(FILE*)> pipe(popen(command.c_str(), "r"), pclose);
+  std::string text;
+  std::array<char, 4096> part;
+  while (pipe && std::fgets(part.data(), part.size(), pipe.get())) text += part.data();
+  return text;
+}
+
+// "void haze::checked::(anonymous namespace)::reduce<true>(float const*)" as "reduce<true>".
+std::string short_name(std::string function) {
+  static constexpr std::string_view kAnonymous = "(anonymous namespace)::";
+  if (const size_t at = function.find(kAnonymous); at != std::string::npos)
+    function.erase(at, kAnonymous.size());
+  function.resize(std::min(function.find('('), function.size()));
+  static constexpr std::string_view kSpace = "haze::checked::";
+  const size_t at = function.find(kSpace);
+  return at == std::string::npos ? function : function.substr(at + kSpace.size());
+}
+
+std::string look_up(uint32_t offset) {
+  std::array<char, 4096> path{};
+  if (readlink("/proc/self/exe", path.data(), path.size() - 1) < 0) return "?";
+  // Two lines: the function, then file:line.
+  const std::string text = run(fmt::format("addr2line -Csfe '{}' {:#x} 2>/dev/null", path.data(), offset));
+  const size_t end = text.find('\n');
+  if (end == std::string::npos || text.starts_with("??")) return "?";
+  const std::string function = short_name(text.substr(0, end));
+  const std::string line = text.substr(end + 1, text.find_first_of(" \n", end + 1) - end - 1);
+  return fmt::format("{} in {}", line, function);
+}
+
+}  // namespace
+
+uint32_t offset_of(const void* return_address) {
+  return static_cast<uint32_t>(static_cast<const char*>(return_address) - &__executable_start - 1);
+}
+
+std::string line_of(uint32_t offset) {
+  static std::unordered_map<uint32_t, std::string> known;
+  const auto [entry, is_new] = known.try_emplace(offset);
+  if (is_new) entry->second = look_up(offset);
+  return entry->second;
+}
+
+bool is_of_program(const void* address) {
+  return address >= &__executable_start && address < &_end;
+}
+
+}  // namespace haze::simt

@@ -1,0 +1,72 @@
+#include "haze/engine/simt/counters.h"
+
+#include <vector>
+
+#include <doctest/doctest.h>
+
+#include "haze/engine/simt/checker.h"
+
+#include "engine/simt/kernels.h"
+
+namespace haze {
+namespace {
+
+// The counts of a launch on in and out of n numbers each.
+simt::LaunchCounts counts_of(const char* kernel, simt::Extent grid, simt::Extent block, size_t count, int n) {
+  auto* const in = static_cast<float*>(simt::allocate_device("in", count * sizeof(float)));
+  auto* const out = static_cast<float*>(simt::allocate_device("out", count * sizeof(float)));
+  simt::mark_initialised(in, count * sizeof(float));
+  simt::set_counting(true);
+  checked::start(kernel, {grid, block}, in, out, n);
+  simt::set_counting(false);
+  simt::free_device(in);
+  simt::free_device(out);
+  return simt::last_counts();
+}
+
+double sectors_a_request(const simt::LineCount& count) {
+  return static_cast<double>(count.sectors) / static_cast<double>(count.requests);
+}
+double conflicts_a_request(const simt::LineCount& count) {
+  return static_cast<double>(count.conflicts) / static_cast<double>(count.requests);
+}
+
+}  // namespace
+
+TEST_CASE(
+    "simt: sectors are those that a warp touches: 4 where neighbours read neighbours, 32 across a matrix") {
+  const auto copy = counts_of("copy", {4}, {64}, 256, 0);
+  CHECK(copy.total(false, false).requests == 8);
+  CHECK(copy.total(false, false).bytes == 1024);
+  CHECK(sectors_a_request(copy.total(false, false)) == 4);
+  CHECK(sectors_a_request(copy.total(false, true)) == 4);
+  CHECK(sectors_a_request(counts_of("copy with stride 2", {1}, {64}, 128, 0).total(false, false)) == 8);
+  const auto transpose = counts_of("transpose", {2, 2}, {32, 32}, 64 * 64, 64);
+  CHECK(sectors_a_request(transpose.total(false, false)) == 4);
+  CHECK(sectors_a_request(transpose.total(false, true)) == 32);
+  CHECK(sectors_a_request(counts_of("copy vectors", {1}, {32}, 128, 0).total(false, false)) == 16);
+}
+
+TEST_CASE("simt: bank conflicts are passes too many: 31 down a column of 32, none with padding") {
+  const auto tile = counts_of("transpose by tiles", {2, 2}, {32, 32}, 64 * 64, 64);
+  CHECK(conflicts_a_request(tile.total(true, true)) == 0);
+  CHECK(conflicts_a_request(tile.total(true, false)) == 31);
+  CHECK(sectors_a_request(tile.total(false, true)) == 4);
+  CHECK(counts_of("transpose by padded tiles", {2, 2}, {32, 32}, 64 * 64, 64).total(true, false).conflicts ==
+        0);
+  CHECK(counts_of("shared vectors", {1}, {32}, 32, 0).total(true, true).conflicts == 0);
+  // A quarter-warp of 16 bytes a lane, 32 bytes apart, needs each bank twice.
+  CHECK(conflicts_a_request(counts_of("shared vectors with stride 2", {1}, {32}, 32, 0).total(true, true)) ==
+        4);
+}
+
+TEST_CASE("simt: counts name the line and the kernel") {
+  const auto counts = counts_of("copy", {1}, {32}, 32, 0);
+  CHECK(counts.kernel == "copy");
+  REQUIRE(counts.lines.size() == 2);
+  CHECK(counts.lines[0].line.find("kernels.cu:") == 0);
+  CHECK(counts.lines[0].line.find(" in copy<1>") != std::string::npos);
+  CHECK(counts.lines[0].line == counts.lines[1].line);
+}
+
+}  // namespace haze

@@ -1,0 +1,13 @@
+#pragma once
+
+#include "haze/engine/simt/launch.h"
+
+/// Kernels with and without faults, for tests of the emulator. All have the arguments (in, out, n).
+namespace haze {
+namespace checked {
+void start(const char* kernel, const simt::LaunchShape& shape, const float* in, float* out, int n);
+}
+namespace fast {
+void start(const char* kernel, const simt::LaunchShape& shape, const float* in, float* out, int n);
+}
+}  // namespace haze
