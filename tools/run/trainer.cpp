@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include <fmt/ranges.h>
+
 #include "haze/nn/file_io.h"
 #include "haze/nn/parameter_groups.h"
 #include "haze/tools/run/configuration.h"

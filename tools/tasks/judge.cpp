@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include <fmt/ranges.h>
+
 #include "haze/engine/ops.h"
 #include "haze/tools/run/saved_model.h"
 
