@@ -30,6 +30,7 @@ struct KernelRow {
 struct KernelGroup {
   std::string title, peer;
   bool by_memory = false;
+  bool bfloat16 = false;  // the operands of products
   std::vector<KernelRow> rows;
 };
 

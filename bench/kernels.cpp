@@ -20,7 +20,8 @@ Comparison compare(const KernelGroup& group, const KernelRow& row, const TimerOp
   comparison.ours = work / seconds[0] * 1e-9;
   comparison.peer = peer_work / seconds[1] * 1e-9;
   comparison.unit = group.by_memory ? "GB/s" : "GFLOP/s";
-  comparison.share_of_peak = comparison.ours / (group.by_memory ? limits.copy_gbytes : limits.fma_gflops);
+  const double peak = group.bfloat16 ? limits.bfloat16_gflops : limits.fma_gflops;
+  comparison.share_of_peak = comparison.ours / (group.by_memory ? limits.copy_gbytes : peak);
   return comparison;
 }
 

@@ -59,13 +59,13 @@ void reordered(const Product& product) {
 /// Rung 3, the same in blocks: 64 x 256 elements of b, 64 KiB, serve all rows of a while they are in the
 /// second-level cache. All of b passes by once, and not once for each row of a.
 void blocked(const Product& product) {
-  constexpr int64_t kElements = 64, kColumns = 256;
+  constexpr int64_t kBlockOfK = 64, kColumns = 256;
   const auto [a, b, c, m, n, k] = product;
   std::fill_n(c, m * n, 0.0F);
-  for (int64_t first_p = 0; first_p < k; first_p += kElements) {
+  for (int64_t first_p = 0; first_p < k; first_p += kBlockOfK) {
     for (int64_t first_j = 0; first_j < n; first_j += kColumns) {
       for (int64_t i = 0; i < m; ++i) {
-        for (int64_t p = first_p; p < first_p + kElements; ++p) {
+        for (int64_t p = first_p; p < first_p + kBlockOfK; ++p) {
 #pragma GCC unroll 4
           for (int64_t j = first_j; j < first_j + kColumns; ++j) c[i * n + j] += a[i * k + p] * b[p * n + j];
         }
@@ -85,18 +85,18 @@ void pack(const float* source, int64_t down, int64_t across, int64_t k_count, in
 /// tile. They take 512 KiB, half of a second-level cache, while tile after tile of rows of a, packed as well,
 /// meets them.
 void multiply_by_tiles(const Product& product, const LadderTile& tile) {
-  constexpr int64_t kElements = 256, kColumns = 512;
+  constexpr int64_t kBlockOfK = 256, kColumns = 512;
   const auto [a, b, c, m, n, k] = product;
   std::fill_n(c, m * n, 0.0F);
-  std::vector<float> rows(static_cast<size_t>(tile.rows * kElements)), panels(kElements * kColumns);
-  for (int64_t p = 0; p < k; p += kElements) {
+  std::vector<float> rows(static_cast<size_t>(tile.rows * kBlockOfK)), panels(kBlockOfK * kColumns);
+  for (int64_t p = 0; p < k; p += kBlockOfK) {
     for (int64_t first = 0; first < n; first += kColumns) {
       for (int64_t j = 0; j < kColumns; j += tile.columns)
-        pack(b + p * n + first + j, n, 1, kElements, tile.columns, panels.data() + j * kElements);
+        pack(b + p * n + first + j, n, 1, kBlockOfK, tile.columns, panels.data() + j * kBlockOfK);
       for (int64_t i = 0; i < m; i += tile.rows) {
-        pack(a + i * k + p, 1, k, kElements, tile.rows, rows.data());
+        pack(a + i * k + p, 1, k, kBlockOfK, tile.rows, rows.data());
         for (int64_t j = 0; j < kColumns; j += tile.columns)
-          tile.multiply(rows.data(), panels.data() + j * kElements, kElements, c + i * n + first + j, n);
+          tile.multiply(rows.data(), panels.data() + j * kBlockOfK, kBlockOfK, c + i * n + first + j, n);
       }
     }
   }

@@ -106,6 +106,7 @@ KernelRow row_of(const Product& p, Dtype dtype, MatmulPeer peer, Dtype peer_dtyp
 KernelGroup matmul_kernels(Dtype dtype, MatmulPeer peer) {
   KernelGroup group;
   group.title = fmt::format("matmul {}", name(dtype));
+  group.bfloat16 = dtype == Dtype::bfloat16;
   group.peer = peer == MatmulPeer::onednn ? "oneDNN" : "BLIS";
   // Where the processor has no instruction for it, oneDNN refuses bfloat16 and haze widens it to float32.
   const bool widened = dtype == Dtype::bfloat16 && !onednn_multiplies_bfloat16();

@@ -32,9 +32,9 @@
 /// - bytes(): those that have to be moved (every operand once, an updated one twice).
 namespace haze {
 
-/// The kernels of a call for a GPU. Each file of cuda/ specialises these for its calls, in the two ways in which it
-/// is compiled for the emulated GPU (simt/gpu_simt.h), and by nvcc for a real one. A call that has them says
-/// kHasGpuKernels.
+/// The kernels of a call for a GPU. Each file of cuda/ specialises these for its calls, in the two ways in
+/// which it is compiled for the emulated GPU (simt/gpu_simt.h), and by nvcc for a real one. A call that has
+/// them says kHasGpuKernels.
 namespace gpu {
 template <typename Call>
 void run_kernels(const Call& call);

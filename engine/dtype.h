@@ -30,7 +30,9 @@ struct bfloat16 {
                   : static_cast<uint16_t>((u + 0x7fffu + ((u >> 16) & 1u)) >> 16);
   }
   HAZE_HOST_DEVICE explicit bfloat16(double value) : bfloat16(rounded_to_odd(value)) {}
-  HAZE_HOST_DEVICE explicit operator float() const { return std::bit_cast<float>(static_cast<uint32_t>(bits) << 16); }
+  HAZE_HOST_DEVICE explicit operator float() const {
+    return std::bit_cast<float>(static_cast<uint32_t>(bits) << 16);
+  }
   HAZE_HOST_DEVICE explicit operator double() const { return static_cast<float>(*this); }
 
  private:

@@ -5,6 +5,7 @@
 #include <cstring>
 #include <utility>
 
+#include "haze/engine/host_device.h"
 #include "haze/engine/memory.h"
 
 namespace haze {
@@ -12,7 +13,8 @@ namespace haze {
 /// Philox4x32-10 (Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3"). Its four 32-bit words
 /// are a pure function of a 128-bit counter and a 64-bit key. So any element's random numbers can be computed
 /// on any thread or device.
-constexpr std::array<uint32_t, 4> philox(std::array<uint32_t, 4> counter, std::array<uint32_t, 2> key) {
+HAZE_HOST_DEVICE constexpr std::array<uint32_t, 4> philox(std::array<uint32_t, 4> counter,
+                                                          std::array<uint32_t, 2> key) {
   for (int round = 0; round < 10; ++round) {
     const uint64_t product0 = uint64_t{0xD2511F53u} * counter[0];
     const uint64_t product1 = uint64_t{0xCD9E8D57u} * counter[2];
@@ -94,7 +96,7 @@ class Generator {
 };
 
 /// A double in [0, 1) from 53 of the 64 bits of two words.
-constexpr double unit_interval(uint32_t high, uint32_t low) {
+HAZE_HOST_DEVICE constexpr double unit_interval(uint32_t high, uint32_t low) {
   return static_cast<double>(((uint64_t{high} << 32) | low) >> 11) * 0x1p-53;
 }
 

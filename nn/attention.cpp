@@ -102,6 +102,8 @@ Variable SelfAttention::attend_to_cache(const Variable& qkv, const Sequences& se
 }
 
 GroupedRows GroupedRows::of(const Tensor& index, int64_t count) {
+  // A row of no sequence is refused here, by its number.
+  index_select(zeros({count}, Dtype::uint8, index.device()), 0, index);
   const auto [sorted, order] = sort(index);
   return {searchsorted(sorted, arange(count + 1, Dtype::int32, index.device())), order, sort(order).second};
 }

@@ -141,14 +141,17 @@ AdamW::AdamW(const std::vector<ParameterGroup>& groups, const AdamWHyperparamete
                       .second_moment = add_state(i, "second_moment", zeros_like(value(i))),
                       .steps = add_state(i, "steps", reshape(slice(steps_, 0, at, at + 1), {}))});
   }
-  known_steps_.resize(parameter_count());
+  histories_.resize(parameter_count());
+  next_history_ = 1;
   known_version_ = steps_.storage().version();
 }
 
-const std::vector<int32_t>& AdamW::known_steps() {
-  // A state that was loaded is read once.
-  if (steps_.storage().version() != known_version_) known_steps_ = steps_.to_vector<int32_t>();
-  return known_steps_;
+const std::vector<int32_t>& AdamW::histories() {
+  if (steps_.storage().version() == known_version_) return histories_;
+  // A state that was loaded is read once: equal numbers of steps are equal histories.
+  histories_ = steps_.to_vector<int32_t>();
+  next_history_ = histories_.empty() ? 0 : *std::max_element(histories_.begin(), histories_.end()) + 1;
+  return histories_;
 }
 
 void AdamW::count_step(std::span<const size_t> indices, const Number& scale) {
@@ -159,16 +162,22 @@ void AdamW::count_step(std::span<const size_t> indices, const Number& scale) {
     count(steps_);
   } else {
     for (const size_t i : indices) count(slots_[i].steps);
+    // Those that take this step differ from those that do not from here on.
+    std::map<int32_t, int32_t> renamed;
+    for (const size_t i : indices) {
+      const auto [entry, is_new] = renamed.try_emplace(histories_[i], next_history_);
+      if (is_new) ++next_history_;
+      histories_[i] = entry->second;
+    }
   }
-  for (const size_t i : indices) ++known_steps_[i];
   known_version_ = steps_.storage().version();
 }
 
 void AdamW::update(std::span<const size_t> indices, const Number& learning_rate, const Number& scale) {
-  // One fused call for all that share a step, a rate and a weight decay.
+  // One fused call for all that share their steps, a rate and a weight decay.
   std::map<std::tuple<int32_t, double, double>, std::vector<size_t>> calls;
-  const std::vector<int32_t>& steps = known_steps();
-  for (const size_t i : indices) calls[{steps[i], rate(i), weight_decay(i)}].push_back(i);
+  const std::vector<int32_t>& history = histories();
+  for (const size_t i : indices) calls[{history[i], rate(i), weight_decay(i)}].push_back(i);
   count_step(indices, scale);
   for (const auto& [key, members] : calls) {
     std::vector<AdamWSlot> slots;

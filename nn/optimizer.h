@@ -117,16 +117,18 @@ class AdamW : public Optimizer {
     Tensor first_moment, second_moment;
     Tensor steps;  // int32 [], a view of steps_
   };
-  /// How many steps each parameter has done, as far as the host knows: those with equal numbers go together.
-  const std::vector<int32_t>& known_steps();
+  /// Gives parameters that have made the same steps the same number: they go together. The host does not know
+  /// how many steps these were, as a step whose scale is not finite is not counted.
+  const std::vector<int32_t>& histories();
   void count_step(std::span<const size_t> indices, const Number& scale);
   void update(std::span<const size_t> indices, const Number& learning_rate, const Number& scale) override;
 
   AdamWHyperparameters hyperparameters_;
   std::vector<Slot> slots_;
   Tensor steps_;  // int32 [parameters], on their device
-  std::vector<int32_t> known_steps_;
-  uint32_t known_version_ = 0;  // of steps_, when known_steps_ was right
+  std::vector<int32_t> histories_;
+  int32_t next_history_ = 0;
+  uint32_t known_version_ = 0;  // of steps_, when histories_ was right
 };
 
 struct AdagradHyperparameters {

@@ -15,9 +15,14 @@ Tensor position_waves(int64_t count, int64_t width) {
 }
 
 RotaryTable rotary_table(const Tensor& waves, const Tensor& positions, Dtype dtype) {
-  const int64_t head_size = waves.size(1), half = head_size / 2;
+  const int64_t head_size = waves.size(1), half = head_size / 2, rows = positions.elements();
   if (head_size % 2 != 0) fail("rotary positions need an even head size, got {}", head_size);
-  return {cast(slice(waves, 1, 0, half), dtype), cast(slice(waves, 1, half, head_size), dtype), positions};
+  const auto table_of = [&](const Tensor& w, const Tensor& numbers) {
+    return RotaryTable{cast(slice(w, 1, 0, half), dtype), cast(slice(w, 1, half, head_size), dtype), numbers};
+  };
+  if (rows >= waves.size(0)) return table_of(waves, positions);
+  // Fewer rows than positions, as in decoding: only theirs are converted.
+  return table_of(index_select(waves, 0, positions), arange(rows, Dtype::int32, positions.device()));
 }
 
 TimeEmbedding::TimeEmbedding(int64_t width, Generator& generator)

@@ -240,7 +240,7 @@ class PatchProduct {
   }
   /// Channels that make K of one pass.
   int64_t block_of_channels() const {
-    const int64_t most = std::max<int64_t>(kConvolutionK / std::max<int64_t>(most_taps(), 1), 1);
+    const int64_t most = std::max<int64_t>(kMostOfK / std::max<int64_t>(most_taps(), 1), 1);
     return std::max<int64_t>(ceil_divide(p_.channels, std::max<int64_t>(ceil_divide(p_.channels, most), 1)),
                              1);
   }

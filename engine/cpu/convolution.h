@@ -10,7 +10,7 @@
 /// Declarations that the two kernels of convolution share.
 namespace haze {
 
-inline constexpr int64_t kConvolutionK = 512;             // most elements of a packed panel's columns
+inline constexpr int64_t kMostOfK = 512;                  // most elements of a packed panel's columns
 inline constexpr int64_t kConvolutionPacked = 512 << 10;  // bytes of patches packed at a time
 inline constexpr int64_t kConvolutionWorthSharing = 48 * 48 * 48;  // multiplications
 

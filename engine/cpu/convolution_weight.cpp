@@ -112,7 +112,7 @@ class WeightGradient {
   explicit WeightGradient(const WeightProblem<T>& problem)
       : p_(problem),
         kernels_(gemm_kernels<T, T>()),
-        blocks_(p_.batch, p_.rows * p_.columns, kConvolutionK, p_.columns < kConvolutionK ? p_.columns : 1),
+        blocks_(p_.batch, p_.rows * p_.columns, kMostOfK, p_.columns < kMostOfK ? p_.columns : 1),
         channel_parts_(ceil_divide(p_.channels, std::max(kernels_.tile_columns, kMostColumns / p_.taps()))),
         row_parts_(ceil_divide(p_.out, kMostRows)),
         // A number that depends on the shapes alone, as the order of the sums does.

@@ -18,7 +18,8 @@ struct NormSpans {
   /// out = xhat weight + bias; weight and bias may be null.
   void (*normalize)(const T* x, const T* weight, const T* bias, T mean, T rstd, T* out, int64_t count);
   /// For one row. out becomes the gradient of x: rstd (gw - mean(gw) - xhat mean(gw xhat)), where gw = g
-  /// weight. RMS norm has no mean(gw). g xhat is added to weight_gradient and g to bias_gradient, either of
+  /// weight. RMS norm has no mean(gw). Both functions prefetch the
+  /// next row in memory. g xhat is added to weight_gradient and g to bias_gradient, either of
   /// which may be null.
   void (*gradient)(const NormRows<T>& in, int64_t row, T* weight_gradient, T* bias_gradient, T* out);
 };

@@ -24,6 +24,7 @@ struct AdamW {
     f(Use::read, "the step", options.device_step);
   }
   void run(Cpu) const;
+  static constexpr bool kHasGpuKernels = true;
 };
 
 }  // namespace haze::call

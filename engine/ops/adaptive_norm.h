@@ -19,6 +19,7 @@ struct AdaptiveLayerNorm {
     f(Use::write, "mean", out.mean), f(Use::write, "rstd", out.rstd);
   }
   void run(Cpu) const;
+  static constexpr bool kHasGpuKernels = true;
 };
 
 struct AdaptiveLayerNormGradient {
@@ -34,6 +35,7 @@ struct AdaptiveLayerNormGradient {
     f(Use::write, "that of shift", out.bias);
   }
   void run(Cpu) const;
+  static constexpr bool kHasGpuKernels = true;
 };
 
 struct GatedAdd {
@@ -45,6 +47,7 @@ struct GatedAdd {
     f(Use::read, "index", index), f(Use::write, "the result", out);
   }
   void run(Cpu) const;
+  static constexpr bool kHasGpuKernels = true;
 };
 
 struct GatedAddGradient {
@@ -58,6 +61,7 @@ struct GatedAddGradient {
     f(Use::write, "the branch's gradient", out_branch);
   }
   void run(Cpu) const;
+  static constexpr bool kHasGpuKernels = true;
 };
 
 }  // namespace haze::call

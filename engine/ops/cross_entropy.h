@@ -33,7 +33,8 @@ struct LinearCrossEntropy {
   Shape extents() const { return {hidden.size(0), weight.size(0), hidden.size(1)}; }
   double flops() const;
   bool multiplies_bfloat16() const {
-    return hidden.dtype() == Dtype::float32 && precision == Precision::bfloat16;
+    if (precision == Precision::bfloat16) return hidden.dtype() != Dtype::float64;
+    return hidden.dtype() == Dtype::bfloat16 && !row_weights.defined();  // gradients are formed in float32
   }
   void each_operand(auto&& f) const {
     f(Use::read, "hidden", hidden), f(Use::read, "weight", weight), f(Use::read, "bias", bias);

@@ -17,6 +17,7 @@ struct Dropout {
     f(Use::read, "the random counter", base_operand(position));
   }
   void run(Cpu) const;
+  static constexpr bool kHasGpuKernels = true;
 };
 
 }  // namespace haze::call

@@ -13,6 +13,7 @@ struct Unfold {
   const char* name() const { return "unfold"; }
   void each_operand(auto&& f) const { f(Use::read, "x", x), f(Use::write, "the result", out); }
   void run(Cpu) const;
+  static constexpr bool kHasGpuKernels = true;
 };
 
 struct Fold {
@@ -23,6 +24,7 @@ struct Fold {
   const char* name() const { return "fold"; }
   void each_operand(auto&& f) const { f(Use::read, "columns", columns), f(Use::write, "the result", out); }
   void run(Cpu) const;
+  static constexpr bool kHasGpuKernels = true;
 };
 
 struct AveragePool {
@@ -33,6 +35,7 @@ struct AveragePool {
   const char* name() const { return "average_pool"; }
   void each_operand(auto&& f) const { f(Use::read, "x", x), f(Use::write, "the result", out); }
   void run(Cpu) const;
+  static constexpr bool kHasGpuKernels = true;
 };
 
 struct MaxPool {
@@ -45,6 +48,7 @@ struct MaxPool {
     f(Use::read, "x", x), f(Use::write, "the result", out), f(Use::write, "the indices", indices);
   }
   void run(Cpu) const;
+  static constexpr bool kHasGpuKernels = true;
 };
 
 struct Upsample {
@@ -55,6 +59,7 @@ struct Upsample {
   const char* name() const { return "upsample"; }
   void each_operand(auto&& f) const { f(Use::read, "x", x), f(Use::write, "the result", out); }
   void run(Cpu) const;
+  static constexpr bool kHasGpuKernels = true;
 };
 
 }  // namespace haze::call

@@ -4,8 +4,8 @@
 
 #include "haze/engine/call.h"
 
-/// Indices are contiguous int32. A kernel throws Error, naming `operation`, where one lies outside its axis,
-/// and then has written nothing.
+/// Indices are contiguous int32. A kernel throws Error, naming `operation`, where one lies outside its axis;
+/// the cpu's then has written nothing.
 namespace haze::call {
 
 struct IndexSelect {
@@ -20,6 +20,7 @@ struct IndexSelect {
     f(Use::read, "x", x), f(Use::read, "the indices", indices), f(Use::write, "the result", out);
   }
   void run(Cpu) const;
+  static constexpr bool kHasGpuKernels = true;
 };
 
 struct IndexAdd {
@@ -37,6 +38,7 @@ struct IndexAdd {
     f(Use::read, "the indices", indices), f(Use::read, "source", source), f(Use::update, "target", target);
   }
   void run(Cpu) const;
+  static constexpr bool kHasGpuKernels = true;
 };
 
 struct Gather {
@@ -51,6 +53,7 @@ struct Gather {
     f(Use::read, "x", x), f(Use::read, "index", index), f(Use::write, "the result", out);
   }
   void run(Cpu) const;
+  static constexpr bool kHasGpuKernels = true;
 };
 
 struct Scatter {
@@ -69,6 +72,7 @@ struct Scatter {
     f(Use::read, "index", index), f(Use::read, "source", source), f(Use::update, "x", target);
   }
   void run(Cpu) const;
+  static constexpr bool kHasGpuKernels = true;
 };
 
 }  // namespace haze::call

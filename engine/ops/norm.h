@@ -30,6 +30,7 @@ struct LayerNorm {
   const char* name() const { return "layer_norm"; }
   void each_operand(auto&& f) const { each_norm_operand(f, x, weight, bias, out); }
   void run(Cpu) const;
+  static constexpr bool kHasGpuKernels = true;
 };
 
 struct LayerNormGradient {
@@ -40,6 +41,7 @@ struct LayerNormGradient {
   const char* name() const { return "layer_norm_gradient"; }
   void each_operand(auto&& f) const { each_norm_gradient_operand(f, g, x, weight, saved, out); }
   void run(Cpu) const;
+  static constexpr bool kHasGpuKernels = true;
 };
 
 struct RmsNorm {
@@ -50,6 +52,7 @@ struct RmsNorm {
   const char* name() const { return "rms_norm"; }
   void each_operand(auto&& f) const { each_norm_operand(f, x, weight, Tensor(), out); }
   void run(Cpu) const;
+  static constexpr bool kHasGpuKernels = true;
 };
 
 struct RmsNormGradient {
@@ -60,6 +63,7 @@ struct RmsNormGradient {
   const char* name() const { return "rms_norm_gradient"; }
   void each_operand(auto&& f) const { each_norm_gradient_operand(f, g, x, weight, saved, out); }
   void run(Cpu) const;
+  static constexpr bool kHasGpuKernels = true;
 };
 
 }  // namespace haze::call

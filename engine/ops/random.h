@@ -20,6 +20,7 @@ struct Uniform {
     f(Use::write, "the result", out), f(Use::read, "the random counter", base_operand(position));
   }
   void run(Cpu) const;
+  static constexpr bool kHasGpuKernels = true;
 };
 
 struct Normal {
@@ -32,6 +33,7 @@ struct Normal {
     f(Use::write, "the result", out), f(Use::read, "the random counter", base_operand(position));
   }
   void run(Cpu) const;
+  static constexpr bool kHasGpuKernels = true;
 };
 
 struct AdvanceCounter {
@@ -41,6 +43,7 @@ struct AdvanceCounter {
   const char* name() const { return "advance_counter"; }
   void each_operand(auto&& f) const { f(Use::update, "the counter", counter); }
   void run(Cpu) const;
+  static constexpr bool kHasGpuKernels = true;
 };
 
 }  // namespace call

@@ -17,6 +17,7 @@ struct RandomIntegers {
     f(Use::write, "the result", out), f(Use::read, "the random counter", base_operand(position));
   }
   void run(Cpu) const;
+  static constexpr bool kHasGpuKernels = true;
 };
 
 struct Bernoulli {
@@ -30,6 +31,7 @@ struct Bernoulli {
     f(Use::read, "the random counter", base_operand(position));
   }
   void run(Cpu) const;
+  static constexpr bool kHasGpuKernels = true;
 };
 
 struct Poisson {
@@ -47,6 +49,7 @@ struct Poisson {
     f(Use::read, "the random counter", base_operand(position));
   }
   void run(Cpu) const;
+  static constexpr bool kHasGpuKernels = true;
 };
 
 }  // namespace haze::call

@@ -18,6 +18,7 @@ struct Rotary {
     f(Use::read, "positions", positions), f(Use::write, "the result", out);
   }
   void run(Cpu) const;
+  static constexpr bool kHasGpuKernels = true;
 };
 
 }  // namespace haze::call

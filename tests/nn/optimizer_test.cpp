@@ -109,6 +109,28 @@ TEST_CASE("optimizers go on from a state in a file with the same bits as without
   }
 }
 
+TEST_CASE("AdamW counts a parameter's own steps, those with a scale that is not finite for none") {
+  const auto number = [](double value) { return full({}, value, Dtype::float64); };
+  // Steps of weight alone, bias alone and both; the first one's scale may be no number.
+  const auto trained = [&](double first_scale, bool with_first) {
+    Pair pair;
+    AdamW adamw(pair.parameters());
+    const auto step = [&](bool weight, bool bias, double scale) {
+      pair.weight.clear_gradient();
+      pair.bias.clear_gradient();
+      if (weight) backward(pair.weight, full(pair.weight.shape(), 2));
+      if (bias) backward(pair.bias, full(pair.bias.shape(), -3));
+      adamw.step(0.1, number(scale));
+    };
+    if (with_first) step(true, false, first_scale);
+    step(false, true, 1);
+    step(true, true, 0.5);
+    return all_bytes(adamw.state());
+  };
+  CHECK(trained(std::nan(""), true) == trained(1, false));
+  CHECK(trained(1, true) != trained(1, false));
+}
+
 TEST_CASE("optimizer states have the names of their parameters, and another optimizer's is refused") {
   Pair pair;
   AdamW adamw(pair.parameters());

@@ -2,6 +2,8 @@
 #include <memory>
 #include <set>
 
+#include <fmt/format.h>
+
 #include "haze/nn/file_io.h"
 #include "haze/tools/commands/commands.h"
 #include "haze/tools/commands/options.h"

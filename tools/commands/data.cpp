@@ -12,6 +12,7 @@
 #include <string_view>
 #include <system_error>
 
+#include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
 #include "haze/engine/error.h"

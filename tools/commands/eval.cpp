@@ -1,6 +1,8 @@
 #include <memory>
 #include <optional>
 
+#include <fmt/format.h>
+
 #include "haze/nn/file_io.h"
 #include "haze/tools/commands/commands.h"
 #include "haze/tools/commands/options.h"

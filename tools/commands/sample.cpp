@@ -1,6 +1,7 @@
 #include <memory>
 #include <optional>
 
+#include <fmt/format.h>
 #include <unistd.h>
 
 #include "haze/nn/file_io.h"

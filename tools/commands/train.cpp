@@ -1,6 +1,7 @@
 #include <memory>
 #include <optional>
 
+#include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
 #include "haze/engine/cpu/parallel.h"

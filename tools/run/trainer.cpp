@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
-#include <fmt/ranges.h>
+#include <fmt/format.h>
 
 #include "haze/nn/file_io.h"
 #include "haze/nn/parameter_groups.h"
@@ -294,13 +294,13 @@ Tensor Trainer::minimise(size_t index, const std::vector<Batch>& batches, double
   phase.next("optimizer");
   const Tensor mean = logged.front().tensor;
   if (numbers_are_there()) check_loss(fmt::format("step {}", step_), mean.item());
-  const Tensor norm = step_optimizer(minimisation, learning_rate);
+  const Tensor norm = step_optimizer(minimisation, learning_rate, mean);
   for (const NamedTensor& part : logged) log(part.name, part.tensor);
   log("gradient_norm" + suffix, norm);
   return mean;
 }
 
-Tensor Trainer::step_optimizer(Minimisation& minimisation, double learning_rate) {
+Tensor Trainer::step_optimizer(Minimisation& minimisation, double learning_rate, const Tensor& loss) {
   const double max_norm = settings().real("optimizer.clip_norm");
   if (numbers_are_there()) {
     double norm = 0;
@@ -310,7 +310,9 @@ Tensor Trainer::step_optimizer(Minimisation& minimisation, double learning_rate)
   }
   Tensor norm = zeros({}, Dtype::float64, options_.device);
   if (!any_gradient(minimisation.groups)) return norm;
-  const Tensor scale = device_clip_scale(minimisation.groups, max_norm, 1, &norm);
+  Tensor scale = device_clip_scale(minimisation.groups, max_norm, 1, &norm);
+  // Not finite where the loss is not: then the step changes nothing.
+  scale = add(scale, scale_shift(cast(loss, scale.dtype()), 0, 0));
   minimisation.optimizer->step(learning_rate, scale);
   return norm;
 }

@@ -90,7 +90,7 @@ class Trainer {
   /// One update of one objective; the mean loss, float64 [].
   Tensor minimise(size_t index, const std::vector<Batch>& batches, double learning_rate, ProfilePhase& phase);
   /// Clips the gradients and steps by them; their norm before, float64 [].
-  Tensor step_optimizer(Minimisation& minimisation, double learning_rate);
+  Tensor step_optimizer(Minimisation& minimisation, double learning_rate, const Tensor& loss);
   /// On the cpu every number is there at once, and is looked at in each step. Another device is still at
   /// work: its numbers are looked at by check_steps() alone.
   bool numbers_are_there() const { return options_.device == Device::cpu; }

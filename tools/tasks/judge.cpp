@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include <fmt/ranges.h>
+#include <fmt/format.h>
 
 #include "haze/engine/ops.h"
 #include "haze/tools/run/saved_model.h"

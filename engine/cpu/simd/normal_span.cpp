@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <array>
 
 #include "haze/engine/box_muller.h"
 #include "haze/engine/cpu/simd/random_spans.h"
@@ -16,7 +17,7 @@ namespace hn = hwy::HWY_NAMESPACE;
 
 /// Horner's rule, whose steps are not fused.
 template <class D, class V, class T, size_t N>
-HWY_INLINE V SeparatePolynomial(D d, V z, const T (&coefficients)[N]) {
+HWY_INLINE V SeparatePolynomial(D d, V z, const std::array<T, N>& coefficients) {
   V sum = hn::Set(d, coefficients[N - 1]);
   for (size_t i = N - 1; i-- > 0;) sum = hn::Add(hn::Mul(sum, z), hn::Set(d, coefficients[i]));
   return sum;

@@ -198,16 +198,16 @@ TEST_CASE("with another encoder the bound is loose by KL(q || posterior)") {
 
 TEST_CASE("the importance-weighted bound begins at the ELBO and falls to -log p (4 standard errors)") {
   const LinearGaussian model;
-  constexpr double kShift = 0.5, kChunk = 1.5;
+  constexpr double kShift = 0.5, kStretch = 1.5;
   constexpr int64_t kRepeats = 20000;
   const Tensor x = repeated(slice(linear_gaussian_points(), 0, 0, 1), kRepeats);
   const double exact = exact_nats(model)[0];
   Generator generator(3);
-  double above = exact + model.gap(kShift, kChunk);  // the ELBO's
+  double above = exact + model.gap(kShift, kStretch);  // the ELBO's
   for (const int64_t samples : {1, 2, 5, 50}) {
     const Tensor epsilon = normal({samples, kRepeats, 2}, generator, 0, 1, Dtype::float64);
     const std::vector<double> nats =
-        importance_weighted_nats(model.encoder(kShift, kChunk), model.reconstruction(), x, epsilon);
+        importance_weighted_nats(model.encoder(kShift, kStretch), model.reconstruction(), x, epsilon);
     const double mean = mean_of(nats), error = standard_error_of(nats);
     CAPTURE(samples);
     CAPTURE(mean);
@@ -219,7 +219,7 @@ TEST_CASE("the importance-weighted bound begins at the ELBO and falls to -log p 
     }
     above = mean;
   }
-  CHECK(above < exact + 0.1 * model.gap(kShift, kChunk));
+  CHECK(above < exact + 0.1 * model.gap(kShift, kStretch));
 }
 
 TEST_CASE("the mean over several draws of z is the mean of their single estimates") {

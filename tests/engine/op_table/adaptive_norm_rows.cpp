@@ -80,10 +80,10 @@ Arrays norm_reference(const Arrays& in, Dtype) {
 void refuse_common(
     Row& row, const std::function<void(const Tensor& x, const Tensor& scale, const Tensor& index)>& call) {
   const Tensor x = zeros({2, 4}), scale = zeros({3, 4}), index = zeros({2}, Dtype::int32);
-  for (int32_t sequence : {-1, 3}) {
-    row.refused.push_back({fmt::format("sequence {}", sequence), [=] {
-                             call(x, scale, Tensor::from<int32_t>({0, sequence}, {2}));
-                           }});
+  for (const double sequence : {-1.0, static_cast<double>(row.cases.back()[2].shape[0])}) {
+    Case inputs = row.cases.back();
+    inputs.back().values = {0, sequence};
+    row.refused_values.push_back(inputs);
   }
   row.refused.push_back({"an index of float32", [=] { call(x, scale, zeros({2})); }});
   row.refused.push_back({"an index of another extent", [=] { call(x, scale, zeros({3}, Dtype::int32)); }});

@@ -55,11 +55,10 @@ Row rotary_row(bool inverse, bool all_heads) {
   row.refused_shapes = {{{{4, 2, 5}}, {{3, 2}}, {{3, 2}}, four}, {{{4, 8}}, {{3, 4}}, {{3, 4}}, four},
                         {{{4, 2, 6}}, {{3, 3}}, {{2, 3}}, four}, {{{4, 2, 6}}, {{3, 6}}, {{3, 6}}, four},
                         {{{4, 2, 6}}, {{3}}, {{3}}, four},       {{{3, 2, 6}}, {{3, 3}}, {{3, 3}}, four}};
-  for (int32_t position : {-1, 3}) {
-    row.refused.push_back(
-        {fmt::format("position {}", position), [=] {
-           rotary(zeros({1, 2, 4}), zeros({3, 2}), zeros({3, 2}), Tensor::from<int32_t>({position}, {1}), 2);
-         }});
+  for (const double position : {-1.0, 11.0}) {
+    Case inputs = rotary_case({4, 3, 8}, 11);
+    inputs.back().values = {0, position};
+    row.refused_values.push_back(inputs);
   }
   const Tensor x = zeros({1, 2, 4}), table = zeros({3, 2}), position = zeros({1}, Dtype::int32);
   row.refused.push_back({"more heads than there are", [=] { rotary(x, table, table, position, 3); }});
