@@ -130,27 +130,42 @@ struct CheckedKernels {
   ~CheckedKernels() { simt::set_checked(false); }
 };
 
-// A few of the cases that do not take long, in float32 and in the last of its dtypes.
-Row smallest(const Row& row) {
-  constexpr size_t kCases = 6;
+// A few of the cases that do not take long, in the first of its dtypes and, with `also_last`, in the last.
+Row smallest(const Row& row, bool also_last) {
+  constexpr size_t kCases = 4;
   Row result = shortened(row);
   if (result.cases.size() > kCases) result.cases.erase(result.cases.begin(), result.cases.end() - kCases);
-  if (result.dtypes.size() > 2) result.dtypes.erase(result.dtypes.begin() + 1, result.dtypes.end() - 1);
+  if (!also_last) {
+    result.dtypes.resize(1);
+  } else if (result.dtypes.size() > 2) {
+    result.dtypes.erase(result.dtypes.begin() + 1, result.dtypes.end() - 1);
+  }
   return result;
 }
+
+int64_t elements_of(const Case& inputs) {
+  int64_t elements = 0;
+  for (const Input& input : inputs) elements += input.shape.elements();
+  return elements;
+}
+
+// The emulator is some hundred times slower than the cpu's kernels. Under sanitizers, which do not look into
+// kernels, a part of the rows shows that the emulator itself is sound.
+constexpr int64_t kMostElements = 4000;
+#ifdef __SANITIZE_ADDRESS__
+constexpr size_t kEvery = 10;
+#else
+constexpr size_t kEvery = 1;
+#endif
 
 }  // namespace
 
 TEST_CASE("operation table: the kernels for a GPU give the reference's results on the emulated one") {
-  constexpr int64_t kMostElements =
-      20000;  // the emulator is some hundred times slower than the cpu's kernels
-  for (const Row& row : all_rows()) {
-    const Row few = smallest(row);
-    int64_t elements = 0;
-    for (const Input& input : few.cases.back()) elements += input.shape.elements();
-    if (elements > kMostElements) continue;
-    check_row(few, Device::simt);
+  const std::vector<Row> rows = all_rows();
+  for (size_t i = 0; i < rows.size(); i += kEvery) {
+    if (elements_of(smallest(rows[i], false).cases.back()) > kMostElements) continue;
+    check_row(smallest(rows[i], true), Device::simt);
     const CheckedKernels checked;
-    check_row(few, Device::simt);
+    check_row(smallest(rows[i], false), Device::simt);
   }
 }
