@@ -19,7 +19,8 @@ haze_bench_packages=(libbenchmark-dev libdnnl-dev ocl-icd-opencl-dev libblis-pth
 # What tests/aarch64/run.sh needs besides: a compiler for AArch64 and an emulator, and the libraries for AArch64, which it
 # unpacks but does not install.
 haze_aarch64_packages=(g++-aarch64-linux-gnu qemu-user)
-haze_aarch64_libraries=(libfmt-dev:arm64 libfmt9:arm64 libhwy-dev:arm64 libhwy1:arm64 doctest-dev nlohmann-json3-dev)
+haze_aarch64_libraries=(libfmt-dev:arm64 libfmt9:arm64 libhwy-dev:arm64 libhwy1:arm64 libboost1.74-dev:arm64
+                        libboost-context1.74-dev:arm64 libboost-context1.74.0:arm64 doctest-dev nlohmann-json3-dev)
 
 # What .ci/run needs besides. The version is part of the name because every version formats a little differently.
 haze_ci_packages=(clang-format-14)
