@@ -4,7 +4,7 @@ namespace haze {
 
 TokenTransformer::TokenTransformer(int64_t vocabulary, const TransformerConfig& config, Generator& generator,
                                    int64_t token_types)
-    : input_(vocabulary, checked(config).hidden, generator, token_types), stack_(config, generator) {
+    : input_(vocabulary, checked_config(config).hidden, generator, token_types), stack_(config, generator) {
   add_module("", input_);
   add_module("", stack_);
 }

@@ -87,7 +87,7 @@ void TransformerCache::select(const std::vector<int32_t>& entries) {
 }
 
 Transformer::Transformer(const TransformerConfig& config, Generator& generator)
-    : config_(checked(config)), norm_(config.hidden, config.epsilon(), !config.adaptive()) {
+    : config_(checked_config(config)), norm_(config.hidden, config.epsilon(), !config.adaptive()) {
   if (config.positions == PositionKind::learned) {
     position_embedding_ = std::make_unique<Embedding>(config.max_length, config.hidden, generator);
     add_module("position_embedding", *position_embedding_);

@@ -10,7 +10,7 @@ double TransformerConfig::epsilon() const {
   return norm_epsilon.value_or(norm == NormPlacement::post ? 1e-12 : 1e-5);
 }
 
-const TransformerConfig& checked(const TransformerConfig& c) {
+const TransformerConfig& checked_config(const TransformerConfig& c) {
   if (c.hidden < 1 || c.layers < 1 || c.heads < 1 || c.mlp_ratio < 1 || c.max_length < 1) {
     fail("Transformer: hidden {}, layers {}, heads {}, mlp_ratio {} and max_length {} must be positive",
          c.hidden, c.layers, c.heads, c.mlp_ratio, c.max_length);

@@ -46,6 +46,6 @@ struct TransformerConfig {
 };
 
 /// Throws Error where the configuration makes no network; otherwise returns it.
-const TransformerConfig& checked(const TransformerConfig& config);
+const TransformerConfig& checked_config(const TransformerConfig& config);
 
 }  // namespace haze

@@ -30,7 +30,8 @@ void add_device_option(CLI::App& command, Device& device) {
         device = device_named(text);
         runtime(device);  // throws where this build has none
       },
-      "where the model lies: cpu (default) or guarded, the processor behind memory that only kernels touch");
+      "where the model lies: cpu (default); guarded, the processor behind memory that only kernels touch; "
+      "simt, an emulated GPU, which is slow");
 }
 
 namespace {
