@@ -193,9 +193,10 @@ void Checker::check_cell(Cell& cell, const Access& mine, AccessKind kind, bool i
     const char* const does = kind == AccessKind::read    ? "read"
                              : kind == AccessKind::write ? "write"
                                                          : "atomic access";
-    fail_at(fmt::format("race: {} {} at {}, and unordered with it is a {}", name_of(other.thread), did,
-                        line_of(other.pc), does),
-            address, region, mine.pc);
+    // A statement of its own: what is alive at the call is never destroyed.
+    std::string what = fmt::format("race: {} {} at {}, and unordered with it is a {}", name_of(other.thread),
+                                   did, line_of(other.pc), does);
+    fail_at(std::move(what), address, region, mine.pc);
   };
   const bool written =
       region.trusted || cell.initialised || cell.write.stamp > 0 || cell.atomics[0].stamp > 0;
@@ -224,7 +225,8 @@ void Checker::access(const void* pointer, size_t bytes, AccessKind kind, const v
   Thread& thread = block_->current();
   if (!in_shared && !device_memory().contains(pointer)) {
     if (thread.fiber->holds(pointer) || is_of_program(pointer)) return;  // its stack; tables of constants
-    block_->fail_thread(fmt::format("the host's memory is touched at {}", line_of(pc)));
+    std::string sentence = fmt::format("the host's memory is touched at {}", line_of(pc));
+    block_->fail_thread(std::move(sentence));
   }
   Region* const region = (in_shared ? shared_ : device_memory()).region_near(address);
   const char* const word = kind == AccessKind::read ? "read" : "write";
