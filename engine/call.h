@@ -33,8 +33,8 @@
 namespace haze {
 
 /// The kernels of a call for a GPU. Each file of cuda/ specialises these for its calls, in the two ways in
-/// which it is compiled for the emulated GPU (simt/gpu_simt.h), and by nvcc for a real one. A call that has
-/// them says kHasGpuKernels.
+/// which it is compiled for the emulated GPU (simt/gpu_simt.h), and by nvcc for a real one where the build
+/// has the device (HAZE_CUDA).
 namespace gpu {
 template <typename Call>
 void run_kernels(const Call& call);
@@ -120,10 +120,15 @@ void run_guarded(const Call& call) {
 template <typename Call>
 void run_on(Device device, const Call& call) {
   visit_device(device, [&](auto each) {
-    if constexpr (std::is_same_v<decltype(each), Guarded>) {
-      run_guarded(call);
-    } else if constexpr (std::is_same_v<decltype(each), Simt> && requires { Call::kHasGpuKernels; }) {
+    using Struct = decltype(each);
+    if constexpr (std::is_same_v<Struct, Simt>) {
       simt::is_checked() ? checked::run_kernels(call) : fast::run_kernels(call);
+#ifdef HAZE_CUDA
+    } else if constexpr (std::is_same_v<Struct, Cuda>) {
+      gpu::run_kernels(call);
+#endif
+    } else if constexpr (std::is_same_v<Struct, Guarded> && requires { call.run(Cpu{}); }) {
+      run_guarded(call);
     } else if constexpr (requires { call.run(each); }) {
       call.run(each);
     } else {

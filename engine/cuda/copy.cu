@@ -1,4 +1,5 @@
 #include "haze/engine/cuda/gpu.h"
+#include "haze/engine/cuda/ladder/transpose.h"
 #include "haze/engine/cuda/strided.h"
 #include "haze/engine/ops/copy.h"
 
@@ -9,6 +10,17 @@ template <typename X, typename Y>
 __global__ void copy(const X* x, Y* out, StridedIndex<2> index, int64_t count) {
   const int64_t i = thread_number();
   if (i < count) out[index.offset(1, i)] = converted<Y>(x[index.offset(0, i)]);
+}
+
+// Source and target are transposed to each other, after at most one axis that both have in front.
+bool is_transposed(const StridedIndex<2>& index) {
+  const int row = index.rank - 1, column = index.rank - 2;
+  return (index.rank == 2 || index.rank == 3) && index.strides[0][column] == 1 &&
+         index.strides[1][row] == 1 && index.strides[1][column] == index.shape[row] &&
+         (index.rank == 2 || (index.shape[0] <= simt::kMostBlocks.z &&
+                              index.strides[1][0] == index.shape[1] * index.shape[2])) &&
+         index.shape[column] <= int64_t{simt::kMostBlocks.x} * kTransposeTile &&
+         index.shape[row] <= int64_t{simt::kMostBlocks.y} * kTransposeTile;
 }
 
 }  // namespace
@@ -22,6 +34,14 @@ void run_kernels(const call::Copy& call) {
     dispatch(call.out.dtype(), [&](auto out_tag) {
       using X = decltype(x_tag);
       using Y = decltype(out_tag);
+      if (is_transposed(index)) {
+        const int row = index.rank - 1;
+        const TransposeShape shape{index.shape[row], index.shape[row - 1], index.strides[0][row],
+                                   row == 2 ? index.strides[0][0] : 0};
+        return launch_kernel("copy", transpose_by_tiles<SwizzledTile, X, Y>,
+                             transpose_launch(shape, row == 2 ? index.shape[0] : 1),
+                             elements_of<const X>(call.x), elements_of<Y>(call.out), shape);
+      }
       launch_kernel("copy", copy<X, Y>, threads_for(count), elements_of<const X>(call.x),
                     elements_of<Y>(call.out), index, count);
     });

@@ -24,7 +24,6 @@ struct AdamW {
     f(Use::read, "the step", options.device_step);
   }
   void run(Cpu) const;
-  static constexpr bool kHasGpuKernels = true;
 };
 
 }  // namespace haze::call

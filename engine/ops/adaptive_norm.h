@@ -19,7 +19,6 @@ struct AdaptiveLayerNorm {
     f(Use::write, "mean", out.mean), f(Use::write, "rstd", out.rstd);
   }
   void run(Cpu) const;
-  static constexpr bool kHasGpuKernels = true;
 };
 
 struct AdaptiveLayerNormGradient {
@@ -35,7 +34,6 @@ struct AdaptiveLayerNormGradient {
     f(Use::write, "that of shift", out.bias);
   }
   void run(Cpu) const;
-  static constexpr bool kHasGpuKernels = true;
 };
 
 struct GatedAdd {
@@ -47,7 +45,6 @@ struct GatedAdd {
     f(Use::read, "index", index), f(Use::write, "the result", out);
   }
   void run(Cpu) const;
-  static constexpr bool kHasGpuKernels = true;
 };
 
 struct GatedAddGradient {
@@ -61,7 +58,6 @@ struct GatedAddGradient {
     f(Use::write, "the branch's gradient", out_branch);
   }
   void run(Cpu) const;
-  static constexpr bool kHasGpuKernels = true;
 };
 
 }  // namespace haze::call

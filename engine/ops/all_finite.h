@@ -11,7 +11,6 @@ struct AllFinite {
   const char* name() const { return "all_finite"; }
   void each_operand(auto&& f) const { f(Use::read, "x", x), f(Use::write, "the result", out); }
   void run(Cpu) const;
-  static constexpr bool kHasGpuKernels = true;
 };
 
 }  // namespace haze::call

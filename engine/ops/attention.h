@@ -32,7 +32,6 @@ struct Attention {
     f(Use::write, "row_max", out.row_max), f(Use::write, "row_sum", out.row_sum);
   }
   void run(Cpu) const;
-  static constexpr bool kHasGpuKernels = true;
 };
 
 struct AttentionGradient {
@@ -50,7 +49,6 @@ struct AttentionGradient {
     f(Use::write, "the gradient of value", out.value);
   }
   void run(Cpu) const;
-  static constexpr bool kHasGpuKernels = true;
 };
 
 }  // namespace haze::call

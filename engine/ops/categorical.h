@@ -18,7 +18,6 @@ struct Categorical {
     f(Use::write, "the result", out), f(Use::read, "the random counter", base_operand(position));
   }
   void run(Cpu) const;
-  static constexpr bool kHasGpuKernels = true;
 };
 
 }  // namespace haze::call

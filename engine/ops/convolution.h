@@ -26,7 +26,6 @@ struct Conv2d {
     f(Use::write, "the result", out);
   }
   void run(Cpu) const;
-  static constexpr bool kHasGpuKernels = true;
 };
 
 /// The gradient of Conv2d's x, which with a bias is also the transposed convolution.
@@ -44,7 +43,6 @@ struct Conv2dGradientX {
     f(Use::write, "the result", out);
   }
   void run(Cpu) const;
-  static constexpr bool kHasGpuKernels = true;
 };
 
 struct Conv2dGradientWeight {
@@ -59,7 +57,6 @@ struct Conv2dGradientWeight {
     f(Use::read, "g", g), f(Use::read, "x", x), f(Use::write, "the result", out);
   }
   void run(Cpu) const;
-  static constexpr bool kHasGpuKernels = true;
 };
 
 }  // namespace haze::call

@@ -12,7 +12,6 @@ struct Copy {
   std::string title() const;
   void each_operand(auto&& f) const { f(Use::read, "the source", x), f(Use::write, "the target", out); }
   void run(Cpu) const;
-  static constexpr bool kHasGpuKernels = true;
 };
 
 }  // namespace haze::call

@@ -11,7 +11,6 @@ struct Fill {
   const char* name() const { return "fill"; }
   void each_operand(auto&& f) const { f(Use::write, "the target", out); }
   void run(Cpu) const;
-  static constexpr bool kHasGpuKernels = true;
 };
 
 struct Arange {
@@ -20,7 +19,6 @@ struct Arange {
   const char* name() const { return "arange"; }
   void each_operand(auto&& f) const { f(Use::write, "the result", out); }
   void run(Cpu) const;
-  static constexpr bool kHasGpuKernels = true;
 };
 
 }  // namespace haze::call

@@ -43,7 +43,6 @@ struct LinearCrossEntropy {
     f(Use::write, "the gradient of weight", out.weight), f(Use::write, "the gradient of bias", out.bias);
   }
   void run(Cpu) const;
-  static constexpr bool kHasGpuKernels = true;
 };
 
 }  // namespace haze::call

@@ -11,7 +11,6 @@ struct CumulativeSum {
   const char* name() const { return "cumulative_sum"; }
   void each_operand(auto&& f) const { f(Use::read, "x", x), f(Use::write, "the result", out); }
   void run(Cpu) const;
-  static constexpr bool kHasGpuKernels = true;
 };
 
 }  // namespace haze::call

@@ -17,7 +17,6 @@ struct Dropout {
     f(Use::read, "the random counter", base_operand(position));
   }
   void run(Cpu) const;
-  static constexpr bool kHasGpuKernels = true;
 };
 
 }  // namespace haze::call

@@ -15,7 +15,6 @@ struct Unary {
   const char* name() const { return haze::name(op); }
   void each_operand(auto&& f) const { f(Use::read, "x", x), f(Use::write, "the result", out); }
   void run(Cpu) const;
-  static constexpr bool kHasGpuKernels = true;
 };
 
 struct Binary {
@@ -28,7 +27,6 @@ struct Binary {
     f(Use::read, "the first argument", x), f(Use::read, "the second", y), f(Use::write, "the result", out);
   }
   void run(Cpu) const;
-  static constexpr bool kHasGpuKernels = true;
 };
 
 struct Compare {
@@ -41,7 +39,6 @@ struct Compare {
     f(Use::read, "the first argument", x), f(Use::read, "the second", y), f(Use::write, "the result", out);
   }
   void run(Cpu) const;
-  static constexpr bool kHasGpuKernels = true;
 };
 
 struct Where {
@@ -55,7 +52,6 @@ struct Where {
     f(Use::write, "the result", out);
   }
   void run(Cpu) const;
-  static constexpr bool kHasGpuKernels = true;
 };
 
 }  // namespace haze::call

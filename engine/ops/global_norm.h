@@ -16,7 +16,6 @@ struct GlobalNorm {
     f(Use::write, "the result", out);
   }
   void run(Cpu) const;
-  static constexpr bool kHasGpuKernels = true;
 };
 
 /// Throws Error where gradient_scale norm is not finite.
@@ -28,7 +27,6 @@ struct ClipScale {
   const char* name() const { return "device_clip_scale"; }
   void each_operand(auto&& f) const { f(Use::read, "the norm", norm), f(Use::write, "the result", out); }
   void run(Cpu) const;
-  static constexpr bool kHasGpuKernels = true;
 };
 
 }  // namespace haze::call

@@ -15,7 +15,6 @@ struct GroupNorm {
   const char* name() const { return "group_norm"; }
   void each_operand(auto&& f) const { each_norm_operand(f, x, weight, bias, out); }
   void run(Cpu) const;
-  static constexpr bool kHasGpuKernels = true;
 };
 
 struct GroupNormGradient {
@@ -27,7 +26,6 @@ struct GroupNormGradient {
   const char* name() const { return "group_norm_gradient"; }
   void each_operand(auto&& f) const { each_norm_gradient_operand(f, g, x, weight, saved, out); }
   void run(Cpu) const;
-  static constexpr bool kHasGpuKernels = true;
 };
 
 }  // namespace haze::call

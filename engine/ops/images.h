@@ -13,7 +13,6 @@ struct Unfold {
   const char* name() const { return "unfold"; }
   void each_operand(auto&& f) const { f(Use::read, "x", x), f(Use::write, "the result", out); }
   void run(Cpu) const;
-  static constexpr bool kHasGpuKernels = true;
 };
 
 struct Fold {
@@ -24,7 +23,6 @@ struct Fold {
   const char* name() const { return "fold"; }
   void each_operand(auto&& f) const { f(Use::read, "columns", columns), f(Use::write, "the result", out); }
   void run(Cpu) const;
-  static constexpr bool kHasGpuKernels = true;
 };
 
 struct AveragePool {
@@ -35,7 +33,6 @@ struct AveragePool {
   const char* name() const { return "average_pool"; }
   void each_operand(auto&& f) const { f(Use::read, "x", x), f(Use::write, "the result", out); }
   void run(Cpu) const;
-  static constexpr bool kHasGpuKernels = true;
 };
 
 struct MaxPool {
@@ -48,7 +45,6 @@ struct MaxPool {
     f(Use::read, "x", x), f(Use::write, "the result", out), f(Use::write, "the indices", indices);
   }
   void run(Cpu) const;
-  static constexpr bool kHasGpuKernels = true;
 };
 
 struct Upsample {
@@ -59,7 +55,6 @@ struct Upsample {
   const char* name() const { return "upsample"; }
   void each_operand(auto&& f) const { f(Use::read, "x", x), f(Use::write, "the result", out); }
   void run(Cpu) const;
-  static constexpr bool kHasGpuKernels = true;
 };
 
 }  // namespace haze::call

@@ -20,7 +20,6 @@ struct IndexSelect {
     f(Use::read, "x", x), f(Use::read, "the indices", indices), f(Use::write, "the result", out);
   }
   void run(Cpu) const;
-  static constexpr bool kHasGpuKernels = true;
 };
 
 struct IndexAdd {
@@ -38,7 +37,6 @@ struct IndexAdd {
     f(Use::read, "the indices", indices), f(Use::read, "source", source), f(Use::update, "target", target);
   }
   void run(Cpu) const;
-  static constexpr bool kHasGpuKernels = true;
 };
 
 struct Gather {
@@ -53,7 +51,6 @@ struct Gather {
     f(Use::read, "x", x), f(Use::read, "index", index), f(Use::write, "the result", out);
   }
   void run(Cpu) const;
-  static constexpr bool kHasGpuKernels = true;
 };
 
 struct Scatter {
@@ -72,7 +69,6 @@ struct Scatter {
     f(Use::read, "index", index), f(Use::read, "source", source), f(Use::update, "x", target);
   }
   void run(Cpu) const;
-  static constexpr bool kHasGpuKernels = true;
 };
 
 }  // namespace haze::call

@@ -16,7 +16,6 @@ struct Logic {
     f(Use::read, "x", x), f(Use::read, "y", y), f(Use::write, "the result", out);
   }
   void run(Cpu) const;
-  static constexpr bool kHasGpuKernels = true;
 };
 
 }  // namespace haze::call

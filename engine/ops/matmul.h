@@ -27,7 +27,6 @@ struct Matmul {
     f(accumulate ? Use::update : Use::write, accumulate ? "the target" : "the result", out);
   }
   void run(Cpu) const;
-  static constexpr bool kHasGpuKernels = true;
 };
 
 }  // namespace haze::call

@@ -30,7 +30,6 @@ struct LayerNorm {
   const char* name() const { return "layer_norm"; }
   void each_operand(auto&& f) const { each_norm_operand(f, x, weight, bias, out); }
   void run(Cpu) const;
-  static constexpr bool kHasGpuKernels = true;
 };
 
 struct LayerNormGradient {
@@ -41,7 +40,6 @@ struct LayerNormGradient {
   const char* name() const { return "layer_norm_gradient"; }
   void each_operand(auto&& f) const { each_norm_gradient_operand(f, g, x, weight, saved, out); }
   void run(Cpu) const;
-  static constexpr bool kHasGpuKernels = true;
 };
 
 struct RmsNorm {
@@ -52,7 +50,6 @@ struct RmsNorm {
   const char* name() const { return "rms_norm"; }
   void each_operand(auto&& f) const { each_norm_operand(f, x, weight, Tensor(), out); }
   void run(Cpu) const;
-  static constexpr bool kHasGpuKernels = true;
 };
 
 struct RmsNormGradient {
@@ -63,7 +60,6 @@ struct RmsNormGradient {
   const char* name() const { return "rms_norm_gradient"; }
   void each_operand(auto&& f) const { each_norm_gradient_operand(f, g, x, weight, saved, out); }
   void run(Cpu) const;
-  static constexpr bool kHasGpuKernels = true;
 };
 
 }  // namespace haze::call

@@ -20,7 +20,6 @@ struct Uniform {
     f(Use::write, "the result", out), f(Use::read, "the random counter", base_operand(position));
   }
   void run(Cpu) const;
-  static constexpr bool kHasGpuKernels = true;
 };
 
 struct Normal {
@@ -33,7 +32,6 @@ struct Normal {
     f(Use::write, "the result", out), f(Use::read, "the random counter", base_operand(position));
   }
   void run(Cpu) const;
-  static constexpr bool kHasGpuKernels = true;
 };
 
 struct AdvanceCounter {
@@ -43,7 +41,6 @@ struct AdvanceCounter {
   const char* name() const { return "advance_counter"; }
   void each_operand(auto&& f) const { f(Use::update, "the counter", counter); }
   void run(Cpu) const;
-  static constexpr bool kHasGpuKernels = true;
 };
 
 }  // namespace call

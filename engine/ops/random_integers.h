@@ -17,7 +17,6 @@ struct RandomIntegers {
     f(Use::write, "the result", out), f(Use::read, "the random counter", base_operand(position));
   }
   void run(Cpu) const;
-  static constexpr bool kHasGpuKernels = true;
 };
 
 struct Bernoulli {
@@ -31,7 +30,6 @@ struct Bernoulli {
     f(Use::read, "the random counter", base_operand(position));
   }
   void run(Cpu) const;
-  static constexpr bool kHasGpuKernels = true;
 };
 
 struct Poisson {
@@ -49,7 +47,6 @@ struct Poisson {
     f(Use::read, "the random counter", base_operand(position));
   }
   void run(Cpu) const;
-  static constexpr bool kHasGpuKernels = true;
 };
 
 }  // namespace haze::call

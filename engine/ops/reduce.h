@@ -15,7 +15,6 @@ struct Reduce {
   std::string title() const { return std::string("reduce, ") + name(); }
   void each_operand(auto&& f) const { f(Use::read, "x", x), f(Use::write, "the result", out); }
   void run(Cpu) const;
-  static constexpr bool kHasGpuKernels = true;
 };
 
 struct ReduceIntegers {
@@ -27,7 +26,6 @@ struct ReduceIntegers {
   std::string title() const { return std::string("reduce, ") + name(); }
   void each_operand(auto&& f) const { f(Use::read, "x", x), f(Use::write, "the result", out); }
   void run(Cpu) const;
-  static constexpr bool kHasGpuKernels = true;
 };
 
 }  // namespace haze::call

@@ -18,7 +18,6 @@ struct Rotary {
     f(Use::read, "positions", positions), f(Use::write, "the result", out);
   }
   void run(Cpu) const;
-  static constexpr bool kHasGpuKernels = true;
 };
 
 }  // namespace haze::call

@@ -15,7 +15,6 @@ struct SearchSorted {
     f(Use::read, "sorted", sorted), f(Use::read, "values", values), f(Use::write, "the result", out);
   }
   void run(Cpu) const;
-  static constexpr bool kHasGpuKernels = true;
 };
 
 }  // namespace haze::call

@@ -12,7 +12,6 @@ struct SinusoidalEmbedding {
   const char* name() const { return "sinusoidal_embedding"; }
   void each_operand(auto&& f) const { f(Use::read, "x", x), f(Use::write, "the result", out); }
   void run(Cpu) const;
-  static constexpr bool kHasGpuKernels = true;
 };
 
 }  // namespace haze::call

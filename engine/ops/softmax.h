@@ -12,7 +12,6 @@ struct Softmax {
   const char* name() const { return log ? "log_softmax" : "softmax"; }
   void each_operand(auto&& f) const { f(Use::read, "x", x), f(Use::write, "the result", out); }
   void run(Cpu) const;
-  static constexpr bool kHasGpuKernels = true;
 };
 
 struct SoftmaxGradient {
@@ -25,7 +24,6 @@ struct SoftmaxGradient {
     f(Use::read, "y", y), f(Use::read, "g", g), f(Use::write, "the result", out);
   }
   void run(Cpu) const;
-  static constexpr bool kHasGpuKernels = true;
 };
 
 }  // namespace haze::call

@@ -14,7 +14,6 @@ struct Sort {
     f(Use::read, "x", x), f(Use::write, "the values", values), f(Use::write, "the indices", indices);
   }
   void run(Cpu) const;
-  static constexpr bool kHasGpuKernels = true;
 };
 
 struct TopK {
@@ -26,7 +25,6 @@ struct TopK {
     f(Use::read, "x", x), f(Use::write, "the values", values), f(Use::write, "the indices", indices);
   }
   void run(Cpu) const;
-  static constexpr bool kHasGpuKernels = true;
 };
 
 }  // namespace haze::call

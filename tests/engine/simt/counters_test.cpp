@@ -6,9 +6,14 @@
 
 #include "haze/engine/simt/checker.h"
 
+#include "engine/ladder/rungs.h"
 #include "engine/simt/kernels.h"
 
 namespace haze {
+
+using test::conflicts_a_request;
+using test::sectors_a_request;
+
 namespace {
 
 // The counts of a launch on in and out of n numbers each.
@@ -22,13 +27,6 @@ simt::LaunchCounts counts_of(const char* kernel, simt::Extent grid, simt::Extent
   simt::free_device(in);
   simt::free_device(out);
   return simt::last_counts();
-}
-
-double sectors_a_request(const simt::LineCount& count) {
-  return static_cast<double>(count.sectors) / static_cast<double>(count.requests);
-}
-double conflicts_a_request(const simt::LineCount& count) {
-  return static_cast<double>(count.conflicts) / static_cast<double>(count.requests);
 }
 
 }  // namespace

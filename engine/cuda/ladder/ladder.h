@@ -1,0 +1,34 @@
+#pragma once
+
+#include "haze/engine/call.h"
+
+/// Ladders: kernels for one operation, each of which is faster than the one before by one idea. The
+/// operations of ops.h run the last rung, or one with its idea. The others are here to be read, and to be
+/// compared by `haze lab`.
+///
+/// A ladder is a call (call.h) with the number of a rung: launch(ladder::Transpose{1, x, out}).
+namespace haze::ladder {
+
+struct Rung {
+  const char* name;
+  const char* idea;  // one sentence: what it does otherwise than the rung before
+};
+
+/// The transposed of a matrix.
+struct Transpose {
+  static constexpr Rung kRungs[] = {
+      {"naive", "A thread moves one element; a warp reads along a row and writes down a column."},
+      {"tiled", "A block turns a tile in shared memory, so that a warp writes along a row, too."},
+      {"padded", "Each row of the tile has one element more, so that a column lies in 32 banks."},
+      {"swizzled", "Element (i, j) of the tile lies in column i ^ j, which needs no memory for padding."},
+  };
+
+  unsigned rung;
+  Tensor x;    // contiguous [rows, columns], any dtype
+  Tensor out;  // contiguous [columns, rows], dtype of x
+
+  const char* name() const { return kRungs[rung].name; }
+  void each_operand(auto&& f) const { f(Use::read, "x", x), f(Use::write, "the result", out); }
+};
+
+}  // namespace haze::ladder

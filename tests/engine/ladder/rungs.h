@@ -1,0 +1,61 @@
+#pragma once
+
+#include <iterator>
+#include <vector>
+
+#include <doctest/doctest.h>
+
+#include "haze/engine/simt/counters.h"
+#include "haze/engine/simt/launch.h"
+
+/// What the tests of ladders have in common.
+namespace haze::test {
+
+/// While it lives, calls on the emulated GPU run checked kernels, and count where `counting`.
+struct CheckedRungs {
+  explicit CheckedRungs(bool counting = false) {
+    simt::set_checked(true);
+    simt::set_counting(counting);
+  }
+  ~CheckedRungs() {
+    simt::set_counting(false);
+    simt::set_checked(false);
+    simt::set_seed(1);
+  }
+};
+
+/// Calls f(rung) for every rung of a ladder: with its fast kernel, and checked under 5 seeds.
+template <typename Ladder, typename F>
+void each_rung(F&& f) {
+  for (unsigned rung = 0; rung < std::size(Ladder::kRungs); ++rung) {
+    CAPTURE(Ladder::kRungs[rung].name);
+    f(rung);
+    const CheckedRungs checked;
+    for (uint64_t seed = 1; seed <= 5; ++seed) {
+      CAPTURE(seed);
+      simt::set_seed(seed);
+      f(rung);
+    }
+  }
+}
+
+/// The counts of the last launch that f(rung) makes, for every rung.
+template <typename Ladder, typename F>
+std::vector<simt::LaunchCounts> counts_of_rungs(F&& f) {
+  std::vector<simt::LaunchCounts> counts;
+  const CheckedRungs checked(true);
+  for (unsigned rung = 0; rung < std::size(Ladder::kRungs); ++rung) {
+    f(rung);
+    counts.push_back(simt::last_counts());
+  }
+  return counts;
+}
+
+inline double sectors_a_request(const simt::LineCount& count) {
+  return static_cast<double>(count.sectors) / static_cast<double>(count.requests);
+}
+inline double conflicts_a_request(const simt::LineCount& count) {
+  return count.requests == 0 ? 0 : static_cast<double>(count.conflicts) / static_cast<double>(count.requests);
+}
+
+}  // namespace haze::test
