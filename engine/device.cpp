@@ -35,6 +35,15 @@ DeviceRuntime& runtime(Device device) {
   return *result;
 }
 
+bool is_available(Device device) {
+  try {
+    runtime(device);
+    return true;
+  } catch (const Error&) {
+    return false;
+  }
+}
+
 void synchronize(Device device) {
   runtime(device).synchronize();
 }

@@ -26,6 +26,9 @@ struct Cpu {
 struct Cuda {
   static constexpr Device kDevice = Device::cuda;
   static constexpr std::string_view kName = "cuda";
+#ifdef HAZE_CUDA
+  static DeviceRuntime& runtime();  // cuda/runtime.cpp
+#endif
 };
 
 /// A GPU that the processor emulates (simt/): the kernels of cuda/ compiled for it.
@@ -83,8 +86,10 @@ class DeviceRuntime {
   virtual void report(std::exception_ptr error) = 0;
 };
 
-/// Throws Error where this build has no such device.
+/// Throws Error where this build has no such device, or this machine has none that it can use.
 DeviceRuntime& runtime(Device device);
+/// Whether runtime() would not throw.
+bool is_available(Device device);
 /// Waits until every kernel called on the device has run. Throws Error where one of them read a value that it
 /// does not take; the sentence begins with the operation's name.
 void synchronize(Device device);

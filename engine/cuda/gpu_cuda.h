@@ -1,6 +1,5 @@
 #pragma once
 
-#include "haze/engine/error.h"
 #include "haze/engine/refusal.h"
 #include "haze/engine/simt/launch.h"
 
@@ -18,6 +17,20 @@ namespace haze {
 /// Where kernels note the values that they refuse (cuda/runtime.cpp).
 Refusal* refusal_slot();
 
+namespace cuda {
+
+/// The stream of all kernels and copies.
+cudaStream_t stream();
+/// Before a launch that wants more dynamic shared memory than kernels may have unasked. Throws Error where
+/// the device has not that much.
+void allow_shared_memory(const char* name, const void* kernel, size_t bytes);
+/// After a launch: throws Error where the device refused it.
+void check_launch(const char* name);
+
+inline constexpr size_t kSharedUnasked = 48 << 10;
+
+}  // namespace cuda
+
 /// One access of sizeof(V) bytes: 4, 8 or 16.
 template <typename V>
 __device__ V load_vector(const V* address) {
@@ -34,9 +47,11 @@ template <typename... P, typename... A>
 void launch_kernel(const char* name, void (*kernel)(P...), simt::LaunchShape shape, A... arguments) {
   const dim3 grid(shape.grid.x, shape.grid.y, shape.grid.z),
       block(shape.block.x, shape.block.y, shape.block.z);
-  kernel<<<grid, block, shape.dynamic_shared_bytes>>>(static_cast<P>(arguments)...);
-  const cudaError_t error = cudaGetLastError();
-  if (error != cudaSuccess) fail("{}: {}", name, cudaGetErrorString(error));
+  if (shape.dynamic_shared_bytes > cuda::kSharedUnasked) {
+    cuda::allow_shared_memory(name, reinterpret_cast<const void*>(kernel), shape.dynamic_shared_bytes);
+  }
+  kernel<<<grid, block, shape.dynamic_shared_bytes, cuda::stream()>>>(static_cast<P>(arguments)...);
+  cuda::check_launch(name);
 }
 
 }  // namespace haze

@@ -3,6 +3,7 @@
 #include <regex>
 #include <set>
 
+#include "gpus.h"
 #include "gradients.h"
 
 using namespace haze;
@@ -362,6 +363,23 @@ Gradients hessian_product(const std::vector<Tensor>& at, const std::vector<Tenso
   return gradient(along, leaves);
 }
 
+/// The gradients of the sum of squares of row.f, and those of the sum of their squares, on a device.
+std::vector<std::vector<double>> derivatives(const Row& row, Device device) {
+  Inputs leaves;
+  for (const Tensor& x : row.inputs) leaves.push_back(Variable::leaf(to(x, device)));
+  const Gradients first = gradient(sum(square(row.f(leaves))), leaves, {.create_graph = true});
+  Variable squares = sum(square(first[0]));
+  for (size_t i = 1; i < first.size(); ++i) squares = squares + sum(square(first[i]));
+  std::vector<std::vector<double>> result;
+  for (const Variable& x : first) result.push_back(x.value().to_vector<double>());
+  if (!squares.requires_gradient()) return result;
+  for (const Variable& x : gradient(squares, leaves)) {
+    CHECK(x.device() == device);
+    result.push_back(x.value().to_vector<double>());
+  }
+  return result;
+}
+
 }  // namespace
 
 TEST_CASE("every operation's gradient can be differentiated again, and agrees with central differences") {
@@ -414,24 +432,29 @@ TEST_CASE("products of a Hessian with a vector agree with differences of gradien
 }
 
 TEST_CASE("first and second derivatives of every operation on another device are the same bits") {
-  const auto derivatives = [](const Row& row, Device device) {
-    Inputs leaves;
-    for (const Tensor& x : row.inputs) leaves.push_back(Variable::leaf(to(x, device)));
-    const Gradients first = gradient(sum(square(row.f(leaves))), leaves, {.create_graph = true});
-    Variable squares = sum(square(first[0]));
-    for (size_t i = 1; i < first.size(); ++i) squares = squares + sum(square(first[i]));
-    std::vector<std::vector<double>> result;
-    for (const Variable& x : first) result.push_back(x.value().to_vector<double>());
-    if (!squares.requires_gradient()) return result;
-    for (const Variable& x : gradient(squares, leaves)) {
-      CHECK(x.device() == device);
-      result.push_back(x.value().to_vector<double>());
-    }
-    return result;
-  };
   for (const Row& row : all_rows()) {
     CAPTURE(row.operation);
     CHECK(derivatives(row, Device::cpu) == derivatives(row, Device::guarded));
+  }
+}
+
+TEST_CASE("first and second derivatives of every operation on a GPU are the cpu's, to roundings of float64") {
+  for (const Row& row : all_rows()) {
+    CAPTURE(row.operation);
+    const auto expected = derivatives(row, Device::cpu);
+    for (const Device gpu : test::gpus()) {
+      CAPTURE(name(gpu));
+      const auto got = derivatives(row, gpu);
+      REQUIRE(got.size() == expected.size());
+      for (size_t i = 0; i < got.size(); ++i) {
+        double largest = 0, apart = 0;
+        for (size_t k = 0; k < expected[i].size(); ++k) {
+          largest = std::max(largest, std::abs(expected[i][k]));
+          apart = std::max(apart, std::abs(got[i][k] - expected[i][k]));
+        }
+        CHECK(apart <= 1e-11 * largest);
+      }
+    }
   }
 }
 

@@ -28,10 +28,11 @@ void add_device_option(CLI::App& command, Device& device) {
       "--device",
       [&device](const std::string& text) {
         device = device_named(text);
-        runtime(device);  // throws where this build has none
+        runtime(device);  // throws where there is none
       },
-      "where the model lies: cpu (default); guarded, the processor behind memory that only kernels touch; "
-      "simt, an emulated GPU, which is slow");
+      "where the model lies: cpu (default); cuda, an NVIDIA GPU; simt, an emulated GPU, which is slow; "
+      "guarded, "
+      "the processor behind memory that only kernels touch");
 }
 
 namespace {

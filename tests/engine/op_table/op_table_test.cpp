@@ -7,6 +7,7 @@
 #include "haze/engine/simt/launch.h"
 
 #include "engine/op_table/table.h"
+#include "gpus.h"
 
 using namespace haze;
 using namespace haze::test;
@@ -85,7 +86,9 @@ TEST_CASE("operation table: cross-entropy and the optimiser step are the referen
 }
 
 TEST_CASE("operation table: what an operation does not take throws a sentence that names it") {
-  for (Device device : {Device::cpu, Device::guarded, Device::simt}) {
+  std::vector<Device> devices = gpus();
+  devices.insert(devices.end(), {Device::cpu, Device::guarded});
+  for (Device device : devices) {
     for (const Row& row : all_rows()) check_refusals(row, device);
   }
 }
@@ -168,4 +171,12 @@ TEST_CASE("operation table: the kernels for a GPU give the reference's results o
     const CheckedKernels checked;
     check_row(smallest(rows[i], false), Device::simt);
   }
+}
+
+TEST_CASE("operation table: a GPU gives the reference's results, where this machine has one") {
+  if (!is_available(Device::cuda)) {
+    MESSAGE("skipped: there is no GPU, or the build is not for one");
+    return;
+  }
+  for (const Row& row : all_rows()) check_row(row, Device::cuda);
 }

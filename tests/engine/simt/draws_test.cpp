@@ -4,6 +4,8 @@
 
 #include "haze/engine/ops.h"
 
+#include "gpus.h"
+
 namespace haze {
 namespace {
 
@@ -38,18 +40,20 @@ std::vector<std::vector<double>> drawn_at(const RandomPosition& position, Device
 TEST_CASE("kernels for a GPU draw the cpu's bits") {
   for (uint64_t counter : {uint64_t{0}, (uint64_t{1} << 32) - 9, ~uint64_t{0} - 20}) {
     const RandomPosition position{0x123456789ABCDEF, (uint64_t{7} << 32) + 9, counter};
-    CHECK(drawn_at(position, Device::simt) == drawn_at(position, Device::cpu));
+    for (Device gpu : test::gpus()) CHECK(drawn_at(position, gpu) == drawn_at(position, Device::cpu));
   }
 }
 
 TEST_CASE("kernels for a GPU draw relative to a counter in its memory, which they move on") {
   const uint64_t start = (uint64_t{1} << 32) - 3;
-  const Tensor counter = random_counter(start, Device::simt);
-  const RandomPosition position{7, 3, 5, random_base(counter)};
-  CHECK(drawn_at(position, Device::simt) == drawn_at({7, 3, start + 5}, Device::cpu));
-  advance_counter(counter, 1000);
-  CHECK(drawn_at(position, Device::simt) == drawn_at({7, 3, start + 5 + 1000}, Device::cpu));
-  CHECK(to(counter, Device::cpu).to_vector<int32_t>() == std::vector<int32_t>{997, 1});
+  for (Device gpu : test::gpus()) {
+    const Tensor counter = random_counter(start, gpu);
+    const RandomPosition position{7, 3, 5, random_base(counter)};
+    CHECK(drawn_at(position, gpu) == drawn_at({7, 3, start + 5}, Device::cpu));
+    advance_counter(counter, 1000);
+    CHECK(drawn_at(position, gpu) == drawn_at({7, 3, start + 5 + 1000}, Device::cpu));
+    CHECK(to(counter, Device::cpu).to_vector<int32_t>() == std::vector<int32_t>{997, 1});
+  }
 }
 
 }  // namespace
