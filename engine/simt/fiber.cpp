@@ -29,6 +29,7 @@ using boost::context::detail::transfer_t;
 namespace {
 
 #if defined(__SANITIZE_ADDRESS__)
+constexpr bool kHasFakeStacks = true;
 void before_switch(void** leaving, const void* stack, size_t bytes) {
   __sanitizer_start_switch_fiber(leaving, stack, bytes);
 }
@@ -39,6 +40,7 @@ void forget_poison(void* stack, size_t bytes) {
   __asan_unpoison_memory_region(stack, bytes);
 }
 #else
+constexpr bool kHasFakeStacks = false;
 void before_switch(void**, const void*, size_t) {}
 void after_switch(void*, const void**, size_t*) {}
 void forget_poison(void*, size_t) {}
@@ -120,9 +122,17 @@ Fiber::Fiber(std::function<void()> body)
       });
 }
 
-Fiber::~Fiber() = default;
+Fiber::~Fiber() {
+  // With detect_stack_use_after_return=1, AddressSanitizer keeps the frames of every stack in some more
+  // memory, which it frees only when a fiber leaves for the last time.
+  if (kHasFakeStacks && started_ && !ended_) {
+    abandoned_ = true;
+    resume();
+  }
+}
 
 void Fiber::resume() {
+  started_ = true;
   void* own = nullptr;
   before_switch(&own, stack_->lowest(), kStackBytes);
   contexts_->own = boost::context::detail::jump_fcontext(contexts_->own, contexts_.get()).fctx;
@@ -134,6 +144,7 @@ void Fiber::suspend() {
   before_switch(&own, contexts_->caller_stack, contexts_->caller_bytes);
   contexts_->caller = boost::context::detail::jump_fcontext(contexts_->caller, nullptr).fctx;
   after_switch(own, &contexts_->caller_stack, &contexts_->caller_bytes);
+  if (abandoned_) abandon();
 }
 
 void Fiber::abandon() {

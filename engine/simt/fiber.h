@@ -40,7 +40,7 @@ class Fiber {
   std::function<void()> body_;
   std::unique_ptr<Stack> stack_;
   std::unique_ptr<Contexts> contexts_;
-  bool ended_ = false;
+  bool started_ = false, ended_ = false, abandoned_ = false;
 };
 
 }  // namespace haze::simt
