@@ -150,9 +150,8 @@ simt::LaunchShape product_launch(const ProductShape& shape) {
 struct alignas(16) SharedVector {
   uint32_t words[4];
 };
-template <unsigned kCount>
-struct alignas(4 * kCount) Floats {
-  float values[kCount];
+struct alignas(16) FourFloats {
+  float values[4];
 };
 
 /// A tile of an operand in shared memory, kExtent by kK. Its rows are those along which the operand is
@@ -198,15 +197,16 @@ struct OperandTile {
   }
 };
 
-/// Calls multiply(a's tile, b's tile, its number) for each tile of K. `a_memory` and `b_memory` hold kStages
-/// tiles. The kStages - 1 tiles behind the current one are on their way meanwhile. One barrier a tile: who
-/// has passed it knows that all have read the tile before, whose place the next copies take.
+/// Calls multiply(a's tile, b's tile, its number) for each tile of K. `memory` holds kStages tiles of both.
+/// The kStages - 1 tiles behind the current one are on their way meanwhile. One barrier a tile: who has
+/// passed it knows that all have read the tile before, whose place the next copies take.
 template <typename Tile, typename ATile, typename BTile, typename S, typename F>
-__device__ void for_each_tile(SharedVector* a_memory, SharedVector* b_memory, const Operand<S>& a,
-                              const Operand<S>& b, const BlockTile& tile, F multiply) {
+__device__ void for_each_tile(SharedVector* memory, const Operand<S>& a, const Operand<S>& b,
+                              const BlockTile& tile, F multiply) {
   constexpr unsigned kStages = Tile::kStages;
+  SharedVector* const b_memory = memory + kStages * ATile::kVectors;
   const auto tiles = static_cast<unsigned>((tile.last_k - tile.first_k + Tile::kK - 1) / Tile::kK);
-  const auto a_tile = [&](unsigned t) { return ATile{a_memory + t % kStages * ATile::kVectors}; };
+  const auto a_tile = [&](unsigned t) { return ATile{memory + t % kStages * ATile::kVectors}; };
   const auto b_tile = [&](unsigned t) { return BTile{b_memory + t % kStages * BTile::kVectors}; };
   const auto prefetch = [&](unsigned t) {
     if (t < tiles) {
@@ -225,19 +225,36 @@ __device__ void for_each_tile(SharedVector* a_memory, SharedVector* b_memory, co
   }
 }
 
-/// Brings kCount neighbouring sums to the row of the result that they belong to. `number` is that of the
-/// first among the batch's elements.
-template <unsigned kCount, typename Finish>
-__device__ void finish_row(const Finish& finish, const float* sums, int64_t number, int64_t column,
-                           int64_t columns) {
-  if (finish.vectors && column < columns) {
-    Floats<kCount> results;
-    for (unsigned i = 0; i < kCount; ++i) results.values[i] = finish.of(sums[i], number + i, column + i);
-    store_vector(reinterpret_cast<Floats<kCount>*>(finish.out + number), results);
-    return;
-  }
-  for (unsigned i = 0; i < kCount; ++i) {
-    if (column + i < columns) finish.out[number + i] = finish.of(sums[i], number + i, column + i);
+/// Brings the sums of a block's tile to the result, kPassRows rows at a time. They go through shared memory,
+/// so that a warp writes whole rows by vectors, and an epilogue reads the same way. put(sums, first) writes
+/// the thread's sums of rows first, ..., first + kPassRows - 1 to sums [kPassRows, kPitch].
+template <typename Tile, typename Finish, typename F>
+__device__ void finish_tile(SharedVector* memory, const BlockTile& tile, const ProductShape& shape,
+                            const Finish& finish, F put) {
+  static_assert(Tile::kPassRows * Tile::kPitch * sizeof(float) <= Tile::kSharedBytes);
+  for (unsigned first = 0; first < Tile::kM; first += Tile::kPassRows) {
+    auto* const sums = reinterpret_cast<float*>(memory);
+    __syncthreads();  // all have read what is there
+    put(sums, first);
+    __syncthreads();
+    for (unsigned v = threadIdx.x; v < Tile::kPassRows * Tile::kN / 4; v += Tile::kThreads) {
+      const unsigned i = v / (Tile::kN / 4), j = v % (Tile::kN / 4) * 4;
+      const int64_t row = tile.row + first + i, column = tile.column + j;
+      if (row >= shape.m || column >= shape.n) continue;
+      const int64_t number = tile.first_number + row * shape.n + column;
+      auto values = load_vector(reinterpret_cast<const FourFloats*>(&sums[i * Tile::kPitch + j]));
+      const int64_t left = shape.n - column;
+      for (unsigned l = 0; l < 4; ++l) {
+        if (l < left) values.values[l] = finish.of(values.values[l], number + l, column + l);
+      }
+      if (finish.vectors) {
+        store_vector(reinterpret_cast<FourFloats*>(finish.out + number), values);
+      } else {
+        for (unsigned l = 0; l < 4; ++l) {
+          if (l < left) finish.out[number + l] = values.values[l];
+        }
+      }
+    }
   }
 }
 
@@ -249,6 +266,8 @@ struct RegisterTile {
   static constexpr unsigned kM = kRows, kN = kColumns, kK = 16, kStages = 2;
   static constexpr unsigned kEach = kThread;  // rows and columns of a thread
   static constexpr unsigned kDown = kM / kEach, kAcross = kN / kEach, kThreads = kDown * kAcross;
+  static constexpr unsigned kSharedBytes = kStages * (kM + kN) * kK * sizeof(float);
+  static constexpr unsigned kPassRows = 4 * kDown, kPitch = kN;  // of finish_tile
 };
 using LargeRegisterTile = RegisterTile<128, 128, 8>;
 using SmallRegisterTile = RegisterTile<32, 32, 4>;  // for small results
@@ -266,17 +285,17 @@ template <unsigned kEach, bool kAlongK, typename Tile>
 __device__ void read_four(const Tile& tile, unsigned thread, unsigned threads, unsigned k,
                           float (&values)[4][kEach]) {
   const auto vector_at = [&](unsigned i, unsigned of_k) {
-    return load_vector(reinterpret_cast<const Floats<4>*>(tile.at(i, of_k)));
+    return load_vector(reinterpret_cast<const FourFloats*>(tile.at(i, of_k)));
   };
   if constexpr (kAlongK) {
     for (unsigned i = 0; i < kEach; ++i) {
-      const Floats<4> read = vector_at(element_of_thread<true>(thread, threads, i), k);
+      const FourFloats read = vector_at(element_of_thread<true>(thread, threads, i), k);
       for (unsigned j = 0; j < 4; ++j) values[j][i] = read.values[j];
     }
   } else {
     for (unsigned j = 0; j < 4; ++j) {
       for (unsigned i = 0; i < kEach; i += 4) {
-        const Floats<4> read = vector_at(element_of_thread<false>(thread, threads, i), k + j);
+        const FourFloats read = vector_at(element_of_thread<false>(thread, threads, i), k + j);
         for (unsigned h = 0; h < 4; ++h) values[j][i + h] = read.values[h];
       }
     }
@@ -284,13 +303,12 @@ __device__ void read_four(const Tile& tile, unsigned thread, unsigned threads, u
 }
 
 template <typename Tile, bool kAAlongK, bool kBAlongK, typename Finish>
-__global__ void __launch_bounds__(Tile::kThreads)
+__global__ void __launch_bounds__(Tile::kThreads, 1)
     matmul_async_copies(Operand<float> a, Operand<float> b, ProductShape shape, Finish finish) {
   constexpr unsigned kEach = Tile::kEach;
   using ATile = OperandTile<float, kAAlongK, Tile::kM, Tile::kK>;
   using BTile = OperandTile<float, kBAlongK, Tile::kN, Tile::kK>;
-  SHARED(SharedVector, a_memory, [Tile::kStages * ATile::kVectors]);
-  SHARED(SharedVector, b_memory, [Tile::kStages * BTile::kVectors]);
+  SHARED(SharedVector, memory, [Tile::kSharedBytes / sizeof(SharedVector)]);
   const BlockTile tile = BlockTile::of<Tile>(shape);
   a.elements += tile.entry * a.step;
   b.elements += tile.entry * b.step;
@@ -318,18 +336,25 @@ __global__ void __launch_bounds__(Tile::kThreads)
     }
     if (number % 2 == 1) add_parts();
   };
-  for_each_tile<Tile, ATile, BTile>(a_memory, b_memory, a, b, tile, multiply);
+  for_each_tile<Tile, ATile, BTile>(memory, a, b, tile, multiply);
   add_parts();
 
   constexpr unsigned kTogether = kBAlongK ? 1 : 4;
-  for (unsigned i = 0; i < kEach; ++i) {
-    const int64_t row = tile.row + element_of_thread<kAAlongK>(y, Tile::kDown, i);
-    if (row >= shape.m) continue;
-    for (unsigned j = 0; j < kEach; j += kTogether) {
-      const int64_t column = tile.column + element_of_thread<kBAlongK>(x, Tile::kAcross, j);
-      finish_row<kTogether>(finish, &sums[i][j], tile.first_number + row * shape.n + column, column, shape.n);
+  finish_tile<Tile>(memory, tile, shape, finish, [&](float* staged, unsigned first) {
+    for (unsigned i = 0; i < kEach; ++i) {
+      const unsigned row = element_of_thread<kAAlongK>(y, Tile::kDown, i) - first;
+      if (row >= Tile::kPassRows) continue;
+      for (unsigned j = 0; j < kEach; j += kTogether) {
+        float* const to = &staged[row * Tile::kPitch + element_of_thread<kBAlongK>(x, Tile::kAcross, j)];
+        if constexpr (kTogether == 1) {
+          *to = sums[i][j];
+        } else {
+          store_vector(reinterpret_cast<FourFloats*>(to),
+                       FourFloats{{sums[i][j], sums[i][j + 1], sums[i][j + 2], sums[i][j + 3]}});
+        }
+      }
     }
-  }
+  });
 }
 
 }  // namespace haze::HAZE_KERNELS

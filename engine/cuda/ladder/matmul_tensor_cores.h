@@ -14,12 +14,19 @@ struct TensorTile {
   static constexpr unsigned kM = kRows, kN = kColumns, kK = 64 / sizeof(S), kStages = 3;
   static constexpr unsigned kWarpM = kWarpRows, kWarpN = kWarpColumns;
   static constexpr unsigned kAcross = kN / kWarpN, kThreads = kM / kWarpM * kAcross * 32;
+  static constexpr unsigned kSharedBytes = kStages * (kM + kN) * 64;
+  // Of finish_tile. 8 numbers more a row: the rows of a fragment lie in different banks.
+  static constexpr unsigned kPassRows = kM < 64 ? kM : 64, kPitch = kN + 8;
   static constexpr unsigned kHalf = 16 / sizeof(S);  // of the K of one mma: 16 bytes of each row
 };
 template <typename S>
 using LargeTensorTile = TensorTile<S, 128, 128, 64, 32>;
 template <typename S>
 using SmallTensorTile = TensorTile<S, 32, 32, 32, 16>;
+
+struct alignas(8) TwoFloats {
+  float values[2];
+};
 
 /// What mma multiplies where operands are stored as S.
 template <typename S>
@@ -63,14 +70,13 @@ __device__ void read_fragments(const Tile& tile, unsigned i, unsigned k, uint32_
 
 /// A block's tiles come by asynchronous copies, three at a time.
 template <typename S, typename Tile, bool kAAlongK, bool kBAlongK, typename Finish>
-__global__ void __launch_bounds__(Tile::kThreads)
+__global__ void __launch_bounds__(Tile::kThreads, 1)
     matmul_tensor_cores(Operand<S> a, Operand<S> b, ProductShape shape, Finish finish) {
   using T = MmaElement<S>;
   using ATile = OperandTile<S, kAAlongK, Tile::kM, Tile::kK>;
   using BTile = OperandTile<S, kBAlongK, Tile::kN, Tile::kK>;
   constexpr unsigned kRowTiles = Tile::kWarpM / 16, kColumnTiles = Tile::kWarpN / 8;
-  SHARED(SharedVector, a_memory, [Tile::kStages * ATile::kVectors]);
-  SHARED(SharedVector, b_memory, [Tile::kStages * BTile::kVectors]);
+  SHARED(SharedVector, memory, [Tile::kSharedBytes / sizeof(SharedVector)]);
   const BlockTile tile = BlockTile::of<Tile>(shape);
   a.elements += tile.entry * a.step;
   b.elements += tile.entry * b.step;
@@ -97,19 +103,21 @@ __global__ void __launch_bounds__(Tile::kThreads)
       }
     }
   };
-  for_each_tile<Tile, ATile, BTile>(a_memory, b_memory, a, b, tile, multiply);
+  for_each_tile<Tile, ATile, BTile>(memory, a, b, tile, multiply);
 
-  for (unsigned i = 0; i < kRowTiles; ++i) {
-    for (unsigned j = 0; j < kColumnTiles; ++j) {
+  finish_tile<Tile>(memory, tile, shape, finish, [&](float* staged, unsigned first) {
+    for (unsigned i = 0; i < kRowTiles; ++i) {
       for (unsigned half = 0; half < 4; half += 2) {
-        const int64_t row = tile.row + warp_row + i * 16 + FragmentC::row(lane, half);
-        const int64_t column = tile.column + warp_column + j * 8 + FragmentC::column(lane, half);
-        if (row >= shape.m) continue;
-        finish_row<2>(finish, &sums[i][j].values[half], tile.first_number + row * shape.n + column, column,
-                      shape.n);
+        const unsigned row = warp_row + i * 16 + FragmentC::row(lane, half) - first;
+        if (row >= Tile::kPassRows) continue;
+        for (unsigned j = 0; j < kColumnTiles; ++j) {
+          const unsigned column = warp_column + j * 8 + FragmentC::column(lane, half);
+          store_vector(reinterpret_cast<TwoFloats*>(&staged[row * Tile::kPitch + column]),
+                       TwoFloats{{sums[i][j].values[half], sums[i][j].values[half + 1]}});
+        }
       }
     }
-  }
+  });
 }
 
 }  // namespace haze::HAZE_KERNELS

