@@ -18,7 +18,6 @@ namespace {
 template <typename W>
 struct Epilogue {
   W* out;
-  bool vectors;  // whether out may be written by vectors of 4 numbers
   bool accumulate = false;
   Activation activation = Activation::none;
   const W *bias = nullptr, *residual = nullptr, *slope_at = nullptr;
@@ -201,8 +200,7 @@ void run_tiles(const call::Matmul& call, ProductShape shape, const Operand<S>& a
   const simt::LaunchShape launch = product_launch<Tile>(shape);
   const int64_t count = call.out.elements();
   const Tensor sums({launch.grid.y, count}, Dtype::float32, call.out.device());
-  launch_kernel(call.name(), kernel, launch, a, b, shape,
-                Epilogue<float>{elements_of<float>(sums), shape.n % 4 == 0});
+  launch_kernel(call.name(), kernel, launch, a, b, shape, Epilogue<float>{elements_of<float>(sums)});
   launch_kernel("add_parts", add_parts, threads_for(count), elements_of<const float>(sums),
                 int64_t{launch.grid.y}, count, shape.n, finish);
 }
@@ -272,7 +270,6 @@ void run_kernels(const call::Matmul& call) {
                       elements_of<W>(options.row_sums));
       if (call.out.elements() == 0) return;
       const Epilogue<W> finish{.out = elements_of<W>(call.out),
-                               .vectors = shape.n % 4 == 0 && starts_at_vector(call.out),
                                .accumulate = call.accumulate,
                                .activation = options.activation,
                                .bias = elements_of<const W>(options.bias),

@@ -16,7 +16,6 @@ struct ProductShape {
 /// What becomes of a sum: it is stored. An epilogue has the same members.
 struct PlainStore {
   float* out;
-  bool vectors;  // whether out may be written by vectors of 4 numbers
 
   __device__ float of(float sum, int64_t, int64_t) const { return sum; }
 };
@@ -176,24 +175,29 @@ struct OperandTile {
   /// Asks for the tile of x that begins at (first, first_k). Outside x and beyond last_k there are zeros.
   template <unsigned kThreads>
   __device__ void copy_from(const Operand<S>& x, int64_t first, int64_t first_k, int64_t last_k) const {
+    const unsigned i_count = within(x.extent - first, kExtent), k_count = within(last_k - first_k, kK);
+    const unsigned rows = kAlongK ? i_count : k_count, columns = kAlongK ? k_count : i_count;
+    const int64_t row_stride = kAlongK ? x.stride : x.k_stride;
+    const int64_t column_stride = sizeof(S) < 4 ? 1 : kAlongK ? x.k_stride : x.stride;
+    const S* const corner = x.elements + first * x.stride + first_k * x.k_stride;
     for (unsigned v = threadIdx.x; v < kVectors; v += kThreads) {
-      const unsigned row = v / kRow, along = v % kRow * kVector;
-      const unsigned i = kAlongK ? row : along, k = kAlongK ? along : row;
-      const int64_t i_left = x.extent - first - i, k_left = last_k - first_k - k;
-      const int64_t left = (kAlongK ? i_left : k_left) > 0 ? (kAlongK ? k_left : i_left) : 0;
-      const unsigned valid = left <= 0 ? 0 : left < kVector ? static_cast<unsigned>(left) : kVector;
-      const S* const from =
-          valid > 0 ? x.elements + (first + i) * x.stride + (first_k + k) * x.k_stride : x.elements;
-      SharedVector* const to = at(i, k);
-      if (x.vectors) {
+      const unsigned row = v / kRow, column = v % kRow * kVector;
+      const unsigned valid = row < rows && column < columns ? within(columns - column, kVector) : 0;
+      const S* const from = valid > 0 ? corner + row * row_stride + column * column_stride : corner;
+      SharedVector* const to = kAlongK ? at(row, column) : at(column, row);
+      if (sizeof(S) < 4 || x.vectors) {
         copy_async<16>(to, from, valid * sizeof(S));
       } else if constexpr (sizeof(S) == 4) {
-        const int64_t next = kAlongK ? x.k_stride : x.stride;
         for (unsigned j = 0; j < kVector; ++j) {
-          copy_async<4>(&to->words[j], j < valid ? from + j * next : x.elements, j < valid ? 4 : 0);
+          copy_async<4>(&to->words[j], j < valid ? from + j * column_stride : corner, j < valid ? 4 : 0);
         }
       }
     }
+  }
+
+ private:
+  __device__ static unsigned within(int64_t count, unsigned most) {
+    return count < most ? static_cast<unsigned>(count) : most;
   }
 };
 
@@ -226,8 +230,8 @@ __device__ void for_each_tile(SharedVector* memory, const Operand<S>& a, const O
 }
 
 /// Brings the sums of a block's tile to the result, kPassRows rows at a time. They go through shared memory,
-/// so that a warp writes whole rows by vectors, and an epilogue reads the same way. put(sums, first) writes
-/// the thread's sums of rows first, ..., first + kPassRows - 1 to sums [kPassRows, kPitch].
+/// so that a warp writes 32 neighbours, and the epilogue reads its operands the same way. put(sums, first)
+/// writes the thread's sums of rows first, ..., first + kPassRows - 1 to sums [kPassRows, kPitch].
 template <typename Tile, typename Finish, typename F>
 __device__ void finish_tile(SharedVector* memory, const BlockTile& tile, const ProductShape& shape,
                             const Finish& finish, F put) {
@@ -237,23 +241,12 @@ __device__ void finish_tile(SharedVector* memory, const BlockTile& tile, const P
     __syncthreads();  // all have read what is there
     put(sums, first);
     __syncthreads();
-    for (unsigned v = threadIdx.x; v < Tile::kPassRows * Tile::kN / 4; v += Tile::kThreads) {
-      const unsigned i = v / (Tile::kN / 4), j = v % (Tile::kN / 4) * 4;
+    for (unsigned e = threadIdx.x; e < Tile::kPassRows * Tile::kN; e += Tile::kThreads) {
+      const unsigned i = e / Tile::kN, j = e % Tile::kN;
       const int64_t row = tile.row + first + i, column = tile.column + j;
       if (row >= shape.m || column >= shape.n) continue;
       const int64_t number = tile.first_number + row * shape.n + column;
-      auto values = load_vector(reinterpret_cast<const FourFloats*>(&sums[i * Tile::kPitch + j]));
-      const int64_t left = shape.n - column;
-      for (unsigned l = 0; l < 4; ++l) {
-        if (l < left) values.values[l] = finish.of(values.values[l], number + l, column + l);
-      }
-      if (finish.vectors) {
-        store_vector(reinterpret_cast<FourFloats*>(finish.out + number), values);
-      } else {
-        for (unsigned l = 0; l < 4; ++l) {
-          if (l < left) finish.out[number + l] = values.values[l];
-        }
-      }
+      finish.out[number] = finish.of(sums[i * Tile::kPitch + j], number, column);
     }
   }
 }
@@ -266,6 +259,7 @@ struct RegisterTile {
   static constexpr unsigned kM = kRows, kN = kColumns, kK = 16, kStages = 2;
   static constexpr unsigned kEach = kThread;  // rows and columns of a thread
   static constexpr unsigned kDown = kM / kEach, kAcross = kN / kEach, kThreads = kDown * kAcross;
+  static constexpr unsigned kBlocks = 1;  // a multiprocessor, at least
   static constexpr unsigned kSharedBytes = kStages * (kM + kN) * kK * sizeof(float);
   static constexpr unsigned kPassRows = 4 * kDown, kPitch = kN;  // of finish_tile
 };
@@ -303,7 +297,7 @@ __device__ void read_four(const Tile& tile, unsigned thread, unsigned threads, u
 }
 
 template <typename Tile, bool kAAlongK, bool kBAlongK, typename Finish>
-__global__ void __launch_bounds__(Tile::kThreads, 1)
+__global__ void __launch_bounds__(Tile::kThreads, Tile::kBlocks)
     matmul_async_copies(Operand<float> a, Operand<float> b, ProductShape shape, Finish finish) {
   constexpr unsigned kEach = Tile::kEach;
   using ATile = OperandTile<float, kAAlongK, Tile::kM, Tile::kK>;

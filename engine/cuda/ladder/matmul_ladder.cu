@@ -31,7 +31,7 @@ void launch_tiles(const ladder::Matmul& call, const ProductShape& shape,
     fail("{}: rows of {} and {} bfloat16 are no multiples of 16 bytes", call.name(), shape.k, shape.n);
   }
   launch_kernel(call.name(), kernel, product_launch<Tile>(shape), a, b, shape,
-                PlainStore{elements_of<float>(call.out), shape.n % 4 == 0});
+                PlainStore{elements_of<float>(call.out)});
 }
 
 template <typename S>

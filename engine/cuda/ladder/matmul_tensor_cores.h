@@ -14,6 +14,7 @@ struct TensorTile {
   static constexpr unsigned kM = kRows, kN = kColumns, kK = 64 / sizeof(S), kStages = 3;
   static constexpr unsigned kWarpM = kWarpRows, kWarpN = kWarpColumns;
   static constexpr unsigned kAcross = kN / kWarpN, kThreads = kM / kWarpM * kAcross * 32;
+  static constexpr unsigned kBlocks = 2;  // a multiprocessor, at least: up to 128 registers for 256 threads
   static constexpr unsigned kSharedBytes = kStages * (kM + kN) * 64;
   // Of finish_tile. 8 numbers more a row: the rows of a fragment lie in different banks.
   static constexpr unsigned kPassRows = kM < 64 ? kM : 64, kPitch = kN + 8;
@@ -70,7 +71,7 @@ __device__ void read_fragments(const Tile& tile, unsigned i, unsigned k, uint32_
 
 /// A block's tiles come by asynchronous copies, three at a time.
 template <typename S, typename Tile, bool kAAlongK, bool kBAlongK, typename Finish>
-__global__ void __launch_bounds__(Tile::kThreads, 1)
+__global__ void __launch_bounds__(Tile::kThreads, Tile::kBlocks)
     matmul_tensor_cores(Operand<S> a, Operand<S> b, ProductShape shape, Finish finish) {
   using T = MmaElement<S>;
   using ATile = OperandTile<S, kAAlongK, Tile::kM, Tile::kK>;
@@ -87,18 +88,16 @@ __global__ void __launch_bounds__(Tile::kThreads, 1)
   FragmentC sums[kRowTiles][kColumnTiles];
   const auto multiply = [&](const ATile& a_tile, const BTile& b_tile, unsigned) {
     for (unsigned k = 0; k < Tile::kK; k += 2 * Tile::kHalf) {
-      FragmentA<T> a_words[kRowTiles];
       uint32_t b_words[kColumnTiles / 2][4];  // of two fragments
-      for (unsigned i = 0; i < kRowTiles; ++i) {
-        read_fragments<S, 0, kAAlongK>(a_tile, warp_row + i * 16, k, a_words[i].words);
-      }
       for (unsigned j = 0; j < kColumnTiles / 2; ++j) {
         read_fragments<S, 1, kBAlongK>(b_tile, warp_column + j * 16, k, b_words[j]);
       }
       for (unsigned i = 0; i < kRowTiles; ++i) {
+        FragmentA<T> a_words;
+        read_fragments<S, 0, kAAlongK>(a_tile, warp_row + i * 16, k, a_words.words);
         for (unsigned j = 0; j < kColumnTiles; ++j) {
           const uint32_t* const words = &b_words[j / 2][j % 2 * 2];
-          mma(sums[i][j], a_words[i], FragmentB<T>{{words[0], words[1]}});
+          mma(sums[i][j], a_words, FragmentB<T>{{words[0], words[1]}});
         }
       }
     }
