@@ -76,6 +76,29 @@ TEST_CASE("matmul: on an emulated GPU, large tiles multiply operands that lie ei
   }
 }
 
+TEST_CASE("matmul: on an emulated GPU, tiles that lie either way are read whole and without bank conflicts") {
+  Generator generator(7);
+  for (Dtype dtype : {Dtype::float32, Dtype::bfloat16}) {
+    for (int64_t extent : {32, 128}) {  // of small and large tiles
+      const Tensor x = cast(normal({extent, 64}, generator), dtype);
+      for (bool transposed_a : {false, true}) {
+        for (bool transposed_b : {false, true}) {
+          CAPTURE(name(dtype));
+          CAPTURE(extent);
+          CAPTURE(transposed_a);
+          CAPTURE(transposed_b);
+          const CheckedRungs counting(true);
+          matmul(on_gpu(laid_out(x, transposed_a)), on_gpu(laid_out(transpose(x), transposed_b)));
+          const simt::LaunchCounts counts = simt::last_counts();
+          CHECK(sectors_a_request(counts.total(false, false)) == 16);
+          CHECK(sectors_a_request(counts.total(false, true)) == 4);
+          CHECK(counts.total(true, false).conflicts == 0);
+        }
+      }
+    }
+  }
+}
+
 TEST_CASE("matmul: on an emulated GPU, a long K is split, and the sum is the same in any order of blocks") {
   Generator generator(5);
   for (Dtype dtype : {Dtype::float32, Dtype::bfloat16}) {

@@ -164,13 +164,15 @@ struct OperandTile {
 
   SharedVector* memory;  // kVectors
 
-  /// Of the vector that begins with element (i, k).
-  __device__ static unsigned number_of(unsigned i, unsigned k) {
-    const unsigned row = kAlongK ? i : k, vector = (kAlongK ? k : i) / kVector;
-    const unsigned flipped = kRow == 4 ? row / 2 % 4 : row % 4 * 2 + row / 4 % 2;
-    return row * kRow + (vector ^ flipped);
+  /// The vector that holds element (i, k) of the operand.
+  __device__ SharedVector* at(unsigned i, unsigned k) const {
+    return kAlongK ? vector_at(i, k) : vector_at(k, i);
   }
-  __device__ SharedVector* at(unsigned i, unsigned k) const { return memory + number_of(i, k); }
+  /// The one that holds a column of a row of the tile.
+  __device__ SharedVector* vector_at(unsigned row, unsigned column) const {
+    const unsigned flipped = kRow == 4 ? row / 2 % 4 : row % 4 * 2 + row / 4 % 2;
+    return memory + row * kRow + (column / kVector ^ flipped);
+  }
 
   /// Asks for the tile of x that begins at (first, first_k). Outside x and beyond last_k there are zeros.
   template <unsigned kThreads>
@@ -178,20 +180,24 @@ struct OperandTile {
     const unsigned i_count = within(x.extent - first, kExtent), k_count = within(last_k - first_k, kK);
     const unsigned rows = kAlongK ? i_count : k_count, columns = kAlongK ? k_count : i_count;
     const int64_t row_stride = kAlongK ? x.stride : x.k_stride;
-    const int64_t column_stride = sizeof(S) < 4 ? 1 : kAlongK ? x.k_stride : x.stride;
     const S* const corner = x.elements + first * x.stride + first_k * x.k_stride;
+    if constexpr (sizeof(S) == 4) {
+      if (!x.vectors) {
+        const int64_t column_stride = kAlongK ? x.k_stride : x.stride;
+        for (unsigned e = threadIdx.x; e < kVectors * kVector; e += kThreads) {
+          const unsigned row = e / (kRow * kVector), column = e % (kRow * kVector);
+          const bool inside = row < rows && column < columns;
+          const S* const from = inside ? corner + row * row_stride + column * column_stride : corner;
+          copy_async<4>(&vector_at(row, column)->words[column % kVector], from, inside ? 4 : 0);
+        }
+        return;
+      }
+    }
     for (unsigned v = threadIdx.x; v < kVectors; v += kThreads) {
       const unsigned row = v / kRow, column = v % kRow * kVector;
       const unsigned valid = row < rows && column < columns ? within(columns - column, kVector) : 0;
-      const S* const from = valid > 0 ? corner + row * row_stride + column * column_stride : corner;
-      SharedVector* const to = kAlongK ? at(row, column) : at(column, row);
-      if (sizeof(S) < 4 || x.vectors) {
-        copy_async<16>(to, from, valid * sizeof(S));
-      } else if constexpr (sizeof(S) == 4) {
-        for (unsigned j = 0; j < kVector; ++j) {
-          copy_async<4>(&to->words[j], j < valid ? from + j * column_stride : corner, j < valid ? 4 : 0);
-        }
-      }
+      const S* const from = valid > 0 ? corner + row * row_stride + column : corner;
+      copy_async<16>(vector_at(row, column), from, valid * sizeof(S));
     }
   }
 
