@@ -1,10 +1,10 @@
+#include "haze/engine/cuda/runtime.h"
+
 #include <atomic>
 #include <cstring>
 #include <exception>
 #include <mutex>
 #include <utility>
-
-#include <cuda_runtime_api.h>
 
 #include "haze/engine/cuda/check.h"
 #include "haze/engine/cuda/staging.h"

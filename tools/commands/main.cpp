@@ -7,6 +7,7 @@
 
 #include "haze/engine/cpu/parallel.h"
 #include "haze/engine/cpu/simd/instruction_set.h"
+#include "haze/engine/cuda/cublas.h"
 #include "haze/engine/device.h"
 #include "haze/engine/error.h"
 #include "haze/tools/commands/commands.h"
@@ -33,6 +34,16 @@ void add_device_option(CLI::App& command, Device& device) {
       "where the model lies: cpu (default); cuda, an NVIDIA GPU; simt, an emulated GPU, which is slow; "
       "guarded, "
       "the processor behind memory that only kernels touch");
+  command
+      .add_option_function<std::string>(
+          "--matmul",
+          [](const std::string& choice) {
+            set_matmul_by(choice == "hand" ? MatmulBy::hand : MatmulBy::cublas);
+          },
+          "what multiplies matrices on a GPU: hand, Haze's own kernels; cublas (default for cuda, where it "
+          "is "
+          "found; on simt, a stand-in)")
+      ->check(CLI::IsMember({"hand", "cublas"}));
 }
 
 namespace {

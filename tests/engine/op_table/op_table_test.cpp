@@ -4,6 +4,7 @@
 
 #include <doctest/doctest.h>
 
+#include "haze/engine/cuda/cublas.h"
 #include "haze/engine/simt/launch.h"
 
 #include "engine/op_table/table.h"
@@ -179,4 +180,39 @@ TEST_CASE("operation table: a GPU gives the reference's results, where this mach
     return;
   }
   for (const Row& row : all_rows()) check_row(row, Device::cuda);
+}
+
+TEST_CASE("operation table: products by cuBLAS, or by what stands in for it, are the reference's") {
+  CHECK(fast::cublas_library() == nullptr);
+  set_matmul_by(MatmulBy::cublas);
+  for (const Device gpu : gpus()) {
+    for (const Row& row : matmul_rows()) {
+      if (elements_of(smallest(row, false).cases.back()) <= kMostElements)
+        check_row(smallest(row, true), gpu);
+    }
+  }
+  set_matmul_by({});
+}
+
+TEST_CASE("what stands in for cuBLAS refuses a leading dimension that is too small, as the library does") {
+  set_matmul_by(MatmulBy::cublas);
+  const cublas::Library& library = *fast::cublas_library();
+  set_matmul_by({});
+  const std::vector<float> a(6, 1), b(12, 2);
+  std::vector<float> c(8);
+  const float one = 1, zero = 0;
+  // c [2, 4] = a [2, 3] b [3, 4]
+  const auto multiply = [&](cublas::Transposition of_a, int64_t leading_a, int64_t leading_b,
+                            int64_t leading_c) {
+    return library.gemm(library.context, of_a, cublas::kAsItIs, 2, 4, 3, &one, a.data(), cublas::kFloat32,
+                        leading_a, 0, b.data(), cublas::kFloat32, leading_b, 0, &zero, c.data(),
+                        cublas::kFloat32, leading_c, 0, 1, cublas::kInFloat32, cublas::kDefaultAlgorithm);
+  };
+  CHECK(multiply(cublas::kAsItIs, 2, 3, 2) == cublas::kSuccess);
+  CHECK(c == std::vector<float>(8, 6));
+  CHECK(multiply(cublas::kTransposed, 3, 3, 2) == cublas::kSuccess);
+  CHECK(multiply(cublas::kAsItIs, 1, 3, 2) == cublas::kInvalidValue);
+  CHECK(multiply(cublas::kTransposed, 2, 3, 2) == cublas::kInvalidValue);
+  CHECK(multiply(cublas::kAsItIs, 2, 2, 2) == cublas::kInvalidValue);
+  CHECK(multiply(cublas::kAsItIs, 2, 3, 1) == cublas::kInvalidValue);
 }

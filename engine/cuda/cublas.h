@@ -1,0 +1,54 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+
+/// Matrix products by NVIDIA's library, beside the hand-written kernels.
+namespace haze {
+
+/// What multiplies matrices on a GPU: the kernels of matmul.cu, or cuBLAS.
+enum class MatmulBy : uint8_t { hand, cublas };
+
+/// Without a choice, as at first, it is cublas on Device::cuda if the library is found, and hand on
+/// Device::simt. Products whose operands cuBLAS does not take as they lie are computed by hand.
+void set_matmul_by(std::optional<MatmulBy> choice);
+std::optional<MatmulBy> matmul_by();
+
+/// The functions of cuBLAS that are used, and its numbers: it is loaded when it is first asked for, so that
+/// programs need neither its headers nor the library. cublas.cpp compares the numbers with the headers.
+namespace cublas {
+
+struct Context;
+enum Status : int { kSuccess = 0, kInvalidValue = 7 };
+enum Transposition : int { kAsItIs = 0, kTransposed = 1 };
+enum ElementType : int { kFloat32 = 0, kFloat64 = 1, kBfloat16 = 14 };
+enum ComputeType : int { kInFloat32 = 68, kInFloat64 = 70, kInRoundedBfloat16 = 75 };
+inline constexpr int kDefaultAlgorithm = -1;
+
+/// cublasGemmStridedBatchedEx_64: C = alpha A B + beta C for each entry of a batch, where A is m x k, B is k
+/// x n, and all matrices are stored by columns, whose distance is the leading dimension.
+using Gemm = Status (*)(Context*, Transposition of_a, Transposition of_b, int64_t m, int64_t n, int64_t k,
+                        const void* alpha, const void* a, ElementType, int64_t leading_a, int64_t step_a,
+                        const void* b, ElementType, int64_t leading_b, int64_t step_b, const void* beta,
+                        void* c, ElementType, int64_t leading_c, int64_t step_c, int64_t batch, ComputeType,
+                        int algorithm);
+
+struct Library {
+  Context* context;
+  Gemm gemm;
+};
+
+}  // namespace cublas
+
+// Null where products are computed by hand.
+namespace gpu {
+const cublas::Library* cublas_library();  // cuda/cublas.cpp
+}
+namespace fast {
+const cublas::Library* cublas_library();  // simt/cublas.cpp: a stand-in
+}
+namespace checked {
+const cublas::Library* cublas_library();
+}
+
+}  // namespace haze
