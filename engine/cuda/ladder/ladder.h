@@ -11,7 +11,8 @@ namespace haze::ladder {
 
 struct Rung {
   const char* name;
-  const char* idea;  // one sentence: what it does otherwise than the rung before
+  const char* idea;           // one sentence: what it does otherwise than the rung before
+  bool deterministic = true;  // whether its bits are the same in every order of threads and blocks
 };
 
 /// The transposed of a matrix.
@@ -26,6 +27,23 @@ struct Transpose {
   unsigned rung;
   Tensor x;    // contiguous [rows, columns], any dtype
   Tensor out;  // contiguous [columns, rows], dtype of x
+
+  const char* name() const { return kRungs[rung].name; }
+  void each_operand(auto&& f) const { f(Use::read, "x", x), f(Use::write, "the result", out); }
+};
+
+/// softmax of each row.
+struct Softmax {
+  static constexpr Rung kRungs[] = {
+      {"three passes", "A thread has a row, and reads it for the maximum, for the sum and for the result."},
+      {"online", "One pass finds maximum and sum: the sum is scaled whenever the maximum grows."},
+      {"warp shuffles", "A warp has a row, so that its lanes read neighbouring elements."},
+      {"vectors in registers", "A block has a row, reads 16 bytes a thread, and keeps them for the result."},
+  };
+
+  unsigned rung;
+  Tensor x;    // contiguous [rows, columns], floating
+  Tensor out;  // like x
 
   const char* name() const { return kRungs[rung].name; }
   void each_operand(auto&& f) const { f(Use::read, "x", x), f(Use::write, "the result", out); }
