@@ -11,53 +11,29 @@ namespace {
 
 // softmax: y (g - sum(g y)). log_softmax: g - e^y sum(g).
 template <typename T, typename Plan>
-__global__ void __launch_bounds__(kRowBlock, 1)
+__global__ void __launch_bounds__(kRowBlock, kRowBlocksAtOnce)
     gradient(const T* y, const T* g, bool log, T* out, int64_t rows, int64_t columns) {
   using W = Wide<T>;
-  constexpr unsigned kThreads = Plan::kThreads;
-  constexpr int kWidth = Plan::kWidth, kKept = kHeld<T, kWidth>;
-  const int64_t row = own_row<kThreads>(), count = columns / kWidth;
+  using V = Vector<T, Plan::kWidth>;
+  const int64_t row = own_row<Plan::kThreads>();
   if (row >= rows) return;  // a whole warp, or nobody
-  const auto *const ys = vectors<kWidth>(y + row * columns), *const gs = vectors<kWidth>(g + row * columns);
-  auto* const to = vectors<kWidth>(out + row * columns);
-  const unsigned first = thread_of_row<kThreads>();
-
-  Vector<T, kWidth> kept_y[kKept], kept_g[kKept];
-#pragma unroll
-  for (int k = 0; k < kKept; ++k) {
-    if (first + k * kThreads >= count) continue;
-    kept_y[k] = load_vector(ys + first + k * kThreads);
-    kept_g[k] = load_vector(gs + first + k * kThreads);
-  }
+  const HeldRow<T, Plan> ys(y + row * columns, columns), gs(g + row * columns, columns);
   W sum = 0;
-  const auto add = [&](const Vector<T, kWidth>& yi, const Vector<T, kWidth>& gi) {
-    for (int k = 0; k < kWidth; ++k) sum += log ? W(gi.of[k]) : W(gi.of[k]) * W(yi.of[k]);
+  const auto add = [&](int64_t, const V& yi, const V& gi) {
+    for (int k = 0; k < Plan::kWidth; ++k) sum += log ? W(gi.of[k]) : W(gi.of[k]) * W(yi.of[k]);
   };
-#pragma unroll
-  for (int k = 0; k < kKept; ++k) {
-    if (first + k * kThreads < count) add(kept_y[k], kept_g[k]);
-  }
-  for (int64_t i = first + kKept * kThreads; i < count; i += kThreads) {
-    add(load_vector(ys + i), load_vector(gs + i));
-  }
-  sum = over_row<kThreads>(sum, Plus());
-
-  const auto result = [&](const Vector<T, kWidth>& yi, Vector<T, kWidth> gi) {
-    for (int k = 0; k < kWidth; ++k) {
+  ys.each(add, gs);
+  sum = over_row<Plan::kThreads>(sum, Plus());
+  auto* const to = vectors<Plan::kWidth>(out + row * columns);
+  const auto write = [&](int64_t i, const V& yi, const V& gi) {
+    V result;
+    for (int k = 0; k < Plan::kWidth; ++k) {
       const W yk = W(yi.of[k]), gk = W(gi.of[k]);
-      gi.of[k] = T(log ? gk - std::exp(yk) * sum : yk * (gk - sum));
+      result.of[k] = T(log ? gk - std::exp(yk) * sum : yk * (gk - sum));
     }
-    return gi;
+    store_vector(to + i, result);
   };
-#pragma unroll
-  for (int k = 0; k < kKept; ++k) {
-    if (first + k * kThreads < count) {
-      store_vector(to + first + k * kThreads, result(kept_y[k], kept_g[k]));
-    }
-  }
-  for (int64_t i = first + kKept * kThreads; i < count; i += kThreads) {
-    store_vector(to + i, result(load_vector(ys + i), load_vector(gs + i)));
-  }
+  ys.each(write, gs);
 }
 
 }  // namespace

@@ -119,51 +119,32 @@ __device__ OnlineSum<W> over_row(const OnlineSum<W>& own) {
   return total;
 }
 
-/// A thread keeps its first vectors in registers: of a row of up to 4096 float32, a block reads x once. Only
-/// what a longer row has beyond is read again. `log` asks for the logarithm of the probabilities.
+/// A thread keeps its vectors in registers: of a row of up to 4096 float32, a block reads x once. `log` asks
+/// for the logarithm of the probabilities.
 template <typename T, typename Plan>
-__global__ void __launch_bounds__(kRowBlock, 1)
+__global__ void __launch_bounds__(kRowBlock, kRowBlocksAtOnce)
     softmax_in_registers(const T* x, bool log, T* out, int64_t rows, int64_t columns) {
   using W = Wide<T>;
-  constexpr unsigned kThreads = Plan::kThreads;
-  constexpr int kWidth = Plan::kWidth, kKept = kHeld<T, kWidth>;
-  const int64_t row = own_row<kThreads>(), count = columns / kWidth;
+  using V = Vector<T, Plan::kWidth>;
+  const int64_t row = own_row<Plan::kThreads>();
   if (row >= rows) return;  // a whole warp, or nobody
-  const auto* const from = vectors<kWidth>(x + row * columns);
-  auto* const to = vectors<kWidth>(out + row * columns);
-  const unsigned first = thread_of_row<kThreads>();
-
-  Vector<T, kWidth> kept[kKept];
-#pragma unroll
-  for (int k = 0; k < kKept; ++k) {
-    if (first + k * kThreads < count) kept[k] = load_vector(from + first + k * kThreads);
-  }
+  const HeldRow<T, Plan> from(x + row * columns, columns);
   OnlineSum<W> own;
-#pragma unroll
-  for (int k = 0; k < kKept; ++k) {
-    if (first + k * kThreads < count) own.add(kept[k]);
-  }
-  for (int64_t i = first + kKept * kThreads; i < count; i += kThreads) own.add(load_vector(from + i));
-
-  const OnlineSum<W> total = over_row<kThreads>(own);
+  from.each([&](int64_t, const V& v) { own.add(v); });
+  const OnlineSum<W> total = over_row<Plan::kThreads>(own);
   const bool is_possible = total.max != kNothing<W>;
   const W log_sum = std::log(total.sum), share = 1 / total.sum;
-  const auto result = [&](Vector<T, kWidth> v) {
-    for (int k = 0; k < kWidth; ++k) {
+  auto* const to = vectors<Plan::kWidth>(out + row * columns);
+  from.each([&](int64_t i, const V& v) {
+    V result;
+    for (int k = 0; k < Plan::kWidth; ++k) {
       const W shifted = W(v.of[k]) - total.max;
-      v.of[k] = T(!is_possible ? (log ? total.max : W(0))
-                  : log        ? shifted - log_sum
-                               : std::exp(shifted) * share);
+      result.of[k] = T(!is_possible ? (log ? total.max : W(0))
+                       : log        ? shifted - log_sum
+                                    : std::exp(shifted) * share);
     }
-    return v;
-  };
-#pragma unroll
-  for (int k = 0; k < kKept; ++k) {
-    if (first + k * kThreads < count) store_vector(to + first + k * kThreads, result(kept[k]));
-  }
-  for (int64_t i = first + kKept * kThreads; i < count; i += kThreads) {
-    store_vector(to + i, result(load_vector(from + i)));
-  }
+    store_vector(to + i, result);
+  });
 }
 
 }  // namespace haze::HAZE_KERNELS
