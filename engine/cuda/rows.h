@@ -50,6 +50,7 @@ class HeldRow {
     for (int k = 0; k < kKept; ++k) {
       if (vector(k) < count_) f(vector(k), kept_[k], others.kept_[k]...);
     }
+#pragma unroll 1
     for (int64_t i = vector(kKept); i < count_; i += Plan::kThreads) {
       f(i, load_vector(from_ + i), load_vector(others.from_ + i)...);
     }
