@@ -49,4 +49,21 @@ struct Softmax {
   void each_operand(auto&& f) const { f(Use::read, "x", x), f(Use::write, "the result", out); }
 };
 
+/// The sum of all elements.
+struct Sum {
+  static constexpr Rung kRungs[] = {
+      {"shared tree", "The threads of a block add pairs of sums in shared memory, half as many each time."},
+      {"warp shuffles", "A warp adds without memory; one barrier is left of the tree's eight."},
+      {"vector loads", "A thread reads 16 bytes at once, four times, before it adds."},
+      {"several blocks", "A block has 8192 elements; a second launch adds what the blocks found, in order."},
+  };
+
+  unsigned rung;
+  Tensor x;    // contiguous, floating
+  Tensor out;  // one element, dtype of x
+
+  const char* name() const { return kRungs[rung].name; }
+  void each_operand(auto&& f) const { f(Use::read, "x", x), f(Use::write, "the result", out); }
+};
+
 }  // namespace haze::ladder
