@@ -66,4 +66,22 @@ struct Sum {
   void each_operand(auto&& f) const { f(Use::read, "x", x), f(Use::write, "the result", out); }
 };
 
+/// Adds each row of source to the row of target that its index names: the gradient of an embedding.
+struct IndexAdd {
+  static constexpr Rung kRungs[] = {
+      {"atomics", "A thread adds an element by an atomic, in the order in which threads come.", false},
+      {"sorted", "Indices are sorted; a thread adds all terms of an index in their order, in vectors."},
+  };
+
+  unsigned rung;
+  Tensor indices;  // int32 [count]
+  Tensor source;   // contiguous [count, inner], float32
+  Tensor target;   // contiguous [extent, inner], float32
+
+  const char* name() const { return kRungs[rung].name; }
+  void each_operand(auto&& f) const {
+    f(Use::read, "the indices", indices), f(Use::read, "source", source), f(Use::update, "target", target);
+  }
+};
+
 }  // namespace haze::ladder
