@@ -24,6 +24,42 @@ __device__ auto* vectors(T* x) {
   return reinterpret_cast<std::conditional_t<std::is_const_v<T>, const V, V>*>(x);
 }
 
+/// `value` for every element.
+template <int kWidth, typename T>
+__device__ Vector<T, kWidth> repeated(T value) {
+  Vector<T, kWidth> v;
+  for (int k = 0; k < kWidth; ++k) v.of[k] = value;
+  return v;
+}
+
+/// Vector i of the array at x, in the type that kernels compute in.
+template <int kWidth, typename T>
+__device__ Vector<Wide<T>, kWidth> load_wide(const T* x, int64_t i) {
+  const Vector<T, kWidth> v = load_vector(vectors<kWidth>(x) + i);
+  Vector<Wide<T>, kWidth> wide;
+  for (int k = 0; k < kWidth; ++k) wide.of[k] = Wide<T>(v.of[k]);
+  return wide;
+}
+
+/// The vector at x, of which only `left` elements may be there; then the others are 0.
+template <int kWidth, typename T>
+__device__ Vector<T, kWidth> load_up_to(const T* x, int64_t left) {
+  if (left >= kWidth) return load_vector(vectors<kWidth>(x));
+  Vector<T, kWidth> v = {};
+  for (int k = 0; k < kWidth; ++k) {
+    if (k < left) v.of[k] = x[k];
+  }
+  return v;
+}
+/// Writes its first `left` elements, or all of them where there are fewer.
+template <int kWidth, typename T>
+__device__ void store_up_to(T* x, const Vector<T, kWidth>& v, int64_t left) {
+  if (left >= kWidth) return store_vector(vectors<kWidth>(x), v);
+  for (int k = 0; k < kWidth; ++k) {
+    if (k < left) x[k] = v.of[k];
+  }
+}
+
 /// Whether vectors of `bytes` may begin at the first element of x, which may be undefined.
 inline bool is_aligned(const Tensor& x, size_t bytes = 16) {
   return !x.defined() || reinterpret_cast<uintptr_t>(x.address()) % bytes == 0;
