@@ -31,6 +31,10 @@ void check_bits(F&& f, const X&... inputs) {
   CHECK(same_bits(to(f(on_gpu(inputs)...), Device::cpu), wanted));
 }
 
+double largest(const Tensor& x) {
+  return reduce(ReduceOp::max, unary(UnaryOp::absolute, x)).item();
+}
+
 double sectors_of_reads(const Tensor& x, const Tensor& y) {
   const CheckedRungs checked(true);
   add(x, y);
@@ -70,4 +74,61 @@ TEST_CASE("element-wise kernels of the emulated GPU read 16 sectors a request in
   CHECK(sectors_of_reads(odd, odd) == 16);
   const Tensor beside = slice(reshape(x, {257 * 128}), 0, 1, 1 + 32 * 128);
   CHECK(sectors_of_reads(beside, beside) == 5);
+}
+
+TEST_CASE("norms of the emulated GPU are the cpu's, for rows in warps, in blocks and beyond registers") {
+  for (const Shape& shape : {Shape{5, 96}, Shape{3, 97}, Shape{2, 1028}, Shape{1, 4400}}) {
+    const Tensor x = numbers(shape), g = unary(UnaryOp::sin, x), weight = numbers({shape[1]});
+    const NormResult wanted = layer_norm(x, weight, weight, 1e-5);
+    const NormGradient gradient = layer_norm_gradient(g, x, weight, wanted, true);
+    const auto check_close = [](const Tensor& got, const Tensor& reference) {
+      const Tensor difference = subtract(to(got, Device::cpu), reference);
+      CHECK(largest(difference) < 1e-5 * (1 + largest(reference)));
+    };
+    Tensor first;
+    const CheckedRungs checked;
+    for (uint64_t seed = 1; seed <= 5; ++seed) {
+      simt::set_seed(seed);
+      const NormResult result = layer_norm(on_gpu(x), on_gpu(weight), on_gpu(weight), 1e-5);
+      check_close(result.output, wanted.output);
+      const NormGradient back = layer_norm_gradient(on_gpu(g), on_gpu(x), on_gpu(weight), result, true);
+      check_close(back.x, gradient.x);
+      check_close(back.weight, gradient.weight);
+      check_close(back.bias, gradient.bias);
+      const Tensor bits = to(back.x, Device::cpu);
+      if (!first.defined()) first = bits;
+      CHECK(same_bits(bits, first));
+    }
+  }
+}
+
+TEST_CASE("norms of the emulated GPU read a row that registers hold once, 16 sectors a request") {
+  const Tensor x = on_gpu(numbers({2, 2048}));
+  const CheckedRungs checked(true);
+  rms_norm(x, Tensor(), 1e-5);
+  const simt::LineCount reads = simt::last_counts().total(false, false);
+  CHECK(reads.bytes == 2 * 2048 * sizeof(float));
+  CHECK(sectors_a_request(reads) == 16);
+}
+
+TEST_CASE("adamw on the emulated GPU takes more parameters than a launch, of two dtypes and any alignment") {
+  const auto step = [](Device device) {
+    std::vector<AdamWSlot> slots;
+    for (int64_t i = 0; i < 70; ++i) {
+      const Dtype dtype = i == 3 ? Dtype::float64 : Dtype::float32;
+      const auto part = [&](double shift) {
+        const Tensor x = to(numbers({i == 5 ? 9001 : i + 4}, dtype), device);
+        const Tensor y = unary(UnaryOp::scale_shift, x, 1, shift);
+        return i == 7 ? slice(y, 0, 1, y.size(0)) : y;
+      };
+      slots.push_back({part(0), part(1), part(0.5), part(10), i % 2 == 0});
+    }
+    adamw_step(slots, {.step = 3});
+    return slots;
+  };
+  const std::vector<AdamWSlot> wanted = step(Device::cpu), got = step(Device::simt);
+  for (size_t i = 0; i < wanted.size(); ++i) {
+    const Tensor difference = subtract(to(got[i].parameter, Device::cpu), wanted[i].parameter);
+    CHECK(largest(difference) < 1e-6);
+  }
 }
