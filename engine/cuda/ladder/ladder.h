@@ -84,4 +84,21 @@ struct IndexAdd {
   }
 };
 
+/// The running sums of each row.
+struct CumulativeSum {
+  static constexpr Rung kRungs[] = {
+      {"a thread a row", "A thread adds the elements of a row one after another."},
+      {"warp shuffles", "A warp scans 32 neighbouring elements in five steps, and goes on from their sum."},
+      {"several elements a thread",
+       "A block scans vectors: a thread adds its own elements before it shuffles."},
+  };
+
+  unsigned rung;
+  Tensor x;    // contiguous [rows, columns], floating
+  Tensor out;  // like x
+
+  const char* name() const { return kRungs[rung].name; }
+  void each_operand(auto&& f) const { f(Use::read, "x", x), f(Use::write, "the result", out); }
+};
+
 }  // namespace haze::ladder
