@@ -1,8 +1,8 @@
 #include <cmath>
 
+#include "haze/engine/cuda/block_list.h"
 #include "haze/engine/cuda/gpu.h"
 #include "haze/engine/cuda/refuse.h"
-#include "haze/engine/cuda/vector.h"
 #include "haze/engine/ops/adamw.h"
 
 // One thread makes the factors of the step out of numbers that may lie on the device, which the host cannot
@@ -50,8 +50,6 @@ __global__ void make_factors(Number learning_rate, Number gradient_scale, const 
 }
 
 constexpr unsigned kThreads = 256;
-constexpr int64_t kChunk = 4096;
-constexpr int kMostSlots = 64;  // of a launch: with these, the arguments of a kernel are below 4096 bytes
 
 /// The elements of one parameter.
 template <typename T>
@@ -60,34 +58,22 @@ struct Slot {
   const T* gradient;
   T *first_moment, *second_moment;
   int64_t count;
-  unsigned first_block;
-  bool decay, is_aligned;
+  bool decay, in_vectors;
+
+  Slot() = default;
+  explicit Slot(const AdamWSlot& slot)
+      : parameter(elements_of<T>(slot.parameter)),
+        gradient(elements_of<const T>(slot.gradient)),
+        first_moment(elements_of<T>(slot.first_moment)),
+        second_moment(elements_of<T>(slot.second_moment)),
+        count(slot.parameter.elements()),
+        decay(slot.decay),
+        in_vectors(is_aligned(slot.parameter) && is_aligned(slot.gradient) && is_aligned(slot.first_moment) &&
+                   is_aligned(slot.second_moment)) {}
 };
 
 template <typename T>
-struct Slots {
-  int count = 0;
-  unsigned blocks = 0;
-  Slot<T> of[kMostSlots];
-
-  bool is_full() const { return count == kMostSlots; }
-  void add(const AdamWSlot& slot) {
-    bool aligned = true;
-    for (const Tensor* x : {&slot.parameter, &slot.gradient, &slot.first_moment, &slot.second_moment}) {
-      aligned = aligned && is_aligned(*x);
-    }
-    const int64_t elements = slot.parameter.elements();
-    of[count++] = {elements_of<T>(slot.parameter),
-                   elements_of<const T>(slot.gradient),
-                   elements_of<T>(slot.first_moment),
-                   elements_of<T>(slot.second_moment),
-                   elements,
-                   blocks,
-                   slot.decay,
-                   aligned};
-    blocks += static_cast<unsigned>((elements + kChunk - 1) / kChunk);
-  }
-};
+using Slots = BlockList<Slot<T>, 64>;
 
 /// The numbers of a step in T; rest1 is 1 - beta1.
 template <typename T>
@@ -98,7 +84,7 @@ struct Step {
 // Loshchilov and Hutter 2019, algorithm 2, lines 6 to 12, for the elements of a slot from `first` on.
 template <int kWidth, typename T>
 __device__ void update(const Slot<T>& slot, int64_t first, const Step<T>& step) {
-  const int64_t end = first + kChunk < slot.count ? first + kChunk : slot.count;
+  const int64_t end = first + kListChunk < slot.count ? first + kListChunk : slot.count;
   for (int64_t i = first + threadIdx.x * kWidth; i < end; i += kThreads * kWidth) {
     const int64_t left = slot.count - i;
     const Vector<T, kWidth> gradient = load_up_to<kWidth>(slot.gradient + i, left);
@@ -125,9 +111,8 @@ template <typename T>
 __global__ void __launch_bounds__(kThreads)
     adamw(Slots<T> slots, const Factors* factors, double beta1, double beta2, double epsilon) {
   if (std::isnan(factors->gradient_scale)) return;
-  int number = 0;
-  while (number + 1 < slots.count && slots.of[number + 1].first_block <= blockIdx.x) ++number;
-  const Slot<T>& slot = slots.of[number];
+  const int number = slots.own_item();
+  const Slot<T>& slot = slots.items[number];
   const Step<T> step{T(factors->gradient_scale),
                      T(beta1),
                      T(1 - beta1),
@@ -137,8 +122,8 @@ __global__ void __launch_bounds__(kThreads)
                      T(factors->step_size),
                      T(epsilon),
                      slot.decay ? T(factors->keep) : T(1)};
-  const int64_t first = (blockIdx.x - slot.first_block) * kChunk;
-  if (slot.is_aligned) {
+  const int64_t first = slots.own_chunk(number);
+  if (slot.in_vectors) {
     update<kWidest<T>>(slot, first, step);
   } else {
     update<1>(slot, first, step);
@@ -158,7 +143,7 @@ void update_slots(const call::AdamW& call, const Tensor& factors) {
   };
   for (const AdamWSlot& slot : call.slots) {
     if (slot.parameter.dtype() != dtype_of<T>() || slot.parameter.elements() == 0) continue;
-    slots.add(slot);
+    slots.add(Slot<T>(slot), slot.parameter.elements());
     if (slots.is_full()) launch();
   }
   launch();

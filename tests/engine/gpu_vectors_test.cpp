@@ -1,3 +1,4 @@
+#include <cmath>
 #include <vector>
 
 #include <doctest/doctest.h>
@@ -131,4 +132,19 @@ TEST_CASE("adamw on the emulated GPU takes more parameters than a launch, of two
     const Tensor difference = subtract(to(got[i].parameter, Device::cpu), wanted[i].parameter);
     CHECK(largest(difference) < 1e-6);
   }
+}
+
+TEST_CASE("global_norm on the emulated GPU takes more tensors than a launch, of any dtype and alignment") {
+  std::vector<Tensor> tensors, on_device;
+  double squares = 0;
+  for (int64_t i = 0; i < 140; ++i) {
+    const Dtype dtype = i == 3 ? Dtype::float64 : i == 9 ? Dtype::bfloat16 : Dtype::float32;
+    const int64_t count = i == 5 ? 9001 : i + 4;
+    tensors.push_back(slice(numbers({count}, dtype), 0, i % 3, count));
+    on_device.push_back(slice(on_gpu(numbers({count}, dtype)), 0, i % 3, count));
+    for (const double x : tensors.back().to_vector<double>()) squares += x * x;
+  }
+  CHECK(global_norm(on_device) == doctest::Approx(std::sqrt(squares)).epsilon(1e-6));
+  const CheckedRungs checked;
+  CHECK(global_norm(on_device) == doctest::Approx(std::sqrt(squares)).epsilon(1e-6));
 }
