@@ -125,19 +125,28 @@ struct TimesBranch {
   }
 };
 
-// A thread has an element.
-template <typename T>
+// A thread has a vector of a row.
+template <int kWidth, typename T>
 __global__ void gated_add(const T* x, Modulation<T> gate, const T* branch, SequenceOfRow sequence, T* out,
-                          int64_t columns, int64_t count) {
-  const int64_t i = thread_number(), row = i / columns;
-  if (i < count && sequence.accepts(row)) out[i] = x[i] + gate(sequence(row), i % columns) * branch[i];
+                          int64_t width, int64_t threads) {
+  const int64_t i = thread_number(), row = i / width;
+  if (i >= threads || !sequence.accepts(row)) return;
+  const auto gates = gate.template vector<kWidth>(sequence(row), i % width);
+  auto result = load_wide<kWidth>(x, i);
+  const auto added = load_wide<kWidth>(branch, i);
+  for (int k = 0; k < kWidth; ++k) result.of[k] += gates.of[k] * added.of[k];
+  store_vector(vectors<kWidth>(out) + i, result);
 }
 
-template <typename T>
-__global__ void branch_gradient(const T* g, Modulation<T> gate, SequenceOfRow sequence, T* out,
-                                int64_t columns, int64_t count) {
-  const int64_t i = thread_number(), row = i / columns;
-  if (i < count && sequence.accepts(row)) out[i] = g[i] * gate(sequence(row), i % columns);
+template <int kWidth, typename T>
+__global__ void branch_gradient(const T* g, Modulation<T> gate, SequenceOfRow sequence, T* out, int64_t width,
+                                int64_t threads) {
+  const int64_t i = thread_number(), row = i / width;
+  if (i >= threads || !sequence.accepts(row)) return;
+  const auto gates = gate.template vector<kWidth>(sequence(row), i % width);
+  auto result = load_wide<kWidth>(g, i);
+  for (int k = 0; k < kWidth; ++k) result.of[k] *= gates.of[k];
+  store_vector(vectors<kWidth>(out) + i, result);
 }
 
 }  // namespace
@@ -181,10 +190,15 @@ void run_kernels(const call::GatedAdd& call) {
   if (count == 0) return;
   dispatch_real(call.x.dtype(), [&](auto tag) {
     using T = decltype(tag);
-    launch_kernel(call.name(), gated_add<T>, threads_for(count), elements_of<const T>(call.x),
-                  Modulation<T>(call.gate), elements_of<const T>(call.branch),
-                  sequence_of_row(call.name(), call.index, call.gate), elements_of<T>(call.out),
-                  call.x.size(1), count);
+    const bool aligned = takes_vectors<T>(call.gate) && is_aligned(call.x) && is_aligned(call.branch) &&
+                         is_aligned(call.out) && call.x.size(1) % kWidest<T> == 0;
+    with_width<T>(aligned, [&](auto width) {
+      constexpr int kWidth = decltype(width)::value;
+      launch_kernel(call.name(), gated_add<kWidth, T>, threads_for(count / kWidth),
+                    elements_of<const T>(call.x), Modulation<T>(call.gate), elements_of<const T>(call.branch),
+                    sequence_of_row(call.name(), call.index, call.gate), elements_of<T>(call.out),
+                    call.x.size(1) / kWidth, count / kWidth);
+    });
   });
 }
 
@@ -195,9 +209,14 @@ void run_kernels(const call::GatedAddGradient& call) {
     using T = decltype(tag);
     const auto *g = elements_of<const T>(call.g), *branch = elements_of<const T>(call.branch);
     if (count > 0) {
-      launch_kernel(call.name(), branch_gradient<T>, threads_for(count), g, Modulation<T>(call.gate),
-                    sequence_of_row(call.name(), call.index, call.gate), elements_of<T>(call.out_branch),
-                    columns, count);
+      const bool aligned = takes_vectors<T>(call.gate) && is_aligned(call.g) && is_aligned(call.out_branch) &&
+                           columns % kWidest<T> == 0;
+      with_width<T>(aligned, [&](auto width) {
+        constexpr int kWidth = decltype(width)::value;
+        launch_kernel(call.name(), branch_gradient<kWidth, T>, threads_for(count / kWidth), g,
+                      Modulation<T>(call.gate), sequence_of_row(call.name(), call.index, call.gate),
+                      elements_of<T>(call.out_branch), columns / kWidth, count / kWidth);
+      });
     }
     run_sum_by_sequence<T>(call.name(), TimesBranch<T>{g, branch, columns}, call.index, call.out_gate);
   });

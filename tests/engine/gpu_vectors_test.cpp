@@ -88,7 +88,7 @@ TEST_CASE("norms of the emulated GPU are the cpu's, for rows in warps, in blocks
     };
     Tensor first;
     const CheckedRungs checked;
-    for (uint64_t seed = 1; seed <= 5; ++seed) {
+    for (uint64_t seed = 1; seed <= (shape[1] > 4096 ? 2U : 5U); ++seed) {
       simt::set_seed(seed);
       const NormResult result = layer_norm(on_gpu(x), on_gpu(weight), on_gpu(weight), 1e-5);
       check_close(result.output, wanted.output);

@@ -79,3 +79,9 @@ TEST_CASE("ladder: index_add reads its terms once, 4 sectors a request, and 16 w
     CHECK(sectors_a_request(most) == (rung == 0 ? 4 : 16));
   }
 }
+
+TEST_CASE("ladder: index_add has no barriers but those of the sort, which needs them") {
+  const Terms terms(40, 9, 4);
+  CHECK(barriers_of_rungs<ladder::IndexAdd>([&](unsigned rung) { terms.rung(rung); }) ==
+        std::vector<size_t>{0, 2});
+}
