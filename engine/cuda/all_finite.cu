@@ -1,6 +1,6 @@
 #include <cmath>
 
-#include "haze/engine/cuda/gpu.h"
+#include "haze/engine/cuda/vector.h"
 #include "haze/engine/ops/all_finite.h"
 
 // Blocks take their share of the elements and note whether all of these are finite. One more block looks
@@ -9,13 +9,16 @@ namespace haze::HAZE_KERNELS {
 namespace {
 
 constexpr unsigned kThreads = 256;
-constexpr int64_t kMostBlocks = 1024;
+constexpr int64_t kElements = 4 * kThreads, kMostBlocks = 1024;  // elements of a block
 
-template <typename T>
+template <int kWidth, typename T>
 __global__ void __launch_bounds__(kThreads) find_finite(const T* x, uint8_t* finite, int64_t count) {
   bool all = true;
-  const int64_t threads = static_cast<int64_t>(gridDim.x) * kThreads;
-  for (int64_t i = thread_number(); i < count; i += threads) all = all && std::isfinite(Wide<T>(x[i]));
+  const int64_t step = static_cast<int64_t>(gridDim.x) * kThreads * kWidth;
+  for (int64_t i = thread_number() * kWidth; i < count; i += step) {
+    const Vector<T, kWidth> v = load_up_to<kWidth>(x + i, count - i);
+    for (int k = 0; k < kWidth; ++k) all = all && std::isfinite(Wide<T>(v.of[k]));
+  }
   all = __syncthreads_and(all);
   if (threadIdx.x == 0) finite[blockIdx.x] = all;
 }
@@ -31,15 +34,18 @@ __global__ void __launch_bounds__(kThreads) over_blocks(const uint8_t* finite, u
 
 template <>
 void run_kernels(const call::AllFinite& call) {
-  const int64_t count = call.x.elements(), all_blocks = (count + kThreads - 1) / kThreads;
+  const int64_t count = call.x.elements(), all_blocks = (count + kElements - 1) / kElements;
   const int64_t blocks = all_blocks < kMostBlocks ? all_blocks : kMostBlocks;
   const Tensor finite({blocks}, Dtype::uint8, call.x.device());
   if (count > 0) {
     dispatch(call.x.dtype(), [&](auto tag) {
       using T = decltype(tag);
       if constexpr (!std::is_integral_v<T>) {
-        launch_kernel(call.name(), find_finite<T>, {{static_cast<unsigned>(blocks)}, {kThreads}},
-                      elements_of<const T>(call.x), elements_of<uint8_t>(finite), count);
+        with_width<T>(is_aligned(call.x), [&](auto width) {
+          launch_kernel(call.name(), find_finite<decltype(width)::value, T>,
+                        {{static_cast<unsigned>(blocks)}, {kThreads}}, elements_of<const T>(call.x),
+                        elements_of<uint8_t>(finite), count);
+        });
       }
     });
   }

@@ -2,6 +2,7 @@
 
 #include "haze/engine/box_muller.h"
 #include "haze/engine/cuda/random.h"
+#include "haze/engine/cuda/vector.h"
 #include "haze/engine/ops/random.h"
 
 // A thread has one counter of the generator. Its four words make four numbers of float32 or two of float64.
@@ -37,28 +38,42 @@ __device__ inline double unit(uint64_t bits) {
   return static_cast<double>(bits >> 11) * 0x1p-53;
 }
 
+/// The elements of one counter, which are 16 bytes.
+template <typename T>
+using Elements = Vector<T, kElements<T>>;
+
+template <typename T>
+__device__ void write(T* out, const Elements<T>& elements, int64_t left, bool aligned) {
+  if (aligned) return store_up_to(out, elements, left);
+  for (int i = 0; i < kElements<T> && i < left; ++i) out[i] = elements.of[i];
+}
+
 /// `largest` is the last number below the interval's upper end, to which the sum may round.
 template <typename T>
-__global__ void uniform(RandomStream random, T low, T width, T largest, T* out, int64_t count) {
+__global__ void uniform(RandomStream random, T low, T width, T largest, T* out, int64_t count, bool aligned) {
   const int64_t counter = thread_number(), first = counter * kElements<T>;
   if (first >= count) return;
   const ElementBits<T> bits(random.words(counter));
-  for (int i = 0; i < kElements<T> && first + i < count; ++i) {
+  Elements<T> elements;
+  for (int i = 0; i < kElements<T>; ++i) {
     const T value = low + width * unit(bits.of[i]);
-    out[first + i] = value < largest ? value : largest;
+    elements.of[i] = value < largest ? value : largest;
   }
+  write(out + first, elements, count - first, aligned);
 }
 
 template <typename T>
-__global__ void normal(RandomStream random, T mean, T deviation, T* out, int64_t count) {
+__global__ void normal(RandomStream random, T mean, T deviation, T* out, int64_t count, bool aligned) {
   const int64_t counter = thread_number(), first = counter * kElements<T>;
   if (first >= count) return;
   const ElementBits<T> bits(random.words(counter));
-  for (int i = 0; i < kElements<T> && first + i < count; i += 2) {
+  Elements<T> elements;
+  for (int i = 0; i < kElements<T>; i += 2) {
     const NormalPair<T> pair = box_muller(bits.of[i], bits.of[i + 1], mean, deviation);
-    out[first + i] = pair.first;
-    if (first + i + 1 < count) out[first + i + 1] = pair.second;
+    elements.of[i] = pair.first;
+    elements.of[i + 1] = pair.second;
   }
+  write(out + first, elements, count - first, aligned);
 }
 
 __global__ void advance(uint32_t* counter, uint64_t by) {
@@ -84,7 +99,7 @@ void run_kernels(const call::Uniform& call) {
     const T low = static_cast<T>(call.low), high = static_cast<T>(call.high);
     launch_kernel(call.name(), uniform<T>, threads_for_counters<T>(count), RandomStream(call.position), low,
                   static_cast<T>(call.high - call.low), std::nextafter(high, low), elements_of<T>(call.out),
-                  count);
+                  count, is_aligned(call.out));
   });
 }
 
@@ -96,7 +111,7 @@ void run_kernels(const call::Normal& call) {
     using T = decltype(tag);
     launch_kernel(call.name(), normal<T>, threads_for_counters<T>(count), RandomStream(call.position),
                   static_cast<T>(call.mean), static_cast<T>(call.standard_deviation),
-                  elements_of<T>(call.out), count);
+                  elements_of<T>(call.out), count, is_aligned(call.out));
   });
 }
 

@@ -39,6 +39,14 @@ TEST_CASE("ladder: transpose writes 32 sectors a request, then 4; it has 31 conf
   }
 }
 
+TEST_CASE("ladder: transpose needs the barrier between writing a tile and reading it") {
+  const Tensor x({33, 40}, Dtype::float32, Device::simt), out({40, 33}, Dtype::float32, Device::simt);
+  fill(x, 1);
+  CHECK(barriers_of_rungs<ladder::Transpose>([&](unsigned rung) {
+          launch(ladder::Transpose{rung, x, out});
+        }) == std::vector<size_t>{0, 1, 1, 1});
+}
+
 TEST_CASE("copies of transposed matrices, alone and in a batch, are those of the cpu on an emulated GPU") {
   Generator generator(1);
   const Tensor x = normal({3, 40, 50}, generator);
