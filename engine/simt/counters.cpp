@@ -75,12 +75,12 @@ Counters::~Counters() {
   LaunchCounts& result = counts_of_last() = {kernel_, shape_, {}};
   // A line may have several accesses of one kind.
   std::map<std::tuple<std::string, bool, bool>, LineCount> lines;
-  for (const auto& [pc, count] : counts_) {
-    const std::string line = line_of(pc);
+  for (const auto& [key, count] : counts_) {
+    const std::string line = line_of(static_cast<uint32_t>(key >> 1));
     lines.try_emplace({line, count.in_shared, count.writes}, LineCount{line, count.in_shared, count.writes})
         .first->second.add(count);
   }
-  for (auto& [key, count] : lines) result.lines.push_back(std::move(count));
+  for (auto& [name, count] : lines) result.lines.push_back(std::move(count));
 }
 
 void Counters::begin_block(size_t threads) {
@@ -89,15 +89,16 @@ void Counters::begin_block(size_t threads) {
 
 void Counters::record(const LaneAccess& access, unsigned thread, uint32_t pc) {
   if (!on_) return;
-  Trace& trace = warps_[thread / kWarp][pc];
+  Trace& trace = warps_[thread / kWarp][key_of(pc, access.in_shared)];
   trace.in_shared = access.in_shared;
   trace.writes = access.writes;
   const unsigned lane = thread % kWarp;
   const uint32_t execution = trace.executions[lane]++;
   if (execution == trace.requests.size()) trace.requests.emplace_back();
+  if (access.bytes == 0) return;
   Request& request = trace.requests[execution];
   request.lanes |= uint32_t{1} << lane;
-  request.bytes = access.bytes;
+  request.bytes = std::max(request.bytes, access.bytes);
   request.addresses[lane] = access.address;
 }
 
@@ -107,9 +108,10 @@ void Counters::end_interval() {
 
 void Counters::end_interval(unsigned warp) {
   if (!on_) return;
-  for (auto& [pc, trace] : warps_[warp]) {
-    LineCount& count = counts_.try_emplace(pc, LineCount{"", trace.in_shared, trace.writes}).first->second;
+  for (auto& [key, trace] : warps_[warp]) {
+    LineCount& count = counts_.try_emplace(key, LineCount{"", trace.in_shared, trace.writes}).first->second;
     for (const Request& request : trace.requests) {
+      if (request.lanes == 0) continue;
       ++count.requests;
       count.bytes += request.bytes * static_cast<size_t>(std::popcount(request.lanes));
       (trace.in_shared ? count.conflicts : count.sectors) +=

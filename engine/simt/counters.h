@@ -40,7 +40,7 @@ void set_counting(bool on);
 /// An access of one lane.
 struct LaneAccess {
   uintptr_t address;
-  size_t bytes;  // 1 to 16
+  size_t bytes;  // 0 to 16; 0: the lane takes part without an access
   bool in_shared, writes;
 };
 
@@ -75,8 +75,11 @@ class Counters {
   const bool on_;
   std::string kernel_;
   LaunchShape shape_;
-  std::vector<std::unordered_map<uint32_t, Trace>> warps_;
-  std::unordered_map<uint32_t, LineCount> counts_;  // by pc
+  /// Of an access in the source. One of copy_async reads global memory, and writes to shared memory.
+  static uint64_t key_of(uint32_t pc, bool in_shared) { return uint64_t{pc} << 1 | in_shared; }
+
+  std::vector<std::unordered_map<uint64_t, Trace>> warps_;
+  std::unordered_map<uint64_t, LineCount> counts_;
 };
 
 }  // namespace haze::simt
