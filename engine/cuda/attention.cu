@@ -1,26 +1,15 @@
 #include "haze/engine/cuda/attention_pairs.h"
 #include "haze/engine/cuda/ladder/attention_gradient.h"
+#include "haze/engine/cuda/ladder/attention_tensor_cores.h"
 
 // Attention and its gradient by tiles, with every mask. The kernels are those of the ladder
 // (ladder/attention.h, ladder/attention_gradient.h); attention_pairs.h tells them which keys a query sees.
 namespace haze::HAZE_KERNELS {
 namespace {
 
-template <unsigned kSize>
-using HeadSize = std::integral_constant<unsigned, kSize>;
-
-/// Calls f with the smallest of the compiled head sizes that is at least `size`. The largest, `kMost`, stands
-/// for all beyond: a block then finds a part of a head, and adds up scores from parts, too.
-template <unsigned kMost, typename F>
-void with_head_size(int64_t size, F&& f) {
-  if (size <= 16) return f(HeadSize<16>());
-  if (size <= 32) return f(HeadSize<32>());
-  if constexpr (kMost > 64) {
-    if (size > 64) return f(HeadSize<kMost>());
-  }
-  f(HeadSize<64>());
-}
-/// So that the sums of a thread fit in its registers. Those for keys and for values are twice as many.
+constexpr unsigned kLeast = 16;  // of the head sizes that are compiled
+/// The largest, so that the sums of a thread fit in its registers. Those for keys and for values are twice as
+/// many. Of a larger head, a block finds a part, and adds up scores from parts, too.
 template <typename T>
 constexpr unsigned kMostOfQueries = sizeof(Wide<T>) == 4 ? 128 : 64;
 constexpr unsigned kMostOfKeys = 64;
@@ -36,16 +25,39 @@ simt::LaunchShape tiles(int64_t blocks, size_t shared_bytes) {
   return {{static_cast<unsigned>(blocks)}, {kTileX, kTileY}, shared_bytes};
 }
 
+/// Whether rows can be copied by vectors of 16 bytes, and heads are not too large.
+bool fits_tensor_cores(const call::Attention& call) {
+  const auto vectors = [](const Tensor& x) { return head_rows<const bfloat16>(x).vectors; };
+  return call.query.size(3) % 8 == 0 && call.query.size(3) <= 128 && vectors(call.query) &&
+         vectors(call.key) && vectors(call.value) && vectors(call.out.output);
+}
+
+/// Weights are the sums of three bfloat16, so nothing of their float32 is lost.
+void attend_with_tensor_cores(const call::Attention& call, const Storage& sequences) {
+  with_head_size<32, 128>(call.query.size(3), [&](auto head_size) {
+    constexpr unsigned kSize = head_size;
+    const MaskedAttention<bfloat16> attention(call, sequences, kSize);
+    launch_kernel(call.name(), attend_by_tensor_cores<kSize, 3, MaskedAttention<bfloat16>>,
+                  {{static_cast<unsigned>(attention.blocks_of_queries())},
+                   {kTensorThreads},
+                   kBytesOfTensorCores<kSize>},
+                  attention, head_rows<bfloat16>(call.out.output), elements_of<float>(call.out.row_max),
+                  elements_of<float>(call.out.row_sum));
+  });
+}
+
 }  // namespace
 
 template <>
 void run_kernels(const call::Attention& call) {
   const Storage sequences = sequences_on_device(call.name(), call);
   if (call.query.elements() == 0) return;
+  if (call.query.dtype() == Dtype::bfloat16 && fits_tensor_cores(call))
+    return attend_with_tensor_cores(call, sequences);
   dispatch_floating(call.query.dtype(), [&](auto tag) {
     using T = decltype(tag);
     using W = Wide<T>;
-    with_head_size<kMostOfQueries<T>>(call.query.size(3), [&](auto head_size) {
+    with_head_size<kLeast, kMostOfQueries<T>>(call.query.size(3), [&](auto head_size) {
       constexpr unsigned kSize = head_size;
       const MaskedAttention<T> attention(call, sequences, kSize);
       launch_kernel(call.name(), attend_by_tiles<kSize, MaskedAttention<T>>,
@@ -72,7 +84,7 @@ void run_kernels(const call::AttentionGradient& call) {
                     delta.elements(), delta.size(2), delta.size(1), call.g.size(3));
     }
     if (call.out.query.elements() > 0) {
-      with_head_size<kMostOfQueries<T>>(call.g.size(3), [&](auto head_size) {
+      with_head_size<kLeast, kMostOfQueries<T>>(call.g.size(3), [&](auto head_size) {
         constexpr unsigned kSize = head_size;
         const MaskedAttention<T> attention(forward, sequences, kSize);
         launch_kernel(call.name(), query_gradient<kSize, MaskedAttention<T>>,
@@ -81,7 +93,7 @@ void run_kernels(const call::AttentionGradient& call) {
       });
     }
     if (call.out.key.elements() > 0) {
-      with_head_size<kMostOfKeys>(call.g.size(3), [&](auto head_size) {
+      with_head_size<kLeast, kMostOfKeys>(call.g.size(3), [&](auto head_size) {
         constexpr unsigned kSize = head_size;
         const MaskedAttention<T> attention(forward, sequences, kSize);
         launch_kernel(call.name(), key_gradient<kSize, MaskedAttention<T>>,

@@ -12,14 +12,13 @@ namespace haze::HAZE_KERNELS {
 
 template <typename T>
 HeadRows<T> head_rows(const Tensor& x) {
-  return {elements_of<T>(x), x.stride(0), x.stride(1), x.stride(2)};
+  return {x, x.stride(0), x.stride(1), x.stride(2)};
 }
 
 template <typename T>
 struct MaskedAttention {
   using Element = T;
   using W = Wide<T>;
-  static constexpr W kMasked = -std::numeric_limits<W>::infinity();
 
   HeadRows<const T> query, key, value;
   int64_t batch, heads, key_heads, size, query_rows, key_rows;
@@ -80,7 +79,7 @@ struct MaskedAttention {
   __device__ W score(const AttentionTile& tile, int64_t i, int64_t j, W product) const {
     if (!added_pairs) return product;
     const W added = W(added_pairs[pair_offset(tile, i, j)]);
-    return added == kMasked ? kMasked : scale * product + added;
+    return added == kMasked<W> ? kMasked<W> : scale * product + added;
   }
 
   // ---- Dropout ----

@@ -10,6 +10,10 @@
 /// Its scores never leave its registers and its shared memory.
 namespace haze::HAZE_KERNELS {
 
+/// The score of a pair that is masked.
+template <typename W>
+inline constexpr W kMasked = -std::numeric_limits<W>::infinity();
+
 // ---- Scores in memory ----
 
 /// x, y [heads, length, size], contiguous; scores [heads, length, length].
@@ -34,7 +38,7 @@ __global__ void find_scores(StoredScores<T> a) {
   W product = 0;
   for (int64_t d = 0; d < a.size; ++d) product += W(query[d]) * W(key[d]);
   const bool masked = a.causal && j > row % a.length;
-  a.scores[number] = masked ? -std::numeric_limits<W>::infinity() : a.scale * product;
+  a.scores[number] = masked ? kMasked<W> : a.scale * product;
 }
 
 /// A warp has a row.
@@ -44,7 +48,7 @@ __global__ void scores_to_weights(StoredScores<T> a) {
   const int64_t row = thread_number() / kWarp;
   if (row >= a.heads * a.length) return;
   W* const scores = a.scores + row * a.length;
-  W max = -std::numeric_limits<W>::infinity(), sum = 0;
+  W max = kMasked<W>, sum = 0;
   for (int64_t j = threadIdx.x % kWarp; j < a.length; j += kWarp) max = Larger()(max, scores[j]);
   max = over_warp(max, Larger());
   for (int64_t j = threadIdx.x % kWarp; j < a.length; j += kWarp) {
@@ -88,7 +92,7 @@ struct PlainAttention {
   using W = Wide<T>;
 
   HeadRows<const T> query, key, value;
-  int64_t heads, length, size;
+  int64_t length, size;
   W scale, score_scale;  // score_scale times score() is what softmax takes
   bool causal;
   int64_t chunks = 1;
@@ -183,39 +187,42 @@ __device__ bool is_set(uint32_t bits, unsigned r, unsigned c) {
 template <typename W>
 __device__ W checked_max(W max) {
   constexpr W kTooLarge = sizeof(W) == 4 ? static_cast<W>(0x1p30) : std::numeric_limits<W>::infinity();
-  const bool nothing = max == -std::numeric_limits<W>::infinity();
-  return !nothing && std::fabs(max) >= kTooLarge ? std::numeric_limits<W>::quiet_NaN() : max;
+  return max != kMasked<W> && std::fabs(max) >= kTooLarge ? std::numeric_limits<W>::quiet_NaN() : max;
 }
 
-/// The softmax of a tile's queries so far, in the threads that have them.
-template <typename W>
+/// The softmax of kRows queries so far. Each row is shared by kLanes neighbouring lanes.
+template <typename W, unsigned kRows, unsigned kLanes>
 struct OnlineSoftmax {
-  static constexpr W kNothing = -std::numeric_limits<W>::infinity();
-  W max[kRowsOfThread<W>], sum[kRowsOfThread<W>];  // sum: of the thread's own weights
+  W max[kRows], sum[kRows];  // sum: of the thread's own weights
 
   __device__ OnlineSoftmax() {
 #pragma unroll
-    for (unsigned r = 0; r < kRowsOfThread<W>; ++r) max[r] = kNothing, sum[r] = 0;
+    for (unsigned r = 0; r < kRows; ++r) max[r] = kMasked<W>, sum[r] = 0;
   }
 
-  /// Scores of row r become weights. Gives by what earlier weights of the row are to be multiplied.
-  template <unsigned kOfThread>
-  __device__ W add(unsigned r, W (&scores)[kOfThread], W score_scale) {
-    W largest = kNothing;
+  /// The thread's scores of row r become weights. Gives by what earlier weights of the row are to be
+  /// multiplied.
+  template <unsigned kCount>
+  __device__ W add(unsigned r, W (&scores)[kCount], W score_scale) {
+    W largest = kMasked<W>;
 #pragma unroll
     for (W score : scores) largest = Larger()(largest, score);
-    const W new_max = checked_max(Larger()(score_scale * over_row(largest, Larger()), max[r]));
+    const W new_max = checked_max(Larger()(score_scale * over_lanes<kLanes>(largest, Larger()), max[r]));
     const W correction = new_max == max[r] ? W(1) : std::exp(max[r] - new_max);
     W of_tile = 0;
 #pragma unroll
     for (W& score : scores) {
       // Rounded once: scores of 2^26 are 8 apart, and weights must not be.
-      score = new_max == kNothing ? W(0) : std::exp(std::fma(score, score_scale, -new_max));
+      score = new_max == kMasked<W> ? W(0) : std::exp(std::fma(score, score_scale, -new_max));
       of_tile += score;
     }
     max[r] = new_max;
     sum[r] = sum[r] * correction + of_tile;
     return correction;
+  }
+
+  __device__ W total(unsigned r) const {
+    return over_lanes<kLanes>(sum[r], Plus());
   }
 };
 
@@ -249,7 +256,7 @@ __global__ void __launch_bounds__(kTileThreads, 2)
     load_tile<kTileKeys, kSize, kKeysOfThread>(x.at(of.batch, of.first_key + j, tile.key_head) + d,
                                                x.row_stride, of.keys - j, a.size - d, to);
   };
-  OnlineSoftmax<W> softmax;
+  OnlineSoftmax<W, kRowsOfThread<W>, kTileX> softmax;
   W sums[kRowsOfThread<W>][kSize / kTileX] = {};  // of weights and values
   if (a.chunks == 1) load_query(0);
   const int64_t last = tile.first + kTileRows<W> < of.queries ? tile.first + kTileRows<W> : of.queries;
@@ -258,7 +265,7 @@ __global__ void __launch_bounds__(kTileThreads, 2)
     const int64_t j = first_key + threadIdx.x * kKeysOfThread;
     const PairsOfThread<true> pairs{i, j};
     const uint32_t seen = seen_pairs<kKeysOfThread>(a, tile, pairs);
-    if (!__syncthreads_or(seen != 0)) continue;  // and the tile of values has been read
+    if (a.has_masks() && !__syncthreads_or(seen != 0)) continue;
     W scores[kRowsOfThread<W>][kKeysOfThread] = {};
     for (int64_t chunk = 0; chunk < a.chunks; ++chunk) {
       if (chunk > 0) __syncthreads();
@@ -273,7 +280,7 @@ __global__ void __launch_bounds__(kTileThreads, 2)
 #pragma unroll
       for (unsigned c = 0; c < kKeysOfThread; ++c) {
         scores[r][c] =
-            is_set<kKeysOfThread>(seen, r, c) ? a.score(tile, i + r, j + c, scores[r][c]) : softmax.kNothing;
+            is_set<kKeysOfThread>(seen, r, c) ? a.score(tile, i + r, j + c, scores[r][c]) : kMasked<W>;
       }
       const W correction = softmax.add(r, scores[r], a.score_scale);
 #pragma unroll
@@ -288,17 +295,16 @@ __global__ void __launch_bounds__(kTileThreads, 2)
     load_keys(a.value, first_key, tile.chunk * kSize, value);
     __syncthreads();
     add_weighted<kSize, kKeysOfThread>(sums, weights, value);
+    __syncthreads();
   }
 #pragma unroll
   for (unsigned r = 0; r < kRowsOfThread<W>; ++r) {
-    const W total = over_row(softmax.sum[r], Plus()), inverse = total == 0 ? W(0) : 1 / total;
+    const W total = softmax.total(r), inverse = total == 0 ? W(0) : 1 / total;
     if (i + r >= of.queries) continue;
-    auto* const to = output.at(of.batch, of.first_query + i + r, tile.head) + tile.chunk * kSize;
 #pragma unroll
-    for (unsigned c = 0; c < kSize / kTileX; ++c) {
-      const unsigned d = column_of_head<W, kSize>(c);
-      if (tile.chunk * kSize + d < a.size) to[d] = typename A::Element(sums[r][c] * inverse);
-    }
+    for (W& sum : sums[r]) sum *= inverse;
+    store_row<kSize>(sums[r], output.at(of.batch, of.first_query + i + r, tile.head) + tile.chunk * kSize,
+                     a.size - tile.chunk * kSize, output.vectors);
     if (threadIdx.x != 0 || tile.chunk != 0) continue;
     row_max[a.query_number(tile, i + r)] = softmax.max[r];
     row_sum[a.query_number(tile, i + r)] = total;

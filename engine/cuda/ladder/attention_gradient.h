@@ -57,7 +57,7 @@ __device__ void to_weight_and_gradient(const A& a, const AttentionTile& tile, co
                                        bool kept, const RowStatistics<W>& of, W& product, W& g_value) {
   const W score = a.score(tile, pair.query, pair.key, product);
   const W weight = std::exp(std::fma(score, a.score_scale, -of.max)) * of.inverse;
-  const bool nothing = score == OnlineSoftmax<W>::kNothing || of.inverse == 0;
+  const bool nothing = score == kMasked<W> || of.inverse == 0;
   const W gradient = weight * a.scale * (a.dropped(kept, g_value) - of.delta);
   product = nothing ? W(0) : a.dropped(kept, weight);
   g_value = nothing ? W(0) : gradient;
@@ -77,17 +77,14 @@ __device__ void add_both_products(W (&first)[kRowsOfThread<W>][kOfThread],
   add_products<kSize>(second, x.second, y.second);
 }
 
+/// A tile of a gradient, whose first row and element lie at `to`.
 template <unsigned kSize, typename T, typename W>
-__device__ void store_result(const W (&sums)[kRowsOfThread<W>][kSize / kTileX], T* to, int64_t row_stride,
-                             int64_t rows, int64_t size) {
+__device__ void store_tile(const W (&sums)[kRowsOfThread<W>][kSize / kTileX], const HeadRows<T>& of, T* to,
+                           int64_t rows, int64_t size) {
 #pragma unroll
   for (unsigned r = 0; r < kRowsOfThread<W>; ++r) {
     const int64_t row = threadIdx.y * kRowsOfThread<W> + r;
-#pragma unroll
-    for (unsigned c = 0; c < kSize / kTileX; ++c) {
-      const unsigned d = column_of_head<W, kSize>(c);
-      if (row < rows && d < size) to[row * row_stride + d] = T(sums[r][c]);
-    }
+    if (row < rows) store_row<kSize>(sums[r], to + row * of.row_stride, size, of.vectors);
   }
 }
 
@@ -137,7 +134,7 @@ __global__ void __launch_bounds__(kTileThreads, 2)
   for (int64_t first_key = 0; first_key < key_end; first_key += kTileKeys) {
     const PairsOfThread<true> pairs{i, first_key + threadIdx.x * kKeysOfThread};
     const uint32_t seen = seen_pairs<kKeysOfThread>(a, tile, pairs);
-    if (!__syncthreads_or(seen != 0)) continue;  // and the tile of keys has been read
+    if (a.has_masks() && !__syncthreads_or(seen != 0)) continue;
     W products[kRowsOfThread<W>][kKeysOfThread] = {}, g_values[kRowsOfThread<W>][kKeysOfThread] = {};
     for (int64_t chunk = 0; chunk < a.chunks; ++chunk) {
       if (chunk > 0) __syncthreads();
@@ -166,9 +163,10 @@ __global__ void __launch_bounds__(kTileThreads, 2)
     }
     __syncthreads();
     add_weighted<kSize, kKeysOfThread>(sums, gradients, y.first);
+    __syncthreads();
   }
-  store_result<kSize>(sums, out.at(of.batch, first_row, tile.head) + tile.chunk * kSize, out.row_stride, rows,
-                      a.size - tile.chunk * kSize);
+  store_tile<kSize>(sums, out, out.at(of.batch, first_row, tile.head) + tile.chunk * kSize, rows,
+                    a.size - tile.chunk * kSize);
 }
 
 inline constexpr unsigned kQueriesOfThread = 2, kTileQueries = kTileX * kQueriesOfThread;
@@ -217,7 +215,7 @@ __global__ void __launch_bounds__(kTileThreads, 2)
     for (int64_t first_query = begin; first_query < of.queries; first_query += kTileQueries) {
       const PairsOfThread<false> pairs{j, first_query + threadIdx.x * kQueriesOfThread};
       const uint32_t seen = seen_pairs<kQueriesOfThread>(a, tile, pairs);
-      if (!__syncthreads_or(seen != 0)) continue;  // and the tiles of queries have been read
+      if (a.has_masks() && !__syncthreads_or(seen != 0)) continue;
       W products[kRowsOfThread<W>][kQueriesOfThread] = {}, g_values[kRowsOfThread<W>][kQueriesOfThread] = {};
       for (int64_t chunk = 0; chunk < a.chunks; ++chunk) {
         if (chunk > 0) __syncthreads();
@@ -248,13 +246,13 @@ __global__ void __launch_bounds__(kTileThreads, 2)
       __syncthreads();
       add_weighted<kSize, kQueriesOfThread>(value_sums, weights, y.second);
       add_weighted<kSize, kQueriesOfThread>(key_sums, gradients, y.first);
+      __syncthreads();
     }
   }
   const int64_t d = tile.chunk * kSize;
-  store_result<kSize>(key_sums, to_key.at(of.batch, first_row, tile.key_head) + d, to_key.row_stride, rows,
-                      a.size - d);
-  store_result<kSize>(value_sums, to_value.at(of.batch, first_row, tile.key_head) + d, to_value.row_stride,
-                      rows, a.size - d);
+  store_tile<kSize>(key_sums, to_key, to_key.at(of.batch, first_row, tile.key_head) + d, rows, a.size - d);
+  store_tile<kSize>(value_sums, to_value, to_value.at(of.batch, first_row, tile.key_head) + d, rows,
+                    a.size - d);
 }
 
 }  // namespace haze::HAZE_KERNELS

@@ -126,7 +126,14 @@ template <typename T>
 struct HeadRows {
   T* elements;
   int64_t batch_stride, row_stride, head_stride;
+  bool vectors;  // whether the rows of all heads begin at multiples of 16 bytes
 
+  HeadRows(const Tensor& x, int64_t of_batch, int64_t of_row, int64_t of_head)
+      : elements(elements_of<T>(x)), batch_stride(of_batch), row_stride(of_row), head_stride(of_head) {
+    constexpr int64_t kVector = 16 / sizeof(T);
+    vectors = reinterpret_cast<uintptr_t>(elements) % 16 == 0 && batch_stride % kVector == 0 &&
+              row_stride % kVector == 0 && head_stride % kVector == 0;
+  }
   __device__ T* at(int64_t batch, int64_t row, int64_t head) const {
     return elements + batch * batch_stride + row * row_stride + head * head_stride;
   }
@@ -144,13 +151,46 @@ __device__ void load_tile(const T* from, int64_t row_stride, int64_t rows, int64
   }
 }
 
-/// The values of the 16 threads that share rows of a product, combined; the same in each of them.
-template <typename T, typename F>
-__device__ T over_row(T value, F combine) {
-  for (unsigned distance = kTileX / 2; distance > 0; distance /= 2) {
+/// The thread's elements of a row of a head: from column_of_head(0) on. Elements from `size` on are left out.
+template <unsigned kSize, typename W, typename T>
+__device__ void store_row(const W (&of_thread)[kSize / kTileX], T* to, int64_t size, bool vectors) {
+  constexpr unsigned kOfThread = kSize / kTileX,
+                     kAdjacent = kOfThread < kVectorWidth<W> ? kOfThread : kVectorWidth<W>;
+#pragma unroll
+  for (unsigned first = 0; first < kOfThread; first += kAdjacent) {
+    const unsigned d = column_of_head<W, kSize>(first);
+    if (kAdjacent > 1 && vectors && d + kAdjacent <= size) {
+      VectorOf<T, kAdjacent> some;
+#pragma unroll
+      for (unsigned c = 0; c < kAdjacent; ++c) some.at[c] = T(of_thread[first + c]);
+      store_vector(reinterpret_cast<VectorOf<T, kAdjacent>*>(to + d), some);
+      continue;
+    }
+#pragma unroll
+    for (unsigned c = 0; c < kAdjacent; ++c) {
+      if (d + c < size) to[d + c] = T(of_thread[first + c]);
+    }
+  }
+}
+
+/// The values of kLanes neighbouring lanes that share rows of a product, combined; the same in each of them.
+template <unsigned kLanes, typename T, typename F>
+__device__ T over_lanes(T value, F combine) {
+#pragma unroll
+  for (unsigned distance = kLanes / 2; distance > 0; distance /= 2) {
     value = combine(value, __shfl_xor_sync(kAllLanes, value, static_cast<int>(distance)));
   }
   return value;
+}
+
+/// Calls f with the smallest of the head sizes kLeast, 2 kLeast, ..., kMost that is at least `size`. The
+/// largest stands for all beyond.
+template <unsigned kLeast, unsigned kMost, typename F>
+void with_head_size(int64_t size, F&& f) {
+  if constexpr (kLeast < kMost) {
+    if (size > kLeast) return with_head_size<2 * kLeast, kMost>(size, f);
+  }
+  f(std::integral_constant<unsigned, kLeast>());
 }
 
 }  // namespace haze::HAZE_KERNELS
