@@ -50,17 +50,17 @@ __device__ RowStatistics<typename A::W> statistics_of(const A& a,
   return {saved.max[number], sum == 0 ? 0 : 1 / sum, saved.delta[number]};
 }
 
-/// The product of a query and a key that it sees becomes the weight after dropout; that of the query's g and
-/// the value becomes the gradient of the first product.
+/// The product of a query and a key becomes the weight after dropout; that of the query's g and the value
+/// becomes the gradient of the first product.
 template <typename A, typename W = typename A::W>
 __device__ void to_weight_and_gradient(const A& a, const AttentionTile& tile, const QueryAndKey& pair,
-                                       bool kept, const RowStatistics<W>& of, W& product, W& g_value) {
-  const W score = a.score(tile, pair.query, pair.key, product);
-  const W weight = std::exp(std::fma(score, a.score_scale, -of.max)) * of.inverse;
+                                       bool seen, bool kept, const RowStatistics<W>& of, W& product,
+                                       W& g_value) {
+  const W score = seen ? a.score(tile, pair.query, pair.key, product) : kMasked<W>;
   const bool nothing = score == kMasked<W> || of.inverse == 0;
-  const W gradient = weight * a.scale * (a.dropped(kept, g_value) - of.delta);
-  product = nothing ? W(0) : a.dropped(kept, weight);
-  g_value = nothing ? W(0) : gradient;
+  const W weight = nothing ? W(0) : std::exp(std::fma(score, a.score_scale, -of.max)) * of.inverse;
+  product = a.dropped(kept, weight);
+  g_value = nothing ? W(0) : weight * a.scale * (a.dropped(kept, g_value) - of.delta);
 }
 
 /// Rows of two operands in shared memory.
@@ -151,9 +151,8 @@ __global__ void __launch_bounds__(kTileThreads, 2)
       const RowStatistics<W> of_row{max[row], inverse[row], delta[row]};
 #pragma unroll
       for (unsigned c = 0; c < kKeysOfThread; ++c) {
-        to_weight_and_gradient(a, tile, pairs(r, c), is_set<kKeysOfThread>(kept, r, c), of_row,
-                               products[r][c], g_values[r][c]);
-        if (!is_set<kKeysOfThread>(seen, r, c)) g_values[r][c] = 0;
+        to_weight_and_gradient(a, tile, pairs(r, c), is_set<kKeysOfThread>(seen, r, c),
+                               is_set<kKeysOfThread>(kept, r, c), of_row, products[r][c], g_values[r][c]);
       }
     }
     store_weights(g_values, gradients);
@@ -231,9 +230,9 @@ __global__ void __launch_bounds__(kTileThreads, 2)
         const RowStatistics<W> of_query = statistics_of(a, saved, tile, pairs(0, c).query);
 #pragma unroll
         for (unsigned r = 0; r < kRowsOfThread<W>; ++r) {
-          to_weight_and_gradient(a, tile, pairs(r, c), is_set<kQueriesOfThread>(kept, r, c), of_query,
-                                 products[r][c], g_values[r][c]);
-          if (!is_set<kQueriesOfThread>(seen, r, c)) products[r][c] = g_values[r][c] = 0;
+          to_weight_and_gradient(a, tile, pairs(r, c), is_set<kQueriesOfThread>(seen, r, c),
+                                 is_set<kQueriesOfThread>(kept, r, c), of_query, products[r][c],
+                                 g_values[r][c]);
         }
       }
       store_weights(products, weights);

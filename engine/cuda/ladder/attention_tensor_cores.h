@@ -70,27 +70,61 @@ struct TensorRows {
 
 inline constexpr unsigned kScoreFragments = kTensorKeys / 8;
 
+/// The bit of a lane's pair: row i + 8 half, and the key of values[element] of fragment n.
+__device__ inline unsigned bit_of(unsigned half, unsigned n, unsigned element) {
+  return half * 2 * kScoreFragments + n * 2 + element;
+}
+
+/// A bit for each pair of a lane: whether the query sees the key.
+template <typename A>
+__device__ uint32_t seen_by_lane(const A& a, const AttentionTile& tile, const TensorRows& rows,
+                                 int64_t first_key) {
+  uint32_t bits = 0;
+#pragma unroll 1
+  for (unsigned bit = 0; bit < 4 * kScoreFragments; ++bit) {
+    const int64_t i = rows.i + bit / (2 * kScoreFragments) * 8,
+                  j = rows.key(first_key, bit / 2 % kScoreFragments, bit % 2);
+    const bool seen =
+        i < tile.of.queries && j < tile.of.key_end(i + 1) && (!a.has_masks() || a.sees(tile, i, j));
+    bits |= uint32_t{seen} << bit;
+  }
+  return bits;
+}
+
+/// A bit for each pair of a lane: whether dropout keeps its weight.
+template <typename A>
+__device__ uint32_t kept_by_lane(const A& a, const AttentionTile& tile, const TensorRows& rows,
+                                 int64_t first_key) {
+  if (!a.drops()) return ~0u;
+  uint32_t bits = 0;
+#pragma unroll 1
+  for (unsigned bit = 0; bit < 4 * kScoreFragments; bit += 2) {
+    const int64_t j = rows.key(first_key, bit / 2 % kScoreFragments, 0);
+    bits |= (a.template kept<2>(tile, rows.i + bit / (2 * kScoreFragments) * 8, j) & 3) << bit;
+  }
+  return bits;
+}
+
 /// Scores become weights, and sums are corrected.
 template <unsigned kFragments, typename A>
 __device__ void scores_to_weights(const A& a, const AttentionTile& tile, const TensorRows& rows,
                                   int64_t first_key, OnlineSoftmax<float, 2, 4>& softmax,
                                   FragmentC (&scores)[kScoreFragments], FragmentC (&sums)[kFragments]) {
+  const uint32_t seen = seen_by_lane(a, tile, rows, first_key), kept = kept_by_lane(a, tile, rows, first_key);
 #pragma unroll
   for (unsigned half = 0; half < 2; ++half) {
-    const int64_t i = rows.i + half * 8, key_end = i < tile.of.queries ? tile.of.key_end(i + 1) : 0;
     float of_row[2 * kScoreFragments];
 #pragma unroll
     for (unsigned c = 0; c < 2 * kScoreFragments; ++c) {
-      const int64_t j = rows.key(first_key, c / 2, c % 2);
-      const bool seen = j < key_end && (!a.has_masks() || a.sees(tile, i, j));
-      of_row[c] = seen ? a.score(tile, i, j, scores[c / 2].values[half * 2 + c % 2]) : kMasked<float>;
+      const float product = scores[c / 2].values[half * 2 + c % 2];
+      of_row[c] = seen >> bit_of(half, c / 2, c % 2) & 1
+                      ? a.score(tile, rows.i + half * 8, rows.key(first_key, c / 2, c % 2), product)
+                      : kMasked<float>;
     }
     const float correction = softmax.add(half, of_row, a.score_scale);
 #pragma unroll
-    for (unsigned n = 0; n < kScoreFragments; ++n) {
-      const uint32_t kept = a.drops() ? a.template kept<2>(tile, i, rows.key(first_key, n, 0)) : ~0u;
-      scores[n].values[half * 2] = a.dropped(kept & 1, of_row[2 * n]);
-      scores[n].values[half * 2 + 1] = a.dropped(kept & 2, of_row[2 * n + 1]);
+    for (unsigned c = 0; c < 2 * kScoreFragments; ++c) {
+      scores[c / 2].values[half * 2 + c % 2] = a.dropped(kept >> bit_of(half, c / 2, c % 2) & 1, of_row[c]);
     }
 #pragma unroll
     for (FragmentC& sum : sums) {
@@ -104,16 +138,8 @@ __device__ void scores_to_weights(const A& a, const AttentionTile& tile, const T
 template <typename A>
 __device__ int64_t next_tile(const A& a, const AttentionTile& tile, const TensorRows& rows, int64_t t,
                              int64_t tiles) {
-  if (!a.has_masks()) return t;
-  for (; t < tiles; ++t) {
-    bool any = false;
-#pragma unroll 1
-    for (unsigned c = 0; c < 4 * kScoreFragments; ++c) {
-      const int64_t i = rows.i + c % 2 * 8, j = rows.key(t * kTensorKeys, c / 4, c / 2 % 2);
-      any = any || (i < tile.of.queries && j < tile.of.key_end(i + 1) && a.sees(tile, i, j));
-    }
-    if (__syncthreads_or(any)) break;
-  }
+  while (a.has_masks() && t < tiles && !__syncthreads_or(seen_by_lane(a, tile, rows, t * kTensorKeys) != 0))
+    ++t;
   return t;
 }
 
@@ -157,8 +183,11 @@ __global__ void __launch_bounds__(kTensorThreads, 2)
   copy_async_wait<1>();
   __syncthreads();
   FragmentA<bfloat16> of_query[kSize / 16];
+  if (t < tiles) {  // without a tile, nothing would order these reads before the writes at the end
 #pragma unroll
-  for (unsigned d = 0; d < kSize / 16; ++d) read_parts<0, true>(query, rows.first, d * 16, of_query[d].words);
+    for (unsigned d = 0; d < kSize / 16; ++d)
+      read_parts<0, true>(query, rows.first, d * 16, of_query[d].words);
+  }
 
   OnlineSoftmax<float, 2, 4> softmax;
   FragmentC sums[kSize / 8];
