@@ -7,12 +7,13 @@
 namespace haze::HAZE_KERNELS {
 namespace {
 
-constexpr unsigned kLeast = 16;  // of the head sizes that are compiled
-/// The largest, so that the sums of a thread fit in its registers. Those for keys and for values are twice as
-/// many. Of a larger head, a block finds a part, and adds up scores from parts, too.
+/// The head sizes that are compiled, from kLeast on. With the largest, sums fit in registers and two blocks
+/// in a multiprocessor. A block finds a part of a head that is larger, and adds up scores from parts, too.
+constexpr unsigned kLeast = 16;
 template <typename T>
-constexpr unsigned kMostOfQueries = sizeof(Wide<T>) == 4 ? 128 : 64;
-constexpr unsigned kMostOfKeys = 64;
+constexpr unsigned kMost = sizeof(Wide<T>) == 4 ? 128 : 64;
+template <typename T>
+constexpr unsigned kMostOfGradient = kMost<T> / 2;
 
 template <typename F>
 void dispatch_floating(Dtype dtype, F&& f) {
@@ -57,7 +58,7 @@ void run_kernels(const call::Attention& call) {
   dispatch_floating(call.query.dtype(), [&](auto tag) {
     using T = decltype(tag);
     using W = Wide<T>;
-    with_head_size<kLeast, kMostOfQueries<T>>(call.query.size(3), [&](auto head_size) {
+    with_head_size<kLeast, kMost<T>>(call.query.size(3), [&](auto head_size) {
       constexpr unsigned kSize = head_size;
       const MaskedAttention<T> attention(call, sequences, kSize);
       launch_kernel(call.name(), attend_by_tiles<kSize, MaskedAttention<T>>,
@@ -83,24 +84,20 @@ void run_kernels(const call::AttentionGradient& call) {
       launch_kernel(call.name(), find_deltas<T>, threads_for(delta.elements() * kWarp), saved,
                     delta.elements(), delta.size(2), delta.size(1), call.g.size(3));
     }
-    if (call.out.query.elements() > 0) {
-      with_head_size<kLeast, kMostOfQueries<T>>(call.g.size(3), [&](auto head_size) {
-        constexpr unsigned kSize = head_size;
-        const MaskedAttention<T> attention(forward, sequences, kSize);
+    with_head_size<kLeast, kMostOfGradient<T>>(call.g.size(3), [&](auto head_size) {
+      constexpr unsigned kSize = head_size;
+      const MaskedAttention<T> attention(forward, sequences, kSize);
+      if (call.out.query.elements() > 0) {
         launch_kernel(call.name(), query_gradient<kSize, MaskedAttention<T>>,
                       tiles(attention.blocks_of_queries(), kBytesOfQueryGradient<W, kSize>), attention, saved,
                       head_rows<T>(call.out.query));
-      });
-    }
-    if (call.out.key.elements() > 0) {
-      with_head_size<kLeast, kMostOfKeys>(call.g.size(3), [&](auto head_size) {
-        constexpr unsigned kSize = head_size;
-        const MaskedAttention<T> attention(forward, sequences, kSize);
+      }
+      if (call.out.key.elements() > 0) {
         launch_kernel(call.name(), key_gradient<kSize, MaskedAttention<T>>,
                       tiles(attention.blocks_of_keys(), kBytesOfKeyGradient<W, kSize>), attention, saved,
                       head_rows<T>(call.out.key), head_rows<T>(call.out.value));
-      });
-    }
+      }
+    });
   });
 }
 

@@ -39,12 +39,10 @@ struct MaskedAttention {
   /// `head_part`: how many elements of a head a block finds.
   MaskedAttention(const call::Attention& call, const Storage& of_call, int64_t head_part);
 
-  int64_t queries() const { return query_rows; }
-
   // ---- Tiles ----
 
   /// The number of tiles that an entry of the batch has, or more: see tile_of().
-  int64_t tiles_of(int64_t rows) const {
+  HAZE_HOST_DEVICE int64_t tiles_of(int64_t rows) const {
     return ragged ? rows / kTileRows<W> + sequence_count : blocks_of(rows, kTileRows<W>);
   }
   int64_t blocks_of_queries() const { return batch * heads * tiles_of(query_rows) * chunks; }
@@ -106,12 +104,11 @@ struct MaskedAttention {
 
  private:
   /// The tile of block `number`. In a ragged batch, sequence s has the numbers from r / kTileRows<W> + s on,
-  /// where r is its first row: from there to the next sequence's there are at least as many as it has tiles,
-  /// as ceil((b - a) / t) <= floor(b / t) - floor(a / t) + 1. The others have no rows.
+  /// where r is its first row. The next sequence's begin behind enough of them for all its tiles: ceil((b -
+  /// a) / t) <= floor(b / t) - floor(a / t) + 1. Numbers that are left over have no rows.
   __device__ AttentionTile tile_of(int64_t number, int64_t all_heads, int64_t rows,
                                    int64_t AttentionSequence::*first) const {
-    const int64_t chunk = number % chunks, tiles = ragged ? rows / kTileRows<W> + sequence_count
-                                                          : (rows + kTileRows<W> - 1) / kTileRows<W>;
+    const int64_t chunk = number % chunks, tiles = tiles_of(rows);
     number /= chunks;
     const int64_t t = number % tiles, head = number / tiles % all_heads, entry = number / tiles / all_heads;
     if (!ragged) return {sequences[entry], head, 0, t * kTileRows<W>, chunk};

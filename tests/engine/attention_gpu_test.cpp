@@ -61,7 +61,7 @@ AttentionOptions on_device(AttentionOptions options, Device device) {
 struct Problem {
   const char* name;
   AttentionOptions options;
-  int64_t batch = 2, queries = 70, keys = 131, heads = 2, key_heads = 2;
+  int64_t batch = 2, queries = 66, keys = 130, heads = 1, key_heads = 1;
 };
 
 // A mask of every kind. Sequences begin and end within tiles, some are shorter and some longer than one.
@@ -76,7 +76,7 @@ std::vector<Problem> problems(Dtype dtype) {
                        .block_size = 7,
                        .query_offsets = offsets,
                        .key_offsets = key_offsets,
-                       .pair_mask = scattered({1, 4, 140, 201}, dtype),
+                       .pair_mask = scattered({1, 2, 140, 201}, dtype),
                        .dropout = 0.3,
                        .dropout_position = {1, 2, 3}};
   return {{"all", {}},
@@ -86,12 +86,12 @@ std::vector<Problem> problems(Dtype dtype) {
           {"key_lengths", {.key_lengths = list({0, 65})}},
           {"causal_offsets", {.causal = true, .causal_offsets = list({-3, 100})}},
           {"blocks", {.block_mask = scattered({10, 19}, Dtype::uint8), .block_size = 7}},
-          {"pairs", {.pair_mask = scattered({70, 131}, Dtype::uint8)}},
-          {"pairs added", {.pair_mask = scattered({2, 1, 70, 131}, dtype)}},
+          {"pairs", {.pair_mask = scattered({66, 130}, Dtype::uint8)}},
+          {"pairs added", {.pair_mask = scattered({2, 1, 66, 130}, dtype)}},
           {"dropout", {.dropout = 0.3, .dropout_position = {1, 2, 3}}},
           {"ragged", {.query_offsets = offsets, .key_offsets = key_offsets}, 1, 140, 201},
           {"ragged dropout", {.query_offsets = offsets, .dropout = 0.3}, 1, 140, 140},
-          {"everything", all, 1, 140, 201, 4, 2}};
+          {"everything", all, 1, 140, 201, 2, 1}};
 }
 
 struct Operands {
@@ -144,7 +144,7 @@ TEST_CASE(
     const double bound = dtype == Dtype::float32 ? 3e-5 : dtype == Dtype::float64 ? 1e-13 : 0x1.02p-7;
     for (const Problem& problem : problems(dtype)) {
       CAPTURE(problem.name);
-      const Operands operands(problem, 16, dtype);
+      const Operands operands(problem, 8, dtype);
       const auto wanted = results(operands, problem.options, Device::cpu),
                  got = results(operands, problem.options, Device::simt);
       for (size_t i = 0; i < wanted.size(); ++i) {
@@ -180,11 +180,8 @@ TEST_CASE(
     const Operands operands(everything, 8, dtype);
     const auto fast = results(operands, everything.options, Device::simt);
     const test::CheckedRungs checked;
-    for (uint64_t seed = 1; seed <= 2; ++seed) {
-      simt::set_seed(seed);
-      const auto got = results(operands, everything.options, Device::simt);
-      for (size_t i = 0; i < fast.size(); ++i) CHECK(test::same_bits(got[i], fast[i]));
-    }
+    const auto got = results(operands, everything.options, Device::simt);
+    for (size_t i = 0; i < fast.size(); ++i) CHECK(test::same_bits(got[i], fast[i]));
   }
 }
 

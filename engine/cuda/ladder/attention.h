@@ -97,11 +97,9 @@ struct PlainAttention {
   bool causal;
   int64_t chunks = 1;
 
-  int64_t queries() const { return length; }
-
   /// Of block `number`, where a tile has kTileRows<W> rows.
   __device__ AttentionTile tile_of_queries(int64_t number) const {
-    const int64_t tiles = (length + kTileRows<W> - 1) / kTileRows<W>, head = number / chunks / tiles;
+    const int64_t tiles = blocks_of(length, kTileRows<W>), head = number / chunks / tiles;
     return {{head, head, 0, length, 0, length, length, causal ? 0 : length},
             0,
             0,
@@ -111,12 +109,12 @@ struct PlainAttention {
   __device__ AttentionTile tile_of_keys(int64_t number) const { return tile_of_queries(number); }
   /// How many heads of queries share a head of keys.
   __device__ int64_t heads_of_key_head() const { return 1; }
-  /// Where the statistics of a query lie.
+  /// Where the maximum and the sum of a query lie.
   __device__ int64_t query_number(const AttentionTile& tile, int64_t i) const {
     return tile.of.batch * length + i;
   }
 
-  /// Whether all these queries see all these keys, of those that key_end() allows.
+  /// Whether some pairs are masked that AttentionSequence::key_end() allows, and whether one is not.
   __device__ bool has_masks() const { return false; }
   __device__ bool sees(const AttentionTile&, int64_t, int64_t) const { return true; }
   __device__ W score(const AttentionTile&, int64_t, int64_t, W product) const { return product; }
@@ -146,9 +144,13 @@ struct PairsOfThread {
 /// A bit for each pair of a register tile: whether the query sees the key.
 template <unsigned kOfThread, typename A, typename Pairs>
 __device__ uint32_t seen_pairs(const A& a, const AttentionTile& tile, const Pairs& pairs) {
+  constexpr unsigned kRows = kRowsOfThread<typename A::W>;
+  const QueryAndKey first = pairs(0, 0), last = pairs(kRows - 1, kOfThread - 1);
+  if (!a.has_masks() && last.query < tile.of.queries && last.key < tile.of.key_end(first.query + 1))
+    return ~0u;
   uint32_t bits = 0;
 #pragma unroll 1
-  for (unsigned r = 0; r < kRowsOfThread<typename A::W>; ++r) {
+  for (unsigned r = 0; r < kRows; ++r) {
     for (unsigned c = 0; c < kOfThread; ++c) {
       const QueryAndKey p = pairs(r, c);
       const bool seen = p.query < tile.of.queries && p.key < tile.of.key_end(p.query + 1) &&

@@ -97,18 +97,18 @@ void run_kernels(const ladder::AttentionGradient& call) {
     launch_kernel(call.name(), find_deltas<T>, threads_for(heads * length * kWarp, kThreads), saved,
                   heads * length, length, int64_t{1}, size);
     PlainAttention<T> attention = plain_attention<T>(forward);
-    const auto shape = [&](size_t shared_bytes) {
-      simt::LaunchShape result = tiles_of<T>(forward, {kTileX, kTileY}, shared_bytes);
-      result.grid.x *= static_cast<unsigned>(attention.chunks);
-      return result;
-    };
-    with_head_size<16, 128>(size, [&](auto head_size) {
-      constexpr unsigned kSize = head_size, kKeySize = kSize < 64 ? kSize : 64;
+    with_head_size<16, 64>(size, [&](auto head_size) {
+      constexpr unsigned kSize = head_size;
+      attention.chunks = blocks_of(size, kSize);
+      const auto tiles = [&](size_t shared_bytes) {
+        simt::LaunchShape shape = tiles_of<T>(forward, {kTileX, kTileY}, shared_bytes);
+        shape.grid.x *= static_cast<unsigned>(attention.chunks);
+        return shape;
+      };
       launch_kernel(call.name(), query_gradient<kSize, PlainAttention<T>>,
-                    shape(kBytesOfQueryGradient<float, kSize>), attention, saved, rows_of<T>(call.to_query));
-      attention.chunks = kSize / kKeySize;
-      launch_kernel(call.name(), key_gradient<kKeySize, PlainAttention<T>>,
-                    shape(kBytesOfKeyGradient<float, kKeySize>), attention, saved, rows_of<T>(call.to_key),
+                    tiles(kBytesOfQueryGradient<float, kSize>), attention, saved, rows_of<T>(call.to_query));
+      launch_kernel(call.name(), key_gradient<kSize, PlainAttention<T>>,
+                    tiles(kBytesOfKeyGradient<float, kSize>), attention, saved, rows_of<T>(call.to_key),
                     rows_of<T>(call.to_value));
     });
   };

@@ -79,6 +79,8 @@ __device__ inline unsigned bit_of(unsigned half, unsigned n, unsigned element) {
 template <typename A>
 __device__ uint32_t seen_by_lane(const A& a, const AttentionTile& tile, const TensorRows& rows,
                                  int64_t first_key) {
+  const int64_t last_key = rows.key(first_key, kScoreFragments - 1, 1);
+  if (!a.has_masks() && rows.i + 8 < tile.of.queries && last_key < tile.of.key_end(rows.i + 1)) return ~0u;
   uint32_t bits = 0;
 #pragma unroll 1
   for (unsigned bit = 0; bit < 4 * kScoreFragments; ++bit) {
