@@ -53,10 +53,7 @@ void join(Clock& into, const Clock& from) {
 }  // namespace
 
 Checker::Checker(const Kernel& kernel, const LaunchShape& shape)
-    : shared_(kSharedAddresses),
-      now_(last_time + 1),
-      launch_start_(last_time),
-      counters_(kernel.name, shape) {
+    : shared_(kSharedAddresses), now_(last_time + 1), launch_start_(last_time), counters_(kernel, shape) {
   if (shape.grid.count() >> (32 - kIndexBits) != 0) {
     fail("kernel {}: {} blocks are more than a checked launch can have", kernel.name, shape.grid.count());
   }
@@ -83,7 +80,7 @@ void Checker::begin_block(Block& block) {
   block_start_ = now_++;
   known_.assign(block.threads().size(), {});
   for (Knowledge& knowledge : known_) knowledge.stamp = now_;
-  counters_.begin_block(block.threads().size());
+  counters_.begin_block(block.number(), block.threads().size());
 }
 
 void Checker::end_block() {
@@ -99,7 +96,7 @@ uint32_t Checker::id_of(const Thread& thread) const {
 }
 
 // All threads of the block know one another.
-void Checker::block_barrier(std::source_location) {
+void Checker::block_barrier(Collective what, std::source_location at) {
   Clock all;
   for (const Knowledge& knowledge : known_) join(all, knowledge.acquired);
   const uint32_t floor = now_++;
@@ -108,10 +105,11 @@ void Checker::block_barrier(std::source_location) {
     knowledge.stamp = now_;
     knowledge.acquired = all;
   }
-  counters_.end_interval();
+  counters_.meet(what, 0, at);
 }
 
-void Checker::warp_barrier(Collective what, unsigned warp, uint32_t mask, std::source_location) {
+void Checker::warp_barrier(Collective what, unsigned warp, uint32_t mask, std::source_location at) {
+  counters_.meet(what, warp, at);
   if (what != Collective::warp_barrier) return;  // shuffles and votes order no memory
   const size_t first = size_t{warp} * kWarp, lanes = std::min<size_t>(kWarp, known_.size() - first);
   std::array<uint32_t, kWarp> together{};
@@ -131,7 +129,6 @@ void Checker::warp_barrier(Collective what, unsigned warp, uint32_t mask, std::s
     lane.stamp = now_;
     lane.acquired = all;
   }
-  counters_.end_interval(warp);
 }
 
 void Checker::fence() {
@@ -245,7 +242,8 @@ void Checker::access(const void* pointer, size_t bytes, AccessKind kind, const v
     check_cell(cells[i], mine, kind, in_shared, *region, address + i * region->cell_bytes);
   }
   if (kind != AccessKind::atomic) {
-    counters_.record({address, bytes, in_shared, kind == AccessKind::write}, thread.index, pc);
+    const LaneAccess lane_access{address, bytes, in_shared, kind == AccessKind::write, region->begin};
+    counters_.record(lane_access, region->name, thread.index, pc);
   }
 }
 

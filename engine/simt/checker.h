@@ -49,7 +49,7 @@ class Checker {
   void watch(bool on);
   void* allocate_shared(const char* name, size_t bytes);
 
-  void block_barrier(std::source_location at);
+  void block_barrier(Collective what, std::source_location at);
   void warp_barrier(Collective what, unsigned warp, uint32_t mask, std::source_location at);
   /// An access by the running thread. `return_address` is that of the hook.
   void access(const void* address, size_t bytes, AccessKind kind, const void* return_address);
