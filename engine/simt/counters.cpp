@@ -8,6 +8,7 @@
 
 #include <fmt/format.h>
 
+#include "haze/engine/error.h"
 #include "haze/engine/simt/block.h"
 #include "haze/engine/simt/symbols.h"
 
@@ -97,6 +98,7 @@ const std::vector<LaunchCounts>& counted_launches() {
   return launches();
 }
 const LaunchCounts& last_counts() {
+  if (launches().empty()) fail("simt: no launch has been counted");
   return launches().back();
 }
 void set_counting(bool on) {

@@ -68,8 +68,8 @@ struct LaunchCounts {
   double scale() const;
 };
 
-/// The counts of the launches since counting was last turned on, and of the last one. Counting is off at
-/// first: it takes time and memory.
+/// The counts of the launches since counting was last turned on, and of the last one; throws Error where
+/// there was none. Counting is off at first: it takes time and memory.
 const std::vector<LaunchCounts>& counted_launches();
 const LaunchCounts& last_counts();
 void set_counting(bool on);

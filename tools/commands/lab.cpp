@@ -1,5 +1,6 @@
 #include <cstdio>
 #include <memory>
+#include <optional>
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
@@ -9,7 +10,9 @@
 #include "haze/tools/commands/commands.h"
 #include "haze/tools/commands/options.h"
 #include "haze/tools/lab/lab_report.h"
+#include "haze/tools/lab/model_cost.h"
 #include "haze/tools/lab/puzzles.h"
+#include "haze/tools/run/training_settings.h"
 
 namespace haze {
 namespace {
@@ -138,6 +141,40 @@ void add_puzzle_command(CLI::App& lab, int& status) {
   });
 }
 
+void add_model_command(CLI::App& lab) {
+  struct ModelArguments {
+    std::string config, gpu = "h100";
+    std::vector<std::string> assignments;
+    int64_t vocabulary = 30522;
+    bool json = false;
+  };
+  auto arguments = std::make_shared<ModelArguments>();
+  CLI::App* command = lab.add_subcommand("model", "What a training step would take on a GPU, on paper");
+  command->add_option("--config", arguments->config, "TOML file of settings");
+  command->add_option("--set", arguments->assignments, "one setting, as key=value; may be given again")
+      ->allow_extra_args(false)
+      ->type_name("KEY=VALUE");
+  command->add_option("--gpu", arguments->gpu, "a100, h100, h200 or rtx4090")->capture_default_str();
+  command->add_option("--vocabulary", arguments->vocabulary, "tokens that a text can hold")
+      ->capture_default_str()
+      ->check(whole_number(1, 1 << 24));
+  command->add_flag("--json", arguments->json, "report in JSON");
+  command->callback([arguments] {
+    const Gpu& gpu = *named([&]() -> const Gpu& { return gpu_named(arguments->gpu); });
+    std::optional<std::filesystem::path> file;
+    if (!arguments->config.empty()) file = arguments->config;
+    Settings settings = settings_from(file, {});
+    apply_assignments(arguments->assignments, settings);
+    resolve_training_settings(settings);
+    const ModelCost cost = model_cost(settings, arguments->vocabulary, gpu);
+    if (arguments->json) {
+      fmt::print("{}\n", cost_json(cost, gpu).dump());
+    } else {
+      fmt::print("{}", cost_table(cost, gpu));
+    }
+  });
+}
+
 }  // namespace
 
 void add_lab_command(CLI::App& app, int& status) {
@@ -162,6 +199,7 @@ void add_lab_command(CLI::App& app, int& status) {
   command->add_flag("--json", arguments->json, "report in JSON");
   add_threads_option(*command);
   add_puzzle_command(*command, status);
+  add_model_command(*command);
   command->callback([arguments, command, &status] {
     if (!command->get_subcommands().empty()) return;
     check_rung_options(*arguments, *command);
