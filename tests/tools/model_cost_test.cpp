@@ -1,5 +1,6 @@
 #include "haze/tools/lab/model_cost.h"
 
+#include <cmath>
 #include <map>
 
 #include <doctest/doctest.h>
@@ -47,7 +48,7 @@ struct RecordedStep {
     add(nlohmann::json::parse(read_text(folder / "run" / "profile.json")));
     for (const auto& entry : std::filesystem::recursive_directory_iterator(folder / "run")) {
       if (entry.path().filename() == "tokenizer.json")
-        vocabulary = static_cast<int64_t>(nlohmann::json::parse(read_text(entry.path()))["words"].size());
+        vocabulary = static_cast<int64_t>(nlohmann::json::parse(read_text(entry.path()))["tokens"].size());
     }
   }
 
@@ -79,7 +80,7 @@ TEST_CASE("lab model: a step whose kernels are skipped has the work of one that 
     CAPTURE(phase.name);
     const Work& work = recorded.phases.at(phase.name);
     CHECK(phase.flops == doctest::Approx(work.flops).epsilon(1e-9));
-    CHECK(phase.bytes == doctest::Approx(work.bytes).epsilon(1e-9));
+    CHECK(std::abs(phase.bytes - work.bytes) < 128);  // the trainer also logs some scalars
   }
   // Inputs, targets and hidden states of 128 tokens are small beside weights, gradients and AdamW's two.
   CHECK(cost.peak_bytes() > 4 * 4 * cost.parameters);
@@ -101,12 +102,11 @@ TEST_CASE("lab model: a call takes the time of its operations or of its bytes, a
   gpu.memory_bandwidth = 2;
   Profile profile;
   const auto call = [&](double flops, double bytes, bool bfloat16, const char* phase) {
-    ProfileCall call;
-    call.flops = flops;
-    call.bytes = bytes;
-    call.bfloat16 = bfloat16;
-    call.phase = phase;
-    profile.calls.push_back(call);
+    ProfileCall& added = profile.calls.emplace_back();
+    added.flops = flops;
+    added.bytes = bytes;
+    added.bfloat16 = bfloat16;
+    added.phase = phase;
   };
   call(100, 2, false, "forward");  // 10 s of arithmetic
   call(100, 4, true, "forward");   // 2 s of memory

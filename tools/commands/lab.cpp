@@ -163,8 +163,14 @@ void add_model_command(CLI::App& lab) {
     const Gpu& gpu = *named([&]() -> const Gpu& { return gpu_named(arguments->gpu); });
     std::optional<std::filesystem::path> file;
     if (!arguments->config.empty()) file = arguments->config;
-    Settings settings = settings_from(file, {});
-    apply_assignments(arguments->assignments, settings);
+    settings_from(file, {});  // for what is wrong in the file, which is no wrong command line
+    Settings settings = [&] {
+      try {
+        return settings_from(file, arguments->assignments);
+      } catch (const Error& error) {
+        throw WrongUsage(error.what());
+      }
+    }();
     resolve_training_settings(settings);
     const ModelCost cost = model_cost(settings, arguments->vocabulary, gpu);
     if (arguments->json) {
