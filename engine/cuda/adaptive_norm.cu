@@ -2,11 +2,13 @@
 #include "haze/engine/cuda/refuse.h"
 #include "haze/engine/ops/adaptive_norm.h"
 
-// A block normalises a row (norm.h) with the scale and shift of its sequence. The gradients of modulations
-// are sums over the rows of a sequence. A block has a sequence and kNormThreads columns: it looks through the
-// index for the rows of its sequence, and each thread sums its column over them in order.
+// A warp or a block normalises a row (norm.h) with the scale and shift of its sequence. The gradients of
+// modulations are sums over the rows of a sequence. A block has a sequence and kThreads columns: it looks
+// through the index for the rows of its sequence, and each thread sums its column over them in order.
 namespace haze::HAZE_KERNELS {
 namespace {
+
+constexpr unsigned kThreads = 256;
 
 /// The sequence of each row.
 struct SequenceOfRow {
@@ -39,7 +41,18 @@ struct Modulation {
   __device__ T operator()(int64_t sequence, int64_t column) const {
     return elements[sequence * stride + column];
   }
+  /// Vector i of a row.
+  template <int kWidth>
+  __device__ auto vector(int64_t sequence, int64_t i) const {
+    return load_wide<kWidth>(elements + sequence * stride, i);
+  }
 };
+
+/// Whether vectors may be read from modulations, which may be undefined.
+template <typename T>
+bool takes_vectors(const Tensor& x) {
+  return is_aligned(x) && (!x.defined() || x.stride(0) % kWidest<T> == 0);
+}
 
 template <typename T>
 struct OfSequence {
@@ -47,22 +60,30 @@ struct OfSequence {
   Modulation<T> scales, shifts;
 
   __device__ bool accepts(int64_t row) const { return sequence.accepts(row); }
-  __device__ T scale(int64_t row, int64_t i) const { return 1 + scales(sequence(row), i); }
-  __device__ T shift(int64_t row, int64_t i) const { return shifts(sequence(row), i); }
+  template <int kWidth>
+  __device__ auto scale(int64_t row, int64_t i) const {
+    auto result = scales.template vector<kWidth>(sequence(row), i);
+    for (int k = 0; k < kWidth; ++k) result.of[k] += 1;
+    return result;
+  }
+  template <int kWidth>
+  __device__ auto shift(int64_t row, int64_t i) const {
+    return shifts.template vector<kWidth>(sequence(row), i);
+  }
 };
 
 /// out [sequences, columns]: the sums of term(row, column) over the rows of each sequence.
 template <typename T, typename Term>
-__global__ void __launch_bounds__(kNormThreads)
+__global__ void __launch_bounds__(kThreads)
     sum_by_sequence(Term term, const int32_t* index, T* out, int64_t rows, int64_t columns, int64_t tiles) {
-  SHARED(int32_t, sequence_of, [kNormThreads]);
-  const int64_t sequence = blockIdx.x / tiles, column = blockIdx.x % tiles * kNormThreads + threadIdx.x;
+  SHARED(int32_t, sequence_of, [kThreads]);
+  const int64_t sequence = blockIdx.x / tiles, column = blockIdx.x % tiles * kThreads + threadIdx.x;
   double sum = 0;
-  for (int64_t first = 0; first < rows; first += kNormThreads) {
+  for (int64_t first = 0; first < rows; first += kThreads) {
     const int32_t own = first + threadIdx.x < rows ? index[first + threadIdx.x] : -1;
     sequence_of[threadIdx.x] = own;
     if (!__syncthreads_or(own == sequence)) continue;
-    for (unsigned i = 0; i < kNormThreads && column < columns; ++i) {
+    for (unsigned i = 0; i < kThreads && column < columns; ++i) {
       if (sequence_of[i] == sequence) sum += static_cast<double>(term(first + i, column));
     }
     __syncthreads();
@@ -72,10 +93,11 @@ __global__ void __launch_bounds__(kNormThreads)
 
 template <typename T, typename Term>
 void run_sum_by_sequence(const char* name, const Term& term, const Tensor& index, const Tensor& out) {
-  const int64_t columns = out.size(1), tiles = (columns + kNormThreads - 1) / kNormThreads;
+  const int64_t columns = out.size(1), tiles = (columns + kThreads - 1) / kThreads;
   if (out.elements() == 0) return;
-  launch_kernel(name, sum_by_sequence<T, Term>, blocks_for_rows(out.size(0) * tiles), term,
-                elements_of<const int32_t>(index), elements_of<T>(out), index.elements(), columns, tiles);
+  launch_kernel(name, sum_by_sequence<T, Term>, {{static_cast<unsigned>(out.size(0) * tiles)}, {kThreads}},
+                term, elements_of<const int32_t>(index), elements_of<T>(out), index.elements(), columns,
+                tiles);
 }
 
 /// The terms of the gradients of shift, of scale and of a gate. g, x and branch are [rows, columns].
@@ -128,9 +150,9 @@ void run_kernels(const call::AdaptiveLayerNorm& call) {
     using T = decltype(tag);
     const OfSequence<T> affine{sequence_of_row(call.name(), call.index, call.scale),
                                Modulation<T>(call.scale), Modulation<T>(call.shift)};
-    launch_kernel(call.name(), normalize<T, OfSequence<T>>, blocks_for_rows(rows),
-                  elements_of<const T>(call.x), affine, call.epsilon, elements_of<T>(call.out.output),
-                  elements_of<T>(call.out.mean), elements_of<T>(call.out.rstd), call.x.size(1));
+    launch_normalize<T>(call.name(), call.x, affine,
+                        takes_vectors<T>(call.scale) && takes_vectors<T>(call.shift), call.epsilon, call.out,
+                        call.x.size(1));
   });
 }
 
@@ -144,8 +166,8 @@ void run_kernels(const call::AdaptiveLayerNormGradient& call) {
     const OfSequence<T> affine{sequence_of_row(call.name(), call.index, call.scale),
                                Modulation<T>(call.scale), Modulation<T>(Tensor())};
     if (rows > 0) {
-      launch_kernel(call.name(), normalize_gradient<T, OfSequence<T>>, blocks_for_rows(rows), g, x, affine,
-                    means, rstds, elements_of<T>(call.out.x), columns);
+      launch_normalize_gradient<T>(call.name(), call.g, call.x, affine, takes_vectors<T>(call.scale),
+                                   call.saved, call.out.x, columns);
     }
     run_sum_by_sequence<T>(call.name(), TimesNormalized<T>{g, x, means, rstds, columns}, call.index,
                            call.out.weight);

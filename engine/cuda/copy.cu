@@ -3,13 +3,20 @@
 #include "haze/engine/cuda/strided.h"
 #include "haze/engine/ops/copy.h"
 
+// Matrices that are transposed to each other go through tiles in shared memory, as on the ladder's last rung.
+// Elsewhere a thread has neighbouring elements, of which the larger take 16 bytes, or one element.
 namespace haze::HAZE_KERNELS {
 namespace {
 
-template <typename X, typename Y>
+template <int kWidth, typename X, typename Y>
 __global__ void copy(const X* x, Y* out, StridedIndex<2> index, int64_t count) {
-  const int64_t i = thread_number();
-  if (i < count) out[index.offset(1, i)] = converted<Y>(x[index.offset(0, i)]);
+  const int64_t first = thread_number() * kWidth, left = count - first;
+  if (left <= 0) return;
+  const Vector<X, kWidth> v = read<kWidth>(x, index, 0, first, left);
+  Vector<Y, kWidth> result;
+#pragma unroll
+  for (int k = 0; k < kWidth; ++k) result.of[k] = converted<Y>(v.of[k]);
+  store_up_to(out + index.offset(1, first), result, left);
 }
 
 // Source and target are transposed to each other, after at most one axis that both have in front.
@@ -29,7 +36,8 @@ template <>
 void run_kernels(const call::Copy& call) {
   const int64_t count = call.out.elements();
   if (count == 0) return;
-  const StridedIndex<2> index(call.out.shape(), {&call.x, &call.out});
+  const Tensor* const operands[] = {&call.x, &call.out};
+  const StridedIndex<2> index(call.out.shape(), operands);
   dispatch(call.x.dtype(), [&](auto x_tag) {
     dispatch(call.out.dtype(), [&](auto out_tag) {
       using X = decltype(x_tag);
@@ -42,8 +50,12 @@ void run_kernels(const call::Copy& call) {
                              transpose_launch(shape, row == 2 ? index.shape[0] : 1),
                              elements_of<const X>(call.x), elements_of<Y>(call.out), shape);
       }
-      launch_kernel("copy", copy<X, Y>, threads_for(count), elements_of<const X>(call.x),
-                    elements_of<Y>(call.out), index, count);
+      using Larger = std::conditional_t<(sizeof(X) > sizeof(Y)), X, Y>;
+      with_width_for<Larger>(index, operands, call.out, [&](auto width) {
+        constexpr int kWidth = decltype(width)::value;
+        launch_kernel("copy", copy<kWidth, X, Y>, threads_for_vectors<kWidth>(count),
+                      elements_of<const X>(call.x), elements_of<Y>(call.out), index, count);
+      });
     });
   });
 }

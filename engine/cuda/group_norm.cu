@@ -1,7 +1,7 @@
 #include "haze/engine/cuda/norm.h"
 #include "haze/engine/ops/group_norm.h"
 
-// The elements of a group lie side by side, so that a group of an image is a row of norm.h, a block's. The
+// The elements of a group lie side by side, so that a group of an image is a row of norm.h. The
 // gradients of weight and bias have a block a channel, which sums over the images and their pixels.
 namespace haze::HAZE_KERNELS {
 namespace {
@@ -14,12 +14,17 @@ struct OfChannel {
 
   __device__ int64_t channel(int64_t row, int64_t i) const { return row % groups * channels + i / pixels; }
 
+  /// Whether all elements of a vector belong to one channel.
+  bool takes_vectors() const { return pixels % kWidest<T> == 0; }
+
   __device__ bool accepts(int64_t) const { return true; }
-  __device__ Wide<T> scale(int64_t row, int64_t i) const {
-    return weight ? Wide<T>(weight[channel(row, i)]) : Wide<T>(1);
+  template <int kWidth>
+  __device__ auto scale(int64_t row, int64_t i) const {
+    return repeated<kWidth>(weight ? Wide<T>(weight[channel(row, i * kWidth)]) : Wide<T>(1));
   }
-  __device__ Wide<T> shift(int64_t row, int64_t i) const {
-    return bias ? Wide<T>(bias[channel(row, i)]) : Wide<T>(0);
+  template <int kWidth>
+  __device__ auto shift(int64_t row, int64_t i) const {
+    return repeated<kWidth>(bias ? Wide<T>(bias[channel(row, i * kWidth)]) : Wide<T>(0));
   }
 };
 
@@ -29,24 +34,24 @@ OfChannel<T> of_channel(const Tensor& x, const Tensor& weight, const Tensor& bia
 }
 
 template <typename T>
-__global__ void __launch_bounds__(kNormThreads)
+__global__ void __launch_bounds__(kRowBlock)
     channel_gradients(const T* g, const T* x, const Wide<T>* means, const Wide<T>* rstds, T* weight_out,
                       T* bias_out, int64_t batch, int64_t groups, int64_t channels, int64_t pixels) {
   using W = Wide<T>;
-  SHARED(double, scratch, [kNormThreads / kWarp]);
+  SHARED(double, scratch, [kRowBlock / kWarp]);
   const int64_t channel = blockIdx.x, group = channel / channels;
   double g_sum = 0, g_xhat_sum = 0;
   for (int64_t image = 0; image < batch; ++image) {
     const int64_t first = (image * groups * channels + channel) * pixels;
     const W mean = means[image * groups + group], rstd = rstds[image * groups + group];
-    for (int64_t i = threadIdx.x; i < pixels; i += kNormThreads) {
+    for (int64_t i = threadIdx.x; i < pixels; i += kRowBlock) {
       const W gi = W(g[first + i]);
       g_sum += static_cast<double>(gi);
       g_xhat_sum += static_cast<double>(gi * ((W(x[first + i]) - mean) * rstd));
     }
   }
-  g_sum = over_block<kNormThreads>(g_sum, scratch, Plus());
-  g_xhat_sum = over_block<kNormThreads>(g_xhat_sum, scratch, Plus());
+  g_sum = over_block<kRowBlock>(g_sum, scratch, Plus());
+  g_xhat_sum = over_block<kRowBlock>(g_xhat_sum, scratch, Plus());
   if (threadIdx.x != 0) return;
   if (weight_out) weight_out[channel] = T(static_cast<W>(g_xhat_sum));
   if (bias_out) bias_out[channel] = T(static_cast<W>(g_sum));
@@ -61,11 +66,9 @@ void run_kernels(const call::GroupNorm& call) {
   dispatch(x.dtype(), [&](auto tag) {
     using T = decltype(tag);
     if constexpr (!std::is_integral_v<T>) {
-      const int64_t rows = x.size(0) * call.groups;
-      launch_kernel(call.name(), normalize<T, OfChannel<T>>, blocks_for_rows(rows), elements_of<const T>(x),
-                    of_channel<T>(x, call.weight, call.bias, call.groups), call.epsilon,
-                    elements_of<T>(call.out.output), elements_of<Wide<T>>(call.out.mean),
-                    elements_of<Wide<T>>(call.out.rstd), x.elements() / rows);
+      const auto affine = of_channel<T>(x, call.weight, call.bias, call.groups);
+      launch_normalize<T>(call.name(), x, affine, affine.takes_vectors(), call.epsilon, call.out,
+                          affine.channels * affine.pixels);
     }
   });
 }
@@ -80,15 +83,14 @@ void run_kernels(const call::GroupNormGradient& call) {
       const auto *means = elements_of<const Wide<T>>(call.saved.mean),
                  *rstds = elements_of<const Wide<T>>(call.saved.rstd);
       const auto affine = of_channel<T>(x, call.weight, Tensor(), call.groups);
-      const int64_t rows = x.size(0) * call.groups;
       if (x.elements() > 0) {
-        launch_kernel(call.name(), normalize_gradient<T, OfChannel<T>>, blocks_for_rows(rows), g, values,
-                      affine, means, rstds, elements_of<T>(call.out.x), x.elements() / rows);
+        launch_normalize_gradient<T>(call.name(), call.g, x, affine, affine.takes_vectors(), call.saved,
+                                     call.out.x, affine.channels * affine.pixels);
       }
       if (x.size(1) > 0 && (call.out.weight.defined() || call.out.bias.defined())) {
-        launch_kernel(call.name(), channel_gradients<T>, blocks_for_rows(x.size(1)), g, values, means, rstds,
-                      elements_of<T>(call.out.weight), elements_of<T>(call.out.bias), x.size(0), call.groups,
-                      affine.channels, affine.pixels);
+        launch_kernel(call.name(), channel_gradients<T>, RowPlan<kRowBlock, 1>::launch(x.size(1)), g, values,
+                      means, rstds, elements_of<T>(call.out.weight), elements_of<T>(call.out.bias), x.size(0),
+                      call.groups, affine.channels, affine.pixels);
       }
     }
   });

@@ -1,24 +1,15 @@
 #include "haze/engine/cuda/gpu.h"
-#include "haze/engine/cuda/math.h"
+#include "haze/engine/cuda/ladder/index_add.h"
 #include "haze/engine/cuda/refuse.h"
 #include "haze/engine/cuda/strided.h"
-#include "haze/engine/cuda/warp.h"
+#include "haze/engine/cuda/vector.h"
 #include "haze/engine/ops/copy.h"
 #include "haze/engine/ops/indexing.h"
 
-// Copies have a thread for each element. Where several terms go to one element of the target, one thread adds
-// all of them, in the order of the indices: the bits do not depend on which thread comes first.
+// Copies have a thread for each element or vector. Where several terms go to one element of the target, one
+// thread adds all of them, in the order of the indices: the bits do not depend on which thread comes first.
 namespace haze::HAZE_KERNELS {
 namespace {
-
-constexpr unsigned kThreads = 256;
-
-// Whether `index` is one of the axis; otherwise it is refused.
-__device__ bool is_inside(int32_t index, int64_t extent, const Refuse& refuse) {
-  if (index >= 0 && index < extent) return true;
-  refuse({.value = index, .limit = extent});
-  return false;
-}
 
 __global__ void check(const int32_t* indices, int64_t extent, int64_t count, Refuse refuse) {
   const int64_t i = thread_number();
@@ -33,54 +24,17 @@ void check_indices(const char* operation, const Tensor& indices, int64_t extent)
                 refuse_index(operation));
 }
 
-template <typename T>
+// A thread has a vector of a row.
+template <typename T, int kWidth>
 __global__ void select(const T* x, const int32_t* indices, T* out, int64_t extent, int64_t count,
-                       int64_t inner, int64_t elements, Refuse refuse) {
-  const int64_t i = thread_number();
-  if (i >= elements) return;
-  const int64_t row = i / inner;
+                       int64_t width, int64_t threads, Refuse refuse) {
+  const int64_t number = thread_number();
+  if (number >= threads) return;
+  const int64_t row = number / width;
   const int32_t index = indices[row % count];
-  if (is_inside(index, extent, refuse)) out[i] = x[(row / count * extent + index) * inner + i % inner];
-}
-
-// A block has one position of the indices, and a thread one column. Of the positions with the same index the
-// first one's block adds the terms of all, and the others have nothing to do.
-template <typename T>
-__global__ void __launch_bounds__(kThreads)
-    index_add(const int32_t* indices, const T* source, T* target, int64_t extent, int64_t count,
-              int64_t inner, Refuse refuse) {
-  using W = Wide<T>;
-  SHARED(uint32_t, lanes_with_index, [kThreads / kWarp]);
-  const int64_t column_blocks = (inner + kThreads - 1) / kThreads, row = blockIdx.x / column_blocks;
-  const int64_t outer = row / count, position = row % count;
-  const int64_t column = blockIdx.x % column_blocks * kThreads + threadIdx.x;
-  const int32_t index = indices[position];
-  if (index < 0 || index >= extent) {
-    if (threadIdx.x == 0) refuse({.value = index, .limit = extent});
-    return;
-  }
-  bool is_earlier = false;
-  for (int64_t i = threadIdx.x; i < position && !is_earlier; i += kThreads) is_earlier = indices[i] == index;
-  if (__syncthreads_or(is_earlier)) return;
-
-  T* const to = target + (outer * extent + index) * inner + column;
-  W sum = column < inner ? W(*to) : W(0);
-  for (int64_t first = position; first < count; first += kThreads) {
-    const int64_t i = first + threadIdx.x;
-    const uint32_t found = __ballot_sync(kAllLanes, i < count && indices[i] == index);
-    if (threadIdx.x % kWarp == 0) lanes_with_index[threadIdx.x / kWarp] = found;
-    __syncthreads();
-    for (unsigned warp = 0; warp < kThreads / kWarp && column < inner; ++warp) {
-      const uint32_t lanes = lanes_with_index[warp];
-      for (unsigned lane = 0; lane < kWarp && lanes >> lane != 0; ++lane) {
-        if ((lanes >> lane & 1) == 0) continue;
-        const int64_t term = outer * count + first + warp * kWarp + lane;
-        sum = apply(BinaryOp::add, sum, W(source[term * inner + column]));
-      }
-    }
-    __syncthreads();
-  }
-  if (column < inner) *to = T(sum);
+  if (!is_inside(index, extent, refuse)) return;
+  const auto* const from = vectors<kWidth>(x) + (row / count * extent + index) * width;
+  store_vector(vectors<kWidth>(out) + number, load_vector(from + number % width));
 }
 
 // `position` says where an element lies but for `axis`, along which the index does.
@@ -132,13 +86,18 @@ void launch_scatter(const call::Scatter& call, const Tensor& target) {
 
 template <>
 void run_kernels(const call::IndexSelect& call) {
-  const int64_t elements = call.out.elements();
+  const int64_t elements = call.out.elements(), inner = call.x.size(2);
   if (elements == 0) return check_indices(call.operation, call.indices, call.x.size(1));
   dispatch(call.x.dtype(), [&](auto tag) {
     using T = decltype(tag);
-    launch_kernel(call.name(), select<T>, threads_for(elements), elements_of<const T>(call.x),
-                  elements_of<const int32_t>(call.indices), elements_of<T>(call.out), call.x.size(1),
-                  call.out.size(1), call.x.size(2), elements, refuse_index(call.operation));
+    const bool allowed = is_aligned(call.x) && is_aligned(call.out) && inner % kWidest<T> == 0;
+    with_width<T>(allowed, [&](auto width) {
+      constexpr int kWidth = decltype(width)::value;
+      launch_kernel(call.name(), select<T, kWidth>, threads_for(elements / kWidth),
+                    elements_of<const T>(call.x), elements_of<const int32_t>(call.indices),
+                    elements_of<T>(call.out), call.x.size(1), call.out.size(1), inner / kWidth,
+                    elements / kWidth, refuse_index(call.operation));
+    });
   });
 }
 
@@ -147,15 +106,11 @@ void run_kernels(const call::IndexAdd& call) {
   if (call.source.elements() == 0) {
     return check_indices(call.operation, call.indices, call.target.size(1));
   }
-  const int64_t outer = call.source.size(0), count = call.source.size(1), inner = call.source.size(2);
-  const int64_t blocks = outer * count * ((inner + kThreads - 1) / kThreads);
   dispatch(call.target.dtype(), [&](auto tag) {
     using T = decltype(tag);
     if constexpr (!std::is_same_v<T, uint8_t>) {
-      launch_kernel(call.name(), index_add<T>, {{static_cast<unsigned>(blocks)}, {kThreads}},
-                    elements_of<const int32_t>(call.indices), elements_of<const T>(call.source),
-                    elements_of<T>(call.target), call.target.size(1), count, inner,
-                    refuse_index(call.operation));
+      launch_index_add_sorted<T>(call.name(), call.operation, call.indices, call.source, call.target,
+                                 call.source.size(0), call.target.size(1), call.source.size(2));
     }
   });
 }

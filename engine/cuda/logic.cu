@@ -2,26 +2,24 @@
 #include "haze/engine/cuda/strided.h"
 #include "haze/engine/ops/logic.h"
 
-// A thread has an element of the result.
+// A thread has 16 elements of the result, or one: see elementwise.cu.
 namespace haze::HAZE_KERNELS {
 namespace {
 
+__device__ bool holds(call::LogicOp op, bool a, bool b) {
+  return op == call::LogicOp::logical_and ? a && b : op == call::LogicOp::logical_or ? a || b : a != b;
+}
+
+template <int kWidth>
 __global__ void logic(call::LogicOp op, const uint8_t* x, const uint8_t* y, uint8_t* out,
                       StridedIndex<2> index, int64_t count) {
-  const int64_t i = thread_number();
-  if (i >= count) return;
-  const bool a = x[index.offset(0, i)] != 0, b = y[index.offset(1, i)] != 0;
-  switch (op) {
-    case call::LogicOp::logical_and:
-      out[i] = a && b;
-      break;
-    case call::LogicOp::logical_or:
-      out[i] = a || b;
-      break;
-    case call::LogicOp::logical_xor:
-      out[i] = a != b;
-      break;
-  }
+  const int64_t first = thread_number() * kWidth, left = count - first;
+  if (left <= 0) return;
+  Vector<uint8_t, kWidth> v = read<kWidth>(x, index, 0, first, left);
+  const Vector<uint8_t, kWidth> w = read<kWidth>(y, index, 1, first, left);
+#pragma unroll
+  for (int k = 0; k < kWidth; ++k) v.of[k] = holds(op, v.of[k] != 0, w.of[k] != 0);
+  store_up_to(out + first, v, left);
 }
 
 }  // namespace
@@ -30,9 +28,14 @@ template <>
 void run_kernels(const call::Logic& call) {
   const int64_t count = call.out.elements();
   if (count == 0) return;
-  launch_kernel(call.name(), logic, threads_for(count), call.op, elements_of<const uint8_t>(call.x),
-                elements_of<const uint8_t>(call.y), elements_of<uint8_t>(call.out),
-                StridedIndex<2>(call.out.shape(), {&call.x, &call.y}), count);
+  const Tensor* const operands[] = {&call.x, &call.y};
+  const StridedIndex<2> index(call.out.shape(), operands);
+  with_width_for<uint8_t>(index, operands, call.out, [&](auto width) {
+    constexpr int kWidth = decltype(width)::value;
+    launch_kernel(call.name(), logic<kWidth>, threads_for_vectors<kWidth>(count), call.op,
+                  elements_of<const uint8_t>(call.x), elements_of<const uint8_t>(call.y),
+                  elements_of<uint8_t>(call.out), index, count);
+  });
 }
 
 }  // namespace haze::HAZE_KERNELS

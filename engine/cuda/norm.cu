@@ -1,13 +1,16 @@
 #include "haze/engine/cuda/norm.h"
+#include "haze/engine/ops/copy.h"
+#include "haze/engine/ops/creation.h"
 #include "haze/engine/ops/norm.h"
+#include "haze/engine/ops/reduce.h"
 
-// A block normalises a row (norm.h). The gradients of weight and bias are sums over the rows: a thread first
-// sums a column of kRowsOfPart rows, so that neighbouring threads read neighbouring elements. A second kernel
-// adds these parts in order.
+// A warp or a block normalises a row (norm.h). The gradients of weight and bias are sums over the rows: a
+// thread first sums a vector of columns over kRowsOfPart rows, so that neighbouring threads read neighbouring
+// elements. Then these parts are reduced (reduce.cu).
 namespace haze::HAZE_KERNELS {
 namespace {
 
-constexpr int64_t kRowsOfPart = 64;
+constexpr int64_t kRowsOfPart = 32;
 
 /// A weight and a bias a column; null stands for 1 and 0.
 template <typename T>
@@ -15,36 +18,38 @@ struct OfColumn {
   const T *weight, *bias;
 
   __device__ bool accepts(int64_t) const { return true; }
-  __device__ Wide<T> scale(int64_t, int64_t i) const { return weight ? Wide<T>(weight[i]) : Wide<T>(1); }
-  __device__ Wide<T> shift(int64_t, int64_t i) const { return bias ? Wide<T>(bias[i]) : Wide<T>(0); }
+  template <int kWidth>
+  __device__ auto scale(int64_t, int64_t i) const {
+    return weight ? load_wide<kWidth>(weight, i) : repeated<kWidth>(Wide<T>(1));
+  }
+  template <int kWidth>
+  __device__ auto shift(int64_t, int64_t i) const {
+    return bias ? load_wide<kWidth>(bias, i) : repeated<kWidth>(Wide<T>(0));
+  }
 };
 
 /// parts[0] [part, column] gets the sums of g xhat, parts[1] those of g.
-template <typename T>
+template <int kWidth, typename T>
 __global__ void sum_parts(const T* g, const T* x, const Wide<T>* means, const Wide<T>* rstds, Wide<T>* parts,
-                          int64_t rows, int64_t columns, int64_t part_count) {
+                          int64_t rows, int64_t width, int64_t part_count) {
   using W = Wide<T>;
-  const int64_t number = thread_number(), column = number % columns, part = number / columns;
+  const int64_t number = thread_number(), vector = number % width, part = number / width;
   if (part >= part_count) return;
   const int64_t end = (part + 1) * kRowsOfPart < rows ? (part + 1) * kRowsOfPart : rows;
-  W g_sum = 0, g_xhat_sum = 0;
+  W g_sum[kWidth] = {}, g_xhat_sum[kWidth] = {};
   for (int64_t row = part * kRowsOfPart; row < end; ++row) {
-    const W gi = W(g[row * columns + column]), mean = means ? means[row] : W(0);
-    g_sum += gi;
-    g_xhat_sum += gi * ((W(x[row * columns + column]) - mean) * rstds[row]);
+    const auto gi = load_wide<kWidth>(g, row * width + vector),
+               xi = load_wide<kWidth>(x, row * width + vector);
+    const W mean = means ? means[row] : W(0), rstd = rstds[row];
+    for (int k = 0; k < kWidth; ++k) {
+      g_sum[k] += gi.of[k];
+      g_xhat_sum[k] += gi.of[k] * ((xi.of[k] - mean) * rstd);
+    }
   }
-  parts[number] = g_xhat_sum;
-  parts[part_count * columns + number] = g_sum;
-}
-
-template <typename T>
-__global__ void add_parts(const Wide<T>* parts, T* out, int64_t columns, int64_t part_count) {
-  const int64_t column = thread_number();
-  if (column >= columns) return;
-  double sum = 0;
-  for (int64_t part = 0; part < part_count; ++part)
-    sum += static_cast<double>(parts[part * columns + column]);
-  out[column] = T(static_cast<Wide<T>>(sum));
+  for (int k = 0; k < kWidth; ++k) {
+    parts[number * kWidth + k] = g_xhat_sum[k];
+    parts[(part_count * width + number) * kWidth + k] = g_sum[k];
+  }
 }
 
 void run_norm(const char* name, const Tensor& x, const Tensor& weight, const Tensor& bias, double epsilon,
@@ -53,12 +58,23 @@ void run_norm(const char* name, const Tensor& x, const Tensor& weight, const Ten
   dispatch(x.dtype(), [&](auto tag) {
     using T = decltype(tag);
     if constexpr (!std::is_integral_v<T>) {
-      const OfColumn<T> affine{elements_of<const T>(weight), elements_of<const T>(bias)};
-      launch_kernel(name, normalize<T, OfColumn<T>>, blocks_for_rows(x.size(0)), elements_of<const T>(x),
-                    affine, epsilon, elements_of<T>(out.output), elements_of<Wide<T>>(out.mean),
-                    elements_of<Wide<T>>(out.rstd), x.size(1));
+      launch_normalize<T>(name, x, OfColumn<T>{elements_of<const T>(weight), elements_of<const T>(bias)},
+                          is_aligned(weight) && is_aligned(bias), epsilon, out, x.size(1));
     }
   });
+}
+
+/// out [columns]: the sum of parts [2, count, columns] over one half.
+void reduce_parts(const Tensor& parts, int64_t which, const Tensor& out) {
+  if (!out.defined()) return;
+  if (parts.elements() == 0) return run_kernels(call::Fill{out, 0});
+  const int64_t count = parts.size(1), columns = parts.size(2);
+  const Tensor half(parts.storage(), {1, count, columns}, {count * columns, columns, 1},
+                    parts.offset() + which * count * columns, parts.dtype(), parts.device());
+  if (out.dtype() == parts.dtype()) return run_kernels(call::Reduce{ReduceOp::sum, half, 0, out});
+  const Tensor wide(out.shape(), parts.dtype(), out.device());
+  run_kernels(call::Reduce{ReduceOp::sum, half, 0, wide});
+  run_kernels(call::Copy{wide, out});
 }
 
 /// Of weight and bias, those that are wanted.
@@ -70,18 +86,16 @@ void run_sums_over_rows(const char* name, const Tensor& g, const Tensor& x, cons
   if (columns == 0 || (!out.weight.defined() && !out.bias.defined())) return;
   const Tensor parts({2, part_count, columns}, wide_dtype(x.dtype()), x.device());
   if (part_count > 0) {
-    launch_kernel(name, sum_parts<T>, threads_for(part_count * columns), elements_of<const T>(g),
-                  elements_of<const T>(x), elements_of<const W>(saved.mean), elements_of<const W>(saved.rstd),
-                  elements_of<W>(parts), rows, columns, part_count);
+    with_width<T>(is_aligned(g) && is_aligned(x) && columns % kWidest<T> == 0, [&](auto width) {
+      constexpr int kWidth = decltype(width)::value;
+      launch_kernel(name, sum_parts<kWidth, T>, threads_for(part_count * columns / kWidth),
+                    elements_of<const T>(g), elements_of<const T>(x), elements_of<const W>(saved.mean),
+                    elements_of<const W>(saved.rstd), elements_of<W>(parts), rows, columns / kWidth,
+                    part_count);
+    });
   }
-  const auto add = [&](int64_t which, const Tensor& to) {
-    if (!to.defined()) return;
-    launch_kernel(name, add_parts<T>, threads_for(columns),
-                  elements_of<const W>(parts) + which * part_count * columns, elements_of<T>(to), columns,
-                  part_count);
-  };
-  add(0, out.weight);
-  add(1, out.bias);
+  reduce_parts(parts, 0, out.weight);
+  reduce_parts(parts, 1, out.bias);
 }
 
 void run_gradient(const char* name, const Tensor& g, const Tensor& x, const Tensor& weight,
@@ -90,11 +104,8 @@ void run_gradient(const char* name, const Tensor& g, const Tensor& x, const Tens
     using T = decltype(tag);
     if constexpr (!std::is_integral_v<T>) {
       if (x.elements() > 0) {
-        launch_kernel(name, normalize_gradient<T, OfColumn<T>>, blocks_for_rows(x.size(0)),
-                      elements_of<const T>(g), elements_of<const T>(x),
-                      OfColumn<T>{elements_of<const T>(weight), nullptr},
-                      elements_of<const Wide<T>>(saved.mean), elements_of<const Wide<T>>(saved.rstd),
-                      elements_of<T>(out.x), x.size(1));
+        launch_normalize_gradient<T>(name, g, x, OfColumn<T>{elements_of<const T>(weight), nullptr},
+                                     is_aligned(weight), saved, out.x, x.size(1));
       }
       run_sums_over_rows<T>(name, g, x, saved, out);
     }

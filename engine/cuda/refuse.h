@@ -37,4 +37,11 @@ inline Refuse refuse_index(const char* operation) {
   return {operation, "{operation}: index {value} is outside an axis of extent {limit}"};
 }
 
+/// Whether `index` is one of an axis of that extent; otherwise it is refused.
+__device__ inline bool is_inside(int32_t index, int64_t extent, const Refuse& refuse) {
+  if (index >= 0 && index < extent) return true;
+  refuse({.value = index, .limit = extent});
+  return false;
+}
+
 }  // namespace haze::HAZE_KERNELS

@@ -1,12 +1,18 @@
 #pragma once
 
 #include <iterator>
+#include <set>
+#include <string>
 #include <vector>
 
 #include <doctest/doctest.h>
 
+#include "haze/engine/simt/checker.h"
 #include "haze/engine/simt/counters.h"
 #include "haze/engine/simt/launch.h"
+
+#include "engine/thread_bits.h"
+#include "error_of.h"
 
 /// What the tests of ladders have in common.
 namespace haze::test {
@@ -37,6 +43,40 @@ void each_rung(F&& f) {
       f(rung);
     }
   }
+}
+
+/// make(rung) gives the result of a rung: with its fast kernel, and checked under 5 seeds. Each is handed to
+/// check(result). All have the same bits, except where the rung says that they need not.
+template <typename Ladder, typename Make, typename Check>
+void check_rungs(Make&& make, Check&& check) {
+  std::vector<Tensor> first(std::size(Ladder::kRungs));
+  each_rung<Ladder>([&](unsigned rung) {
+    const Tensor result = to(make(rung), Device::cpu);
+    check(result);
+    if (!first[rung].defined()) first[rung] = result;
+    if (Ladder::kRungs[rung].deterministic) CHECK(same_bits(result, first[rung]));
+  });
+}
+
+/// Checks that without any one of its barriers, a fault is found in a rung. The number of the barriers.
+template <typename Ladder, typename F>
+std::vector<size_t> barriers_of_rungs(F&& f) {
+  std::vector<size_t> barriers;
+  const CheckedRungs checked;
+  for (unsigned rung = 0; rung < std::size(Ladder::kRungs); ++rung) {
+    CAPTURE(Ladder::kRungs[rung].name);
+    simt::clear_barriers();
+    f(rung);
+    const std::set<std::string> met = simt::barriers_met();
+    for (const std::string& barrier : met) {
+      CAPTURE(barrier);
+      simt::leave_out(barrier);
+      CHECK(testing::error_of([&] { f(rung); }) != "");
+      simt::leave_out("");
+    }
+    barriers.push_back(met.size());
+  }
+  return barriers;
 }
 
 /// The counts of the last launch that f(rung) makes, for every rung.
