@@ -1,11 +1,16 @@
+#include <algorithm>
+
 #include "haze/engine/cuda/gpu.h"
+#include "haze/engine/cuda/ladder/matmul.h"
+#include "haze/engine/cuda/ladder/matmul_tensor_cores.h"
 #include "haze/engine/cuda/math.h"
 #include "haze/engine/cuda/product.h"
 #include "haze/engine/ops/matmul.h"
 
-// A block computes a tile of the result, and a thread of it one element. Both operands go through shared
-// memory tile by tile, so that what a block reads once serves a whole row or column of its threads. The
-// epilogue follows while the element is in a register.
+// float32 is multiplied by the rung "asynchronous copies" of the ladder, bfloat16 by "tensor cores", float64
+// by tiles of an element a thread. Where the tiles of the result are too few to keep a GPU busy, K is split
+// into parts, whose sums another kernel adds up in their order. The epilogue follows while the sum is at
+// hand.
 namespace haze::HAZE_KERNELS {
 namespace {
 
@@ -13,12 +18,12 @@ namespace {
 template <typename W>
 struct Epilogue {
   W* out;
-  bool accumulate;
-  Activation activation;
-  const W *bias, *residual, *slope_at;  // these and the next may be null
-  W* pre_activation;
+  bool accumulate = false;
+  Activation activation = Activation::none;
+  const W *bias = nullptr, *residual = nullptr, *slope_at = nullptr;
+  W* pre_activation = nullptr;
 
-  __device__ void operator()(W value, int64_t number, int64_t column) const;
+  __device__ W of(W value, int64_t number, int64_t column) const;
 };
 
 template <typename W>
@@ -55,17 +60,13 @@ __device__ W times_slope(Activation activation, W x, W g) {
 }
 
 template <typename W>
-__device__ void Epilogue<W>::operator()(W value, int64_t number, int64_t column) const {
+__device__ W Epilogue<W>::of(W value, int64_t number, int64_t column) const {
   if (accumulate) value += out[number];
-  if (slope_at) {
-    out[number] = times_slope(activation, slope_at[number], value);
-    return;
-  }
+  if (slope_at) return times_slope(activation, slope_at[number], value);
   if (bias) value += bias[column];
   if (pre_activation) pre_activation[number] = value;
   value = activated(activation, value);
-  if (residual) value += residual[number];
-  out[number] = value;
+  return residual ? value + residual[number] : value;
 }
 
 /// Blocks are numbered by columns, then rows, then entries of the batch, which are a_step and b_step apart.
@@ -79,7 +80,9 @@ __global__ void __launch_bounds__(kTile* kTile)
   b.elements += entry * b_step;
   const Wide<S> sum = tile_product(a, b, first_row, first_column);
   const int64_t row = first_row + threadIdx.y, column = first_column + threadIdx.x;
-  if (row < a.rows && column < b.columns) finish(sum, (entry * a.rows + row) * b.columns + column, column);
+  if (row >= a.rows || column >= b.columns) return;
+  const int64_t number = (entry * a.rows + row) * b.columns + column;
+  finish.out[number] = finish.of(sum, number, column);
 }
 
 /// A block adds up kTile rows, each by kTile threads that take every kTile-th element.
@@ -98,31 +101,174 @@ __global__ void __launch_bounds__(kTile* kTile) row_sums(Matrix<S> a, Wide<S>* s
   sums[row] = sum;
 }
 
+/// The result from its sums over parts of K, `count` numbers a part.
+__global__ void add_parts(const float* parts, int64_t part_count, int64_t count, int64_t columns,
+                          Epilogue<float> finish) {
+  const int64_t number = thread_number();
+  if (number >= count) return;
+  float sum = 0;
+  for (int64_t part = 0; part < part_count; ++part) sum += parts[part * count + number];
+  finish.out[number] = finish.of(sum, number, number % columns);
+}
+
+/// An operand, rounded to bfloat16 and laid out anew: `packed` has rows of `columns` numbers, `pitch` apart.
 template <typename S>
-Matrix<S> matrix_of(const Tensor& x) {
-  return {elements_of<const S>(x), x.size(1), x.size(2), x.stride(1), x.stride(2)};
+__global__ void pack(const S* elements, int64_t step, int64_t row_stride, int64_t column_stride, int64_t rows,
+                     int64_t columns, int64_t pitch, bfloat16* packed, int64_t count) {
+  const int64_t number = thread_number();
+  if (number >= count) return;
+  const int64_t column = number % columns, row = number / columns % rows, entry = number / columns / rows;
+  packed[(entry * rows + row) * pitch + column] =
+      converted<bfloat16>(elements[entry * step + row * row_stride + column * column_stride]);
+}
+
+bool starts_at_vector(const Tensor& x) {
+  return reinterpret_cast<uintptr_t>(x.address()) % sizeof(SharedVector) == 0;
+}
+
+// a, or b transposed: the axis of K is the last one.
+template <typename S>
+Operand<S> operand_of(const Tensor& x, int extent_axis, int k_axis) {
+  const int64_t extent = x.size(extent_axis), k = x.size(k_axis);
+  const auto stride = [&](int axis) { return x.size(axis) == 1 ? 0 : x.stride(axis); };
+  Operand<S> result{elements_of<const S>(x), extent, stride(extent_axis), stride(k_axis), stride(0), false};
+  if (k == 1 && result.stride != 1) result.k_stride = 1;
+  if (extent == 1 && result.k_stride != 1) result.stride = 1;
+  const bool along_k = result.k_stride == 1;
+  const auto whole = [](int64_t s) { return s * static_cast<int64_t>(sizeof(S)) % 16 == 0; };
+  result.vectors = (along_k || result.stride == 1) && whole(along_k ? result.stride : result.k_stride) &&
+                   whole(result.step) && starts_at_vector(x);
+  return result;
+}
+
+/// An operand of the tensor cores, and the memory of its copy where it needed one.
+struct PackedOperand {
+  Operand<bfloat16> operand;
+  Tensor memory;
+};
+
+template <typename S>
+PackedOperand packed_operand(const Tensor& x, int extent_axis, int k_axis) {
+  const Operand<S> from = operand_of<S>(x, extent_axis, k_axis);
+  if constexpr (std::is_same_v<S, bfloat16>) {
+    if (from.vectors) return {from, {}};
+  }
+  const bool along_k = from.k_stride == 1 || from.stride != 1;
+  const int64_t k = x.size(k_axis), rows = along_k ? from.extent : k, columns = along_k ? k : from.extent;
+  const int64_t pitch = (columns + 7) / 8 * 8, batch = from.step == 0 ? 1 : x.size(0);
+  const Tensor memory({batch * rows * pitch}, Dtype::bfloat16, x.device());
+  const int64_t count = batch * rows * columns;
+  if (count > 0) {
+    launch_kernel("pack", pack<S>, threads_for(count), from.elements, from.step,
+                  along_k ? from.stride : from.k_stride, along_k ? from.k_stride : from.stride, rows, columns,
+                  pitch, elements_of<bfloat16>(memory), count);
+  }
+  const Operand<bfloat16> operand{.elements = elements_of<const bfloat16>(memory),
+                                  .extent = from.extent,
+                                  .stride = along_k ? pitch : 1,
+                                  .k_stride = along_k ? 1 : pitch,
+                                  .step = from.step == 0 ? 0 : rows * pitch,
+                                  .vectors = true};
+  return {operand, memory};
+}
+
+constexpr int64_t kEnoughBlocks = 132;               // one for each multiprocessor of an H100
+constexpr int64_t kLeastPart = 256, kPartUnit = 32;  // of K where it is split
+
+template <typename Tile>
+int64_t tile_count(const ProductShape& shape) {
+  return shape.batch * ((shape.m + Tile::kM - 1) / Tile::kM) * ((shape.n + Tile::kN - 1) / Tile::kN);
+}
+
+// Large tiles use a number more often that they have read, and are worth it where little of them is empty.
+template <typename Tile>
+bool fits(const ProductShape& shape) {
+  return shape.m * shape.n * shape.batch * 3 >= tile_count<Tile>(shape) * Tile::kM * Tile::kN * 2;
+}
+
+// Runs `kernel` with its blocks for the whole of K, or for parts of it.
+template <typename Tile, typename S>
+void run_tiles(const call::Matmul& call, ProductShape shape, const Operand<S>& a, const Operand<S>& b,
+               const Epilogue<float>& finish,
+               void (*kernel)(Operand<S>, Operand<S>, ProductShape, Epilogue<float>)) {
+  const int64_t wanted = kEnoughBlocks / tile_count<Tile>(shape);
+  const int64_t parts = std::min(wanted, shape.k / kLeastPart);
+  if (parts < 2) {
+    return launch_kernel(call.name(), kernel, product_launch<Tile>(shape), a, b, shape, finish);
+  }
+  shape.k_each = ((shape.k + parts - 1) / parts + kPartUnit - 1) / kPartUnit * kPartUnit;
+  const simt::LaunchShape launch = product_launch<Tile>(shape);
+  const int64_t count = call.out.elements();
+  const Tensor sums({launch.grid.y, count}, Dtype::float32, call.out.device());
+  launch_kernel(call.name(), kernel, launch, a, b, shape, Epilogue<float>{elements_of<float>(sums)});
+  launch_kernel("add_parts", add_parts, threads_for(count), elements_of<const float>(sums),
+                int64_t{launch.grid.y}, count, shape.n, finish);
+}
+
+// Calls f(whether a's tiles lie along K, whether b's do) with both as types.
+template <typename S, typename F>
+void with_layouts(const Operand<S>& a, const Operand<S>& b, F f) {
+  const auto with_b = [&](auto a_along_k) {
+    b.stride == 1 && b.k_stride != 1 ? f(a_along_k, std::false_type()) : f(a_along_k, std::true_type());
+  };
+  a.stride == 1 && a.k_stride != 1 ? with_b(std::false_type()) : with_b(std::true_type());
+}
+
+void multiply_float32(const call::Matmul& call, const ProductShape& shape, const Epilogue<float>& finish) {
+  const auto a = operand_of<float>(call.a, 1, 2), b = operand_of<float>(call.b, 2, 1);
+  with_layouts(a, b, [&](auto a_along_k, auto b_along_k) {
+    const auto run = [&](auto tile) {
+      using Tile = decltype(tile);
+      run_tiles<Tile>(call, shape, a, b, finish,
+                      matmul_async_copies<Tile, a_along_k.value, b_along_k.value, Epilogue<float>>);
+    };
+    fits<LargeRegisterTile>(shape) ? run(LargeRegisterTile()) : run(SmallRegisterTile());
+  });
+}
+
+template <typename S>
+void multiply_bfloat16(const call::Matmul& call, const ProductShape& shape, const Epilogue<float>& finish) {
+  const PackedOperand a = packed_operand<S>(call.a, 1, 2), b = packed_operand<S>(call.b, 2, 1);
+  using Large = LargeTensorTile<bfloat16>;
+  with_layouts(a.operand, b.operand, [&](auto a_along_k, auto b_along_k) {
+    const auto run = [&](auto tile) {
+      using Tile = decltype(tile);
+      run_tiles<Tile>(call, shape, a.operand, b.operand, finish,
+                      matmul_tensor_cores<bfloat16, Tile, a_along_k.value, b_along_k.value, Epilogue<float>>);
+    };
+    fits<Large>(shape) ? run(Large()) : run(SmallTensorTile<bfloat16>());
+  });
 }
 
 unsigned tiles(int64_t extent) {
   return static_cast<unsigned>((extent + kTile - 1) / kTile);
 }
 
+template <typename S>
+Matrix<S> matrix_of(const Tensor& x) {
+  return {elements_of<const S>(x), x.size(1), x.size(2), x.stride(1), x.stride(2)};
+}
+
+void multiply_float64(const call::Matmul& call, const ProductShape& shape, const Epilogue<double>& finish) {
+  const auto blocks = static_cast<unsigned>(shape.batch) * tiles(shape.m) * tiles(shape.n);
+  launch_kernel(call.name(), multiply<double>, {{blocks}, {kTile, kTile}}, matrix_of<double>(call.a),
+                call.a.stride(0), matrix_of<double>(call.b), call.b.stride(0), finish);
+}
+
 }  // namespace
 
 template <>
 void run_kernels(const call::Matmul& call) {
+  const ProductShape shape{call.a.size(1), call.b.size(2), call.a.size(2), call.out.size(0)};
   dispatch(call.a.dtype(), [&](auto tag) {
     using S = decltype(tag);
     using W = Wide<S>;
     if constexpr (!std::is_integral_v<S>) {
       const MatmulOptions& options = call.options;
-      Matrix<S> a = matrix_of<S>(call.a), b = matrix_of<S>(call.b);
-      const simt::Extent threads{kTile, kTile};
-      if (options.row_sums.defined() && a.rows > 0)
-        launch_kernel("row_sums", row_sums<S>, {{tiles(a.rows)}, threads}, a,
+      if (options.row_sums.defined() && shape.m > 0)
+        launch_kernel("row_sums", row_sums<S>, {{tiles(shape.m)}, {kTile, kTile}}, matrix_of<S>(call.a),
                       elements_of<W>(options.row_sums));
       if (call.out.elements() == 0) return;
-      a.rounded = b.rounded = std::is_same_v<S, float> && options.precision == Precision::bfloat16;
       const Epilogue<W> finish{.out = elements_of<W>(call.out),
                                .accumulate = call.accumulate,
                                .activation = options.activation,
@@ -130,9 +276,13 @@ void run_kernels(const call::Matmul& call) {
                                .residual = elements_of<const W>(options.residual),
                                .slope_at = elements_of<const W>(options.slope_at),
                                .pre_activation = elements_of<W>(options.pre_activation)};
-      const unsigned blocks = static_cast<unsigned>(call.out.size(0)) * tiles(a.rows) * tiles(b.columns);
-      launch_kernel(call.name(), multiply<S>, {{blocks}, threads}, a, call.a.stride(0), b, call.b.stride(0),
-                    finish);
+      if constexpr (std::is_same_v<S, double>) {
+        multiply_float64(call, shape, finish);
+      } else if (call.multiplies_bfloat16()) {
+        multiply_bfloat16<S>(call, shape, finish);
+      } else if constexpr (std::is_same_v<S, float>) {
+        multiply_float32(call, shape, finish);
+      }
     }
   });
 }

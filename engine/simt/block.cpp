@@ -44,6 +44,10 @@ const char* name_of(Collective what) {
       return "__ballot_sync";
     case Collective::match_any:
       return "__match_any_sync";
+    case Collective::ldmatrix:
+      return "ldmatrix";
+    case Collective::mma:
+      return "mma";
   }
   return "?";
 }
@@ -77,6 +81,7 @@ void Block::play(uint64_t number) {
 void Block::start(uint64_t number) {
   number_ = number;
   finished_ = at_barrier_ = 0;
+  arrived_.assign((threads_.size() + kWarp - 1) / kWarp, 0);
   shared_bytes_ = 0;
   shared_arrays_.clear();
   registers.block_index = position_of(number, shape_.grid);
@@ -199,52 +204,85 @@ void Block::complete_block() {
 // Wakes the lanes of `mask` if all of them have arrived.
 void Block::complete_warp(unsigned warp, uint32_t mask) {
   const size_t first = size_t{warp} * kWarp, lanes = std::min<size_t>(kWarp, threads_.size() - first);
-  if (!(mask >> current_->lane() & 1)) {
-    fail_thread(fmt::format("{}: the mask {:#x} leaves out the lane that calls it",
-                            name_of(current_->arrival.what), mask));
-  }
   const Arrival& mine = current_->arrival;
-  for (size_t i = 0; i < lanes; ++i) {
-    const Thread& other = threads_[first + i];
-    if (!(mask >> i & 1)) continue;
-    if (other.state != Thread::State::waiting || is_of_block(other.arrival.what)) return;
-    if (other.arrival.what != mine.what || other.arrival.mask != mask) {
-      fail_thread(fmt::format("lanes of a warp wait in {} with mask {:#x} and in {} with mask {:#x}",
-                              name_of(other.arrival.what), other.arrival.mask, name_of(mine.what), mask));
-    }
+  if (!(mask >> current_->lane() & 1)) {
+    fail_thread(
+        fmt::format("{}: the mask {:#x} leaves out the lane that calls it", name_of(mine.what), mask));
   }
-  const auto takes_part = [&](size_t i) { return i < lanes && (mask >> i & 1); };
-  const auto value = [&](size_t i) { return threads_[first + i].arrival.value; };
+  arrived_[warp] |= uint32_t{1} << current_->lane();
+  const uint32_t expected = mask & ~uint32_t{0} >> (kWarp - lanes);
+  if ((arrived_[warp] & expected) != expected) return;
   uint64_t ballot = 0;
-  for (size_t i = 0; i < lanes; ++i) ballot |= uint64_t{takes_part(i) && value(i) != 0} << i;
-  if (checker_) checker_->warp_barrier(mine.what, warp, mask, mine.at);
   for (size_t i = 0; i < lanes; ++i) {
-    if (!takes_part(i)) continue;
-    Thread& thread = threads_[first + i];
-    switch (mine.what) {
-      case Collective::shuffle:
-        if (!takes_part(thread.arrival.source)) {
-          current_ = &thread;
-          fail_thread(fmt::format("__shfl_sync: lane {} reads lane {}, which is not in the mask {:#x}", i,
-                                  thread.arrival.source, mask));
-        }
-        thread.result = value(thread.arrival.source);
-        break;
-      case Collective::ballot:
-        thread.result = ballot;
-        break;
-      case Collective::match_any:
-        thread.result = 0;
-        for (size_t j = 0; j < lanes; ++j) {
-          thread.result |= uint64_t{takes_part(j) && value(j) == value(i)} << j;
-        }
-        break;
-      default:
-        break;
+    if (!(expected >> i & 1)) continue;
+    const Arrival& other = threads_[first + i].arrival;
+    if (other.what != mine.what || other.mask != mask) {
+      fail_thread(fmt::format("lanes of a warp wait in {} with mask {:#x} and in {} with mask {:#x}",
+                              name_of(other.what), other.mask, name_of(mine.what), mask));
     }
+    ballot |= uint64_t{other.value != 0} << i;
   }
+  if (checker_) checker_->warp_barrier(mine.what, warp, mask, mine.at);
+  if (is_of_tensor_cores(mine.what)) use_tensor_cores(warp);
   for (size_t i = 0; i < lanes; ++i) {
-    if (takes_part(i)) wake(threads_[first + i]);
+    if (!(expected >> i & 1)) continue;
+    Thread& thread = threads_[first + i];
+    thread.result = result_of(thread, ballot);
+    wake(thread);
+  }
+  arrived_[warp] &= ~expected;
+}
+
+// Of a collective of a warp, for a thread that has taken part.
+uint64_t Block::result_of(const Thread& thread, uint64_t ballot) {
+  const Arrival& arrival = thread.arrival;
+  const size_t first = size_t{thread.warp()} * kWarp,
+               lanes = std::min<size_t>(kWarp, threads_.size() - first);
+  const auto takes_part = [&](size_t i) { return i < lanes && (arrival.mask >> i & 1); };
+  switch (arrival.what) {
+    case Collective::shuffle:
+      if (!takes_part(arrival.source)) {
+        fail_thread(fmt::format("__shfl_sync: lane {} reads lane {}, which is not in the mask {:#x}",
+                                thread.lane(), arrival.source, arrival.mask));
+      }
+      return threads_[first + arrival.source].arrival.value;
+    case Collective::ballot:
+      return ballot;
+    case Collective::match_any: {
+      uint64_t equal = 0;
+      for (size_t i = 0; i < lanes; ++i) {
+        equal |= uint64_t{takes_part(i) && threads_[first + i].arrival.value == arrival.value} << i;
+      }
+      return equal;
+    }
+    default:
+      return 0;
+  }
+}
+
+// All lanes of the warp have brought their parts of the matrices.
+void Block::use_tensor_cores(unsigned warp) {
+  const Thread* const lanes = &threads_[size_t{warp} * kWarp];
+  const Arrival& mine = current_->arrival;
+  if (threads_.size() - lanes->index < kWarp) {
+    fail_thread(fmt::format("{} takes a warp of 32 lanes, this one has {}", name_of(mine.what),
+                            threads_.size() - lanes->index));
+  }
+  const MatrixLoad* loads[kWarp];
+  const MatrixProduct* products[kWarp];
+  for (unsigned i = 0; i < kWarp; ++i) {
+    const Arrival& other = lanes[i].arrival;
+    if (other.at.line() != mine.at.line()) {
+      fail_thread(fmt::format("lanes of a warp run {} at line {} and at line {}", name_of(mine.what),
+                              other.at.line(), mine.at.line()));
+    }
+    loads[i] = reinterpret_cast<const MatrixLoad*>(other.value);
+    products[i] = reinterpret_cast<const MatrixProduct*>(other.value);
+  }
+  if (mine.what == Collective::ldmatrix) {
+    load_matrices(loads);
+  } else {
+    multiply_matrices(products);
   }
 }
 

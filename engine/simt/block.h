@@ -23,6 +23,11 @@ inline bool is_of_block(Collective what) {
 /// The word of CUDA for it.
 const char* name_of(Collective what);
 
+/// Whether it takes all lanes of a warp, at the same line.
+inline bool is_of_tensor_cores(Collective what) {
+  return what >= Collective::ldmatrix;
+}
+
 /// What a thread brings to a collective.
 struct Arrival {
   Collective what = Collective::block_barrier;
@@ -87,6 +92,8 @@ class Block {
   void finish_threads();
   void complete_block();
   void complete_warp(unsigned warp, uint32_t mask);
+  uint64_t result_of(const Thread& thread, uint64_t ballot);
+  void use_tensor_cores(unsigned warp);
   void wake(Thread& thread);
   void* allocate_shared(const char* name, size_t bytes);
   [[noreturn]] void fail_stuck();
@@ -104,6 +111,7 @@ class Block {
   std::vector<Fiber*> idle_;
   Thread* current_ = nullptr;
   size_t finished_ = 0, at_barrier_ = 0;
+  std::vector<uint32_t> arrived_;  // of each warp, the lanes that wait for others of it
   std::string fault_;
 
   std::unique_ptr<std::byte[]> shared_memory_;

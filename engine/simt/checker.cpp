@@ -79,6 +79,7 @@ void Checker::begin_block(Block& block) {
   shared_.clear();
   block_start_ = now_++;
   known_.assign(block.threads().size(), {});
+  copies_.assign(block.threads().size(), {});
   for (Knowledge& knowledge : known_) knowledge.stamp = now_;
   counters_.begin_block(block.number(), block.threads().size());
 }
@@ -185,16 +186,21 @@ void Checker::keep(Access (&kept)[2], const Access& access, bool in_shared) cons
 
 void Checker::check_cell(Cell& cell, const Access& mine, AccessKind kind, bool in_shared,
                          const Region& region, uintptr_t address) {
+  const char* const word = kind == AccessKind::read    ? "read"
+                           : kind == AccessKind::write ? "write"
+                                                       : "atomic access";
   const auto unordered = [&](const Access& other, const char* did) {
     if (happened_before(other, in_shared)) return;
-    const char* const does = kind == AccessKind::read    ? "read"
-                             : kind == AccessKind::write ? "write"
-                                                         : "atomic access";
     // A statement of its own: what is alive at the call is never destroyed.
     std::string what = fmt::format("race: {} {} at {}, and unordered with it is a {}", name_of(other.thread),
-                                   did, line_of(other.pc), does);
+                                   did, line_of(other.pc), word);
     fail_at(std::move(what), address, region, mine.pc);
   };
+  if (cell.pending) {
+    std::string what = fmt::format("{} asked for a copy_async at {}, and did not wait for it before a {}",
+                                   name_of(cell.write.thread), line_of(cell.write.pc), word);
+    fail_at(std::move(what), address, region, mine.pc);
+  }
   const bool written =
       region.trusted || cell.initialised || cell.write.stamp > 0 || cell.atomics[0].stamp > 0;
   if (kind != AccessKind::write && !written) fail_at("uninitialised read", address, region, mine.pc);
@@ -215,13 +221,17 @@ void Checker::check_cell(Cell& cell, const Access& mine, AccessKind kind, bool i
   }
 }
 
-void Checker::access(const void* pointer, size_t bytes, AccessKind kind, const void* return_address) {
+Access Checker::access_by_current(uint32_t pc) const {
+  const Thread& thread = block_->current();
+  return {id_of(thread), known_[thread.index].stamp, pc};
+}
+
+// The allocation that an access goes to. Null for what only this thread touches, and for tables of constants.
+Region* Checker::region_of(const void* pointer, size_t bytes, AccessKind kind, uint32_t pc) {
   const auto address = reinterpret_cast<uintptr_t>(pointer);
-  const uint32_t pc = offset_of(return_address);
   const bool in_shared = shared_.contains(pointer);
-  Thread& thread = block_->current();
   if (!in_shared && !device_memory().contains(pointer)) {
-    if (thread.fiber->holds(pointer) || is_of_program(pointer)) return;  // its stack; tables of constants
+    if (block_->current().fiber->holds(pointer) || is_of_program(pointer)) return nullptr;
     std::string sentence = fmt::format("the host's memory is touched at {}", line_of(pc));
     block_->fail_thread(std::move(sentence));
   }
@@ -235,15 +245,81 @@ void Checker::access(const void* pointer, size_t bytes, AccessKind kind, const v
   if (region->freed) fail_at(fmt::format("{} after free", word), address, *region, pc);
   if (address % bytes != 0)
     fail_at(fmt::format("misaligned {} of {} bytes", word, bytes), address, *region, pc);
-  const Access mine{id_of(thread), known_[thread.index].stamp, pc};
+  return region;
+}
+
+void Checker::check(const void* pointer, size_t bytes, AccessKind kind, uint32_t pc) {
+  Region* const region = region_of(pointer, bytes, kind, pc);
+  if (!region) return;
+  const auto address = reinterpret_cast<uintptr_t>(pointer);
+  const bool in_shared = shared_.contains(pointer);
+  const Access mine = access_by_current(pc);
   Cell* const cells = region->cells_of(address, bytes);
   const size_t count = region->count_of(address, bytes);
   for (size_t i = 0; i < count; ++i) {
     check_cell(cells[i], mine, kind, in_shared, *region, address + i * region->cell_bytes);
   }
-  if (kind != AccessKind::atomic) {
-    const LaneAccess lane_access{address, bytes, in_shared, kind == AccessKind::write, region->begin};
-    counters_.record(lane_access, region->name, thread.index, pc);
+}
+
+void Checker::count(const void* pointer, size_t bytes, bool in_shared, bool writes, uint32_t pc) {
+  const auto address = reinterpret_cast<uintptr_t>(pointer);
+  static const Region nothing;
+  const Region& region = bytes == 0 ? nothing : *(in_shared ? shared_ : device_memory()).region_near(address);
+  counters_.record({address, bytes, in_shared, writes, region.begin}, region.name, block_->current().index,
+                   pc);
+}
+
+void Checker::access(const void* pointer, size_t bytes, AccessKind kind, const void* return_address) {
+  const uint32_t pc = offset_of(return_address);
+  const bool in_shared = shared_.contains(pointer);
+  if (!in_shared && !device_memory().contains(pointer)) {
+    region_of(pointer, bytes, kind, pc);
+    return;
+  }
+  check(pointer, bytes, kind, pc);
+  count(pointer, bytes, in_shared, kind != AccessKind::read, pc);
+}
+
+void Checker::copy_async(void* shared, const void* global, unsigned bytes, unsigned valid,
+                         const void* return_address) {
+  const uint32_t pc = offset_of(return_address);
+  const auto to = reinterpret_cast<uintptr_t>(shared), from = reinterpret_cast<uintptr_t>(global);
+  if (!shared_.contains(shared) || (valid > 0 && !device_memory().contains(global)) || valid > bytes) {
+    std::string sentence = fmt::format(
+        "copy_async of {} bytes of {}, not from global to shared memory, at {}", valid, bytes, line_of(pc));
+    block_->fail_thread(std::move(sentence));
+  }
+  if (valid > 0 && from % bytes != 0) {
+    Region* const region = device_memory().region_near(from);
+    fail_at(fmt::format("misaligned read of {} bytes", bytes), from, *region, pc);
+  }
+  for (unsigned done = 0; done < valid;) {  // a part of the bytes as accesses of a power of 2
+    const unsigned part = std::min(std::bit_floor(valid - done), 16u);
+    check(static_cast<const char*>(global) + done, part, AccessKind::read, pc);
+    done += part;
+  }
+  check(shared, bytes, AccessKind::write, pc);
+  Region* const region = shared_.region_near(to);
+  Cell* const cells = region->cells_of(to, bytes);
+  for (size_t i = 0; i < region->count_of(to, bytes); ++i) cells[i].pending = true;
+  const unsigned thread = block_->current().index;
+  count(global, valid, false, false, pc);
+  count(shared, bytes, true, true, pc);
+  copies_[thread].add({shared, global, bytes, valid, pc});
+}
+
+void Checker::copy_async_commit() {
+  copies_[block_->current().index].commit();
+}
+
+void Checker::copy_async_wait(unsigned groups) {
+  for (const AsyncCopy& copy : copies_[block_->current().index].take(groups)) {
+    const auto to = reinterpret_cast<uintptr_t>(copy.to);
+    Region* const region = shared_.region_near(to);
+    Cell* const cells = region->cells_of(to, copy.bytes);
+    for (size_t i = 0; i < region->count_of(to, copy.bytes); ++i) cells[i].pending = false;
+    check(copy.to, copy.bytes, AccessKind::write, copy.pc);
+    copy.carry_out();
   }
 }
 

@@ -9,6 +9,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "haze/engine/simt/async_copies.h"
 #include "haze/engine/simt/block.h"
 #include "haze/engine/simt/counters.h"
 #include "haze/engine/simt/memory.h"
@@ -53,9 +54,16 @@ class Checker {
   void warp_barrier(Collective what, unsigned warp, uint32_t mask, std::source_location at);
   /// An access by the running thread. `return_address` is that of the hook.
   void access(const void* address, size_t bytes, AccessKind kind, const void* return_address);
+  /// The same, not counted.
+  void check(const void* address, size_t bytes, AccessKind kind, uint32_t pc);
   void fence();
   /// An atomic access has been made at the address.
   void meet(const void* address);
+  /// As those of calls.h. Until its thread has waited for a copy, nobody may touch its target.
+  void copy_async(void* shared, const void* global, unsigned bytes, unsigned valid,
+                  const void* return_address);
+  void copy_async_commit();
+  void copy_async_wait(unsigned groups);
 
  private:
   /// What a thread of the block knows of the others.
@@ -67,16 +75,20 @@ class Checker {
     Clock released;  // by the last fence: what an atomic passes on
   };
 
+  Access access_by_current(uint32_t pc) const;
+  Region* region_of(const void* address, size_t bytes, AccessKind kind, uint32_t pc);
   uint32_t id_of(const Thread& thread) const;
   bool happened_before(const Access& access, bool in_shared) const;
   void keep(Access (&kept)[2], const Access& access, bool in_shared) const;
   void check_cell(Cell& cell, const Access& mine, AccessKind kind, bool in_shared, const Region& region,
                   uintptr_t address);
+  void count(const void* pointer, size_t bytes, bool in_shared, bool writes, uint32_t pc);
   [[noreturn]] void fail_at(std::string what, uintptr_t address, const Region& region, uint32_t pc);
 
   Block* block_ = nullptr;
   Arena shared_;
   std::vector<Knowledge> known_;
+  std::vector<AsyncCopies> copies_;  // of each thread
   uint32_t now_, launch_start_, block_start_ = 0;
   std::unordered_map<uintptr_t, Clock> published_;  // by atomics on an address
   Counters counters_;

@@ -120,12 +120,12 @@ Counters::~Counters() {
   result_.function = function_at(function_);
   // A line may have several accesses of one kind.
   std::map<std::tuple<std::string, bool, bool>, LineCount> lines;
-  for (const auto& [pc, count] : counts_) {
-    const std::string line = line_of(pc);
+  for (const auto& [key, count] : counts_) {
+    const std::string line = line_of(static_cast<uint32_t>(key >> 1));
     lines.try_emplace({line, count.in_shared, count.writes}, LineCount{line, count.in_shared, count.writes})
         .first->second.add(count);
   }
-  for (auto& [key, count] : lines) result_.lines.push_back(std::move(count));
+  for (auto& [name, count] : lines) result_.lines.push_back(std::move(count));
   launches().push_back(std::move(result_));
 }
 
@@ -142,20 +142,22 @@ bool Counters::follows(unsigned warp) const {
 
 void Counters::record(const LaneAccess& access, const std::string& memory, unsigned thread, uint32_t pc) {
   if (!on_) return;
-  Trace& trace = warps_[thread / kWarp][pc];
+  Trace& trace = warps_[thread / kWarp][key_of(pc, access.in_shared)];
   trace.in_shared = access.in_shared;
   trace.writes = access.writes;
   const unsigned lane = thread % kWarp;
   const uint32_t execution = trace.executions[lane]++;
   if (execution == trace.requests.size()) {
+    if (access.bytes == 0) return;
     TracedRequest& request = trace.requests.emplace_back();
     request.order = order_++;
     request.memory_begin = access.memory_begin;
     if (follows(thread / kWarp)) request.memory = memory;
   }
+  if (access.bytes == 0) return;
   TracedRequest& request = trace.requests[execution];
   request.lanes |= uint32_t{1} << lane;
-  request.bytes = access.bytes;
+  request.bytes = std::max(request.bytes, access.bytes);
   request.addresses[lane] = access.address;
 }
 
@@ -179,9 +181,10 @@ void Counters::end_interval() {
 void Counters::end_interval(unsigned warp) {
   if (!on_) return;
   if (follows(warp)) follow(warps_[warp]);
-  for (auto& [pc, trace] : warps_[warp]) {
-    LineCount& count = counts_.try_emplace(pc, LineCount{"", trace.in_shared, trace.writes}).first->second;
+  for (auto& [key, trace] : warps_[warp]) {
+    LineCount& count = counts_.try_emplace(key, LineCount{"", trace.in_shared, trace.writes}).first->second;
     for (const TracedRequest& request : trace.requests) {
+      if (request.lanes == 0) continue;
       LineCount one{"", trace.in_shared, trace.writes};
       one.requests = 1;
       one.bytes = request.bytes * static_cast<size_t>(std::popcount(request.lanes));
@@ -201,13 +204,17 @@ void Counters::end_interval(unsigned warp) {
 }
 
 // The requests of an interval, in the order in which the first of their lanes made them.
-void Counters::follow(const std::unordered_map<uint32_t, Trace>& warp) {
+void Counters::follow(const std::unordered_map<uint64_t, Trace>& warp) {
   std::map<uint64_t, WarpStep> steps;
-  for (const auto& [pc, trace] : warp) {
+  for (const auto& [key, trace] : warp) {
     for (const TracedRequest& request : trace.requests) {
-      steps[request.order] = {line_of(pc),          trace.writes ? "write" : "read",
-                              trace.in_shared,      request.memory,
-                              request.memory_begin, request};
+      if (request.lanes == 0) continue;
+      steps[request.order] = {line_of(static_cast<uint32_t>(key >> 1)),
+                              trace.writes ? "write" : "read",
+                              trace.in_shared,
+                              request.memory,
+                              request.memory_begin,
+                              request};
     }
   }
   for (auto& [order, step] : steps) result_.followed.push_back(std::move(step));

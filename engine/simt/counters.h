@@ -31,8 +31,8 @@ BankPasses bank_passes_of(const Request& request);
 
 /// What the memory of a GPU would do for a line of a kernel.
 struct LineCount {
-  std::string line;  // "file:line in function"
-  bool in_shared = false, writes = false;
+  std::string line;                        // "file:line in function"
+  bool in_shared = false, writes = false;  // atomic accesses count as writes
   uint64_t requests = 0;
   uint64_t bytes = 0;                  // that the lanes asked for
   uint64_t sectors = 0;                // of global memory; caches are not emulated
@@ -80,7 +80,7 @@ void set_following(bool on);
 /// An access of one lane.
 struct LaneAccess {
   uintptr_t address;
-  size_t bytes;  // 1 to 16
+  size_t bytes;  // 0 to 16; 0: the lane takes part without an access
   bool in_shared, writes;
   uintptr_t memory_begin;  // of the allocation
 };
@@ -111,15 +111,18 @@ class Counters {
     bool in_shared = false, writes = false;
   };
 
-  void follow(const std::unordered_map<uint32_t, Trace>& warp);
+  void follow(const std::unordered_map<uint64_t, Trace>& warp);
   bool follows(unsigned warp) const;
 
   const bool on_;
   LaunchCounts result_;
   const void* const function_;
   uint64_t block_ = 0, order_ = 0;
-  std::vector<std::unordered_map<uint32_t, Trace>> warps_;
-  std::unordered_map<uint32_t, LineCount> counts_;  // by pc
+  /// Of an access in the source. One of copy_async reads global memory, and writes to shared memory.
+  static uint64_t key_of(uint32_t pc, bool in_shared) { return uint64_t{pc} << 1 | in_shared; }
+
+  std::vector<std::unordered_map<uint64_t, Trace>> warps_;
+  std::unordered_map<uint64_t, LineCount> counts_;
 };
 
 }  // namespace haze::simt

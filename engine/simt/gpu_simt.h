@@ -5,6 +5,7 @@
 #include <source_location>
 #include <type_traits>
 
+#include "haze/engine/cuda/fragments.h"
 #include "haze/engine/refusal.h"
 #include "haze/engine/simt/calls.h"
 #include "haze/engine/simt/launch.h"
@@ -193,6 +194,59 @@ template <typename V>
 HAZE_NO_HOOKS void store_vector(V* address, V value) {
   if constexpr (simt::kChecked) simt::vector_access(address, sizeof(V), true, __builtin_return_address(0));
   *address = value;
+}
+
+/// Copies kBytes bytes (4, 8 or 16) from global to shared memory, without a register and without waiting.
+/// Both addresses are multiples of kBytes. The first `valid` bytes are read, the rest becomes 0. A fast
+/// kernel has the bytes at once, a checked one when it waits.
+template <unsigned kBytes>
+HAZE_NO_HOOKS void copy_async(void* shared, const void* global, unsigned valid = kBytes) {
+  static_assert(kBytes == 4 || kBytes == 8 || kBytes == 16);
+  if constexpr (simt::kChecked) {
+    simt::copy_async(shared, global, kBytes, valid, __builtin_return_address(0));
+  } else if (valid == kBytes) {
+    __builtin_memcpy(shared, global, kBytes);
+  } else {
+    __builtin_memset(shared, 0, kBytes);
+    if (valid > 0) __builtin_memcpy(shared, global, valid);
+  }
+}
+/// The copies that the thread has asked for since the last commit become a group.
+inline void copy_async_commit() {
+  if constexpr (simt::kChecked) simt::copy_async_commit();
+}
+/// Waits until all but the last kGroups of the thread's own groups have arrived. Other threads see the bytes
+/// after a barrier.
+template <unsigned kGroups>
+void copy_async_wait(HAZE_HERE) {
+  if constexpr (simt::kChecked) simt::copy_async_wait(kGroups, here);
+}
+
+/// Reads 1, 2 or 4 matrices of 8 rows of 16 bytes from shared memory: words[m] is the lane's part of matrix m
+/// (cuda/fragments.h). Lane i gives the address of row i % 8 of matrix i / 8. For all lanes of a warp.
+template <unsigned kCount>
+HAZE_NO_HOOKS void ldmatrix(uint32_t (&words)[kCount], const void* row, HAZE_HERE) {
+  simt::ldmatrix(simt::kChecked, {row, words, kCount, false}, __builtin_return_address(0), here);
+}
+/// The same, each matrix of elements of 16 bits transposed.
+template <unsigned kCount>
+HAZE_NO_HOOKS void ldmatrix_transposed(uint32_t (&words)[kCount], const void* row, HAZE_HERE) {
+  simt::ldmatrix(simt::kChecked, {row, words, kCount, true}, __builtin_return_address(0), here);
+}
+
+/// c += a b by the tensor cores, [16, 16] x [16, 8]. For all lanes of a warp.
+HAZE_NO_HOOKS inline void mma(FragmentC& c, const FragmentA<bfloat16>& a, const FragmentB<bfloat16>& b,
+                              HAZE_HERE) {
+  simt::mma(simt::kChecked, {simt::MatrixElement::bfloat16, a.words, b.words, c.values}, here);
+}
+/// The same, [16, 8] x [8, 8].
+HAZE_NO_HOOKS inline void mma(FragmentC& c, const FragmentA<tfloat32>& a, const FragmentB<tfloat32>& b,
+                              HAZE_HERE) {
+  simt::mma(simt::kChecked, {simt::MatrixElement::tfloat32, a.words, b.words, c.values}, here);
+}
+/// To the nearest, away from 0 where two are as near.
+HAZE_NO_HOOKS inline tfloat32 rounded_to_tfloat32(float value) {
+  return {simt::rounded_to_tfloat32(value)};
 }
 
 /// Calls kernel(arguments...) once for each thread of the grid.

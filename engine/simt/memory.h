@@ -18,6 +18,7 @@ struct Access {
 struct Cell {
   Access write, reads[2], atomics[2];
   bool initialised = false;  // by the host, or by an earlier launch
+  bool pending = false;      // `write` is a copy that has not been waited for
 };
 
 /// Memory that was asked for together, between redzones.

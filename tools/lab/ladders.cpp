@@ -34,10 +34,58 @@ Tensor on_gpu(const Tensor& x) {
   return to(x, Device::simt);
 }
 
+Arithmetic matmul_arithmetic(unsigned rung) {
+  return rung == 4 ? Arithmetic::bfloat16 : rung == 5 ? Arithmetic::tf32 : Arithmetic::float32;
+}
+
 Problem transpose_problem(unsigned rung, int64_t size) {
   const Tensor x = numbers({size, size});
   const Tensor out({size, size}, x.dtype(), Device::simt);
   return problem_of(ladder::Transpose{rung, on_gpu(x), out}, contiguous(transpose(x)), 0, 0);
+}
+
+Problem softmax_problem(unsigned rung, int64_t size) {
+  constexpr double kOperations = 5;  // of an element: maximum, subtract, exp, add, divide
+  const Tensor x = numbers({size, size});
+  const ladder::Softmax call{rung, on_gpu(x), Tensor(x.shape(), x.dtype(), Device::simt)};
+  return problem_of(call, softmax(x), 1e-5, kOperations * static_cast<double>(x.elements()));
+}
+
+Problem sum_problem(unsigned rung, int64_t size) {
+  const Tensor x = numbers({size, size});
+  const ladder::Sum call{rung, on_gpu(x), Tensor({1}, x.dtype(), Device::simt)};
+  return problem_of(call, reshape(sum(cast(x, Dtype::float64)), {1}), 1e-4,
+                    static_cast<double>(x.elements() - 1));
+}
+
+Problem cumulative_sum_problem(unsigned rung, int64_t size) {
+  const Tensor x = numbers({size, size});
+  const ladder::CumulativeSum call{rung, on_gpu(x), Tensor(x.shape(), x.dtype(), Device::simt)};
+  return problem_of(call, cumulative_sum(cast(x, Dtype::float64), 1), 1e-5,
+                    static_cast<double>(x.elements()));
+}
+
+Problem index_add_problem(unsigned rung, int64_t size) {
+  constexpr int64_t kTermsOfRow = 4;
+  Generator generator(1, 1);
+  const Tensor source = numbers({kTermsOfRow * size, size}), target = zeros({size, size}),
+               indices = random_integers({kTermsOfRow * size}, generator, 0, size);
+  const ladder::IndexAdd call{rung, on_gpu(indices), on_gpu(source), on_gpu(target)};
+  index_add_into(target, 0, indices, source);
+  return problem_of(call, target, 1e-5, static_cast<double>(source.elements()));
+}
+
+Problem matmul_problem(unsigned rung, int64_t size) {
+  using ladder::Matmul;
+  const bool takes_float32 = Matmul::takes(rung, Dtype::float32);
+  const auto operand = [&](uint64_t stream) {
+    return cast(numbers({size, size}, stream), takes_float32 ? Dtype::float32 : Dtype::bfloat16);
+  };
+  const Tensor a = operand(0), b = operand(1);
+  const Matmul call{rung, on_gpu(a), on_gpu(b), Tensor({size, size}, Dtype::float32, Device::simt)};
+  constexpr double kRounded = 2e-3;  // operands of tf32 have 11 bits
+  return problem_of(call, matmul(cast(a, Dtype::float32), cast(b, Dtype::float32)),
+                    matmul_arithmetic(rung) == Arithmetic::tf32 ? kRounded : 1e-5, call.flops());
 }
 
 }  // namespace
@@ -50,6 +98,37 @@ const std::vector<Ladder>& ladders() {
        .size = 512,
        .step_size = 32,
        .problem = transpose_problem},
+      {.name = "softmax",
+       .what = "softmax of each row of x [size, size]; float32",
+       .rungs = ladder::Softmax::kRungs,
+       .size = 1024,
+       .step_size = 64,
+       .problem = softmax_problem},
+      {.name = "sum",
+       .what = "the sum of all elements of x [size, size]; float32",
+       .rungs = ladder::Sum::kRungs,
+       .size = 1024,
+       .step_size = 32,
+       .problem = sum_problem},
+      {.name = "cumulative_sum",
+       .what = "the running sums of each row of x [size, size]; float32",
+       .rungs = ladder::CumulativeSum::kRungs,
+       .size = 1024,
+       .step_size = 64,
+       .problem = cumulative_sum_problem},
+      {.name = "index_add",
+       .what = "4 size rows added to the rows of [size, size] that their indices name; float32",
+       .rungs = ladder::IndexAdd::kRungs,
+       .size = 256,
+       .step_size = 32,
+       .problem = index_add_problem},
+      {.name = "matmul",
+       .what = "a [size, size] b [size, size]; float32, bfloat16 where tensor cores multiply it",
+       .rungs = ladder::Matmul::kRungs,
+       .size = 512,
+       .step_size = 64,
+       .problem = matmul_problem,
+       .arithmetic = matmul_arithmetic},
   };
   return all;
 }

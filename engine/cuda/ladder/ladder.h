@@ -101,4 +101,36 @@ struct CumulativeSum {
   void each_operand(auto&& f) const { f(Use::read, "x", x), f(Use::write, "the result", out); }
 };
 
+/// The product of two matrices.
+struct Matmul {
+  static constexpr Rung kRungs[] = {
+      {"naive", "A thread has one element of the result, and reads its row of a and its column of b."},
+      {"shared tiles",
+       "A block has a tile of the result, and reads tiles of a and b once for all its threads."},
+      {"register tiles", "A thread has 4 x 4 elements, and uses a number 4 times that it has read."},
+      {"asynchronous copies",
+       "The next tiles come while these are multiplied; 16 bytes are read at once, 8 x 8 elements a thread."},
+      {"tensor cores", "A warp multiplies 16 x 8 x 16 numbers of bfloat16 by one instruction."},
+      {"tensor cores, tf32", "float32 loses all but 10 bits of its mantissa, and tensor cores multiply it."},
+  };
+  /// Whether a rung has kernels for operands of `dtype`: asynchronous copies and tf32 are for float32, mma's
+  /// first is for bfloat16, the others take both.
+  static constexpr bool takes(unsigned rung, Dtype dtype) {
+    return rung == 3 || rung == 5 ? dtype == Dtype::float32
+           : rung == 4            ? dtype == Dtype::bfloat16
+                                  : dtype == Dtype::float32 || dtype == Dtype::bfloat16;
+  }
+
+  unsigned rung;
+  Tensor a;    // contiguous [m, k], float32 or bfloat16
+  Tensor b;    // contiguous [k, n], dtype of a
+  Tensor out;  // contiguous [m, n] float32
+
+  const char* name() const { return kRungs[rung].name; }
+  double flops() const { return 2.0 * static_cast<double>(out.elements() * a.size(1)); }
+  void each_operand(auto&& f) const {
+    f(Use::read, "a", a), f(Use::read, "b", b), f(Use::write, "the result", out);
+  }
+};
+
 }  // namespace haze::ladder

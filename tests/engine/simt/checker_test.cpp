@@ -10,64 +10,14 @@
 #include "haze/engine/simt/hooks.h"
 
 #include "engine/simt/kernels.h"
+#include "engine/simt/launches.h"
 #include "error_of.h"
 
 namespace haze {
 namespace {
 
 using testing::error_of;
-
-/// in = 0, 1, 2, ... and out = 0, of exactly so many numbers, on the emulated device.
-class DeviceArrays {
- public:
-  DeviceArrays(size_t in_count, size_t out_count)
-      : in_(allocate("in", in_count)), out_(allocate("out", out_count)), out_count_(out_count) {
-    std::iota(in_, in_ + in_count, 0.0f);
-    std::fill_n(out_, out_count, 0.0f);
-  }
-  ~DeviceArrays() {
-    simt::free_device(in_);
-    simt::free_device(out_);
-  }
-  DeviceArrays(const DeviceArrays&) = delete;
-  DeviceArrays& operator=(const DeviceArrays&) = delete;
-
-  const float* in() const { return in_; }
-  float* out() const { return out_; }
-  std::vector<float> result() const { return {out_, out_ + out_count_}; }
-
- private:
-  static float* allocate(const char* name, size_t count) {
-    void* const memory = simt::allocate_device(name, count * sizeof(float));
-    simt::mark_initialised(memory, count * sizeof(float));
-    return static_cast<float*>(memory);
-  }
-
-  float *in_, *out_;
-  size_t out_count_;
-};
-
-struct Launch {
-  const char* kernel;
-  simt::Extent grid, block;
-  size_t in, out;
-  int n = 0;
-
-  void run(bool checked, const DeviceArrays& arrays) const {
-    const simt::LaunchShape shape{grid, block, block.count() * sizeof(float)};
-    (checked ? checked::start : fast::start)(kernel, shape, arrays.in(), arrays.out(), n);
-  }
-  std::vector<float> result(bool checked) const {
-    const DeviceArrays arrays(in, out);
-    run(checked, arrays);
-    return arrays.result();
-  }
-  /// The sentence of the fault that the checker finds; "" for none.
-  std::string fault() const {
-    const DeviceArrays arrays(in, out);
-    return error_of([&] { run(true, arrays); });
-  }
-};
+using namespace test;
 
 const Launch kCorrect[] = {
     {"reduce", {4}, {256}, 1024, 4},
@@ -83,11 +33,6 @@ const Launch kCorrect[] = {
     {"half words", {1}, {64}, 1, 32},
     {"transpose by tiles", {2, 2}, {32, 32}, 64 * 64, 64 * 64, 64},
     {"matmul", {2, 2}, {16, 16}, 2 * 32 * 32, 32 * 32, 32},
-};
-
-struct Seed {
-  explicit Seed(uint64_t seed) { simt::set_seed(seed); }
-  ~Seed() { simt::set_seed(1); }
 };
 
 }  // namespace

@@ -6,8 +6,10 @@
 namespace haze {
 namespace checked {
 void start(const char* kernel, const simt::LaunchShape& shape, const float* in, float* out, int n);
-}
+void start_tensor(const char* kernel, const simt::LaunchShape& shape, const float* in, float* out, int n);
+}  // namespace checked
 namespace fast {
 void start(const char* kernel, const simt::LaunchShape& shape, const float* in, float* out, int n);
-}
+void start_tensor(const char* kernel, const simt::LaunchShape& shape, const float* in, float* out, int n);
+}  // namespace fast
 }  // namespace haze
