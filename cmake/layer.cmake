@@ -27,7 +27,7 @@ function(haze_layer name)
   install(TARGETS haze_${name} EXPORT haze-targets)
   install(DIRECTORY ${CMAKE_CURRENT_SOURCE_DIR}/ DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/haze/${name}
           FILES_MATCHING PATTERN "*.h" PATTERN "cpu" EXCLUDE PATTERN "cuda" EXCLUDE PATTERN "gpu_simt.h" EXCLUDE
-                        PATTERN "guarded_runtime.h" EXCLUDE)
+                        PATTERN "guarded_runtime.h" EXCLUDE PATTERN "lab" EXCLUDE)
 endfunction()
 
 # Installs what find_package(haze) reads.

@@ -13,8 +13,11 @@ double Profile::now() const {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - origin).count();
 }
 
-ProfileScope::ProfileScope(Profile& profile)
-    : profile_(profile), before_(std::exchange(current_scope, this)), start_(profile.now()) {}
+ProfileScope::ProfileScope(Profile& profile, Kernels kernels)
+    : profile_(profile),
+      kernels_(kernels),
+      before_(std::exchange(current_scope, this)),
+      start_(profile.now()) {}
 
 ProfileScope::~ProfileScope() {
   const auto step = static_cast<int64_t>(profile_.steps.size());

@@ -56,11 +56,15 @@ class ProfilePause {
   ProfileScope* paused_;
 };
 
+/// Whether kernels run that are recorded. Where they do not, results are allocated and their contents are
+/// undefined: what the calls cost becomes known without the work. Callers must not look at results then.
+enum class Kernels : uint8_t { run, skipped };
+
 /// While it lives, every kernel that this thread calls is recorded in `profile`, and the time as one step of
 /// it. A scope inside another takes over from it. Without one nothing is recorded and nothing costs anything.
 class ProfileScope {
  public:
-  explicit ProfileScope(Profile& profile);
+  explicit ProfileScope(Profile& profile, Kernels kernels = Kernels::run);
   ~ProfileScope();
   ProfileScope(const ProfileScope&) = delete;
   ProfileScope& operator=(const ProfileScope&) = delete;
@@ -73,7 +77,7 @@ class ProfileScope {
   void record(CallDescription description, Kernel&& kernel) {
     const ProfilePause pause;
     const double start = profile_.now();
-    kernel();
+    if (kernels_ == Kernels::run) kernel();
     const double seconds = profile_.now() - start;
     profile_.calls.push_back(
         {std::move(description), phase_, static_cast<int64_t>(profile_.steps.size()), start, seconds});
@@ -83,6 +87,7 @@ class ProfileScope {
   friend class ProfilePhase;
 
   Profile& profile_;
+  const Kernels kernels_;
   ProfileScope* before_;
   double start_;
   const char* phase_ = "";

@@ -24,6 +24,8 @@ Extent position_of(uint64_t index, const Extent& extent) {
           static_cast<unsigned>(index / extent.x / extent.y)};
 }
 
+}  // namespace
+
 const char* name_of(Collective what) {
   switch (what) {
     case Collective::block_barrier:
@@ -49,8 +51,6 @@ const char* name_of(Collective what) {
   }
   return "?";
 }
-
-}  // namespace
 
 Block* Block::playing() {
   return playing_block;
@@ -192,7 +192,7 @@ void Block::complete_block() {
     }
     count += thread.arrival.value != 0;
   }
-  if (checker_) checker_->block_barrier(first.at);
+  if (checker_) checker_->block_barrier(first.what, first.at);
   for (Thread& thread : threads_) {
     thread.result = first.what == Collective::block_and  ? count == threads_.size()
                     : first.what == Collective::block_or ? count > 0

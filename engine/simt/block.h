@@ -20,6 +20,8 @@ class Checker;
 inline bool is_of_block(Collective what) {
   return what <= Collective::block_or;
 }
+/// The word of CUDA for it.
+const char* name_of(Collective what);
 
 /// Whether it takes all lanes of a warp, at the same line.
 inline bool is_of_tensor_cores(Collective what) {

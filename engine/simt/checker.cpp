@@ -53,10 +53,7 @@ void join(Clock& into, const Clock& from) {
 }  // namespace
 
 Checker::Checker(const Kernel& kernel, const LaunchShape& shape)
-    : shared_(kSharedAddresses),
-      now_(last_time + 1),
-      launch_start_(last_time),
-      counters_(kernel.name, shape) {
+    : shared_(kSharedAddresses), now_(last_time + 1), launch_start_(last_time), counters_(kernel, shape) {
   if (shape.grid.count() >> (32 - kIndexBits) != 0) {
     fail("kernel {}: {} blocks are more than a checked launch can have", kernel.name, shape.grid.count());
   }
@@ -84,7 +81,7 @@ void Checker::begin_block(Block& block) {
   known_.assign(block.threads().size(), {});
   copies_.assign(block.threads().size(), {});
   for (Knowledge& knowledge : known_) knowledge.stamp = now_;
-  counters_.begin_block(block.threads().size());
+  counters_.begin_block(block.number(), block.threads().size());
 }
 
 void Checker::end_block() {
@@ -100,7 +97,7 @@ uint32_t Checker::id_of(const Thread& thread) const {
 }
 
 // All threads of the block know one another.
-void Checker::block_barrier(std::source_location) {
+void Checker::block_barrier(Collective what, std::source_location at) {
   Clock all;
   for (const Knowledge& knowledge : known_) join(all, knowledge.acquired);
   const uint32_t floor = now_++;
@@ -109,10 +106,11 @@ void Checker::block_barrier(std::source_location) {
     knowledge.stamp = now_;
     knowledge.acquired = all;
   }
-  counters_.end_interval();
+  counters_.meet(what, 0, at);
 }
 
-void Checker::warp_barrier(Collective what, unsigned warp, uint32_t mask, std::source_location) {
+void Checker::warp_barrier(Collective what, unsigned warp, uint32_t mask, std::source_location at) {
+  counters_.meet(what, warp, at);
   if (what != Collective::warp_barrier) return;  // shuffles and votes order no memory
   const size_t first = size_t{warp} * kWarp, lanes = std::min<size_t>(kWarp, known_.size() - first);
   std::array<uint32_t, kWarp> together{};
@@ -132,7 +130,6 @@ void Checker::warp_barrier(Collective what, unsigned warp, uint32_t mask, std::s
     lane.stamp = now_;
     lane.acquired = all;
   }
-  counters_.end_interval(warp);
 }
 
 void Checker::fence() {
@@ -264,6 +261,14 @@ void Checker::check(const void* pointer, size_t bytes, AccessKind kind, uint32_t
   }
 }
 
+void Checker::count(const void* pointer, size_t bytes, bool in_shared, bool writes, uint32_t pc) {
+  const auto address = reinterpret_cast<uintptr_t>(pointer);
+  static const Region nothing;
+  const Region& region = bytes == 0 ? nothing : *(in_shared ? shared_ : device_memory()).region_near(address);
+  counters_.record({address, bytes, in_shared, writes, region.begin}, region.name, block_->current().index,
+                   pc);
+}
+
 void Checker::access(const void* pointer, size_t bytes, AccessKind kind, const void* return_address) {
   const uint32_t pc = offset_of(return_address);
   const bool in_shared = shared_.contains(pointer);
@@ -272,10 +277,7 @@ void Checker::access(const void* pointer, size_t bytes, AccessKind kind, const v
     return;
   }
   check(pointer, bytes, kind, pc);
-  if (kind != AccessKind::atomic) {
-    const auto address = reinterpret_cast<uintptr_t>(pointer);
-    counters_.record({address, bytes, in_shared, kind == AccessKind::write}, block_->current().index, pc);
-  }
+  count(pointer, bytes, in_shared, kind != AccessKind::read, pc);
 }
 
 void Checker::copy_async(void* shared, const void* global, unsigned bytes, unsigned valid,
@@ -301,8 +303,8 @@ void Checker::copy_async(void* shared, const void* global, unsigned bytes, unsig
   Cell* const cells = region->cells_of(to, bytes);
   for (size_t i = 0; i < region->count_of(to, bytes); ++i) cells[i].pending = true;
   const unsigned thread = block_->current().index;
-  counters_.record({from, valid, false, false}, thread, pc);
-  counters_.record({to, bytes, true, true}, thread, pc);
+  count(global, valid, false, false, pc);
+  count(shared, bytes, true, true, pc);
   copies_[thread].add({shared, global, bytes, valid, pc});
 }
 

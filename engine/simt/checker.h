@@ -50,7 +50,7 @@ class Checker {
   void watch(bool on);
   void* allocate_shared(const char* name, size_t bytes);
 
-  void block_barrier(std::source_location at);
+  void block_barrier(Collective what, std::source_location at);
   void warp_barrier(Collective what, unsigned warp, uint32_t mask, std::source_location at);
   /// An access by the running thread. `return_address` is that of the hook.
   void access(const void* address, size_t bytes, AccessKind kind, const void* return_address);
@@ -82,6 +82,7 @@ class Checker {
   void keep(Access (&kept)[2], const Access& access, bool in_shared) const;
   void check_cell(Cell& cell, const Access& mine, AccessKind kind, bool in_shared, const Region& region,
                   uintptr_t address);
+  void count(const void* pointer, size_t bytes, bool in_shared, bool writes, uint32_t pc);
   [[noreturn]] void fail_at(std::string what, uintptr_t address, const Region& region, uint32_t pc);
 
   Block* block_ = nullptr;

@@ -258,7 +258,7 @@ void launch_kernel(const char* name, void (*kernel)(P...), simt::LaunchShape sha
   const auto invoke = [](const void* c) __attribute__((no_sanitize_thread)) {
     (*static_cast<const decltype(call)*>(c))();
   };
-  simt::run({name, invoke, &call, simt::kChecked}, shape);
+  simt::run({name, invoke, &call, simt::kChecked, reinterpret_cast<const void*>(kernel)}, shape);
 }
 
 }  // namespace haze

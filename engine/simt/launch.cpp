@@ -15,6 +15,7 @@ namespace {
 
 uint64_t seed_of_order = 1;
 bool runs_checked = false;
+uint64_t sampled_blocks = 0;
 
 void check_shape(const Kernel& kernel, const LaunchShape& shape) {
   const auto check = [&](const char* what, const Extent& extent, const Extent& most) {
@@ -37,10 +38,25 @@ void check_shape(const Kernel& kernel, const LaunchShape& shape) {
   }
 }
 
-void run_checked(const Kernel& kernel, const LaunchShape& shape) {
-  std::vector<uint64_t> blocks(shape.grid.count());
+// The blocks of a checked launch, in their order.
+std::vector<uint64_t> blocks_to_run(uint64_t count) {
+  std::mt19937_64 order(seed_of_order);
+  const bool samples = sampled_blocks > 0 && sampled_blocks < count;
+  std::vector<uint64_t> blocks(samples ? sampled_blocks : count);
   std::iota(blocks.begin(), blocks.end(), uint64_t{0});
-  std::shuffle(blocks.begin(), blocks.end(), std::mt19937_64(seed_of_order));
+  if (samples) {
+    for (uint64_t& block : blocks) {
+      const uint64_t first = block * count / sampled_blocks, end = (block + 1) * count / sampled_blocks;
+      block = std::uniform_int_distribution<uint64_t>(first, end - 1)(order);
+    }
+  }
+  std::shuffle(blocks.begin(), blocks.end(), order);
+  return blocks;
+}
+
+void run_checked(const Kernel& kernel, const LaunchShape& shape) {
+  const std::vector<uint64_t> blocks = blocks_to_run(shape.grid.count());
+  if (blocks.size() < shape.grid.count()) trust_device_memory();
   Checker checker(kernel, shape);
   Block block(kernel, shape, &checker);
   for (const uint64_t number : blocks) {
@@ -86,6 +102,10 @@ void set_checked(bool checked) {
 }
 bool is_checked() {
   return runs_checked;
+}
+
+void set_sampled_blocks(uint64_t count) {
+  sampled_blocks = count;
 }
 
 void set_seed(uint64_t seed) {

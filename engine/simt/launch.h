@@ -16,7 +16,8 @@ struct Kernel {
   const char* name;
   void (*call)(const void* arguments);
   const void* arguments;
-  bool checked;  // compiled with hooks: its memory accesses are watched
+  bool checked;          // compiled with hooks: its memory accesses are watched
+  const void* function;  // the kernel itself
 };
 
 struct LaunchShape {
@@ -41,6 +42,12 @@ void run(const Kernel& kernel, const LaunchShape& shape);
 /// Whether calls on the emulated device run their checked kernels. At first they do not.
 void set_checked(bool checked);
 bool is_checked();
+
+/// With `count` > 0, a launch of a checked kernel runs at most so many of its blocks: one of each of `count`
+/// equal parts of the grid, drawn from seed(). The others leave their results as they were, so that a result
+/// is wrong, and memory of the device counts as initialised. Where a later launch needs the results, run the
+/// fast kernel first, on the same operands. 0, as at first: all blocks.
+void set_sampled_blocks(uint64_t count);
 
 /// Of the order in which checked kernels run.
 void set_seed(uint64_t seed);

@@ -34,16 +34,26 @@ std::string short_name(std::string function) {
   return at == std::string::npos ? function : function.substr(at + kSpace.size());
 }
 
-std::string look_up(uint32_t offset) {
+// The function and "file:line" of an offset in the executable. Both are empty where it has no symbols.
+struct Symbol {
+  std::string function, line;
+};
+
+Symbol look_up(uint32_t offset) {
   std::array<char, 4096> path{};
-  if (readlink("/proc/self/exe", path.data(), path.size() - 1) < 0) return "?";
+  if (readlink("/proc/self/exe", path.data(), path.size() - 1) < 0) return {};
   // Two lines: the function, then file:line.
   const std::string text = run(fmt::format("addr2line -Csfe '{}' {:#x} 2>/dev/null", path.data(), offset));
   const size_t end = text.find('\n');
-  if (end == std::string::npos || text.starts_with("??")) return "?";
-  const std::string function = short_name(text.substr(0, end));
-  const std::string line = text.substr(end + 1, text.find_first_of(" \n", end + 1) - end - 1);
-  return fmt::format("{} in {}", line, function);
+  if (end == std::string::npos || text.starts_with("??")) return {};
+  return {text.substr(0, end), text.substr(end + 1, text.find_first_of(" \n", end + 1) - end - 1)};
+}
+
+const Symbol& symbol_at(uint32_t offset) {
+  static std::unordered_map<uint32_t, Symbol> known;
+  const auto [entry, is_new] = known.try_emplace(offset);
+  if (is_new) entry->second = look_up(offset);
+  return entry->second;
 }
 
 }  // namespace
@@ -53,10 +63,15 @@ uint32_t offset_of(const void* return_address) {
 }
 
 std::string line_of(uint32_t offset) {
-  static std::unordered_map<uint32_t, std::string> known;
-  const auto [entry, is_new] = known.try_emplace(offset);
-  if (is_new) entry->second = look_up(offset);
-  return entry->second;
+  const Symbol& symbol = symbol_at(offset);
+  if (symbol.line.empty()) return "?";
+  return fmt::format("{} in {}", symbol.line, short_name(symbol.function));
+}
+
+std::string function_at(const void* address) {
+  const auto offset = static_cast<uint32_t>(static_cast<const char*>(address) - &__executable_start);
+  const Symbol& symbol = symbol_at(offset);
+  return symbol.function.empty() ? "?" : symbol.function;
 }
 
 bool is_of_program(const void* address) {

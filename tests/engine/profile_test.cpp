@@ -182,3 +182,26 @@ TEST_CASE("a profile changes no bits") {
   CHECK(same_bits(plain, result()));
   CHECK(!profile.calls.empty());
 }
+
+TEST_CASE(
+    "a profile whose kernels are skipped has the calls of one whose kernels run, and results of their "
+    "shapes") {
+  const Tensor x = full({8, 16}, 2), y = full({16, 4}, 3);
+  Profile run, skipped;
+  {
+    const ProfileScope scope(run);
+    softmax(matmul(x, y));
+  }
+  {
+    const ProfileScope scope(skipped, Kernels::skipped);
+    CHECK(softmax(matmul(x, y)).shape() == Shape{8, 4});
+    fill(x, 5);
+  }
+  CHECK(x.to_vector<float>() == std::vector<float>(8 * 16, 2));
+  REQUIRE(skipped.calls.size() == run.calls.size() + 1);
+  for (size_t i = 0; i < run.calls.size(); ++i) {
+    CHECK(skipped.calls[i].operation == run.calls[i].operation);
+    CHECK(skipped.calls[i].flops == run.calls[i].flops);
+    CHECK(skipped.calls[i].bytes == run.calls[i].bytes);
+  }
+}

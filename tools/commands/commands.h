@@ -18,6 +18,7 @@ void add_data_show_command(CLI::App& data);
 void add_models_command(CLI::App& app, int& status);
 void add_compare_command(CLI::App& app, int& status);
 void add_lecture_command(CLI::App& app, int& status);
+void add_lab_command(CLI::App& app, int& status);
 void add_bench_command(CLI::App& app, int& status);
 
 /// Adds --threads, which takes effect at once.

@@ -70,6 +70,7 @@ int run(int argc, char** argv) {
   add_compare_command(app, status);
   add_models_command(app, status);
   add_lecture_command(app, status);
+  add_lab_command(app, status);
   add_bench_command(app, status);
   // Commands that are added later would take it over.
   app.footer(

@@ -67,4 +67,54 @@ TEST_CASE("simt: counts name the line and the kernel") {
   CHECK(counts.lines[0].line == counts.lines[1].line);
 }
 
+TEST_CASE("simt: a sample of the blocks has the counts of all of them, scaled, where blocks are alike") {
+  const auto all = counts_of("transpose by tiles", {8, 8}, {32, 32}, 256 * 256, 256);
+  CHECK(all.blocks == 64);
+  CHECK(all.scale() == 1);
+  simt::set_sampled_blocks(3);
+  const auto sample = counts_of("transpose by tiles", {8, 8}, {32, 32}, 256 * 256, 256);
+  simt::set_sampled_blocks(0);
+  CHECK(sample.blocks == 3);
+  REQUIRE(sample.lines.size() == all.lines.size());
+  for (size_t i = 0; i < all.lines.size(); ++i) {
+    CHECK(sample.lines[i].line == all.lines[i].line);
+    CHECK(static_cast<double>(sample.lines[i].requests) * sample.scale() ==
+          doctest::Approx(static_cast<double>(all.lines[i].requests)));
+    CHECK(static_cast<double>(sample.lines[i].passes) * sample.scale() ==
+          doctest::Approx(static_cast<double>(all.lines[i].passes)));
+  }
+}
+
+TEST_CASE("simt: a line keeps its worst request: 32 addresses in one bank") {
+  const auto tile = counts_of("transpose by tiles", {1, 1}, {32, 32}, 32 * 32, 32);
+  for (const simt::LineCount& line : tile.lines) {
+    CHECK(line.worst.lanes == ~0u);
+    CHECK(line.worst.bytes == 4);
+    if (!line.in_shared || line.writes) continue;
+    CHECK(line.worst_units == 32);
+    CHECK(simt::bank_passes_of(line.worst).conflicts == 31);
+    for (unsigned lane = 1; lane < simt::kWarp; ++lane)
+      CHECK(line.worst.addresses[lane] - line.worst.addresses[lane - 1] == 128);
+  }
+}
+
+TEST_CASE("simt: 16 bytes a lane take four passes over the banks, and a conflict one more") {
+  const auto vectors = counts_of("shared vectors", {1}, {32}, 32, 0).total(true, true);
+  CHECK(vectors.passes == 4);
+  CHECK(vectors.conflicts == 0);
+  CHECK(counts_of("shared vectors with stride 2", {1}, {32}, 32, 0).total(true, true).passes == 8);
+}
+
+TEST_CASE("simt: a warp is followed in the order of its source, barriers among its accesses") {
+  simt::set_following(true);
+  const auto tile = counts_of("transpose by tiles", {2, 2}, {32, 32}, 64 * 64, 64);
+  simt::set_following(false);
+  std::vector<std::string> steps;
+  for (const simt::WarpStep& step : tile.followed)
+    steps.push_back((step.in_shared ? "shared " : "") + step.what);
+  CHECK(steps == std::vector<std::string>{"read", "shared write", "__syncthreads", "shared read", "write"});
+  CHECK(tile.followed[0].memory == "in");
+  CHECK(tile.followed[0].request.addresses[31] == tile.followed[0].memory_begin + 31 * sizeof(float));
+}
+
 }  // namespace haze

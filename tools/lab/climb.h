@@ -1,0 +1,71 @@
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "haze/engine/simt/counters.h"
+#include "haze/tools/lab/compiled_kernels.h"
+#include "haze/tools/lab/ladders.h"
+
+/// Runs the rungs of a ladder on the emulated GPU, and says what a real one would need for them.
+namespace haze {
+
+/// Seconds that a GPU needs at least for a kernel's work, if nothing else held it up: for each of its parts,
+/// the work over the rate of its data sheet. Nothing here was measured on a GPU. The parts:
+/// - memory: the operands' bytes, each moved once. What is read again comes from a cache;
+/// - cache: the counted sectors, all from the second-level cache. The first-level cache catches nothing,
+/// which
+///   for kernels that read the same address again soon is too pessimistic;
+/// - shared: the counted passes over the banks of shared memory, one a clock on each multiprocessor;
+/// - arithmetic: the operations at the peak of their units.
+struct TimeBound {
+  double memory = 0, cache = 0, shared = 0, arithmetic = 0;
+
+  double seconds() const;
+  /// The part that takes longest.
+  const char* limit() const;
+  /// What would be left of the bound if each sector and each operand moved once: 1 where no kernel can do
+  /// better.
+  double share_of_limit() const;
+};
+
+/// A launch that a rung makes.
+struct KernelReport {
+  std::string name;
+  BlockNeeds needs;
+  std::optional<CompiledKernel> compiled;  // where the table has it
+  double occupancy = 0;                    // only where it is compiled
+};
+
+/// Counts are of the whole launch, by those of the sampled blocks.
+struct RungReport {
+  ladder::Rung rung;
+  bool right = false;                            // the fast kernel's result is the cpu's
+  double largest_error = 0;                      // of an element, as a share of the largest one
+  double read_sectors = 0, written_sectors = 0;  // of a request
+  double conflicts = 0;                          // of a request of shared memory
+  double moved_bytes = 0, needed_bytes = 0, flops = 0;
+  KernelReport kernel;  // of the launches, that which moves most
+  TimeBound bound;
+  std::vector<simt::LaunchCounts> launches;
+};
+
+struct ClimbOptions {
+  int64_t size = 0;
+  uint64_t blocks = 8;  // of a launch, to be counted; 0: all
+  const CompiledKernels* compiled = nullptr;
+};
+
+/// Runs the rung's fast kernels and compares the result with the cpu's; then runs checked kernels and counts.
+/// Throws Error where the checker finds a fault.
+RungReport climb(const Ladder& ladder, unsigned rung, const Gpu& gpu, const ClimbOptions& options);
+
+/// What warp 0 of block 0 does in each launch of a rung.
+struct FollowedRung {
+  std::vector<Problem::Operand> operands;
+  std::vector<simt::LaunchCounts> launches;
+};
+FollowedRung follow(const Ladder& ladder, unsigned rung, int64_t size);
+
+}  // namespace haze

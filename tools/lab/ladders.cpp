@@ -1,0 +1,154 @@
+#include "haze/tools/lab/ladders.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include "haze/engine/ops.h"
+
+namespace haze {
+namespace {
+
+/// The problem of a call of a ladder. Its result is the operand that it writes.
+template <typename Call>
+Problem problem_of(const Call& call, Tensor expected, double tolerance, double flops) {
+  Problem problem{.run = [call] { launch(call); },
+                  .expected = std::move(expected),
+                  .tolerance = tolerance,
+                  .flops = flops,
+                  .bytes = detail::bytes_of(call)};
+  call.each_operand([&](Use use, const char* name, const Tensor& x) {
+    if (!x.defined()) return;
+    problem.operands.push_back({name, x});
+    if (use != Use::read) problem.result = x;
+  });
+  return problem;
+}
+
+/// Normally distributed: on a GPU, zeros would be faster.
+Tensor numbers(const Shape& shape, uint64_t stream = 0) {
+  Generator generator(1, stream);
+  return normal(shape, generator);
+}
+
+Tensor on_gpu(const Tensor& x) {
+  return to(x, Device::simt);
+}
+
+Arithmetic matmul_arithmetic(unsigned rung) {
+  return rung == 4 ? Arithmetic::bfloat16 : rung == 5 ? Arithmetic::tf32 : Arithmetic::float32;
+}
+
+Problem transpose_problem(unsigned rung, int64_t size) {
+  const Tensor x = numbers({size, size});
+  const Tensor out({size, size}, x.dtype(), Device::simt);
+  return problem_of(ladder::Transpose{rung, on_gpu(x), out}, contiguous(transpose(x)), 0, 0);
+}
+
+Problem softmax_problem(unsigned rung, int64_t size) {
+  constexpr double kOperations = 5;  // of an element: maximum, subtract, exp, add, divide
+  const Tensor x = numbers({size, size});
+  const ladder::Softmax call{rung, on_gpu(x), Tensor(x.shape(), x.dtype(), Device::simt)};
+  return problem_of(call, softmax(x), 1e-5, kOperations * static_cast<double>(x.elements()));
+}
+
+Problem sum_problem(unsigned rung, int64_t size) {
+  const Tensor x = numbers({size, size});
+  const ladder::Sum call{rung, on_gpu(x), Tensor({1}, x.dtype(), Device::simt)};
+  return problem_of(call, reshape(sum(cast(x, Dtype::float64)), {1}), 1e-4,
+                    static_cast<double>(x.elements() - 1));
+}
+
+Problem cumulative_sum_problem(unsigned rung, int64_t size) {
+  const Tensor x = numbers({size, size});
+  const ladder::CumulativeSum call{rung, on_gpu(x), Tensor(x.shape(), x.dtype(), Device::simt)};
+  return problem_of(call, cumulative_sum(cast(x, Dtype::float64), 1), 1e-5,
+                    static_cast<double>(x.elements()));
+}
+
+Problem index_add_problem(unsigned rung, int64_t size) {
+  constexpr int64_t kTermsOfRow = 4;
+  Generator generator(1, 1);
+  const Tensor source = numbers({kTermsOfRow * size, size}), target = zeros({size, size}),
+               indices = random_integers({kTermsOfRow * size}, generator, 0, size);
+  const ladder::IndexAdd call{rung, on_gpu(indices), on_gpu(source), on_gpu(target)};
+  index_add_into(target, 0, indices, source);
+  return problem_of(call, target, 1e-5, static_cast<double>(source.elements()));
+}
+
+Problem matmul_problem(unsigned rung, int64_t size) {
+  using ladder::Matmul;
+  const bool takes_float32 = Matmul::takes(rung, Dtype::float32);
+  const auto operand = [&](uint64_t stream) {
+    return cast(numbers({size, size}, stream), takes_float32 ? Dtype::float32 : Dtype::bfloat16);
+  };
+  const Tensor a = operand(0), b = operand(1);
+  const Matmul call{rung, on_gpu(a), on_gpu(b), Tensor({size, size}, Dtype::float32, Device::simt)};
+  constexpr double kRounded = 2e-3;  // operands of tf32 have 11 bits
+  return problem_of(call, matmul(cast(a, Dtype::float32), cast(b, Dtype::float32)),
+                    matmul_arithmetic(rung) == Arithmetic::tf32 ? kRounded : 1e-5, call.flops());
+}
+
+}  // namespace
+
+const std::vector<Ladder>& ladders() {
+  static const std::vector<Ladder> all = {
+      {.name = "transpose",
+       .what = "x [size, size] in rows, to its columns in rows; float32",
+       .rungs = ladder::Transpose::kRungs,
+       .size = 512,
+       .step_size = 32,
+       .problem = transpose_problem},
+      {.name = "softmax",
+       .what = "softmax of each row of x [size, size]; float32",
+       .rungs = ladder::Softmax::kRungs,
+       .size = 1024,
+       .step_size = 64,
+       .problem = softmax_problem},
+      {.name = "sum",
+       .what = "the sum of all elements of x [size, size]; float32",
+       .rungs = ladder::Sum::kRungs,
+       .size = 1024,
+       .step_size = 32,
+       .problem = sum_problem},
+      {.name = "cumulative_sum",
+       .what = "the running sums of each row of x [size, size]; float32",
+       .rungs = ladder::CumulativeSum::kRungs,
+       .size = 1024,
+       .step_size = 64,
+       .problem = cumulative_sum_problem},
+      {.name = "index_add",
+       .what = "4 size rows added to the rows of [size, size] that their indices name; float32",
+       .rungs = ladder::IndexAdd::kRungs,
+       .size = 256,
+       .step_size = 32,
+       .problem = index_add_problem},
+      {.name = "matmul",
+       .what = "a [size, size] b [size, size]; float32, bfloat16 where tensor cores multiply it",
+       .rungs = ladder::Matmul::kRungs,
+       .size = 512,
+       .step_size = 64,
+       .problem = matmul_problem,
+       .arithmetic = matmul_arithmetic},
+  };
+  return all;
+}
+
+const Ladder& ladder_named(std::string_view name) {
+  std::vector<std::string> names;
+  for (const Ladder& ladder : ladders()) {
+    if (ladder.name == name) return ladder;
+    names.push_back(ladder.name);
+  }
+  fail("there is no ladder '{}'; the ladders are {}", name, fmt::join(names, ", "));
+}
+
+unsigned rung_named(const Ladder& ladder, std::string_view name) {
+  std::vector<std::string> names;
+  for (unsigned rung = 0; rung < ladder.rungs.size(); ++rung) {
+    if (ladder.rungs[rung].name == name || fmt::format("{}", rung + 1) == name) return rung;
+    names.push_back(ladder.rungs[rung].name);
+  }
+  fail("the ladder {} has no rung '{}'; its rungs are {}", ladder.name, name, fmt::join(names, ", "));
+}
+
+}  // namespace haze

@@ -1,0 +1,48 @@
+#pragma once
+
+#include <functional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "haze/engine/call.h"
+#include "haze/engine/cuda/ladder/ladder.h"
+#include "haze/tools/lab/gpu.h"
+
+namespace haze {
+
+/// What a rung is given and what it has to make of it, on Device::simt.
+struct Problem {
+  struct Operand {
+    std::string name;
+    Tensor tensor;
+  };
+
+  std::function<void()> run;
+  std::vector<Operand> operands;  // the result among them
+  Tensor result;
+  Tensor expected;       // by the cpu
+  double tolerance = 0;  // of an element, as a share of the largest one
+  double flops = 0;      // floating-point operations; a multiply-add counts as two
+  double bytes = 0;      // of the operands, each moved once
+};
+
+/// A ladder of engine/cuda/ladder/ladder.h, as the laboratory climbs it.
+struct Ladder {
+  std::string name;
+  std::string what;  // such as "x [size, size] -> x^T"
+  std::span<const ladder::Rung> rungs;
+  int64_t size, step_size;  // unless somebody says otherwise; step_size where one warp is followed
+  std::function<Problem(unsigned rung, int64_t size)> problem;
+  std::function<Arithmetic(unsigned rung)> arithmetic = [](unsigned) { return Arithmetic::float32; };
+};
+
+/// All ladders. One more is one row here.
+const std::vector<Ladder>& ladders();
+/// Both throw Error, naming those there are, where there is none of that name. A rung also goes by its number
+/// from 1.
+const Ladder& ladder_named(std::string_view name);
+unsigned rung_named(const Ladder& ladder, std::string_view name);
+
+}  // namespace haze
