@@ -120,20 +120,20 @@ struct Operand {
 
 /// What a block has of a product.
 struct BlockTile {
-  int64_t entry, row, column;
+  unsigned entry;  // of the batch
+  int64_t row, column;
   int64_t first_k, last_k;
-  int64_t first_number;  // of the batch's entry in out
 
   template <typename Tile>
   __device__ static BlockTile of(const ProductShape& shape) {
-    const int64_t across = (shape.n + Tile::kN - 1) / Tile::kN, down = (shape.m + Tile::kM - 1) / Tile::kM;
-    const int64_t entry = blockIdx.x / (across * down), first_k = blockIdx.y * shape.k_each;
-    return {.entry = entry,
-            .row = blockIdx.x / across % down * Tile::kM,
-            .column = blockIdx.x % across * Tile::kN,
+    const auto across = static_cast<unsigned>((shape.n + Tile::kN - 1) / Tile::kN),
+               down = static_cast<unsigned>((shape.m + Tile::kM - 1) / Tile::kM);
+    const int64_t first_k = blockIdx.y * shape.k_each;
+    return {.entry = blockIdx.x / across / down,
+            .row = int64_t{blockIdx.x / across % down} * Tile::kM,
+            .column = int64_t{blockIdx.x % across} * Tile::kN,
             .first_k = first_k,
-            .last_k = first_k + shape.k_each < shape.k ? first_k + shape.k_each : shape.k,
-            .first_number = (blockIdx.y * shape.batch + entry) * shape.m * shape.n};
+            .last_k = first_k + shape.k_each < shape.k ? first_k + shape.k_each : shape.k};
   }
 };
 
@@ -242,6 +242,7 @@ template <typename Tile, typename Finish, typename F>
 __device__ void finish_tile(SharedVector* memory, const BlockTile& tile, const ProductShape& shape,
                             const Finish& finish, F put) {
   static_assert(Tile::kPassRows * Tile::kPitch * sizeof(float) <= Tile::kSharedBytes);
+  const int64_t first_number = (blockIdx.y * shape.batch + tile.entry) * shape.m * shape.n;
   for (unsigned first = 0; first < Tile::kM; first += Tile::kPassRows) {
     auto* const sums = reinterpret_cast<float*>(memory);
     __syncthreads();  // all have read what is there
@@ -251,7 +252,7 @@ __device__ void finish_tile(SharedVector* memory, const BlockTile& tile, const P
       const unsigned i = e / Tile::kN, j = e % Tile::kN;
       const int64_t row = tile.row + first + i, column = tile.column + j;
       if (row >= shape.m || column >= shape.n) continue;
-      const int64_t number = tile.first_number + row * shape.n + column;
+      const int64_t number = first_number + row * shape.n + column;
       finish.out[number] = finish.of(sums[i * Tile::kPitch + j], number, column);
     }
   }
