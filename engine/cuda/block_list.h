@@ -7,9 +7,9 @@ namespace haze::HAZE_KERNELS {
 /// Elements of one array that a block takes.
 inline constexpr int64_t kListChunk = 4096;
 
-/// A list of arrays as the argument of one kernel: a launch for each would leave most of a GPU idle, since
-/// most parameters of a model are small. An array has a block for each chunk of its elements. The arguments
-/// of a kernel have 4096 bytes at most, which limits kMost.
+/// A list of arrays as the argument of one kernel. Most parameters of a model are small, and a launch for
+/// each would leave most of a GPU idle. An array has a block for each chunk of its elements. The arguments of
+/// a kernel have 4096 bytes at most, which limits kMost.
 template <typename Item, int kMost>
 struct BlockList {
   int count = 0;

@@ -50,8 +50,8 @@ void run_kernels(const call::Copy& call) {
                              transpose_launch(shape, row == 2 ? index.shape[0] : 1),
                              elements_of<const X>(call.x), elements_of<Y>(call.out), shape);
       }
-      using Larger = std::conditional_t<(sizeof(X) > sizeof(Y)), X, Y>;
-      with_width_for<Larger>(index, operands, call.out, [&](auto width) {
+      using Wider = std::conditional_t<(sizeof(X) > sizeof(Y)), X, Y>;
+      with_width_for<Wider>(index, operands, call.out, [&](auto width) {
         constexpr int kWidth = decltype(width)::value;
         launch_kernel("copy", copy<kWidth, X, Y>, threads_for_vectors<kWidth>(count),
                       elements_of<const X>(call.x), elements_of<Y>(call.out), index, count);

@@ -19,7 +19,7 @@ namespace haze {
 /// Where kernels note the values that they refuse (cuda/runtime.cpp).
 Refusal* refusal_slot();
 
-/// One access of sizeof(V) bytes: 4, 8 or 16.
+/// One access of sizeof(V) bytes: 1, 2, 4, 8 or 16.
 template <typename V>
 __device__ V load_vector(const V* address) {
   return *address;

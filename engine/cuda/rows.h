@@ -79,7 +79,7 @@ __device__ T over_row(T value, F combine) {
   }
 }
 
-/// What a kernel for rows is compiled for.
+/// The threads of a row and the elements of a vector, for which a kernel is compiled.
 template <unsigned kThreadsOfRow, int kElements>
 struct RowPlan {
   static constexpr unsigned kThreads = kThreadsOfRow;

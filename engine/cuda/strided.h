@@ -31,9 +31,9 @@ struct StridedIndex {
   /// Whether operand i repeats one element along the last axis.
   HAZE_HOST_DEVICE bool repeats(int i) const { return last_strides[i] == 0; }
 
-  /// Whether threads may take `width` neighbours along the last axis at once: in each operand they lie side
-  /// by side and begin at a multiple of the vector, or are one element. A last axis of another length is
-  /// taken where it is the only one: then only the last vector is not whole.
+  /// Whether threads may take `width` neighbours along the last axis at once. In each operand they are one
+  /// element, or lie side by side and begin at a multiple of the vector. The axis is a multiple, too, unless
+  /// there is no other: then only the last vector is not whole.
   bool allows(int width, const Tensor* const (&operands)[kOperands]) const {
     if (rank == 0 || (rank > 1 && shape[rank - 1] % width != 0)) return false;
     for (int i = 0; i < kOperands; ++i) {

@@ -184,7 +184,7 @@ inline Refusal* refusal_slot() {
   return simt::refusal_slot();
 }
 
-/// One access of sizeof(V) bytes: 4, 8 or 16.
+/// One access of sizeof(V) bytes: 1, 2, 4, 8 or 16.
 template <typename V>
 HAZE_NO_HOOKS V load_vector(const V* address) {
   if constexpr (simt::kChecked) simt::vector_access(address, sizeof(V), false, __builtin_return_address(0));

@@ -91,7 +91,7 @@ struct Sum {
   };
 
   unsigned rung;
-  Tensor x;    // contiguous, floating
+  Tensor x;    // contiguous, floating, not empty
   Tensor out;  // one element, dtype of x
 
   const char* name() const { return kRungs[rung].name; }

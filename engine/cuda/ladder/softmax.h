@@ -32,7 +32,7 @@ __global__ void softmax_three_passes(const T* x, T* out, int64_t rows, int64_t c
   for (int64_t i = 0; i < columns; ++i) out[i] = T(share == 0 ? share : std::exp(W(x[i]) - max) * share);
 }
 
-/// The maximum of elements, and the sum of e^(x - max) over them, brought up to date by each further element
+/// The maximum of elements, and the sum of e^(x - max) over them. Each further element brings both up to date
 /// (Milakov and Gimelshein 2018, "Online normalizer calculation for softmax", algorithm 3).
 template <typename W>
 struct OnlineSum {
