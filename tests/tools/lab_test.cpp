@@ -58,15 +58,27 @@ TEST_CASE(
   }
 }
 
+TEST_CASE("lab: blocks fewer than the multiprocessors leave the others idle") {
+  const Gpu& gpu = gpu_named("h100");
+  const CompiledKernels& table = compiled_kernels();
+  const RungReport one_block = climb(ladder_named("sum"), 0, gpu, {128, 0, &table});
+  const double bytes = 4 * 128 * 128 + 4;
+  CHECK(one_block.bound.limit() == std::string("cache"));
+  // A sector is the least that is moved, for the sum as well.
+  CHECK(one_block.bound.cache == doctest::Approx((4 * 128 * 128 + 32) / (64 * 1.83e9)));
+  CHECK(one_block.bound.ideal == doctest::Approx(bytes / 3350e9));
+}
+
 TEST_CASE("lab: the time of transpose is that of its bytes, of its sectors or of its conflicts") {
   const Gpu& gpu = gpu_named("h100");
-  const double bytes = 2 * 4 * 128 * 128;
-  const TimeBound naive = climbed(0, 128).bound, tiled = climbed(1, 128).bound,
-                  padded = climbed(2, 128).bound;
+  // 256 blocks: all multiprocessors have work.
+  const double bytes = 2 * 4 * 512 * 512;
+  const auto bound = [](unsigned rung) { return climbed(rung, 512, 2).bound; };
+  const TimeBound naive = bound(0), tiled = bound(1), padded = bound(2);
   CHECK(naive.seconds() == doctest::Approx(4.5 * bytes / gpu.cache_bandwidth));
   CHECK(naive.limit() == std::string("cache"));
-  // 512 requests write a row in a pass each, 512 read a column in 32.
-  CHECK(tiled.seconds() == doctest::Approx(512 * 33 / (132 * 1.83e9)));
+  // 8192 requests write a row in a pass each, 8192 read a column in 32.
+  CHECK(tiled.seconds() == doctest::Approx(8192 * 33 / (132 * 1.83e9)));
   CHECK(tiled.limit() == std::string("shared"));
   CHECK(padded.seconds() == doctest::Approx(bytes / 3350e9));
   CHECK(padded.limit() == std::string("memory"));
@@ -77,7 +89,7 @@ TEST_CASE("lab: arithmetic limits a kernel of many operations, at the peak of it
   const TimeBound bound{.memory = 1, .cache = 2, .shared = 3, .arithmetic = 4};
   CHECK(bound.seconds() == 4);
   CHECK(bound.limit() == std::string("arithmetic"));
-  CHECK(TimeBound{.memory = 1, .cache = 4, .arithmetic = 2}.share_of_limit() == 0.5);
+  CHECK(TimeBound{.memory = 1, .cache = 4, .arithmetic = 2, .ideal = 2}.share_of_limit() == 0.5);
   CHECK(gpu_named("a100").peak(Arithmetic::bfloat16) == 312e12);
   CHECK(gpu_named("rtx4090").peak(Arithmetic::float32) == 82.6e12);
 }
@@ -152,8 +164,8 @@ TEST_CASE("haze lab lists the ladders, and climbs one as text and as JSON") {
   for (const ladder::Rung& rung : ladder::Transpose::kRungs) CHECK(list.find(rung.idea) != std::string::npos);
   const std::vector<std::string> table = lines_of(lab({"transpose", "--size", "64"}));
   REQUIRE(table.size() > 8);
-  CHECK(words_of(table[4]) == words_of("naive yes 4.0 32.0 - 4.50 - 20 0 0 100% 0.02 us cache 62%"));
-  CHECK(words_of(table[5]) == words_of("tiled yes 4.0 4.0 15.50 1.00 - 32 4096 0 100% 0.02 us shared 56%"));
+  CHECK(words_of(table[4]) == words_of("naive yes 4.0 32.0 - 4.50 - 20 0 0 100% 0.11 us cache 19%"));
+  CHECK(words_of(table[5]) == words_of("tiled yes 4.0 4.0 15.50 1.00 - 32 4096 0 100% 0.16 us shared 12%"));
   const auto json = nlohmann::json::parse(lab({"transpose", "--size", "64", "--gpu", "a100", "--json"}));
   CHECK(json["gpu"] == "a100");
   CHECK(json["rungs"].size() == 4);

@@ -20,7 +20,7 @@ namespace {
 struct Arguments {
   std::string ladder, rung, gpu = "h100", svg, compiled;
   int64_t size = 0, line = 0;
-  uint64_t blocks = 8;
+  uint64_t blocks = 4;
   bool step = false, json = false;
 };
 
