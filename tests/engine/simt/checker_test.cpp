@@ -30,6 +30,7 @@ const Launch kCorrect[] = {
     {"shifted", {1}, {64}, 65, 64, 1},
     {"copy vectors", {1}, {32}, 132, 128, 4},
     {"early return", {1}, {64}, 64, 64, 64},
+    {"half shuffle", {1}, {32}, 32, 16, 5},
     {"half words", {1}, {64}, 1, 32},
     {"transpose by tiles", {2, 2}, {32, 32}, 64 * 64, 64 * 64, 64},
     {"matmul", {2, 2}, {16, 16}, 2 * 32 * 32, 32 * 32, 32},
@@ -86,6 +87,7 @@ TEST_CASE("simt: each kind of fault is found, with its line") {
       {{"copy vectors", {1}, {32}, 130, 128, 4}, {"out-of-bounds read of 16 bytes"}},
       {{"early return", {1}, {64}, 64, 64, 40}, {"waits in __syncthreads at", "24 of 64 threads have ended"}},
       {{"divergent votes", {1}, {32}, 1, 32, 7}, {"lanes of a warp wait in", "__ballot_sync", "__syncwarp"}},
+      {{"half shuffle", {1}, {32}, 32, 16, 20}, {"reads lane 20, which is not in the mask 0xffff"}},
       {{"host memory", {1}, {32}, 1, 32, 4096}, {"the host's memory is touched", "host_memory"}},
   };
   for (const Fault& fault : faults) {

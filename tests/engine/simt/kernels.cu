@@ -137,6 +137,11 @@ __global__ void divergent_votes(const float*, float* out, int n) {
   }
 }
 
+// The first half of a warp shuffles, and reads lane n.
+__global__ void half_shuffle(const float* in, float* out, int n) {
+  if (threadIdx.x < 16) out[threadIdx.x] = __shfl_sync(0xFFFFu, in[threadIdx.x], n);
+}
+
 // Neighbours write the two halves of one word.
 __global__ void half_words(const float*, float* out, int) {
   reinterpret_cast<uint16_t*>(out)[threadIdx.x] = 1;
@@ -211,6 +216,7 @@ constexpr Named kKernels[] = {
     {"copy vectors", copy_vectors},
     {"early return", early_return},
     {"divergent votes", divergent_votes},
+    {"half shuffle", half_shuffle},
     {"half words", half_words},
     {"host memory", host_memory},
     {"copy", copy<1>},

@@ -218,6 +218,9 @@ TEST_CASE("simt: an asynchronous copy counts as a read of global and a write to 
   const simt::LineCount ragged = counts_of(kCorrect[1]).total(false, false);
   CHECK(ragged.requests == 1);
   CHECK(ragged.sectors == 9);  // of 280 bytes
+  const simt::LineCount last = counts_of(tensor_launch("copy last", {32}, 128, 32, 3)).total(false, false);
+  CHECK(last.requests == 1);  // the others read nothing
+  CHECK(last.sectors == 16);
 }
 
 }  // namespace haze

@@ -42,6 +42,18 @@ __global__ void copy_ragged(const float* in, float* out, int n) {
   for (unsigned i = 0; i < kVector; ++i) out[first + i] = s[first + i];
 }
 
+// Of n vectors a lane, the last one is copied, and zeros come in place of the others.
+__global__ void copy_last(const float* in, float* out, int n) {
+  SHARED(float, s, [32 * kVector]);
+  const unsigned first = threadIdx.x * kVector;
+  for (int i = 0; i < n; ++i) {
+    copy_async<16>(&s[first], in + first, i == n - 1 ? 16 : 0);
+    copy_async_commit();
+    copy_async_wait<0>();
+  }
+  out[threadIdx.x] = s[first];
+}
+
 // n is how far the copies, of 8 bytes, are shifted.
 template <bool kCommits>
 __global__ void copy_shifted(const float* in, float* out, int n) {
@@ -155,6 +167,7 @@ constexpr Named kKernels[] = {
     {"stream tiles, waiting too little", stream_tiles<2>},
     {"copy ragged", copy_ragged<true>},
     {"copy beyond the end", copy_ragged<false>},
+    {"copy last", copy_last},
     {"copy shifted", copy_shifted<true>},
     {"copy without commit", copy_shifted<false>},
     {"copy out of shared memory", copy_out_of_shared},
