@@ -22,16 +22,19 @@ TEST_CASE("attention: queries that see a NaN among the keys become NaN, and no o
       INFO("bits ", bits, ", key ", broken);
       const Tensor key = normal(shape, generator);
       key.data<float>()[broken * kHeadSize] = std::bit_cast<float>(bits);
-      const AttentionResult result = attention(query, key, value, options);
-      int64_t wrong = 0;
-      for (int64_t i = 0; i < kLength; ++i) {
-        const bool sees = i >= broken;
-        wrong += std::isnan(result.row_sum.data<float>()[i]) != sees;
-        for (int64_t c = 0; c < kHeadSize; ++c) {
-          wrong += std::isnan(result.output.data<float>()[i * kHeadSize + c]) != sees;
+      for (Device device : {Device::cpu, Device::simt}) {
+        const AttentionResult result =
+            attention(to(query, device), to(key, device), to(value, device), options);
+        const std::vector<float> output = result.output.to_vector<float>(),
+                                 row_sum = result.row_sum.to_vector<float>();
+        int64_t wrong = 0;
+        for (size_t i = 0; i < output.size(); ++i) {
+          const bool sees = static_cast<int64_t>(i) / kHeadSize >= broken;
+          wrong += std::isnan(output[i]) != sees;
+          wrong += std::isnan(row_sum[i / kHeadSize]) != sees;
         }
+        CHECK(wrong == 0);
       }
-      CHECK(wrong == 0);
     }
   }
 }
@@ -64,6 +67,9 @@ struct Inputs {
   Inputs in(Dtype dtype) const {
     return {cast(query, dtype), cast(key, dtype), cast(value, dtype), cast(g, dtype)};
   }
+  Inputs on(Device device) const {
+    return {to(query, device), to(key, device), to(value, device), to(g, device)};
+  }
 };
 
 // The first column gives the scores, exactly in float32, as query_size times whole numbers of [first, first +
@@ -92,7 +98,8 @@ double largest(const Tensor& x) {
 }
 
 double largest_difference(const Tensor& x, const Tensor& y) {
-  return largest(subtract(cast(x, Dtype::float64), cast(y, Dtype::float64)));
+  return largest(
+      subtract(cast(to(x, Device::cpu), Dtype::float64), cast(to(y, Device::cpu), Dtype::float64)));
 }
 
 }  // namespace
@@ -112,20 +119,23 @@ TEST_CASE(
   for (const Size& size : sizes) {
     options.scale = size.scale;
     INFO("scores near ", size.query * size.first * options.scale);
-    const Inputs single = with_exact_scores(size.query, size.first);
-    const Inputs wide = single.in(Dtype::float64);
-    const AttentionResult got = attention(single.query, single.key, single.value, options);
+    const Inputs exact = with_exact_scores(size.query, size.first);
+    const Inputs wide = exact.in(Dtype::float64);
     const AttentionResult want = attention(wide.query, wide.key, wide.value, options);
-    CHECK(largest_difference(got.output, want.output) < 2e-6);
-    const AttentionGradient of_single =
-        attention_gradient(single.g, single.query, single.key, single.value, got, options);
     const AttentionGradient of_wide =
         attention_gradient(wide.g, wide.query, wide.key, wide.value, want, options);
-    CHECK(largest_difference(of_single.value, of_wide.value) < 1e-6 * largest(of_wide.value));
-    CHECK(largest_difference(of_single.key, of_wide.key) < 2e-6 * largest(of_wide.key));
-    // The first column of the keys is so large that the gradient by the query's cancels.
-    const auto rest = [](const Tensor& x) { return slice(x, 3, 1, 4); };
-    CHECK(largest_difference(rest(of_single.query), rest(of_wide.query)) < 2e-6);
+    for (Device device : {Device::cpu, Device::simt}) {
+      const Inputs single = exact.on(device);
+      const AttentionResult got = attention(single.query, single.key, single.value, options);
+      CHECK(largest_difference(got.output, want.output) < 2e-6);
+      const AttentionGradient of_single =
+          attention_gradient(single.g, single.query, single.key, single.value, got, options);
+      CHECK(largest_difference(of_single.value, of_wide.value) < 1e-6 * largest(of_wide.value));
+      CHECK(largest_difference(of_single.key, of_wide.key) < 2e-6 * largest(of_wide.key));
+      // The first column of the keys is so large that the gradient by the query's cancels.
+      const auto rest = [](const Tensor& x) { return slice(to(x, Device::cpu), 3, 1, 4); };
+      CHECK(largest_difference(rest(of_single.query), rest(of_wide.query)) < 2e-6);
+    }
   }
 }
 

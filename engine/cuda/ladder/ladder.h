@@ -133,4 +133,61 @@ struct Matmul {
   }
 };
 
+/// Attention: softmax(scale Q K^T) V for each head.
+struct Attention {
+  static constexpr Rung kRungs[] = {
+      {"scores in memory", "One kernel finds all scores, one their softmax, one the sums of values."},
+      {"tiles, online softmax",
+       "A block has a tile of queries and corrects its sums as tiles of keys go by: no score is in memory."},
+      {"tensor cores",
+       "A warp multiplies 16 x 8 x 16 numbers at once; scores stay in registers, and the next tile comes "
+       "meanwhile."},
+  };
+  /// Whether a rung has kernels for operands of `dtype`.
+  static constexpr bool takes(unsigned rung, Dtype dtype) {
+    return dtype == Dtype::bfloat16 || (rung < 2 && dtype == Dtype::float32);
+  }
+
+  unsigned rung;
+  Tensor query, key,
+      value;    // contiguous [heads, length, size], size at most 128; tensor cores: multiples of 8
+  float scale;  // of the scores
+  bool causal;  // a query sees the keys up to its own position
+  Tensor out;   // contiguous, like query
+  /// [heads, length] float32, written by tiles and tensor cores: the weight of a key with the scaled score s
+  /// is e^(s - max) / sum.
+  Tensor max, sum;
+
+  const char* name() const { return kRungs[rung].name; }
+  double flops() const {
+    return 4.0 * static_cast<double>(query.elements() * query.size(1)) / (causal ? 2 : 1);
+  }
+  void each_operand(auto&& f) const {
+    f(Use::read, "query", query), f(Use::read, "key", key), f(Use::read, "value", value);
+    f(Use::write, "the result", out), f(Use::write, "max", max), f(Use::write, "sum", sum);
+  }
+};
+
+/// The gradient of attention, from the results of its forward pass by tiles.
+struct AttentionGradient {
+  static constexpr Rung kRungs[] = {
+      {"recomputing",
+       "A block computes tiles of weights again and adds up a tile of the gradient: none was kept."},
+  };
+
+  unsigned rung;
+  Tensor g;  // contiguous, like forward.out
+  Attention forward;
+  Tensor to_query, to_key, to_value;  // contiguous, like query
+
+  const char* name() const { return kRungs[rung].name; }
+  double flops() const { return 2.5 * forward.flops(); }
+  void each_operand(auto&& f) const {
+    f(Use::read, "g", g);
+    forward.each_operand([&](Use, const char* operand, const Tensor& x) { f(Use::read, operand, x); });
+    f(Use::write, "the gradient of query", to_query), f(Use::write, "the gradient of key", to_key);
+    f(Use::write, "the gradient of value", to_value);
+  }
+};
+
 }  // namespace haze::ladder
