@@ -43,8 +43,8 @@ struct KernelReport {
 /// Counts are of the whole launch, by those of the sampled blocks.
 struct RungReport {
   ladder::Rung rung;
-  bool right = false;                            // the fast kernel's result is the cpu's
-  double largest_error = 0;                      // of an element, as a share of the largest one
+  std::optional<bool> right;  // the fast kernel's result is the cpu's; empty where they are not compared
+  double largest_error = 0;   // of an element, as a share of the largest one
   double read_sectors = 0, written_sectors = 0;  // of a request
   double conflicts = 0;                          // of a request of shared memory
   double moved_bytes = 0, needed_bytes = 0, flops = 0;
@@ -56,10 +56,12 @@ struct RungReport {
 struct ClimbOptions {
   int64_t size = 0;
   uint64_t blocks = 4;  // of a launch, to be counted; 0: all
+  bool compare = true;  // with the cpu, which for large sizes takes long
   const CompiledKernels* compiled = nullptr;
 };
 
-/// Runs the rung's fast kernels and compares the result with the cpu's; then runs checked kernels and counts.
+/// Runs the rung's fast kernels and compares the result with the cpu's, unless options say otherwise; then
+/// runs checked kernels and counts.
 /// Throws Error where the checker finds a fault.
 RungReport climb(const Ladder& ladder, unsigned rung, const Gpu& gpu, const ClimbOptions& options);
 
