@@ -210,6 +210,8 @@ TEST_CASE("what haze lab cannot do is one sentence") {
                 "there is no GPU 'b100' here; those that can be chosen");
   check_failure({"lab", "transpose", "--size", "0"}, 2, "--size takes a whole number from 1 to 8192");
   check_failure({"lab", "transpose", "--size", "x"}, 2, "--size takes");
+  check_failure({"lab", "matmul", "--size", "33"}, 2,
+                "the ladder matmul takes a --size that is a multiple of 8, not 33");
   check_failure({"lab", "--gpu", "h100"}, 2, "--gpu is for a ladder, and none is named");
   check_failure({"lab", "transpose", "--step"}, 2, "--step shows one rung: name it by --rung");
   check_failure({"lab", "transpose", "--rung", "1", "--line", "5"}, 2, "--line says what --svg draws");

@@ -83,6 +83,10 @@ int climb_ladder(const Arguments& arguments) {
     }
     last = first + 1;
   }
+  if (arguments.size % ladder.multiple != 0) {
+    throw WrongUsage(fmt::format("the ladder {} takes a --size that is a multiple of {}, not {}", ladder.name,
+                                 ladder.multiple, arguments.size));
+  }
   if (arguments.step) {
     print_pages(step_lines(follow(ladder, first, arguments.size ? arguments.size : ladder.step_size)));
     return 0;

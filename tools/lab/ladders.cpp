@@ -154,6 +154,7 @@ const std::vector<Ladder>& ladders() {
        .rungs = ladder::Matmul::kRungs,
        .size = 512,
        .step_size = 64,
+       .multiple = 8,
        .problem = matmul_problem,
        .arithmetic = matmul_arithmetic},
       {.name = "attention",
