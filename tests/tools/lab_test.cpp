@@ -194,6 +194,13 @@ TEST_CASE("haze lab steps through a warp: what it reads, writes and waits for") 
   CHECK(steps[17].find("the result [768, 769, ..., 799]") != std::string::npos);
 }
 
+TEST_CASE("haze lab names the lanes of a step that leaves some out") {
+  // The last warp of a sum: fewer lanes in each step.
+  const std::string steps = lab({"sum", "--rung", "shared tree", "--step"});
+  CHECK(steps.find("; lanes 0-15\n") != std::string::npos);
+  CHECK(steps.find("; lanes 0\n") != std::string::npos);
+}
+
 TEST_CASE("haze lab draws a line of a rung to a file") {
   const TemporaryFolder folder;
   const std::string file = (folder / "banks.svg").string();
