@@ -147,15 +147,13 @@ void Counters::record(const LaneAccess& access, const std::string& memory, unsig
   trace.writes = access.writes;
   const unsigned lane = thread % kWarp;
   const uint32_t execution = trace.executions[lane]++;
-  if (execution == trace.requests.size()) {
-    if (access.bytes == 0) return;
-    TracedRequest& request = trace.requests.emplace_back();
-    request.order = order_++;
+  if (execution == trace.requests.size()) trace.requests.emplace_back().order = order_++;
+  if (access.bytes == 0) return;
+  TracedRequest& request = trace.requests[execution];
+  if (request.lanes == 0) {
     request.memory_begin = access.memory_begin;
     if (follows(thread / kWarp)) request.memory = memory;
   }
-  if (access.bytes == 0) return;
-  TracedRequest& request = trace.requests[execution];
   request.lanes |= uint32_t{1} << lane;
   request.bytes = std::max(request.bytes, access.bytes);
   request.addresses[lane] = access.address;

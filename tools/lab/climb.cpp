@@ -93,10 +93,33 @@ KernelReport describe(const simt::LaunchCounts& launch, const Gpu& gpu, const Co
   return report;
 }
 
+/// The multiprocessors that a launch's blocks can use.
+double used_multiprocessors(const simt::LaunchCounts& launch, const Gpu& gpu) {
+  return static_cast<double>(
+      std::min<uint64_t>(launch.shape.grid.count(), static_cast<uint64_t>(gpu.multiprocessors)));
+}
+
 const simt::LaunchCounts& heaviest(const std::vector<simt::LaunchCounts>& launches) {
   return *std::max_element(launches.begin(), launches.end(), [](const auto& a, const auto& b) {
     return Totals({a}).all_sectors() < Totals({b}).all_sectors();
   });
+}
+
+TimeBound bound_of(const Problem& problem, const std::vector<simt::LaunchCounts>& launches, const Gpu& gpu,
+                   Arithmetic arithmetic) {
+  constexpr double kBytesAClock = 64;  // from the second-level cache to a multiprocessor
+  const double peak = gpu.peak(arithmetic);
+  TimeBound bound{.memory = problem.bytes / gpu.memory_bandwidth};
+  for (const simt::LaunchCounts& launch : launches) {
+    const Totals totals({launch});
+    const double clocks = used_multiprocessors(launch, gpu) * gpu.clock;  // a second, of all that are used
+    bound.cache += kSectorBytes * totals.all_sectors() / std::min(gpu.cache_bandwidth, kBytesAClock * clocks);
+    bound.shared += totals.passes / clocks;
+  }
+  bound.ideal = std::max(bound.memory, problem.flops / peak);
+  bound.arithmetic =
+      problem.flops / (peak * used_multiprocessors(heaviest(launches), gpu) / gpu.multiprocessors);
+  return bound;
 }
 
 }  // namespace
@@ -113,17 +136,15 @@ const char* TimeBound::limit() const {
       ->second;
 }
 
-double TimeBound::share_of_limit() const {
-  return std::max(memory, arithmetic) / seconds();
-}
-
 RungReport climb(const Ladder& ladder, unsigned rung, const Gpu& gpu, const ClimbOptions& options) {
   const Problem problem = ladder.problem(rung, options.size);
   RungReport report{.rung = ladder.rungs[rung]};
-  fill(problem.result, 0);
-  problem.run();
-  report.largest_error = largest_error(problem.result, problem.expected);
-  report.right = report.largest_error <= problem.tolerance;
+  if (options.compare) {
+    fill(problem.result, 0);
+    problem.run();
+    report.largest_error = largest_error(problem.result, problem.expected);
+    report.right = report.largest_error <= problem.tolerance;
+  }
   report.launches = count(problem, options.blocks);
   const Totals totals(report.launches);
   report.read_sectors = ratio(totals.sectors[0], totals.requests[0]);
@@ -133,10 +154,7 @@ RungReport climb(const Ladder& ladder, unsigned rung, const Gpu& gpu, const Clim
   report.needed_bytes = problem.bytes;
   report.flops = problem.flops;
   report.kernel = describe(heaviest(report.launches), gpu, *options.compiled);
-  report.bound = {.memory = problem.bytes / gpu.memory_bandwidth,
-                  .cache = report.moved_bytes / gpu.cache_bandwidth,
-                  .shared = totals.passes / (gpu.multiprocessors * gpu.clock),
-                  .arithmetic = problem.flops / gpu.peak(ladder.arithmetic(rung))};
+  report.bound = bound_of(problem, report.launches, gpu, ladder.arithmetic(rung));
   return report;
 }
 

@@ -16,18 +16,20 @@ namespace haze {
 /// - memory: the operands' bytes, each moved once. What is read again comes from a cache;
 /// - cache: the counted sectors, all from the second-level cache. The first-level cache catches nothing,
 /// which
-///   for kernels that read the same address again soon is too pessimistic;
+///   for kernels that read the same address again soon is too pessimistic. A multiprocessor takes 64 bytes a
+///   clock;
 /// - shared: the counted passes over the banks of shared memory, one a clock on each multiprocessor;
 /// - arithmetic: the operations at the peak of their units.
+/// A launch of fewer blocks than there are multiprocessors leaves the others idle.
 struct TimeBound {
   double memory = 0, cache = 0, shared = 0, arithmetic = 0;
+  double ideal = 0;  // for the operands, each moved once, and the operations, on the whole GPU
 
   double seconds() const;
   /// The part that takes longest.
   const char* limit() const;
-  /// What would be left of the bound if each sector and each operand moved once: 1 where no kernel can do
-  /// better.
-  double share_of_limit() const;
+  /// ideal / seconds(): 1 where no kernel can have a lower bound.
+  double share_of_limit() const { return ideal / seconds(); }
 };
 
 /// A launch that a rung makes.
@@ -41,8 +43,8 @@ struct KernelReport {
 /// Counts are of the whole launch, by those of the sampled blocks.
 struct RungReport {
   ladder::Rung rung;
-  bool right = false;                            // the fast kernel's result is the cpu's
-  double largest_error = 0;                      // of an element, as a share of the largest one
+  std::optional<bool> right;  // the fast kernel's result is the cpu's; empty where they are not compared
+  double largest_error = 0;   // of an element, as a share of the largest one
   double read_sectors = 0, written_sectors = 0;  // of a request
   double conflicts = 0;                          // of a request of shared memory
   double moved_bytes = 0, needed_bytes = 0, flops = 0;
@@ -53,11 +55,13 @@ struct RungReport {
 
 struct ClimbOptions {
   int64_t size = 0;
-  uint64_t blocks = 8;  // of a launch, to be counted; 0: all
+  uint64_t blocks = 4;  // of a launch, to be counted; 0: all
+  bool compare = true;  // with the cpu, which for large sizes takes long
   const CompiledKernels* compiled = nullptr;
 };
 
-/// Runs the rung's fast kernels and compares the result with the cpu's; then runs checked kernels and counts.
+/// Runs the rung's fast kernels and compares the result with the cpu's, unless options say otherwise; then
+/// runs checked kernels and counts.
 /// Throws Error where the checker finds a fault.
 RungReport climb(const Ladder& ladder, unsigned rung, const Gpu& gpu, const ClimbOptions& options);
 

@@ -47,7 +47,7 @@ std::string row_of(const RungReport& rung, size_t width) {
   return fmt::format(
       "{:<{}}  {:>5}  {:>4}  {:>5}  {:>9}  {:>12}  {:>6}  {:>4}  {:>6}  {:>6}  {:>9}  {:>10}  "
       "{:<10}  {:>8}\n",
-      rung.rung.name, width, rung.right ? "yes" : "NO", figure(rung.read_sectors),
+      rung.rung.name, width, rung.right ? *rung.right ? "yes" : "NO" : "-", figure(rung.read_sectors),
       figure(rung.written_sectors), figure(rung.conflicts, 2),
       fmt::format("{:.2f}", ratio(rung.moved_bytes, rung.needed_bytes)),
       figure(ratio(rung.flops, rung.moved_bytes)), compiled_figure(rung, registers),
@@ -115,8 +115,6 @@ Json climb_json(const Ladder& ladder, const Gpu& gpu, const ClimbOptions& option
   Json json{{"ladder", ladder.name}, {"size", options.size}, {"gpu", gpu.name}, {"rungs", Json::array()}};
   for (const RungReport& rung : rungs) {
     Json row{{"rung", rung.rung.name},
-             {"right", rung.right},
-             {"error", rung.largest_error},
              {"sectors_read", rung.read_sectors},
              {"sectors_written", rung.written_sectors},
              {"conflicts", rung.conflicts},
@@ -124,6 +122,10 @@ Json climb_json(const Ladder& ladder, const Gpu& gpu, const ClimbOptions& option
              {"bytes_needed", rung.needed_bytes},
              {"flops", rung.flops},
              {"kernel", rung.kernel.name}};
+    if (rung.right) {
+      row["right"] = *rung.right;
+      row["error"] = rung.largest_error;
+    }
     if (const auto& compiled = rung.kernel.compiled) {
       row["registers"] = compiled->registers;
       row["shared_bytes"] = rung.kernel.needs.shared_bytes;

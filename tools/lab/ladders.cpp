@@ -88,6 +88,33 @@ Problem matmul_problem(unsigned rung, int64_t size) {
                     matmul_arithmetic(rung) == Arithmetic::tf32 ? kRounded : 1e-5, call.flops());
 }
 
+Problem attention_problem(unsigned rung, int64_t size) {
+  using ladder::Attention;
+  constexpr int64_t kHeads = 4, kHeadSize = 64;
+  const bool takes_float32 = Attention::takes(rung, Dtype::float32);
+  const auto operand = [&](uint64_t stream) {
+    return cast(numbers({kHeads, size, kHeadSize}, stream), takes_float32 ? Dtype::float32 : Dtype::bfloat16);
+  };
+  const Tensor query = operand(0), key = operand(1), value = operand(2);
+  const auto of_rows = [&] { return Tensor({kHeads, size}, Dtype::float32, Device::simt); };
+  const Attention call{.rung = rung,
+                       .query = on_gpu(query),
+                       .key = on_gpu(key),
+                       .value = on_gpu(value),
+                       .scale = 0.125F,
+                       .causal = false,
+                       .out = Tensor(query.shape(), query.dtype(), Device::simt),
+                       .max = of_rows(),
+                       .sum = of_rows()};
+  const auto wide = [](const Tensor& x) { return cast(x, Dtype::float32); };
+  const Tensor scores = scale_shift(matmul(wide(query), transpose(wide(key))), call.scale, 0);
+  constexpr double kBfloat16 = 1e-2;  // the result has 8 bits
+  Problem problem =
+      problem_of(call, matmul(softmax(scores), wide(value)), takes_float32 ? 1e-5 : kBfloat16, call.flops());
+  problem.result = call.out;
+  return problem;
+}
+
 }  // namespace
 
 const std::vector<Ladder>& ladders() {
@@ -127,8 +154,20 @@ const std::vector<Ladder>& ladders() {
        .rungs = ladder::Matmul::kRungs,
        .size = 512,
        .step_size = 64,
+       .multiple = 8,
        .problem = matmul_problem,
        .arithmetic = matmul_arithmetic},
+      {.name = "attention",
+       .what = "4 heads, size queries and keys of 64 numbers; float32, bfloat16 on tensor cores",
+       .rungs = ladder::Attention::kRungs,
+       .size = 512,
+       .step_size = 64,
+       .problem = attention_problem,
+       .arithmetic =
+           [](unsigned rung) {
+             return ladder::Attention::takes(rung, Dtype::float32) ? Arithmetic::float32
+                                                                   : Arithmetic::bfloat16;
+           }},
   };
   return all;
 }

@@ -34,6 +34,7 @@ struct Ladder {
   std::string what;  // such as "x [size, size] -> x^T"
   std::span<const ladder::Rung> rungs;
   int64_t size, step_size;  // unless somebody says otherwise; step_size where one warp is followed
+  int64_t multiple = 1;     // sizes are multiples of it
   std::function<Problem(unsigned rung, int64_t size)> problem;
   std::function<Arithmetic(unsigned rung)> arithmetic = [](unsigned) { return Arithmetic::float32; };
 };

@@ -16,7 +16,8 @@ struct Place {
   size_t element_bytes;
 };
 
-// Operands by their names; other memory by the allocation's, in units of the access.
+// Operands by their names; other memory by the allocation's, in units of the access, or of
+// 4 bytes where it is a vector of 16.
 Place place_of(const simt::WarpStep& step, const std::vector<Problem::Operand>& operands) {
   const uintptr_t address = step.request.addresses[static_cast<size_t>(std::countr_zero(step.request.lanes))];
   for (const Problem::Operand& operand : operands) {
@@ -25,17 +26,29 @@ Place place_of(const simt::WarpStep& step, const std::vector<Problem::Operand>& 
     const size_t bytes = static_cast<size_t>(operand.tensor.elements()) * element;
     if (!step.in_shared && address >= begin && address < begin + bytes) return {operand.name, begin, element};
   }
-  return {step.memory, step.memory_begin, std::min<size_t>(step.request.bytes, 4)};
+  return {step.memory, step.memory_begin, step.request.bytes <= 8 ? step.request.bytes : 4};
 }
 
-// "0, 1, ..., 31" for equal distances, all numbers otherwise; the lanes where they are not all.
+// "; lanes 0-7, 16-23", where not all of them take part.
+std::string lanes_of(const simt::Request& request) {
+  if (request.lanes == ~0u) return "";
+  std::string text;
+  for (unsigned first = 0; first < kLanes; ++first) {
+    if (!(request.lanes >> first & 1)) continue;
+    const unsigned begin = first;
+    while (first + 1 < kLanes && (request.lanes >> (first + 1) & 1)) ++first;
+    text += text.empty() ? "; lanes " : ", ";
+    text += begin == first ? fmt::format("{}", first) : fmt::format("{}-{}", begin, first);
+  }
+  return text;
+}
+
+// "0, 1, ..., 31" for equal distances, all numbers otherwise.
 std::string elements_of(const simt::Request& request, const Place& place) {
   std::vector<int64_t> elements;
-  std::string lanes;
   for (unsigned lane = 0; lane < kLanes; ++lane) {
     if (!(request.lanes >> lane & 1)) continue;
     elements.push_back(static_cast<int64_t>((request.addresses[lane] - place.begin) / place.element_bytes));
-    lanes += fmt::format("{}{}", lanes.empty() ? "" : ",", lane);
   }
   const auto distance = [&](size_t i) { return elements[i] - elements[i - 1]; };
   bool even = elements.size() > 3;
@@ -48,7 +61,7 @@ std::string elements_of(const simt::Request& request, const Place& place) {
   } else {
     for (const int64_t element : elements) text += fmt::format("{}{}", text.empty() ? "" : ", ", element);
   }
-  return request.lanes == ~0u ? text : fmt::format("{}  (lanes {})", text, lanes);
+  return text;
 }
 
 std::string line_of(const simt::WarpStep& step, const std::vector<Problem::Operand>& operands) {
@@ -58,7 +71,8 @@ std::string line_of(const simt::WarpStep& step, const std::vector<Problem::Opera
   const size_t elements = std::max<size_t>(1, step.request.bytes / place.element_bytes);
   return fmt::format("{:<24}  {:<5}  {} [{}]{}", source, step.what, place.memory,
                      elements_of(step.request, place),
-                     elements > 1 ? fmt::format(" and {} after each", elements - 1) : "");
+                     elements > 1 ? fmt::format(" and {} after each", elements - 1) : "") +
+         lanes_of(step.request);
 }
 
 }  // namespace
