@@ -1,14 +1,11 @@
 #include <algorithm>
-#include <optional>
-#include <utility>
 
-#include "haze/engine/cuda/cublas.h"
 #include "haze/engine/cuda/gpu.h"
 #include "haze/engine/cuda/ladder/matmul.h"
 #include "haze/engine/cuda/ladder/matmul_tensor_cores.h"
-#include "haze/engine/cuda/math.h"
+#include "haze/engine/cuda/matmul_cublas.h"
+#include "haze/engine/cuda/matmul_epilogue.h"
 #include "haze/engine/cuda/product.h"
-#include "haze/engine/error.h"
 #include "haze/engine/ops/matmul.h"
 
 // float32 is multiplied by the rung "asynchronous copies" of the ladder, bfloat16 by "tensor cores", float64
@@ -17,61 +14,6 @@
 // hand.
 namespace haze::HAZE_KERNELS {
 namespace {
-
-/// What follows the sum, at the element that has `number` in a batch of results [rows, columns].
-template <typename W>
-struct Epilogue {
-  W* out;
-  bool accumulate = false;
-  Activation activation = Activation::none;
-  const W *bias = nullptr, *residual = nullptr, *slope_at = nullptr;
-  W* pre_activation = nullptr;
-
-  __device__ W of(W value, int64_t number, int64_t column) const;
-};
-
-template <typename W>
-__device__ W activated(Activation activation, W x) {
-  switch (activation) {
-    case Activation::relu:
-      return apply(UnaryOp::relu, x, W(0), W(0));
-    case Activation::gelu:
-      return apply(UnaryOp::gelu, x, W(0), W(0));
-    case Activation::gelu_tanh:
-      return apply(UnaryOp::gelu_tanh, x, W(0), W(0));
-    case Activation::silu:
-      return apply(UnaryOp::silu, x, W(0), W(0));
-    default:
-      return x;
-  }
-}
-
-/// The activation's derivative at x, times g.
-template <typename W>
-__device__ W times_slope(Activation activation, W x, W g) {
-  switch (activation) {
-    case Activation::relu:
-      return g * (x > 0 ? W(1) : W(0));
-    case Activation::gelu:
-      return apply(BinaryOp::gelu_gradient, x, g);
-    case Activation::gelu_tanh:
-      return apply(BinaryOp::gelu_tanh_gradient, x, g);
-    case Activation::silu:
-      return apply(BinaryOp::silu_gradient, x, g);
-    default:
-      return g;
-  }
-}
-
-template <typename W>
-__device__ W Epilogue<W>::of(W value, int64_t number, int64_t column) const {
-  if (accumulate) value += out[number];
-  if (slope_at) return times_slope(activation, slope_at[number], value);
-  if (bias) value += bias[column];
-  if (pre_activation) pre_activation[number] = value;
-  value = activated(activation, value);
-  return residual ? value + residual[number] : value;
-}
 
 /// Blocks are numbered by columns, then rows, then entries of the batch, which are a_step and b_step apart.
 template <typename S>
@@ -244,60 +186,6 @@ void multiply_bfloat16(const call::Matmul& call, const ProductShape& shape, cons
   });
 }
 
-/// An operand as cuBLAS takes it. cuBLAS stores matrices by columns, and what is stored by columns is the
-/// transposed matrix by rows: it computes out^T = b^T a^T.
-struct CublasOperand {
-  cublas::Transposition transposition;
-  int64_t leading;
-};
-
-// `extent` is that of columns of b, or of rows of a: the axis that b^T begins with, and a^T ends with.
-template <typename S>
-std::optional<CublasOperand> cublas_operand(const Operand<S>& x, int64_t k, bool is_a) {
-  const int64_t inner = x.k_stride == 1 ? k : x.extent;  // of the axis whose elements are neighbours
-  if (x.k_stride != 1 && x.stride != 1) return std::nullopt;
-  const int64_t stride = x.k_stride == 1 ? x.stride : x.k_stride, outer = x.k_stride == 1 ? x.extent : k;
-  const int64_t leading = outer == 1 ? std::max<int64_t>(1, inner) : stride;
-  if (leading < inner) return std::nullopt;  // rows that overlap, such as those of a broadcast operand
-  return CublasOperand{(x.k_stride == 1) == is_a ? cublas::kAsItIs : cublas::kTransposed, leading};
-}
-
-/// The epilogue of a product that is there already.
-template <typename W>
-__global__ void finish_products(int64_t count, int64_t columns, Epilogue<W> finish) {
-  const int64_t number = thread_number();
-  if (number < count) finish.out[number] = finish.of(finish.out[number], number, number % columns);
-}
-
-// Whether the product was computed by cuBLAS.
-template <typename S, typename W>
-bool multiply_by_cublas(const call::Matmul& call, const ProductShape& shape, Epilogue<W> finish) {
-  const cublas::Library* const library = shape.k == 0 ? nullptr : cublas_library();
-  if (!library) return false;
-  const auto a = operand_of<S>(call.a, 1, 2), b = operand_of<S>(call.b, 2, 1);
-  const auto as_a = cublas_operand(a, shape.k, true), as_b = cublas_operand(b, shape.k, false);
-  if (!as_a || !as_b) return false;
-  constexpr auto kType = std::is_same_v<S, double>  ? cublas::kFloat64
-                         : std::is_same_v<S, float> ? cublas::kFloat32
-                                                    : cublas::kBfloat16;
-  constexpr auto kResultType = std::is_same_v<W, double> ? cublas::kFloat64 : cublas::kFloat32;
-  const auto compute = std::is_same_v<S, double>                                ? cublas::kInFloat64
-                       : std::is_same_v<S, float> && call.multiplies_bfloat16() ? cublas::kInRoundedBfloat16
-                                                                                : cublas::kInFloat32;
-  const W one = 1, keep = std::exchange(finish.accumulate, false) ? 1 : 0;
-  const cublas::Status status = library->gemm(
-      library->context, as_b->transposition, as_a->transposition, shape.n, shape.m, shape.k, &one, b.elements,
-      kType, as_b->leading, b.step, a.elements, kType, as_a->leading, a.step, &keep, finish.out, kResultType,
-      shape.n, shape.m * shape.n, shape.batch, compute, cublas::kDefaultAlgorithm);
-  if (status != cublas::kSuccess) fail("{}: cuBLAS refuses it with status {}", call.name(), int{status});
-  if (finish.bias || finish.residual || finish.slope_at || finish.pre_activation ||
-      finish.activation != Activation::none) {
-    const int64_t count = call.out.elements();
-    launch_kernel("finish_products", finish_products<W>, threads_for(count), count, shape.n, finish);
-  }
-  return true;
-}
-
 unsigned tiles(int64_t extent) {
   return static_cast<unsigned>((extent + kTile - 1) / kTile);
 }
@@ -334,7 +222,8 @@ void run_kernels(const call::Matmul& call) {
                                .residual = elements_of<const W>(options.residual),
                                .slope_at = elements_of<const W>(options.slope_at),
                                .pre_activation = elements_of<W>(options.pre_activation)};
-      if (multiply_by_cublas<S>(call, shape, finish)) return;
+      if (multiply_by_cublas(call, shape, operand_of<S>(call.a, 1, 2), operand_of<S>(call.b, 2, 1), finish))
+        return;
       if constexpr (std::is_same_v<S, double>) {
         multiply_float64(call, shape, finish);
       } else if (call.multiplies_bfloat16()) {

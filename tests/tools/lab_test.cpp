@@ -228,3 +228,13 @@ TEST_CASE("what haze lab cannot do is one sentence") {
   check_failure({"lab", "puzzle", "4"}, 2, "there is no puzzle 4; there are 3");
   check_failure({"lab", "puzzle", "--check"}, 2, "--check is for a puzzle, and none is named");
 }
+
+TEST_CASE("lab: --device times every rung on that device, where it is right; counts have other options") {
+  const std::string output = lab({"transpose", "--size", "40", "--device", "simt"});
+  CHECK(output.find("size 40, on simt") != std::string::npos);
+  CHECK(count_of(output, "  yes  ") == ladder_named("transpose").rungs.size());
+  CHECK(time_rung(ladder_named("sum"), 0, 16, Device::simt).seconds > 0);
+  const ProgramResult wrong = run_program({"lab", "transpose", "--device", "simt", "--blocks", "2"});
+  CHECK(wrong.status == 2);
+  CHECK(wrong.error.find("--blocks is for counts, and --device asks for times") != std::string::npos);
+}

@@ -18,7 +18,7 @@ namespace haze {
 namespace {
 
 struct Arguments {
-  std::string ladder, rung, gpu = "h100", svg, compiled;
+  std::string ladder, rung, gpu = "h100", svg, compiled, device;
   int64_t size = 0, line = 0;
   uint64_t blocks = 4;
   bool step = false, json = false, uncompared = false;
@@ -52,7 +52,7 @@ void print_pages(const std::vector<std::string>& lines) {
 void check_rung_options(const Arguments& arguments, const CLI::App& command) {
   if (arguments.ladder.empty()) {
     for (const char* option : {"--size", "--gpu", "--rung", "--blocks", "--svg", "--line", "--step", "--json",
-                               "--compiled", "--uncompared"}) {
+                               "--compiled", "--uncompared", "--device"}) {
       if (command.get_option(option)->count() > 0)
         throw WrongUsage(fmt::format("{} is for a ladder, and none is named", option));
     }
@@ -60,6 +60,13 @@ void check_rung_options(const Arguments& arguments, const CLI::App& command) {
   for (const char* option : {"--svg", "--step"}) {
     if (command.get_option(option)->count() > 0 && arguments.rung.empty())
       throw WrongUsage(fmt::format("{} shows one rung: name it by --rung", option));
+  }
+  if (!arguments.device.empty()) {
+    for (const char* option :
+         {"--gpu", "--blocks", "--svg", "--step", "--json", "--compiled", "--uncompared"}) {
+      if (command.get_option(option)->count() > 0)
+        throw WrongUsage(fmt::format("{} is for counts, and --device asks for times", option));
+    }
   }
   if (arguments.line != 0 && arguments.svg.empty())
     throw WrongUsage("--line says what --svg draws, and that is missing");
@@ -71,24 +78,46 @@ void draw(const Arguments& arguments, const RungReport& report) {
   write_file_atomically(arguments.svg, request_svg(report, line));
 }
 
+/// The rungs that were asked for: all, or one.
+std::vector<unsigned> rungs_of(const Ladder& ladder, const Arguments& arguments) {
+  std::vector<unsigned> rungs;
+  if (arguments.rung.empty()) {
+    for (unsigned rung = 0; rung < ladder.rungs.size(); ++rung) rungs.push_back(rung);
+    return rungs;
+  }
+  try {
+    return {rung_named(ladder, arguments.rung)};
+  } catch (const Error& error) {
+    throw WrongUsage(error.what());
+  }
+}
+
+int time_ladder(const Ladder& ladder, const std::vector<unsigned>& rungs, const Arguments& arguments) {
+  const Device device = device_named(arguments.device);
+  runtime(device);  // throws where there is none
+  const int64_t size = arguments.size ? arguments.size : ladder.size;
+  std::vector<TimedRung> timed;
+  bool right = true;
+  for (unsigned rung : rungs) {
+    timed.push_back(time_rung(ladder, rung, size, device));
+    right = right && timed.back().right;
+  }
+  fmt::print("{}", time_table(ladder, device, size, timed));
+  return right ? 0 : 1;
+}
+
 int climb_ladder(const Arguments& arguments) {
   const Ladder& ladder = *named([&]() -> const Ladder& { return ladder_named(arguments.ladder); });
   const Gpu& gpu = *named([&]() -> const Gpu& { return gpu_named(arguments.gpu); });
-  unsigned first = 0, last = static_cast<unsigned>(ladder.rungs.size());
-  if (!arguments.rung.empty()) {
-    try {
-      first = rung_named(ladder, arguments.rung);
-    } catch (const Error& error) {
-      throw WrongUsage(error.what());
-    }
-    last = first + 1;
-  }
+  const std::vector<unsigned> chosen = rungs_of(ladder, arguments);
   if (arguments.size % ladder.multiple != 0) {
     throw WrongUsage(fmt::format("the ladder {} takes a --size that is a multiple of {}, not {}", ladder.name,
                                  ladder.multiple, arguments.size));
   }
+  if (!arguments.device.empty()) return time_ladder(ladder, chosen, arguments);
   if (arguments.step) {
-    print_pages(step_lines(follow(ladder, first, arguments.size ? arguments.size : ladder.step_size)));
+    print_pages(
+        step_lines(follow(ladder, chosen.front(), arguments.size ? arguments.size : ladder.step_size)));
     return 0;
   }
   CompiledKernels compiled = compiled_kernels();
@@ -101,7 +130,7 @@ int climb_ladder(const Arguments& arguments) {
                              .compiled = &compiled};
   std::vector<RungReport> rungs;
   bool right = true;
-  for (unsigned rung = first; rung < last; ++rung) {
+  for (unsigned rung : chosen) {
     rungs.push_back(climb(ladder, rung, gpu, options));
     right = right && rungs.back().right.value_or(true);
   }
@@ -206,6 +235,10 @@ void add_lab_command(CLI::App& app, int& status) {
                       "draw one request of a line of the rung: lanes by sectors or by banks");
   command->add_option("--line", arguments->line, "which one (default: that which needs most of them)")
       ->check(whole_number(1));
+  command
+      ->add_option("--device", arguments->device,
+                   "time the rungs on this device instead of counting: cuda, or simt, the emulator itself")
+      ->check(CLI::IsMember({"cuda", "simt"}));
   command->add_flag("--uncompared", arguments->uncompared,
                     "do not compare results with the cpu's, which takes long for large sizes");
   command->add_flag("--step", arguments->step, "print what warp 0 of block 0 of the rung does, step by step");

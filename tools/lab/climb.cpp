@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <chrono>
 #include <cmath>
 #include <limits>
 
@@ -136,8 +137,27 @@ const char* TimeBound::limit() const {
       ->second;
 }
 
+TimedRung time_rung(const Ladder& ladder, unsigned rung, int64_t size, Device device) {
+  using Clock = std::chrono::steady_clock;
+  constexpr double kLeastSeconds = 0.1;
+  const Problem problem = ladder.problem(rung, size, device);
+  fill(problem.result, 0);
+  problem.run();
+  TimedRung timed{.rung = ladder.rungs[rung], .flops = problem.flops, .bytes = problem.bytes};
+  timed.right = largest_error(problem.result, problem.expected) <= problem.tolerance;
+  for (int64_t launches = 1;; launches *= 2) {
+    synchronize(device);
+    const auto start = Clock::now();
+    for (int64_t i = 0; i < launches; ++i) problem.run();
+    synchronize(device);
+    const double seconds = std::chrono::duration<double>(Clock::now() - start).count();
+    timed.seconds = seconds / static_cast<double>(launches);
+    if (seconds >= kLeastSeconds) return timed;
+  }
+}
+
 RungReport climb(const Ladder& ladder, unsigned rung, const Gpu& gpu, const ClimbOptions& options) {
-  const Problem problem = ladder.problem(rung, options.size);
+  const Problem problem = ladder.problem(rung, options.size, Device::simt);
   RungReport report{.rung = ladder.rungs[rung]};
   if (options.compare) {
     fill(problem.result, 0);
@@ -159,7 +179,7 @@ RungReport climb(const Ladder& ladder, unsigned rung, const Gpu& gpu, const Clim
 }
 
 FollowedRung follow(const Ladder& ladder, unsigned rung, int64_t size) {
-  const Problem problem = ladder.problem(rung, size);
+  const Problem problem = ladder.problem(rung, size, Device::simt);
   problem.run();  // so that a launch finds what one before leaves
   return {problem.operands, count(problem, 0, true)};
 }

@@ -65,6 +65,15 @@ struct ClimbOptions {
 /// Throws Error where the checker finds a fault.
 RungReport climb(const Ladder& ladder, unsigned rung, const Gpu& gpu, const ClimbOptions& options);
 
+/// A rung's time on a device: the mean of as many launches, one after another, as take a tenth of a second.
+struct TimedRung {
+  ladder::Rung rung;
+  bool right = false;  // as in RungReport
+  double seconds = 0;
+  double flops = 0, bytes = 0;  // as in Problem
+};
+TimedRung time_rung(const Ladder& ladder, unsigned rung, int64_t size, Device device);
+
 /// What warp 0 of block 0 does in each launch of a rung.
 struct FollowedRung {
   std::vector<Problem::Operand> operands;

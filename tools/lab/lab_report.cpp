@@ -110,6 +110,22 @@ std::string climb_table(const Ladder& ladder, const Gpu& gpu, const ClimbOptions
   return text;
 }
 
+std::string time_table(const Ladder& ladder, Device device, int64_t size,
+                       const std::vector<TimedRung>& rungs) {
+  constexpr double kGiga = 1e-9;
+  size_t width = 4;
+  for (const TimedRung& rung : rungs) width = std::max(width, std::string_view(rung.rung.name).size());
+  std::string text = fmt::format("{}: {}; size {}, on {}\n\n{:<{}}  right        time   GFLOP/s      GB/s\n",
+                                 ladder.name, ladder.what, size, name(device), "rung", width);
+  for (const TimedRung& rung : rungs) {
+    text += fmt::format("{:<{}}  {:>5}  {:>10}  {:>8}  {:>8}\n", rung.rung.name, width,
+                        rung.right ? "yes" : "NO", time_of(rung.seconds),
+                        figure(kGiga * rung.flops / rung.seconds), figure(kGiga * rung.bytes / rung.seconds));
+  }
+  text += "\nGB/s: of the operands, each moved once\n";
+  return text;
+}
+
 Json climb_json(const Ladder& ladder, const Gpu& gpu, const ClimbOptions& options,
                 const std::vector<RungReport>& rungs) {
   Json json{{"ladder", ladder.name}, {"size", options.size}, {"gpu", gpu.name}, {"rungs", Json::array()}};

@@ -18,6 +18,10 @@ std::string climb_table(const Ladder& ladder, const Gpu& gpu, const ClimbOptions
 nlohmann::ordered_json climb_json(const Ladder& ladder, const Gpu& gpu, const ClimbOptions& options,
                                   const std::vector<RungReport>& rungs);
 
+/// A line a rung that was timed.
+std::string time_table(const Ladder& ladder, Device device, int64_t size,
+                       const std::vector<TimedRung>& rungs);
+
 /// A line for each source line of a rung that reads or writes memory.
 std::string line_table(const RungReport& rung);
 

@@ -30,65 +30,61 @@ Tensor numbers(const Shape& shape, uint64_t stream = 0) {
   return normal(shape, generator);
 }
 
-Tensor on_gpu(const Tensor& x) {
-  return to(x, Device::simt);
-}
-
 Arithmetic matmul_arithmetic(unsigned rung) {
   return rung == 4 ? Arithmetic::bfloat16 : rung == 5 ? Arithmetic::tf32 : Arithmetic::float32;
 }
 
-Problem transpose_problem(unsigned rung, int64_t size) {
+Problem transpose_problem(unsigned rung, int64_t size, Device device) {
   const Tensor x = numbers({size, size});
-  const Tensor out({size, size}, x.dtype(), Device::simt);
-  return problem_of(ladder::Transpose{rung, on_gpu(x), out}, contiguous(transpose(x)), 0, 0);
+  const Tensor out({size, size}, x.dtype(), device);
+  return problem_of(ladder::Transpose{rung, to(x, device), out}, contiguous(transpose(x)), 0, 0);
 }
 
-Problem softmax_problem(unsigned rung, int64_t size) {
+Problem softmax_problem(unsigned rung, int64_t size, Device device) {
   constexpr double kOperations = 5;  // of an element: maximum, subtract, exp, add, divide
   const Tensor x = numbers({size, size});
-  const ladder::Softmax call{rung, on_gpu(x), Tensor(x.shape(), x.dtype(), Device::simt)};
+  const ladder::Softmax call{rung, to(x, device), Tensor(x.shape(), x.dtype(), device)};
   return problem_of(call, softmax(x), 1e-5, kOperations * static_cast<double>(x.elements()));
 }
 
-Problem sum_problem(unsigned rung, int64_t size) {
+Problem sum_problem(unsigned rung, int64_t size, Device device) {
   const Tensor x = numbers({size, size});
-  const ladder::Sum call{rung, on_gpu(x), Tensor({1}, x.dtype(), Device::simt)};
+  const ladder::Sum call{rung, to(x, device), Tensor({1}, x.dtype(), device)};
   return problem_of(call, reshape(sum(cast(x, Dtype::float64)), {1}), 1e-4,
                     static_cast<double>(x.elements() - 1));
 }
 
-Problem cumulative_sum_problem(unsigned rung, int64_t size) {
+Problem cumulative_sum_problem(unsigned rung, int64_t size, Device device) {
   const Tensor x = numbers({size, size});
-  const ladder::CumulativeSum call{rung, on_gpu(x), Tensor(x.shape(), x.dtype(), Device::simt)};
+  const ladder::CumulativeSum call{rung, to(x, device), Tensor(x.shape(), x.dtype(), device)};
   return problem_of(call, cumulative_sum(cast(x, Dtype::float64), 1), 1e-5,
                     static_cast<double>(x.elements()));
 }
 
-Problem index_add_problem(unsigned rung, int64_t size) {
+Problem index_add_problem(unsigned rung, int64_t size, Device device) {
   constexpr int64_t kTermsOfRow = 4;
   Generator generator(1, 1);
   const Tensor source = numbers({kTermsOfRow * size, size}), target = zeros({size, size}),
                indices = random_integers({kTermsOfRow * size}, generator, 0, size);
-  const ladder::IndexAdd call{rung, on_gpu(indices), on_gpu(source), on_gpu(target)};
+  const ladder::IndexAdd call{rung, to(indices, device), to(source, device), to(target, device)};
   index_add_into(target, 0, indices, source);
   return problem_of(call, target, 1e-5, static_cast<double>(source.elements()));
 }
 
-Problem matmul_problem(unsigned rung, int64_t size) {
+Problem matmul_problem(unsigned rung, int64_t size, Device device) {
   using ladder::Matmul;
   const bool takes_float32 = Matmul::takes(rung, Dtype::float32);
   const auto operand = [&](uint64_t stream) {
     return cast(numbers({size, size}, stream), takes_float32 ? Dtype::float32 : Dtype::bfloat16);
   };
   const Tensor a = operand(0), b = operand(1);
-  const Matmul call{rung, on_gpu(a), on_gpu(b), Tensor({size, size}, Dtype::float32, Device::simt)};
+  const Matmul call{rung, to(a, device), to(b, device), Tensor({size, size}, Dtype::float32, device)};
   constexpr double kRounded = 2e-3;  // operands of tf32 have 11 bits
   return problem_of(call, matmul(cast(a, Dtype::float32), cast(b, Dtype::float32)),
                     matmul_arithmetic(rung) == Arithmetic::tf32 ? kRounded : 1e-5, call.flops());
 }
 
-Problem attention_problem(unsigned rung, int64_t size) {
+Problem attention_problem(unsigned rung, int64_t size, Device device) {
   using ladder::Attention;
   constexpr int64_t kHeads = 4, kHeadSize = 64;
   const bool takes_float32 = Attention::takes(rung, Dtype::float32);
@@ -96,14 +92,14 @@ Problem attention_problem(unsigned rung, int64_t size) {
     return cast(numbers({kHeads, size, kHeadSize}, stream), takes_float32 ? Dtype::float32 : Dtype::bfloat16);
   };
   const Tensor query = operand(0), key = operand(1), value = operand(2);
-  const auto of_rows = [&] { return Tensor({kHeads, size}, Dtype::float32, Device::simt); };
+  const auto of_rows = [&] { return Tensor({kHeads, size}, Dtype::float32, device); };
   const Attention call{.rung = rung,
-                       .query = on_gpu(query),
-                       .key = on_gpu(key),
-                       .value = on_gpu(value),
+                       .query = to(query, device),
+                       .key = to(key, device),
+                       .value = to(value, device),
                        .scale = 0.125F,
                        .causal = false,
-                       .out = Tensor(query.shape(), query.dtype(), Device::simt),
+                       .out = Tensor(query.shape(), query.dtype(), device),
                        .max = of_rows(),
                        .sum = of_rows()};
   const auto wide = [](const Tensor& x) { return cast(x, Dtype::float32); };

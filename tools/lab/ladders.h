@@ -12,7 +12,7 @@
 
 namespace haze {
 
-/// What a rung is given and what it has to make of it, on Device::simt.
+/// What a rung is given and what it has to make of it, on a device that runs kernels for a GPU.
 struct Problem {
   struct Operand {
     std::string name;
@@ -35,7 +35,7 @@ struct Ladder {
   std::span<const ladder::Rung> rungs;
   int64_t size, step_size;  // unless somebody says otherwise; step_size where one warp is followed
   int64_t multiple = 1;     // sizes are multiples of it
-  std::function<Problem(unsigned rung, int64_t size)> problem;
+  std::function<Problem(unsigned rung, int64_t size, Device)> problem;
   std::function<Arithmetic(unsigned rung)> arithmetic = [](unsigned) { return Arithmetic::float32; };
 };
 
