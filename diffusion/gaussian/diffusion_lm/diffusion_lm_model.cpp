@@ -151,12 +151,14 @@ class DiffusionLmModel : public Model, private Sampler, private Likelihood {
     const auto candidates = static_cast<size_t>(settings.integer("sample.candidates"));
     std::vector<Request> repeated;
     for (const Request& request : requests) repeated.insert(repeated.end(), candidates, request);
-    WordCanvas canvas(model_, network_, ids_, repeated,
-                      {.rounding = settings.text("sample.rounding") == "nearest" ? RoundingRule::nearest
-                                                                                 : RoundingRule::softmax,
-                       .clamp = settings.boolean("sample.clamp"),
-                       .temperature = settings.real("sample.temperature"),
-                       .forbidden = options.forbidden_tokens});
+    WordCanvas canvas(
+        model_, network_, ids_, repeated,
+        {.rounding =
+             settings.text("sample.rounding") == "nearest" ? RoundingRule::nearest : RoundingRule::softmax,
+         .clamp = settings.boolean("sample.clamp"),
+         .given = settings.text("sample.given") == "noised" ? GivenRows::noised : GivenRows::clean,
+         .temperature = settings.real("sample.temperature"),
+         .forbidden = options.forbidden_tokens});
     const Samples drawn = draw(canvas, settings, candidates, options.observer, generator);
     Samples result{.texts = {}, .network_calls = canvas.network_calls()};
     for (size_t i = 0; i < drawn.texts.size(); i += candidates) {
@@ -239,6 +241,9 @@ SettingsTable diffusion_lm_settings() {
            integer_setting("sample.steps", 200, between(0, 1 << 20),
                            "steps of sampling, evenly chosen of diffusion_lm.steps; 0: all"),
            boolean_setting("sample.clamp", true, "every estimate is replaced by the nearest embedding"),
+           choice_setting(
+               "sample.given", "clean", {"clean", "noised"},
+               "given words as the network sees them: embeddings, as in the paper's code, or with noise"),
            choice_setting("sample.rounding", "softmax", {"softmax", "nearest"},
                           "the likeliest word under p(w | x_0), or that of the nearest embedding"),
            real_setting("sample.temperature", 1.0, above(0),

@@ -102,15 +102,17 @@ Tensor WordCanvas::estimate(Chunk& chunk, const Tensor& x, const NoiseLevel& lev
   const bool of_words = network_.options().output != WordOutput::vector;
   const NoiseLevel of_embedding = of_words ? level : to_word_level(model_.process, level);
   const Tensor offsets = index_select(offsets_, 0, chunk.kind);
-  NoisyRows input{x, chunk.sequences, std::vector<NoiseLevel>(static_cast<size_t>(chunk.count), of_embedding),
-                  chunk.previous};
+  const Tensor given = embedding(embeddings_.value(), chunk.given);
+  const std::vector<NoiseLevel> levels(static_cast<size_t>(chunk.count), of_embedding);
+  NoisyRows input{options_.given == GivenRows::clean ? where(chunk.is_given, given, x) : x, chunk.sequences,
+                  levels, chunk.previous};
   Tensor result =
       word_estimate(model_, network_, input,
                     {.temperature = options_.temperature, .offsets = of_words ? offsets : Tensor()});
   network_calls_ += chunk.count;
   if (network_.options().self_conditioning) chunk.previous = result;
   if (options_.clamp) result = embedding(embeddings_.value(), nearest(result, offsets));
-  return where(chunk.is_given, embedding(embeddings_.value(), chunk.given), result);
+  return where(chunk.is_given, given, result);
 }
 
 Denoised WordCanvas::denoise(const Tensor& x, const NoiseLevel& level) {

@@ -19,10 +19,17 @@ enum class RoundingRule {
   nearest,  // the word of the nearest embedding
 };
 
+/// What the network sees of a given word at a noisy level.
+enum class GivenRows {
+  clean,   // EMB(w), as the paper's code has it: the network learns of the word from the first step on
+  noised,  // a draw of q(x_t | w), as in training
+};
+
 struct WordSamplerOptions {
   RoundingRule rounding = RoundingRule::softmax;
   /// Li et al. 2022, section 4.2: every estimate is replaced by the nearest embedding.
   bool clamp = true;
+  GivenRows given = GivenRows::clean;
   double temperature = 1;          // EstimateOptions
   std::vector<int32_t> forbidden;  // words that are never drawn
   SampleObserver observer;         // may be empty
