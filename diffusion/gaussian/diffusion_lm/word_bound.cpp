@@ -88,26 +88,29 @@ std::vector<double> rounding_nats(const WordModel& model, const EmbeddedTexts& t
   return sums_of(texts.sequences, model.rounding(x_0, texts.ids));
 }
 
-std::vector<double> word_step_probabilities(const WordProcess& process) {
-  std::vector<double> p;
+std::vector<double> word_step_probabilities(const WordProcess& process, int64_t dimension) {
   const int steps = process.schedule.steps();
+  const auto d = static_cast<double>(dimension);
+  std::vector<double> of_numbers, of_words;
   for (int t = 1; t <= steps; ++t) {
     const NoiseLevel level = word_level(process, t);
     const LevelStep step = step_between(level, word_level(process, t - 1));
-    const double variance = level.sigma * level.sigma;
-    const double error = variance / (level.alpha * level.alpha + variance);  // of N(0, 1) given x_t
-    p.push_back(step.x_0_coefficient * step.x_0_coefficient * error / step.posterior_variance);
+    const double snr = level.alpha * level.alpha / (level.sigma * level.sigma);
+    const double weight = step.x_0_coefficient * step.x_0_coefficient / step.posterior_variance;
+    of_numbers.push_back(weight / (1 + snr));
+    of_words.push_back(weight * std::exp(-0.25 * d * snr));
   }
-  constexpr double kUniformShare = 0.25;
-  const double total = std::accumulate(p.begin(), p.end(), 0.0);
-  for (double& probability : p)
-    probability = (1 - kUniformShare) * probability / total + kUniformShare / steps;
+  const auto sum_of = [](const std::vector<double>& x) { return std::accumulate(x.begin(), x.end(), 0.0); };
+  const double numbers = sum_of(of_numbers), words = sum_of(of_words);
+  std::vector<double> p;
+  for (size_t i = 0; i < of_numbers.size(); ++i)
+    p.push_back(0.25 / steps + 0.25 * of_numbers[i] / numbers + 0.5 * of_words[i] / words);
   return p;
 }
 
 std::vector<double> word_bound_nats(const WordModel& model, const EmbeddedTexts& texts,
                                     Generator& generator) {
-  const std::vector<double> p = word_step_probabilities(model.process);
+  const std::vector<double> p = word_step_probabilities(model.process, texts.embeddings.size(1));
   const std::vector<int32_t> t = draw_steps(texts.sequences.count, p, /*antithetic=*/true, generator);
   std::vector<double> nats = word_prior_nats(model.process, texts);
   const std::vector<double> rounding = rounding_nats(model, texts, generator);

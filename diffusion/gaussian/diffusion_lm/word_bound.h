@@ -48,9 +48,11 @@ std::vector<double> word_term_nats(const WordModel& model, const EmbeddedTexts& 
 /// -log p_theta(w | x_0) at one draw of x_0.
 std::vector<double> rounding_nats(const WordModel& model, const EmbeddedTexts& texts, Generator& generator);
 
-/// How word_bound_nats() draws t: probabilities of 1..T. A quarter is uniform; the rest is proportional to
-/// the KL of standard normal data, as in bound_step_probabilities() (ddpm_bound.h).
-std::vector<double> word_step_probabilities(const WordProcess& process);
+/// How word_bound_nats() draws t: probabilities of 1..T. A quarter is uniform. A quarter is proportional to
+/// the KL of standard normal numbers, as in bound_step_probabilities() (ddpm_bound.h): most of it where there
+/// is little noise. Half is proportional to that of words at right angles with the norm sqrt(dimension),
+/// which are confused with a probability of about exp(-dimension alpha^2 / (4 sigma^2)): where there is much.
+std::vector<double> word_step_probabilities(const WordProcess& process, int64_t dimension);
 
 /// An unbiased estimate of the bound of each text: the prior, one draw of the rounding, and the term of one t
 /// over its probability.
