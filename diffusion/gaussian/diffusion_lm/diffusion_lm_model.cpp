@@ -2,7 +2,9 @@
 
 #include <algorithm>
 
+#include "haze/diffusion/gaussian/diffusion_lm/control_update.h"
 #include "haze/diffusion/gaussian/diffusion_lm/minimum_bayes_risk.h"
+#include "haze/diffusion/gaussian/diffusion_lm/word_classifier.h"
 #include "haze/diffusion/gaussian/diffusion_lm/word_sampler.h"
 #include "haze/diffusion/random_times.h"
 #include "haze/nn/transformer_settings.h"
@@ -49,9 +51,10 @@ DiffusionLm model_of(const Settings& settings) {
           .variance = called(settings, "diffusion_lm.variance", kVariances)};
 }
 
-class DiffusionLmModel : public Model, private Sampler, private Likelihood {
+class DiffusionLmModel : public Model, public WordEmbedder, private Sampler, private Likelihood {
  public:
-  DiffusionLmModel(const Settings& settings, const DataFacts& facts, Generator& generator)
+  DiffusionLmModel(const Settings& settings, const DataFacts& facts, const FrozenModels& frozen,
+                   Generator& generator)
       : padded_(settings.text("diffusion_lm.padding") == "modelled"),
         vocabulary_(facts.vocabulary),
         // Padding is a word of the model's own, after those of texts.
@@ -62,6 +65,16 @@ class DiffusionLmModel : public Model, private Sampler, private Likelihood {
         network_(network_options(settings, facts, padded_, model_.process.sigma_0),
                  transformer_config(settings, facts.max_length), generator) {
     add_module("", network_);
+    if (!frozen.empty() && frozen[0].model) classifier_ = classifier_of(frozen[0]);
+  }
+
+  const WordProcess& process() const override { return model_.process; }
+  int64_t dimension() const override { return network_.options().dimension; }
+  EmbeddedTexts embedded(const Batch& batch) const override {
+    const NoGradient scope;
+    const TextBatch texts = texts_of(batch);
+    const Tensor ids = haze::to(texts.ids, device());
+    return {texts.sequences.to(device()), ids, embedding(network_.embeddings(), ids).value()};
   }
 
   Batch prepare(Batch batch, size_t, Generator& generator) const override {
@@ -95,7 +108,9 @@ class DiffusionLmModel : public Model, private Sampler, private Likelihood {
   }
 
  private:
-  Uses uses() const override { return {.length = !padded_, .prompt = true, .gaps = true}; }
+  Uses uses() const override {
+    return {.length = !padded_, .prompt = true, .gaps = true, .label = classifier_ != nullptr};
+  }
 
   TextBatch texts_of(const Batch& batch) const {
     const TextBatch& texts = batch.target_for("diffusion_lm");
@@ -106,11 +121,40 @@ class DiffusionLmModel : public Model, private Sampler, private Likelihood {
     return padded_texts(texts, ids_.length, ids_.padding);
   }
 
-  EmbeddedTexts embedded(const Batch& batch) const {
-    const NoGradient scope;
-    const TextBatch texts = texts_of(batch);
-    const Tensor ids = haze::to(texts.ids, device());
-    return {texts.sequences.to(device()), ids, embedding(network_.embeddings(), ids).value()};
+  std::shared_ptr<const WordClassifier> classifier_of(const FrozenModel& frozen) const {
+    auto classifier = std::dynamic_pointer_cast<const WordClassifier>(frozen.model);
+    if (!classifier) {
+      fail("sample.classifier names a run of the model {}; texts are controlled by a word_classifier",
+           frozen.settings.text("model"));
+    }
+    if (classifier->dimension() != dimension()) {
+      fail("sample.classifier reads vectors of {} numbers, and words have {}", classifier->dimension(),
+           dimension());
+    }
+    return classifier;
+  }
+
+  // log p(c | x) of the labels that requests ask for; empty where none asks.
+  LogProbability control_for(std::span<const Request> requests, const WordCanvas& canvas) const {
+    std::vector<int32_t> labels;
+    for (const Request& request : requests) {
+      if (request.label) labels.push_back(*request.label);
+    }
+    if (labels.empty()) return {};
+    if (labels.size() != requests.size())
+      fail("diffusion_lm: {} of {} requests have a label; either all have one or none", labels.size(),
+           requests.size());
+    if (!classifier_) fail("diffusion_lm: only a classifier leads texts to a label: see sample.classifier");
+    for (const int32_t label : labels) {
+      if (label < 0 || label >= classifier_->classes())
+        fail("diffusion_lm: the label {} is not one of the classifier's {}", label, classifier_->classes());
+    }
+    const Tensor wanted = Tensor::from(labels, {std::ssize(labels), 1}, device());
+    return [this, wanted, &canvas](const Variable& x, const NoiseLevel& level) {
+      const Tensor time = full({x.size(0)}, level.time, Dtype::float32, device());
+      const Variable logits = classifier_->logits(canvas.rows_of(x), canvas.sequences(), time);
+      return reshape(gather(log_softmax(logits), 1, wanted), {x.size(0)});
+    };
   }
 
   std::vector<double> draw_nats(const Batch& batch, Generator& generator) const override {
@@ -155,11 +199,12 @@ class DiffusionLmModel : public Model, private Sampler, private Likelihood {
         model_, network_, ids_, repeated,
         {.rounding =
              settings.text("sample.rounding") == "nearest" ? RoundingRule::nearest : RoundingRule::softmax,
-         .clamp = settings.boolean("sample.clamp"),
+         .clamp = settings.text("sample.clamp") == "nearest",
          .given = settings.text("sample.given") == "noised" ? GivenRows::noised : GivenRows::clean,
          .temperature = settings.real("sample.temperature"),
          .forbidden = options.forbidden_tokens});
-    const Samples drawn = draw(canvas, settings, candidates, options.observer, generator);
+    const Samples drawn =
+        draw(canvas, control_for(repeated, canvas), settings, candidates, options.observer, generator);
     Samples result{.texts = {}, .network_calls = canvas.network_calls()};
     for (size_t i = 0; i < drawn.texts.size(); i += candidates) {
       const std::span<const std::vector<int32_t>> of_one(drawn.texts.data() + i, candidates);
@@ -168,7 +213,7 @@ class DiffusionLmModel : public Model, private Sampler, private Likelihood {
     return result;
   }
 
-  Samples draw(WordCanvas& canvas, const Settings& settings, size_t candidates,
+  Samples draw(WordCanvas& canvas, const LogProbability& control, const Settings& settings, size_t candidates,
                const SampleObserver& observer, Generator& generator) const {
     const std::vector<NoiseLevel> falling = levels(settings);
     const GaussianDenoiser denoise = [&](const Tensor& x, const NoiseLevel& level) {
@@ -182,9 +227,22 @@ class DiffusionLmModel : public Model, private Sampler, private Likelihood {
     const NoGradient scope;
     const NoiseSource noise = example_noise(canvas.count(), generator, device());
     const Shape shape{canvas.count(), ids_.length, network_.options().dimension};
-    const Tensor x = sample_levels(settings, denoise, falling, model_.variance,
-                                   noise(shape, network_.embeddings().dtype()), noise, observe);
+    const Tensor x_T = noise(shape, network_.embeddings().dtype());
+    const Tensor x = control
+                         ? controlled_ancestral_sample(denoise, falling, model_.variance, control,
+                                                       control_options(settings), x_T, noise, observe)
+                         : sample_levels(settings, denoise, falling, model_.variance, x_T, noise, observe);
     return {.texts = canvas.texts(x)};
+  }
+
+  static ControlOptions control_options(const Settings& settings) {
+    if (settings.text("sample.sampler") != "ancestral")
+      fail("sample.sampler {} takes no control; ancestral does", settings.text("sample.sampler"));
+    return {.updates = static_cast<int>(settings.integer("sample.control_updates")),
+            .step_size = settings.real("sample.control_step"),
+            .fluency = settings.real("sample.control_fluency"),
+            .adagrad = settings.text("sample.control_adagrad") == "all-updates" ? AdagradUse::all_updates
+                                                                                : AdagradUse::each_update};
   }
 
   // Of each request, the first candidate.
@@ -202,6 +260,7 @@ class DiffusionLmModel : public Model, private Sampler, private Likelihood {
   WordIds ids_;
   DiffusionLm model_;
   WordNetwork network_;
+  std::shared_ptr<const WordClassifier> classifier_;  // null: texts are not controlled
 };
 
 SettingsTable diffusion_lm_settings() {
@@ -240,7 +299,8 @@ SettingsTable diffusion_lm_settings() {
   for (const Setting& setting : SettingsTable{
            integer_setting("sample.steps", 200, between(0, 1 << 20),
                            "steps of sampling, evenly chosen of diffusion_lm.steps; 0: all"),
-           boolean_setting("sample.clamp", true, "every estimate is replaced by the nearest embedding"),
+           choice_setting("sample.clamp", "nearest", {"nearest", "none"},
+                          "every estimate is replaced by the nearest embedding, or stays"),
            choice_setting(
                "sample.given", "clean", {"clean", "noised"},
                "given words as the network sees them: embeddings, as in the paper's code, or with noise"),
@@ -249,7 +309,16 @@ SettingsTable diffusion_lm_settings() {
            real_setting("sample.temperature", 1.0, above(0),
                         "logits of an output of words are divided by it"),
            integer_setting("sample.candidates", 1, between(1, 1000),
-                           "texts drawn for each that is returned: that with the least Bayes risk")})
+                           "texts drawn for each that is returned: that with the least Bayes risk"),
+           text_setting("sample.classifier", "",
+                        "run of a word_classifier that leads texts to a label; empty: none"),
+           integer_setting("sample.control_updates", 3, between(0, 1000),
+                           "K, gradient steps on each sampled x"),
+           real_setting("sample.control_step", 0.1, above(0), "learning rate of these steps"),
+           real_setting("sample.control_fluency", 0.01, at_least(0),
+                        "lambda, weight of the distance to the mean"),
+           choice_setting("sample.control_adagrad", "each-update", {"each-update", "all-updates"},
+                          "a new Adagrad for each gradient step, as in the paper's code, or one for the K")})
     table.push_back(setting);
   return table;
 }
@@ -278,12 +347,13 @@ ModelInfo diffusion_lm_model() {
   ModelInfo info;
   info.name = "diffusion_lm";
   info.paper = "Li et al. 2022, Diffusion-LM improves controllable text generation";
-  info.tasks = {"texts"};
+  info.tasks = {"texts", "labelled"};
   info.settings = diffusion_lm_settings();
+  info.frozen = {"sample.classifier"};
   info.resolve = resolve_diffusion_lm;
-  info.make = [](const Settings& settings, const DataFacts& facts, const FrozenModels&,
+  info.make = [](const Settings& settings, const DataFacts& facts, const FrozenModels& frozen,
                  Generator& generator) -> std::unique_ptr<Model> {
-    return std::make_unique<DiffusionLmModel>(settings, facts, generator);
+    return std::make_unique<DiffusionLmModel>(settings, facts, frozen, generator);
   };
   return info;
 }

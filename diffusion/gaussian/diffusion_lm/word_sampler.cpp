@@ -62,6 +62,13 @@ void WordCanvas::make_chunks() {
   const int64_t per_call = std::max<int64_t>(1, kRowsPerCall / ids_.length);
   for (int64_t first = 0; first < count(); first += per_call)
     chunks_.push_back(chunk_of(first, std::min(per_call, count() - first)));
+  const Chunk all = chunk_of(0, count());
+  sequences_ = all.sequences;
+  rows_ = all.rows;
+}
+
+Variable WordCanvas::rows_of(const Variable& x) const {
+  return index_select(reshape(x, {-1, x.size(2)}), 0, rows_);
 }
 
 WordCanvas::Chunk WordCanvas::chunk_of(int64_t first, int64_t count) const {

@@ -51,6 +51,10 @@ class WordCanvas {
   /// token, and padding is left out.
   std::vector<std::vector<int32_t>> texts(const Tensor& x) const;
 
+  /// The rows of all texts of x [count, length, dimension], laid end to end; has gradients.
+  Variable rows_of(const Variable& x) const;
+  const Sequences& sequences() const { return sequences_; }
+
   /// The last x_0 that denoise() gave; undefined before.
   const Tensor& latest() const { return latest_; }
   int64_t network_calls() const { return network_calls_; }
@@ -84,6 +88,8 @@ class WordCanvas {
   std::vector<int64_t> lengths_;
   std::vector<uint8_t> end_is_given_;
   std::vector<Chunk> chunks_;
+  Sequences sequences_;  // of all texts
+  Tensor rows_;          // int32 [rows]: of x as [count * length, dimension]
   Tensor latest_;
   int64_t network_calls_ = 0;
 };
