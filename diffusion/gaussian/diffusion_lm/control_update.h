@@ -29,8 +29,8 @@ struct ControlOptions {
   AdagradUse adagrad = AdagradUse::each_update;
 };
 
-/// The K updates. `sampled` and `mean` [n, ...] are of the same level, `deviation` is sigma, broadcast to
-/// them, and undefined stands for 0, for which the distance is divided by 1. Shaped as `sampled`. Throws
+/// The K updates. `sampled` and the mean of `step`, real [n, ...], are at `level`. The deviation of `step` is
+/// sigma; where it is undefined, sigma is 0, and the distance is divided by 1. Shaped as `sampled`. Throws
 /// Error where the options are out of range.
 Tensor control_update(const Tensor& sampled, const ReverseStep& step, const NoiseLevel& level,
                       const LogProbability& control, const ControlOptions& options);

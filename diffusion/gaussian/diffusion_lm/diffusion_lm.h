@@ -15,7 +15,7 @@ struct DiffusionLm {
   ReverseVariance variance = ReverseVariance::small;
 };
 
-/// What prepare() draws: a text's rows, its t, and the noise of x_0 and of x_t.
+/// The draws of prepare(): t of each text, and the noise of x_0 and of x_t.
 struct NoisyTexts : Prepared {
   TextBatch texts;               // with padding, where it is modelled
   std::vector<int32_t> t;        // of each text, in 1..T
@@ -43,8 +43,8 @@ struct EstimateOptions {
   Tensor offsets = {};     // [rows, words], added to logits of words; undefined: none
 };
 
-/// The estimate for noisy rows, WordReverseStep's: real [rows, dimension]. Of a vector it is E[x_0 | x_t], of
-/// words E[EMB(w) | x_t].
+/// The estimate for noisy rows, WordReverseStep's: real [rows, dimension]. It is E[x_0 | x_t] where the
+/// output is a vector, and E[EMB(w) | x_t] where it is words.
 Tensor word_estimate(const DiffusionLm& model, const WordNetwork& network, const NoisyRows& input,
                      const EstimateOptions& options = {});
 
@@ -52,7 +52,7 @@ Tensor word_estimate(const DiffusionLm& model, const WordNetwork& network, const
 /// reverse process stays a Markov chain.
 WordModel word_model(const DiffusionLm& model, const WordNetwork& network);
 
-/// What the network's output estimates.
+/// The estimate that belongs to an output.
 WordEstimate estimate_of(WordOutput output);
 
 }  // namespace haze

@@ -28,7 +28,7 @@ using WordDenoiser = std::function<Tensor(const Tensor& x_t, const Sequences& se
 /// -log p_theta(w | x_0) of each row, x_0 [rows, dimension], ids int32 [rows] -> [rows].
 using RoundingNats = std::function<Tensor(const Tensor& x_0, const Tensor& ids)>;
 
-/// What the bound is of.
+/// A model as its bound sees it.
 struct WordModel {
   WordProcess process;
   WordEstimate estimate = WordEstimate::embedding;
@@ -50,8 +50,8 @@ std::vector<double> rounding_nats(const WordModel& model, const EmbeddedTexts& t
 
 /// How word_bound_nats() draws t: probabilities of 1..T. A quarter is uniform. A quarter is proportional to
 /// the KL of standard normal numbers, as in bound_step_probabilities() (ddpm_bound.h): most of it where there
-/// is little noise. Half is proportional to that of words at right angles with the norm sqrt(dimension),
-/// which are confused with a probability of about exp(-dimension alpha^2 / (4 sigma^2)): where there is much.
+/// is little noise. Half is proportional to that of words at right angles, of norm sqrt(dimension): where
+/// there is much. Two of them are confused with a probability of about exp(-dimension alpha^2 / (4 sigma^2)).
 std::vector<double> word_step_probabilities(const WordProcess& process, int64_t dimension);
 
 /// An unbiased estimate of the bound of each text: the prior, one draw of the rounding, and the term of one t

@@ -20,8 +20,9 @@ class WordEmbedder {
   virtual EmbeddedTexts embedded(const Batch& batch) const = 0;
 };
 
-/// The model "word_classifier": p(c | x_t) of a text's label c, trained by cross-entropy on x_t of a frozen
-/// run at uniform t (Li et al. 2022, section 4.3). A transformer, the mean of its rows, and a linear layer.
+/// The model "word_classifier": p(c | x_t) of a text's label c (Li et al. 2022, section 4.3). It is trained
+/// by cross-entropy on x_t of a frozen run, at uniform t. A transformer, the mean of its rows, and a linear
+/// layer.
 class WordClassifier : public Model {
  public:
   /// Throws Error where the data have no labels, and where the frozen run's model has no embeddings or

@@ -12,13 +12,13 @@
 /// x_0).
 namespace haze {
 
-/// What the transformer's rows become.
+/// The network's answer for each row.
 enum class WordOutput {
   vector,  // a vector: x_0, epsilon or v (Li et al. 2022)
   words,   // a distribution over words, whose mean embedding is the estimate
   /// The same, with the exact log N(x_t; alpha EMB(w), sigma^2 I) of each word w added to its logit: the
-  /// network learns what the context says of a word alone (Gulrajani and Hashimoto 2023, "Likelihood-based
-  /// diffusion language models" (Plaid), section 4).
+  /// network learns from the context alone (Gulrajani and Hashimoto 2023, "Likelihood-based diffusion
+  /// language models" (Plaid), section 4).
   words_with_likelihood,
 };
 
@@ -64,7 +64,7 @@ class WordNetwork : public Module {
   Variable hidden(const NoisyRows& input, const ForwardContext& context) const;
   /// The vector of each row, [rows, dimension]; of WordOutput::vector.
   Variable vectors(const Variable& hidden) const;
-  /// Of the other outputs. `embeddings` are embeddings(). Logits are exact up to a constant for each row.
+  /// Logits of the other outputs, up to a constant for each row. `embeddings` are embeddings().
   WordLogits word_logits(const Variable& hidden, const NoisyRows& input, const Variable& embeddings) const;
   /// Logits of p(w | x_0), x_0 [rows, dimension].
   WordLogits rounding_logits(const Variable& x_0, const Variable& embeddings) const;
@@ -88,9 +88,9 @@ struct EmbeddingStatistics {
 /// embeddings [words, dimension]; nothing is read on the host. The anisotropy of one word is 0.
 EmbeddingStatistics embedding_statistics(const Tensor& embeddings);
 
-/// A sentence where the embeddings have collapsed: where the mean cosine of two words is above 0.9, or half
-/// of the words are nearer to another word than 4 sigma_0, twice the noise of q(x_0 | w) to either side, so
-/// that x_0 cannot be rounded. Reads on the host.
+/// Sentences where the embeddings have collapsed; none where they have not. Either the mean cosine of two
+/// words is above 0.9, or half of the words are nearer to another word than 4 sigma_0. Such words cannot be
+/// told apart in x_0. Reads on the host.
 std::vector<std::string> embedding_warnings(const Tensor& embeddings, double sigma_0);
 
 }  // namespace haze

@@ -5,8 +5,8 @@
 #include "haze/diffusion/gaussian/ancestral_sampler.h"
 #include "haze/nn/sequences.h"
 
-/// The forward process of Li et al. 2022, "Diffusion-LM improves controllable text generation", section 4.1:
-/// a text w becomes vectors, and the vectors become noise.
+/// The forward process of Li et al. 2022, "Diffusion-LM improves controllable text generation", section 4.1.
+/// A text w becomes vectors, and the vectors become noise:
 ///   q(x_0 | w)       = N(EMB(w), sigma_0^2 I)
 ///   q(x_t | x_{t-1}) = N(sqrt(1 - beta_t) x_{t-1}, beta_t I)
 /// A sum of independent Gaussian variables is Gaussian, so with x_0 integrated out
@@ -29,7 +29,7 @@ NoiseLevel to_word_level(const WordProcess& process, const NoiseLevel& level);
 /// The way back.
 NoiseLevel from_word_level(const WordProcess& process, const NoiseLevel& level);
 
-/// What a denoiser says of x_t.
+/// The answer of a denoiser to x_t.
 enum class WordEstimate {
   embedding,  // E[EMB(w) | x_t]: of a distribution over words
   x_0,        // E[x_0 | x_t], noise of q(x_0 | w) included, and at t = 1 E[EMB(w) | x_1]: the paper's

@@ -19,7 +19,7 @@ enum class RoundingRule {
   nearest,  // the word of the nearest embedding
 };
 
-/// What the network sees of a given word at a noisy level.
+/// How a given word is shown to the network at a noisy level.
 enum class GivenRows {
   clean,   // EMB(w), as the paper's code has it: the network learns of the word from the first step on
   noised,  // a draw of q(x_t | w), as in training
@@ -44,8 +44,8 @@ class WordCanvas {
              std::span<const Request> requests, WordSamplerOptions options);
 
   int64_t count() const { return static_cast<int64_t>(lengths_.size()); }
-  /// x_0 and epsilon for x [count, length, dimension], as samplers ask, at a level with EMB(w) as the data
-  /// where the network answers with words, and with x_0 otherwise. Rows beyond a text's length are 0.
+  /// The samplers' denoiser, for x [count, length, dimension]. The level has EMB(w) as the data where the
+  /// network answers with words, and x_0 otherwise. Rows beyond a text's length are 0.
   Denoised denoise(const Tensor& x, const NoiseLevel& level);
   /// The words of x [count, length, dimension], given ones in their places; each text ends with its first end
   /// token, and padding is left out.
