@@ -2,16 +2,16 @@
 
 #include "haze/diffusion/gaussian/classifier_guidance.h"
 
-/// Control of a frozen model by gradients (Li et al. 2022, section 4.3; the lecture's "Decoding and
+/// Control of a frozen model by gradients (Li et al. 2022, section 5.1; the lecture's "Decoding and
 /// Controllable Generation"). A text with the property c is wanted, and p(x_{t-1} | x_t) is known.
-///   1. p(x_{0:T} | c) = p(x_T | c) prod_t p(x_{t-1} | x_t, c): one control problem for each step.
-///   2. p(x_{t-1} | x_t, c) = p(x_{t-1}, c | x_t) / p(c | x_t), and the denominator does not hold x_{t-1}: it
-///   is
-///      proportional to p(x_{t-1} | x_t) p(c | x_{t-1}, x_t).
-///   3. Given the less noisy x_{t-1}, x_t says nothing more of c: p(c | x_{t-1}, x_t) = p(c | x_{t-1}).
-///   4. So grad log p(x_{t-1} | x_t, c) = grad log p(x_{t-1} | x_t) + grad log p(c | x_{t-1}), all in
-///   x_{t-1}.
-///   5. p(x_{t-1} | x_t) = N(mu, sigma^2 I), so its log is -|x_{t-1} - mu|^2 / (2 sigma^2) + constant.
+///   1. p(x_{0:T} | c) = p(x_T | c) prod_t p(x_{t-1} | x_t, c): a control problem for each step.
+///   2. p(x_{t-1} | x_t, c) = p(x_{t-1}, c | x_t) / p(c | x_t). The denominator is free of x_{t-1}:
+///      the quotient is proportional to p(x_{t-1} | x_t) p(c | x_{t-1}, x_t).
+///   3. Given x_{t-1}, which is less noisy, x_t tells nothing more of c:
+///      p(c | x_{t-1}, x_t) = p(c | x_{t-1}).
+///   4. The gradient in x_{t-1} of log p(x_{t-1} | x_t, c) is therefore that of log p(x_{t-1} | x_t)
+///      plus that of log p(c | x_{t-1}).
+///   5. p(x_{t-1} | x_t) = N(mu, sigma^2 I): its log is -|x_{t-1} - mu|^2 / (2 sigma^2) + constant.
 /// The sampled x_{t-1} takes K gradient steps on -log p(c | x_{t-1}) + lambda |mu - x_{t-1}|^2 / sigma. The
 /// paper's code and the lecture divide by sigma, not by 2 sigma^2; lambda is chosen for that.
 namespace haze {

@@ -12,7 +12,7 @@ namespace haze {
 /// has 0.
 double sentence_bleu(std::span<const int32_t> text, std::span<const int32_t> reference);
 
-/// Minimum Bayes risk decoding (Kumar and Byrne 2004; Li et al. 2022, section 4.3). The index of the
+/// Minimum Bayes risk decoding (Kumar and Byrne 2004; Li et al. 2022, section 5.2). The index of the
 /// candidate with the least mean loss 1 - BLEU against the others, and the first of equals. Throws Error
 /// where there is none.
 size_t minimum_bayes_risk(std::span<const std::vector<int32_t>> candidates);

@@ -20,7 +20,7 @@ class WordEmbedder {
   virtual EmbeddedTexts embedded(const Batch& batch) const = 0;
 };
 
-/// The model "word_classifier": p(c | x_t) of a text's label c (Li et al. 2022, section 4.3). It is trained
+/// The model "word_classifier": p(c | x_t) of a text's label c (Li et al. 2022, section 5.1). It is trained
 /// by cross-entropy on x_t of a frozen run, at uniform t. A transformer, the mean of its rows, and a linear
 /// layer.
 class WordClassifier : public Model {

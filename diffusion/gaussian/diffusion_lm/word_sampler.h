@@ -9,7 +9,7 @@ namespace haze {
 /// The ids that a text's rows can have, beyond its words.
 struct WordIds {
   int32_t end = 0;       // the last token of every text
-  int32_t padding = -1;  // what follows it up to the model's length; negative: rows are ragged
+  int32_t padding = -1;  // follows it up to the model's length; negative: rows are ragged
   int64_t length = 0;    // rows of a text with its padding; the longest where rows are ragged
 };
 
@@ -32,7 +32,6 @@ struct WordSamplerOptions {
   GivenRows given = GivenRows::clean;
   double temperature = 1;          // EstimateOptions
   std::vector<int32_t> forbidden;  // words that are never drawn
-  SampleObserver observer;         // may be empty
 };
 
 /// The rows of texts that are being drawn. Given words stay: their estimate is EMB(w), so that x_t there is a
