@@ -144,6 +144,9 @@ class Model : public Module {
   virtual const Sampler* sampler() const { return nullptr; }
   virtual const Likelihood* likelihood() const { return nullptr; }
   virtual const FeatureExtractor* feature_extractor() const { return nullptr; }
+  /// Sentences on what has gone wrong in training, such as embeddings that have collapsed. Asked at each
+  /// evaluation; may read on the host.
+  virtual std::vector<std::string> warnings() const { return {}; }
 };
 
 /// A model of another run that a model stands on: its weights are constants.

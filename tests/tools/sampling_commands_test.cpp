@@ -235,6 +235,19 @@ TEST_CASE("an option of another model is refused by the name of the one that was
                 "the model mdlm was not trained on pairs; it takes no source");
 }
 
+TEST_CASE("control writes texts of a length and counts them, and refuses what the run cannot be led to") {
+  const ProgramResult result =
+      run_program({"control", masked_run(), "--length", "6", "--count", "4", "--threads", "1"});
+  CHECK(result.status == 0);
+  CHECK(result.output.find("5 words, or at most two more or fewer: 4 of 4, 1.000 +- ") != std::string::npos);
+  check_failure({"control", masked_run()}, 2,
+                "nothing is controlled: say what is wanted with --semantic, --length or both");
+  check_failure({"control", masked_run(), "--semantic", "Thai"}, 2,
+                "--semantic takes a field and its value, such as \"food: Japanese\", not 'Thai'");
+  check_failure({"control", masked_run(), "--semantic", "food: Thai"}, 1,
+                "the run has no labels; data.task labelled with data.label gives it some");
+}
+
 TEST_CASE("special tokens are written where --special-tokens asks for them, and never otherwise") {
   for (const std::string& run : {masked_run(), autoregressive_run()}) {
     std::vector<std::string> sample = {"sample", run, "--count", "100", "--json", "--threads", "1"};

@@ -7,9 +7,11 @@
 
 #include <doctest/doctest.h>
 
+#include "haze/diffusion/gaussian/diffusion_lm/diffusion_lm_model.h"
 #include "haze/engine/error.h"
 #include "haze/tools/run/sampling.h"
 #include "haze/tools/run/saved_model.h"
+#include "haze/tools/run/training_settings.h"
 #include "haze/tools/tasks/text_task.h"
 
 #include "tiny_run.h"
@@ -189,6 +191,37 @@ TEST_CASE("a prompt longer than every training text gets the longest text; a len
   CHECK(length_of("a a a a", 5) == 5);
   CHECK(error_of([&] { length_of("a a a a", 4); }) == "a text of 4 tokens has no room after the prompt's 4");
   CHECK(error_of([&] { length_of("a a a a", 2); }) == "a text of 2 tokens has no room after the prompt's 4");
+}
+
+TEST_CASE("a sampler that ends texts by itself and fills gaps takes a length, as an end token that is given") {
+  const UntrainedModel untrained;
+  const Uses uses{.prompt = true, .gaps = true};
+  const Request request =
+      untrained.task.requests(untrained.settings, uses, {.length = 5, .prompt = "Ondine is"})[0];
+  CHECK(request.fixed == std::vector<uint8_t>{1, 1, 0, 0, 1});
+  CHECK(request.start[4] == Tokenizer::kEnd);
+  CHECK(untrained.task.requests(untrained.settings, uses, {.prompt = "Ondine is"})[0].start.size() == 2);
+  const auto refusal = [&] {
+    untrained.task.requests(untrained.settings, {.prompt = true}, {.length = 5});
+  };
+  CHECK(error_of(refusal) == "the model mdlm decides by itself where a text ends; it takes no length");
+}
+
+TEST_CASE("a label is called by its field and value, and the nearest is named where there is none") {
+  const UntrainedModel untrained;
+  CHECK(error_of([&] { untrained.task.label_called("food", "Thai"); }) ==
+        "the run has no labels; data.task labelled with data.label gives it some");
+  Settings settings(settings_table(diffusion_lm_model()));
+  for (const char* change : {"data.task=labelled", "data.label=food"}) settings.override_with(change);
+  const Labels labels = Labels::from_json(R"({"labels": ["none", "Thai", "Greek"]})", "labels");
+  const TextTask task(settings, "", words(), LengthDistribution({0, 0, 0, 1}), labels);
+  CHECK(task.label_called("food", "Greek") == 2);
+  CHECK(error_of([&] { task.label_called("food", "Greak"); }) ==
+        "food: there is no 'Greak'; did you mean 'Greek'?");
+  CHECK(error_of([&] { task.label_called("food", "Vietnamese"); }) ==
+        "food: there is no 'Vietnamese'; there are none, Thai, Greek");
+  CHECK(error_of([&] { task.label_called("area", "Greek"); }) ==
+        "the run has labels of the field 'food', not of 'area'");
 }
 
 TEST_CASE("what a sampler cannot do is refused with the model's name") {

@@ -9,6 +9,8 @@
 #include "haze/diffusion/discrete/mdlm.h"
 #include "haze/diffusion/discrete/version_1.h"
 #include "haze/diffusion/gaussian/ddpm.h"
+#include "haze/diffusion/gaussian/diffusion_lm/diffusion_lm_model.h"
+#include "haze/diffusion/gaussian/diffusion_lm/word_classifier.h"
 #include "haze/diffusion/gaussian/gan.h"
 #include "haze/diffusion/gaussian/noisy_classifier.h"
 #include "haze/diffusion/gaussian/score_sde.h"
@@ -26,6 +28,8 @@ std::vector<ModelRow>& table() {
       {vae_model(), "configs/vae.toml"},
       {gan_model(), "configs/gan.toml"},
       {ddpm_model(), "configs/ddpm.toml"},
+      {diffusion_lm_model(), "configs/diffusion-lm.toml"},
+      {word_classifier_model(), "configs/word-classifier.toml"},
       {score_sde_model(), "configs/score-sde.toml"},
       {noisy_classifier_model(), "configs/noisy-classifier.toml"},
   };

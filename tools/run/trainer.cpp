@@ -407,6 +407,8 @@ void Trainer::evaluate(ProgressBar& progress, const InterruptGuard& interrupt) {
     progress.print_line(fmt::format("step {}: validation {} {:.4f}{} {}", step_, measure.label, measure.value,
                                     error, measure.unit));
   }
+  for (const std::string& warning : model().warnings())
+    progress.print_line(fmt::format("step {}: warning: {}", step_, warning));
   metrics_->append(row);
   const double value = measures.front().value;
   if (can_be_best(model()) && (!best_ || value < best_->value)) {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include <fmt/ranges.h>
 #include <nlohmann/json.hpp>
 
 #include "haze/tools/run/data_files.h"
@@ -84,6 +85,19 @@ DataFacts TextTask::facts() const {
           .labels = label_field_.empty() ? 0 : labels_.count()};
 }
 
+int64_t TextTask::label_called(const std::string& field, const std::string& value) const {
+  if (label_field_.empty()) fail("the run has no labels; data.task labelled with data.label gives it some");
+  if (field != label_field_) fail("the run has labels of the field '{}', not of '{}'", label_field_, field);
+  std::vector<std::string> names;
+  for (int64_t i = 0; i < labels_.count(); ++i) {
+    if (labels_.name(i) == value) return i;
+    names.push_back(labels_.name(i));
+  }
+  const std::string nearest = nearest_name(names, value);
+  if (!nearest.empty()) fail("{}: there is no '{}'; did you mean '{}'?", field, value, nearest);
+  fail("{}: there is no '{}'; there are {}", field, value, fmt::join(names, ", "));
+}
+
 SideFiles TextTask::side_files() const {
   SideFiles files{{kTokenizerFile, tokenizer_.to_json()}, {kLengthsFile, lengths_.to_json()}};
   if (!label_field_.empty()) files.emplace_back(kLabelsFile, labels_.to_json());
@@ -118,7 +132,7 @@ Request TextTask::request_of(const Uses& uses, const SampleRequest& request, int
   if (request.gapped) return gapped_request(tokenizer_, *request.gapped, max_length_, ends_are_fixed_);
   Request prompt;
   if (request.prompt) prompt = prompted_request(tokenizer_, *request.prompt, max_length_);
-  if (!uses.length) return prompt;
+  if (!uses.length && request.length == 0) return prompt;
   const int64_t given = std::ssize(prompt.start);
   if (request.length > 0 && request.length <= given)
     fail("a text of {} tokens has no room after the prompt's {}", request.length, given);
@@ -135,7 +149,9 @@ std::vector<Request> TextTask::requests(const Settings& settings, const Uses& us
   const std::string& model = settings.text("model");
   if (request.gapped && !uses.gaps) fail("the model {} cannot infill texts", model);
   if (request.prompt && !uses.prompt && !uses.gaps) fail("the model {} takes no prompt", model);
-  if (request.length > 0 && !uses.length)
+  // A sampler that fills gaps can be given the end token, and so a length, though it decides by itself
+  // without one.
+  if (request.length > 0 && !uses.length && !(uses.gaps && ends_are_fixed_))
     fail("the model {} decides by itself where a text ends; it takes no length", model);
   if (request.length < 0 || request.length > max_length_)
     fail("a text of {} tokens is outside 1..{}, what this model writes", request.length, max_length_);

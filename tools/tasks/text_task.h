@@ -38,6 +38,10 @@ class TextTask : public Task {
   TraceStep trace_step(const Snapshot& snapshot, size_t index) const override;
   void measure(const TaskEvaluation& evaluation, Report& report) const override;
 
+  /// The number of the label that a field's value is, such as "food" and "Japanese". Throws Error, with the
+  /// nearest that there is, where the run has no such label.
+  int64_t label_called(const std::string& field, const std::string& value) const;
+
   const Tokenizer& tokenizer() const { return tokenizer_; }
   const LengthDistribution& lengths() const { return lengths_; }
   /// Whether a text's last token is its end token and no other is: so it is where every example is one text.
