@@ -50,7 +50,8 @@ endif()
 # haze_cuda_kernels(<target> <files.cu...>)
 #
 # Compiles kernels for GPUs and adds them to a target. The same files are C++ for the emulator (kernels.cmake), so nvcc gets
-# each of them by way of a file of one line. Warnings are errors, and so is a register that has no place ("spill").
+# each of them by way of a file of one line. Warnings are errors. A register that has no place (a "spill") is one where
+# compute capability 9.0 alone is compiled for, as by .ci/run.
 function(haze_cuda_kernels target)
   set(wrappers)
   foreach(file ${ARGN})
@@ -63,6 +64,10 @@ function(haze_cuda_kernels target)
   add_library(${target}_cuda OBJECT ${wrappers})
   target_include_directories(${target}_cuda PRIVATE $<TARGET_PROPERTY:${target},INCLUDE_DIRECTORIES>)
   target_compile_definitions(${target}_cuda PRIVATE HAZE_CUDA FMT_USE_CONSTEXPR=1)
-  target_compile_options(${target}_cuda PRIVATE --expt-relaxed-constexpr -Werror=all-warnings -Xptxas=-warn-spills,-Werror)
+  target_compile_options(${target}_cuda PRIVATE --expt-relaxed-constexpr -Werror=all-warnings -Xptxas=-warn-spills)
+  # Kernels are cut to the registers of compute capability 9.0. For others, ptxas may spill a few bytes.
+  if(CMAKE_CUDA_ARCHITECTURES STREQUAL "90")
+    target_compile_options(${target}_cuda PRIVATE -Xptxas=-Werror)
+  endif()
   target_sources(${target} PRIVATE $<TARGET_OBJECTS:${target}_cuda>)
 endfunction()

@@ -3,11 +3,10 @@
 #include "haze/engine/cuda/ladder/attention.h"
 #include "haze/engine/cuda/ladder/matmul_tensor_cores.h"
 
-/// Attention of bfloat16 by tensor cores (Dao 2023, "FlashAttention-2", section 3.3). A warp has 16 queries,
-/// whose elements it holds in registers, and goes over all keys: it shares no row with another warp. The
-/// scores that mma leaves in the registers of a lane are where the next mma wants its first factor: weights
-/// need no shared memory. The next tile of keys and values comes by asynchronous copies while this one is
-/// multiplied.
+/// Attention of bfloat16 by tensor cores (Dao 2023, "FlashAttention-2", section 3.3). A warp has 16 queries
+/// and goes over all keys: it shares no row with another warp. The scores that mma leaves in the registers of
+/// a lane are where the next mma wants its first factor: weights need no shared memory. The next tile of keys
+/// and values comes by asynchronous copies while this one is multiplied.
 namespace haze::HAZE_KERNELS {
 
 inline constexpr unsigned kTensorThreads = 128, kTensorRows = 16, kTensorKeys = 64, kTensorStages = 2;
@@ -176,21 +175,13 @@ __global__ void __launch_bounds__(kTensorThreads, 2)
     }
     copy_async_commit();
   };
-  query.template copy_from<kTensorThreads>(
-      rows_along_k(a.query.at(of.batch, of.first_query, tile.head), of.queries, a.query.row_stride),
-      tile.first, 0, a.size);
-  copy_async_commit();
   int64_t t = next_tile(a, tile, rows, 0, tiles);
-  prefetch(t, 0);
-  copy_async_wait<1>();
-  __syncthreads();
-  FragmentA<bfloat16> of_query[kSize / 16];
-  if (t < tiles) {  // without a tile, nothing would order these reads before the writes at the end
-#pragma unroll
-    for (unsigned d = 0; d < kSize / 16; ++d)
-      read_parts<0, true>(query, rows.first, d * 16, of_query[d].words);
+  if (t < tiles) {
+    query.template copy_from<kTensorThreads>(
+        rows_along_k(a.query.at(of.batch, of.first_query, tile.head), of.queries, a.query.row_stride),
+        tile.first, 0, a.size);
   }
-
+  prefetch(t, 0);
   OnlineSoftmax<float, 2, 4> softmax;
   FragmentC sums[kSize / 8];
   for (unsigned stage = 0; t < tiles; stage ^= 1) {
@@ -202,12 +193,14 @@ __global__ void __launch_bounds__(kTensorThreads, 2)
     FragmentC scores[kScoreFragments];
 #pragma unroll
     for (unsigned d = 0; d < kSize / 16; ++d) {
+      FragmentA<bfloat16> of_query;
+      read_parts<0, true>(query, rows.first, d * 16, of_query.words);
 #pragma unroll
       for (unsigned n = 0; n < kScoreFragments; n += 2) {
         uint32_t words[4];
         read_parts<1, true>(key, n * 8, d * 16, words);
-        mma(scores[n], of_query[d], FragmentB<bfloat16>{{words[0], words[1]}});
-        mma(scores[n + 1], of_query[d], FragmentB<bfloat16>{{words[2], words[3]}});
+        mma(scores[n], of_query, FragmentB<bfloat16>{{words[0], words[1]}});
+        mma(scores[n + 1], of_query, FragmentB<bfloat16>{{words[2], words[3]}});
       }
     }
     scores_to_weights(a, tile, rows, t * kTensorKeys, softmax, scores, sums);
@@ -231,6 +224,7 @@ __global__ void __launch_bounds__(kTensorThreads, 2)
   }
 
   // The warp's rows of the tile of queries take the result, so that whole rows are written.
+  __syncwarp();
   const unsigned lane = threadIdx.x % kWarp;
 #pragma unroll
   for (unsigned half = 0; half < 2; ++half) {

@@ -252,7 +252,7 @@ TEST_CASE("ladder: each barrier and wait of attention is needed") {
     const ladder::Attention saved = problem.forward(1);
     leave_out_each([&] { problem.gradient(saved); });
   }
-  CHECK(needed.size() == 4 + 5 + 5 + 5);
+  CHECK(needed.size() == 4 + 4 + 5 + 5);
 }
 
 TEST_CASE(
