@@ -11,6 +11,7 @@
 #include "haze/tools/run/sampling.h"
 #include "haze/tools/run/saved_model.h"
 
+#include "gpus.h"
 #include "program.h"
 #include "tiny_run.h"
 
