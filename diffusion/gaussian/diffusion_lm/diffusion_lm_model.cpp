@@ -179,11 +179,13 @@ class DiffusionLmModel : public Model, public WordEmbedder, private Sampler, pri
     return nats;
   }
 
+  // Even in t for every sampler: words are decided where there is much noise, and levels even in the log-SNR
+  // are spent elsewhere.
   std::vector<NoiseLevel> levels(const Settings& settings) const {
     const int64_t steps = settings.integer("sample.steps"), all = model_.process.schedule.steps();
     if (steps > all) fail("sample.steps is {}, more than the {} of diffusion_lm.steps", steps, all);
     std::vector<NoiseLevel> result =
-        sampling_levels(settings, model_.process.schedule, static_cast<int>(steps == 0 ? all : steps));
+        strided_levels(model_.process.schedule, static_cast<int>(steps == 0 ? all : steps));
     if (network_.options().output == WordOutput::vector) return result;
     // The last level is the data, EMB(w), and no draw of x_0.
     for (size_t i = 0; i + 1 < result.size(); ++i) result[i] = to_word_level(model_.process, result[i]);
