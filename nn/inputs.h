@@ -28,7 +28,7 @@ class TokenInput : public Module {
 /// How many layers map vectors in and out.
 enum class VectorLayers {
   linear,
-  linear_tanh_linear,  // as in Diffusion-LM (Li et al. 2022)
+  linear_tanh_linear,  // Li et al. 2022
 };
 
 /// Vectors to the width of a network: the first part of one whose data are vectors.

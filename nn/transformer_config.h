@@ -16,7 +16,7 @@ enum class NormPlacement {
 /// How the network learns the time t of each sequence.
 enum class TimeConditioning {
   none,
-  added,      // a time embedding is added to the input rows (Diffusion-LM, Li et al. 2022)
+  added,      // a time embedding is added to the input rows (Li et al. 2022)
   per_layer,  // each block adds its own time embedding to its attention (DiffusionBERT's LTE, He et al. 2022)
   prefix,     // a time embedding is a row before each sequence (DiffusionBERT's PTE)
   adaptive,   // shift, scale and gate of each block are computed from it (adaLN-Zero of DiT); needs pre

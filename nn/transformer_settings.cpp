@@ -55,7 +55,7 @@ SettingsTable transformer_settings() {
                      "layer norms before a block's parts (GPT) or after them (BERT)"),
       choice_setting(
           "transformer.time", "none", names_of(kTimeConditionings),
-          "how the network learns the time t: not at all, added to its input (Diffusion-LM), added "
+          "how the network learns the time t: not at all, added to its input (Li et al. 2022), added "
           "in each layer, as a prefix row (DiffusionBERT), by adaptive norms (DiT)"),
       choice_setting("transformer.positions", "learned", {"learned", "rotary", "sinusoidal", "none"},
                      "position encoding"),

@@ -7,6 +7,7 @@
 
 #include "haze/tools/commands/commands.h"
 #include "haze/tools/commands/options.h"
+#include "haze/tools/run/models.h"
 #include "haze/tools/run/sampling.h"
 #include "haze/tools/run/saved_model.h"
 #include "haze/tools/run/work_observer.h"
@@ -72,6 +73,20 @@ void print_success(const Arguments& arguments, const std::optional<SemanticTarge
               });
 }
 
+// How a classifier that stands on the run is trained: the first model of labelled texts that stands on
+// another.
+std::string training_command(const std::string& run) {
+  for (const ModelRow& row : model_table()) {
+    const std::vector<std::string>& tasks = row.info.tasks;
+    if (std::find(tasks.begin(), tasks.end(), "labelled") == tasks.end()) continue;
+    for (const std::string& key : row.info.frozen) {
+      if (!is_of_sampling(key))
+        return fmt::format(": haze train --config {} --set {}={} trains one", row.configuration, key, run);
+    }
+  }
+  return "";
+}
+
 void control(const Arguments& arguments) {
   if (!arguments.semantic && arguments.length == 0)
     throw WrongUsage("nothing is controlled: say what is wanted with --semantic, --length or both");
@@ -90,11 +105,8 @@ void control(const Arguments& arguments) {
   if (target) {
     request.label = task->label_called(target->field, target->value);
     if (!uses.label) {
-      fail(
-          "--semantic needs a classifier of the run: train one with haze train --config "
-          "configs/word-classifier.toml "
-          "--set word_classifier.run={} and name its run with --classifier",
-          arguments.run);
+      fail("--semantic needs a classifier of the run{}; name its run with --classifier",
+           training_command(arguments.run));
     }
   }
   const std::vector<Request> requests = task->requests(saved.settings, uses, request);

@@ -167,8 +167,9 @@ Tensor word_estimate(const DiffusionLm& model, const WordNetwork& network, const
   }
   const Variable table = network.embeddings();
   Variable logits = network.word_logits(hidden, input, table).whole();
-  if (options.temperature != 1) logits = logits * (1 / options.temperature);
   if (options.offsets.defined()) logits = logits + Variable(options.offsets);
+  if (options.temperature == 0) return embedding(table.value(), argmax(logits.value(), 1));
+  if (options.temperature != 1) logits = logits * (1 / options.temperature);
   return matmul(softmax(logits), table).value();
 }
 

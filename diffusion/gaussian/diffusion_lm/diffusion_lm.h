@@ -39,7 +39,7 @@ Loss diffusion_lm_loss(const DiffusionLm& model, const WordNetwork& network, con
 
 /// Changes of the network's answer while sampling.
 struct EstimateOptions {
-  double temperature = 1;  // logits of words are divided by it
+  double temperature = 1;  // logits of words are divided by it; 0: the likeliest word
   Tensor offsets = {};     // [rows, words], added to logits of words; undefined: none
 };
 

@@ -7,6 +7,7 @@
 #include "haze/diffusion/gaussian/diffusion_lm/word_classifier.h"
 #include "haze/diffusion/gaussian/diffusion_lm/word_sampler.h"
 #include "haze/diffusion/random_times.h"
+#include "haze/diffusion/token_filter_settings.h"
 #include "haze/nn/transformer_settings.h"
 
 namespace haze {
@@ -178,11 +179,13 @@ class DiffusionLmModel : public Model, public WordEmbedder, private Sampler, pri
     return nats;
   }
 
+  // Even in t for every sampler: words are decided where there is much noise, and levels even in the log-SNR
+  // are spent elsewhere.
   std::vector<NoiseLevel> levels(const Settings& settings) const {
     const int64_t steps = settings.integer("sample.steps"), all = model_.process.schedule.steps();
     if (steps > all) fail("sample.steps is {}, more than the {} of diffusion_lm.steps", steps, all);
     std::vector<NoiseLevel> result =
-        sampling_levels(settings, model_.process.schedule, static_cast<int>(steps == 0 ? all : steps));
+        strided_levels(model_.process.schedule, static_cast<int>(steps == 0 ? all : steps));
     if (network_.options().output == WordOutput::vector) return result;
     // The last level is the data, EMB(w), and no draw of x_0.
     for (size_t i = 0; i + 1 < result.size(); ++i) result[i] = to_word_level(model_.process, result[i]);
@@ -296,6 +299,9 @@ SettingsTable diffusion_lm_settings() {
   for (const Setting& setting : level_sampler_settings()) {
     if (setting.key != "sample.clip") table.push_back(setting);  // words have no range
   }
+  for (const Setting& setting : token_filter_settings()) {
+    if (setting.key == "sample.temperature") table.push_back(setting);  // of an output of words
+  }
   for (const Setting& setting : SettingsTable{
            integer_setting("sample.steps", 200, between(0, 1 << 20),
                            "steps of sampling, evenly chosen of diffusion_lm.steps; 0: all"),
@@ -306,8 +312,6 @@ SettingsTable diffusion_lm_settings() {
                "given words as the network sees them: embeddings, as in the paper's code, or with noise"),
            choice_setting("sample.rounding", "softmax", {"softmax", "nearest"},
                           "the likeliest word under p(w | x_0), or that of the nearest embedding"),
-           real_setting("sample.temperature", 1.0, above(0),
-                        "logits of an output of words are divided by it"),
            integer_setting("sample.candidates", 1, between(1, 1000),
                            "texts drawn for each that is returned: that with the least Bayes risk"),
            text_setting("sample.classifier", "",
