@@ -48,6 +48,10 @@ const Assignments kUnet = {{"data.set", "digits"},      {"network.kind", "unet"}
 const Assignments kAutoencoder = {
     {"data.set", "digits"}, {"network.kind", "autoencoder"}, {"autoencoder.width", "8"}};
 
+/// A run of diffusion_lm, whose noisy vectors word_classifier reads. It is trained when it is first asked
+/// for.
+const std::filesystem::path& run_to_classify();
+
 Settings tiny_settings_of(const ModelRow& row, const Assignments& more) {
   std::set<std::string> keys;
   for (const Setting& setting : settings_table(row.info)) keys.insert(setting.key);
@@ -56,6 +60,10 @@ Settings tiny_settings_of(const ModelRow& row, const Assignments& more) {
     for (const auto& [key, value] : *list) {
       if (keys.contains(key)) assignments.push_back(key + "=" + value);
     }
+  }
+  if (keys.contains("word_classifier.run")) {
+    assignments.push_back("data.label=Type");
+    assignments.push_back("word_classifier.run=" + run_to_classify().string());
   }
   Settings settings = settings_from({}, assignments);
   resolve_training_settings(settings);
@@ -66,6 +74,18 @@ TrainOptions on(Device device, const std::filesystem::path& folder, int64_t stop
   TrainOptions options = quiet(folder, stop_at);
   options.device = device;
   return options;
+}
+
+const std::filesystem::path& run_to_classify() {
+  static const TemporaryFolder folder;
+  static const std::filesystem::path path = [] {
+    for (const ModelRow& row : model_table()) {
+      if (row.info.name != "diffusion_lm") continue;
+      Trainer::start(tiny_settings_of(row, {}), quiet(folder / "run"))->run();
+    }
+    return folder / "run";
+  }();
+  return path;
 }
 
 // The largest difference of an element.

@@ -193,7 +193,8 @@ TEST_CASE("a prompt longer than every training text gets the longest text; a len
   CHECK(error_of([&] { length_of("a a a a", 2); }) == "a text of 2 tokens has no room after the prompt's 4");
 }
 
-TEST_CASE("a sampler that ends texts by itself and fills gaps takes a length, as an end token that is given") {
+TEST_CASE(
+    "a sampler that ends texts by itself and fills gaps takes a length, as an end token that is given") {
   const UntrainedModel untrained;
   const Uses uses{.prompt = true, .gaps = true};
   const Request request =
@@ -201,9 +202,7 @@ TEST_CASE("a sampler that ends texts by itself and fills gaps takes a length, as
   CHECK(request.fixed == std::vector<uint8_t>{1, 1, 0, 0, 1});
   CHECK(request.start[4] == Tokenizer::kEnd);
   CHECK(untrained.task.requests(untrained.settings, uses, {.prompt = "Ondine is"})[0].start.size() == 2);
-  const auto refusal = [&] {
-    untrained.task.requests(untrained.settings, {.prompt = true}, {.length = 5});
-  };
+  const auto refusal = [&] { untrained.task.requests(untrained.settings, {.prompt = true}, {.length = 5}); };
   CHECK(error_of(refusal) == "the model mdlm decides by itself where a text ends; it takes no length");
 }
 
