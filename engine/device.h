@@ -76,8 +76,9 @@ class DeviceRuntime {
   /// Memory on a 64-byte boundary; null where none is left.
   virtual void* allocate(size_t bytes) = 0;
   virtual void free(void* memory) = 0;
-  /// Both return when the copy is done.
+  /// Returns when the copy is done.
   virtual void copy_to_host(void* host, const void* device, size_t bytes) = 0;
+  /// Returns when `host` may be changed.
   virtual void copy_from_host(void* device, const void* host, size_t bytes) = 0;
   /// Waits until every kernel has run, then throws the first error that one of them reported since the last
   /// call.

@@ -7,7 +7,7 @@
 
 // One thread makes the factors of the step out of numbers that may lie on the device, which the host cannot
 // read. Then one launch applies them to a list of parameters: most of a model's are too small to fill a GPU.
-// A block has kChunk elements of one parameter, and a thread takes 16 bytes of them at once.
+// A block has kListChunk elements of one parameter, and a thread takes 16 bytes of them at once.
 namespace haze::HAZE_KERNELS {
 namespace {
 

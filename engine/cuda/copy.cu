@@ -19,11 +19,14 @@ __global__ void copy(const X* x, Y* out, StridedIndex<2> index, int64_t count) {
   store_up_to(out + index.offset(1, first), result, left);
 }
 
+constexpr int64_t kLeastExtent = 8;  // below it, most threads of a tile would have nothing to do
+
 // Source and target are transposed to each other, after at most one axis that both have in front.
 bool is_transposed(const StridedIndex<2>& index) {
   const int row = index.rank - 1, column = index.rank - 2;
   return (index.rank == 2 || index.rank == 3) && index.strides[0][column] == 1 &&
          index.strides[1][row] == 1 && index.strides[1][column] == index.shape[row] &&
+         index.shape[row] >= kLeastExtent && index.shape[column] >= kLeastExtent &&
          (index.rank == 2 || (index.shape[0] <= simt::kMostBlocks.z &&
                               index.strides[1][0] == index.shape[1] * index.shape[2])) &&
          index.shape[column] <= int64_t{simt::kMostBlocks.x} * kTransposeTile &&

@@ -20,7 +20,6 @@ static_assert(is(kSuccess, CUBLAS_STATUS_SUCCESS) && is(kInvalidValue, CUBLAS_ST
 static_assert(is(kAsItIs, CUBLAS_OP_N) && is(kTransposed, CUBLAS_OP_T));
 static_assert(is(kFloat32, CUDA_R_32F) && is(kFloat64, CUDA_R_64F) && is(kBfloat16, CUDA_R_16BF));
 static_assert(is(kInFloat32, CUBLAS_COMPUTE_32F) && is(kInFloat64, CUBLAS_COMPUTE_64F) &&
-              is(kInRoundedBfloat16, CUBLAS_COMPUTE_32F_FAST_16BF) &&
               is(kDefaultAlgorithm, CUBLAS_GEMM_DEFAULT));
 
 /// Null where the library is not found.

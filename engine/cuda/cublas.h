@@ -1,18 +1,11 @@
 #pragma once
 
 #include <cstdint>
-#include <optional>
+
+#include "haze/engine/matmul_by.h"
 
 /// Matrix products by NVIDIA's library, beside the hand-written kernels.
 namespace haze {
-
-/// What multiplies matrices on a GPU: the kernels of matmul.cu, or cuBLAS.
-enum class MatmulBy : uint8_t { hand, cublas };
-
-/// Without a choice, as at first, it is cublas on Device::cuda if the library is found, and hand on
-/// Device::simt. Products whose operands cuBLAS does not take as they lie are computed by hand.
-void set_matmul_by(std::optional<MatmulBy> choice);
-std::optional<MatmulBy> matmul_by();
 
 /// The functions of cuBLAS that are used, and its numbers: it is loaded when it is first asked for, so that
 /// programs need neither its headers nor the library. cublas.cpp compares the numbers with the headers.
@@ -22,7 +15,7 @@ struct Context;
 enum Status : int { kSuccess = 0, kInvalidValue = 7 };
 enum Transposition : int { kAsItIs = 0, kTransposed = 1 };
 enum ElementType : int { kFloat32 = 0, kFloat64 = 1, kBfloat16 = 14 };
-enum ComputeType : int { kInFloat32 = 68, kInFloat64 = 70, kInRoundedBfloat16 = 75 };
+enum ComputeType : int { kInFloat32 = 68, kInFloat64 = 70 };
 inline constexpr int kDefaultAlgorithm = -1;
 
 /// cublasGemmStridedBatchedEx_64: C = alpha A B + beta C for each entry of a batch, where A is m x k, B is k

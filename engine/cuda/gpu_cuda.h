@@ -95,6 +95,11 @@ __device__ inline tfloat32 rounded_to_tfloat32(float value) {
   return result;
 }
 
+/// A library has launched kernels for the operation.
+inline void launched_by_library(const char* name) {
+  cuda::check_launch(name);
+}
+
 /// Calls kernel(arguments...) once for each thread of the grid. Throws Error where the device refuses the
 /// launch.
 template <typename... P, typename... A>

@@ -43,21 +43,21 @@ template <typename S, typename W>
 bool multiply_by_cublas(const call::Matmul& call, const ProductShape& shape, const Operand<S>& a,
                         const Operand<S>& b, Epilogue<W> finish) {
   const cublas::Library* const library = shape.k == 0 ? nullptr : cublas_library();
-  if (!library) return false;
+  // For float32 operands that are to be rounded, cuBLAS has a mode in which it may round them, or not.
+  if (!library || (std::is_same_v<S, float> && call.multiplies_bfloat16())) return false;
   const auto as_a = cublas_operand(a, shape.k, true), as_b = cublas_operand(b, shape.k, false);
   if (!as_a || !as_b) return false;
   constexpr auto kType = std::is_same_v<S, double>  ? cublas::kFloat64
                          : std::is_same_v<S, float> ? cublas::kFloat32
                                                     : cublas::kBfloat16;
   constexpr auto kResultType = std::is_same_v<W, double> ? cublas::kFloat64 : cublas::kFloat32;
-  const auto compute = std::is_same_v<S, double>                                ? cublas::kInFloat64
-                       : std::is_same_v<S, float> && call.multiplies_bfloat16() ? cublas::kInRoundedBfloat16
-                                                                                : cublas::kInFloat32;
+  constexpr auto kCompute = std::is_same_v<S, double> ? cublas::kInFloat64 : cublas::kInFloat32;
   const W one = 1, keep = std::exchange(finish.accumulate, false) ? 1 : 0;
   const cublas::Status status = library->gemm(
       library->context, as_b->transposition, as_a->transposition, shape.n, shape.m, shape.k, &one, b.elements,
       kType, as_b->leading, b.step, a.elements, kType, as_a->leading, a.step, &keep, finish.out, kResultType,
-      shape.n, shape.m * shape.n, shape.batch, compute, cublas::kDefaultAlgorithm);
+      shape.n, shape.m * shape.n, shape.batch, kCompute, cublas::kDefaultAlgorithm);
+  launched_by_library(call.name());
   if (status != cublas::kSuccess) fail("{}: cuBLAS refuses it with status {}", call.name(), int{status});
   if (finish.bias || finish.residual || finish.slope_at || finish.pre_activation ||
       finish.activation != Activation::none) {

@@ -14,11 +14,9 @@ template <typename S>
 struct Matrix {
   const S* elements;
   int64_t rows, columns, row_stride, column_stride;
-  bool rounded = false;  // whether elements are rounded to bfloat16 as they are read
 
   __device__ Wide<S> operator()(int64_t row, int64_t column) const {
-    const auto value = Wide<S>(elements[row * row_stride + column * column_stride]);
-    return rounded ? Wide<S>(bfloat16(value)) : value;
+    return Wide<S>(elements[row * row_stride + column * column_stride]);
   }
   /// Whether the elements of a column, and not those of a row, lie side by side.
   __device__ bool by_columns() const { return row_stride == 1 && column_stride != 1; }

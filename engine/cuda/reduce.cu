@@ -5,7 +5,8 @@
 #include "haze/engine/cuda/rows.h"
 #include "haze/engine/ops/reduce.h"
 
-// x [outer, count, inner] -> out [outer, inner], in float64 and in an order that depends on the shape alone.
+// x [outer, count, inner] -> out [outer, inner], in float64 and in an order that depends on the shape
+// and on whether x begins at a multiple of 16 bytes.
 // Where inner is 1, a warp or a block has a row, and reads it in vectors. Otherwise neighbouring lanes have
 // neighbouring columns, and eight warps share the rows. Where one number of the result has many elements,
 // several blocks have a chunk of them each, and another launch combines what they found.

@@ -26,7 +26,9 @@ std::atomic<const char*> last_launched{nullptr};
 bool is_of_kernel(cudaError_t error) {
   return error == cudaErrorIllegalAddress || error == cudaErrorMisalignedAddress ||
          error == cudaErrorIllegalInstruction || error == cudaErrorLaunchFailure ||
-         error == cudaErrorLaunchTimeout || error == cudaErrorAssert || error == cudaErrorHardwareStackError;
+         error == cudaErrorLaunchTimeout || error == cudaErrorAssert ||
+         error == cudaErrorHardwareStackError || error == cudaErrorInvalidAddressSpace ||
+         error == cudaErrorInvalidPc || error == cudaErrorUnknown;
 }
 
 /// Throws Error unless there is a GPU that this build has kernels for.
@@ -56,6 +58,7 @@ void check_machine() {
 
 void check(cudaError_t error, const char* what) {
   if (error == cudaSuccess) return;
+  cudaGetLastError();  // forgets it: the next launch is not to blame
   const char* const kernel = last_launched.load(std::memory_order_relaxed);
   if (kernel && is_of_kernel(error)) {
     fail("cuda: {} (in {} or a kernel before it; with CUDA_LAUNCH_BLOCKING=1 the name is exact)",
@@ -103,8 +106,12 @@ class CudaRuntime final : public DeviceRuntime {
     check(error, "memory of the GPU");
     return memory;
   }
-  // Waits until no kernel uses it. An error that a kernel has made before is the next call's to report.
-  void free(void* memory) override { cudaFree(memory); }
+  // Kernels that use it run first. An error that one of them has made stays for the next call to report.
+  void free(void* memory) override {
+    cudaStreamSynchronize(stream_);
+    cudaFree(memory);
+    cudaGetLastError();
+  }
 
   void copy_to_host(void* host, const void* device, size_t bytes) override {
     if (bytes == 0) return synchronize();

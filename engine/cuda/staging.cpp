@@ -28,16 +28,24 @@ void StagingRing::copy(void* device, const void* host, size_t bytes, cudaStream_
 /// The beginning of a range that no copy needs any more.
 size_t StagingRing::take(size_t bytes) {
   bytes = (bytes + kAlignment - 1) / kAlignment * kAlignment;
-  const size_t begin = next_ + bytes <= kBytes ? next_ : 0;
-  // Copies lie in the ring in their order, so the oldest ones are in the way.
-  const auto in_the_way = [&](const Copy& copy) { return copy.begin < begin + bytes && begin < copy.end; };
-  while (std::any_of(copies_.begin(), copies_.end(), in_the_way)) {
-    check(cudaEventSynchronize(copies_.front().done), "waiting for a copy to the GPU");
-    events_.push_back(copies_.front().done);
-    copies_.pop_front();
+  while (!copies_.empty() && cudaEventQuery(copies_.front().done) == cudaSuccess) retire_oldest();
+  cudaGetLastError();  // forgets that an event is still to come
+  size_t begin = next_;
+  if (begin + bytes > kBytes) {
+    // Copies lie in the ring in their order: those between here and its end are the oldest.
+    while (!copies_.empty() && copies_.front().begin >= next_) retire_oldest();
+    begin = 0;
   }
+  const auto in_the_way = [&](const Copy& copy) { return copy.begin < begin + bytes && begin < copy.end; };
+  while (!copies_.empty() && in_the_way(copies_.front())) retire_oldest();
   next_ = begin + bytes;
   return begin;
+}
+
+void StagingRing::retire_oldest() {
+  check(cudaEventSynchronize(copies_.front().done), "waiting for a copy to the GPU");
+  events_.push_back(copies_.front().done);
+  copies_.pop_front();
 }
 
 cudaEvent_t StagingRing::an_event() {

@@ -30,6 +30,8 @@ class StagingRing {
   };
 
   size_t take(size_t bytes);
+  /// Waits for the oldest copy.
+  void retire_oldest();
   cudaEvent_t an_event();
 
   std::mutex mutex_;

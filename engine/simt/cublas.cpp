@@ -1,7 +1,6 @@
 #include "haze/engine/cuda/cublas.h"
 
 #include <algorithm>
-#include <optional>
 
 #include "haze/engine/dtype.h"
 #include "haze/engine/simt/checker.h"
@@ -11,8 +10,6 @@
 // the library refuses, and adds up in float64.
 namespace haze {
 namespace {
-
-std::optional<MatmulBy> chosen;
 
 /// A matrix of cuBLAS: stored by columns, and perhaps meant transposed.
 struct ColumnMajor {
@@ -34,16 +31,12 @@ struct ColumnMajor {
 
 template <typename T>
 void write_products(const ColumnMajor& a, const ColumnMajor& b, int64_t m, int64_t n, int64_t k, double alpha,
-                    double beta, T* c, int64_t leading_c, int64_t step_c, int64_t batch, bool rounded) {
-  const auto rounding = [rounded](double x) {
-    return rounded ? static_cast<double>(static_cast<float>(bfloat16(static_cast<float>(x)))) : x;
-  };
+                    double beta, T* c, int64_t leading_c, int64_t step_c, int64_t batch) {
   for (int64_t entry = 0; entry < batch; ++entry) {
     for (int64_t column = 0; column < n; ++column) {
       for (int64_t row = 0; row < m; ++row) {
         double sum = 0;
-        for (int64_t i = 0; i < k; ++i)
-          sum += rounding(a.at(entry, row, i)) * rounding(b.at(entry, i, column));
+        for (int64_t i = 0; i < k; ++i) sum += a.at(entry, row, i) * b.at(entry, i, column);
         T& target = c[entry * step_c + column * leading_c + row];
         target = static_cast<T>(alpha * sum + (beta == 0 ? 0 : beta * static_cast<double>(target)));
       }
@@ -73,27 +66,20 @@ cublas::Status gemm(cublas::Context*, cublas::Transposition of_a, cublas::Transp
   }
   if (in_float64) {
     write_products(x, y, m, n, k, *static_cast<const double*>(alpha), *static_cast<const double*>(beta),
-                   static_cast<double*>(c), leading_c, step_c, batch, false);
+                   static_cast<double*>(c), leading_c, step_c, batch);
   } else {
     write_products(x, y, m, n, k, *static_cast<const float*>(alpha), *static_cast<const float*>(beta),
-                   static_cast<float*>(c), leading_c, step_c, batch, compute == cublas::kInRoundedBfloat16);
+                   static_cast<float*>(c), leading_c, step_c, batch);
   }
   return cublas::kSuccess;
 }
 
 const cublas::Library* stand_in() {
   static constexpr cublas::Library kLibrary{nullptr, gemm};
-  return chosen == MatmulBy::cublas ? &kLibrary : nullptr;
+  return matmul_by() == MatmulBy::cublas ? &kLibrary : nullptr;
 }
 
 }  // namespace
-
-void set_matmul_by(std::optional<MatmulBy> choice) {
-  chosen = choice;
-}
-std::optional<MatmulBy> matmul_by() {
-  return chosen;
-}
 
 namespace fast {
 const cublas::Library* cublas_library() {

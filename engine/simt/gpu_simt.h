@@ -249,6 +249,9 @@ HAZE_NO_HOOKS inline tfloat32 rounded_to_tfloat32(float value) {
   return {simt::rounded_to_tfloat32(value)};
 }
 
+/// A library has launched kernels for the operation: for a GPU, whose errors come late.
+inline void launched_by_library(const char*) {}
+
 /// Calls kernel(arguments...) once for each thread of the grid.
 template <typename... P, typename... A>
 void launch_kernel(const char* name, void (*kernel)(P...), simt::LaunchShape shape, A... arguments) {

@@ -116,8 +116,9 @@ int climb_ladder(const Arguments& arguments) {
   }
   if (!arguments.device.empty()) return time_ladder(ladder, chosen, arguments);
   if (arguments.step) {
-    print_pages(
-        step_lines(follow(ladder, chosen.front(), arguments.size ? arguments.size : ladder.step_size)));
+    const int64_t size = arguments.size ? arguments.size : ladder.step_size;
+    fmt::print("{}: {}; size {}\n", ladder.name, ladder.what, size);
+    print_pages(step_lines(follow(ladder, chosen.front(), size)));
     return 0;
   }
   CompiledKernels compiled = compiled_kernels();
@@ -161,7 +162,9 @@ int show_puzzle(size_t number, bool check) {
   }
   const PuzzleVerdict verdict = puzzle.judge(puzzle.run);
   fmt::print("{}{}\n", verdict.report,
-             verdict.solved ? "solved" : fmt::format("not solved: change {} and build again", puzzle.file));
+             verdict.solved
+                 ? "solved"
+                 : fmt::format("not solved: change {}, then tools/build.sh release haze", puzzle.file));
   return verdict.solved ? 0 : 1;
 }
 
@@ -223,7 +226,9 @@ void add_lab_command(CLI::App& app, int& status) {
   auto arguments = std::make_shared<Arguments>();
   CLI::App* command = app.add_subcommand("lab", "Study kernels for a GPU on an emulated one");
   command->add_option("ladder", arguments->ladder, "name of a ladder; none: list them");
-  command->add_option("--size", arguments->size, "of the operands (default: the ladder's)")
+  command
+      ->add_option("--size", arguments->size,
+                   "of the operands (default: the ladder's; for --step a smaller one)")
       ->check(whole_number(1, 8192));
   command->add_option("--gpu", arguments->gpu, "a100, h100, h200 or rtx4090, for which times are computed")
       ->capture_default_str();

@@ -7,9 +7,9 @@
 
 #include "haze/engine/cpu/parallel.h"
 #include "haze/engine/cpu/simd/instruction_set.h"
-#include "haze/engine/cuda/cublas.h"
 #include "haze/engine/device.h"
 #include "haze/engine/error.h"
+#include "haze/engine/matmul_by.h"
 #include "haze/tools/commands/commands.h"
 #include "haze/tools/commands/options.h"
 #include "haze/tools/run/interrupt.h"

@@ -14,7 +14,9 @@ void print_models() {
   for (const ModelRow& row : model_table()) {
     fmt::print("{}\n", row.info.name);
     fmt::print("  {}\n", row.info.paper);
-    fmt::print("  learns {}; {}\n", fmt::join(row.info.tasks, ", "), fmt::join(abilities_of(row), ", "));
+    const std::vector<std::string> abilities = abilities_of(row);
+    fmt::print("  learns {}{}{}\n", fmt::join(row.info.tasks, ", "), abilities.empty() ? "" : "; ",
+               fmt::join(abilities, ", "));
     fmt::print("  haze train --config {}\n", row.configuration);
   }
 }

@@ -102,8 +102,10 @@ void report(const Arguments& arguments, const TrainResult& result) {
                arguments.out);
   }
   if (result.step < result.last_step || result.interrupted_by != 0) {
-    fmt::print("stopped at step {} of {}; go on by: haze train --resume --out {}\n", result.step,
-               result.last_step, arguments.out);
+    const std::string device =
+        arguments.device == Device::cpu ? "" : fmt::format(" --device {}", name(arguments.device));
+    fmt::print("stopped at step {} of {}; go on by: haze train --resume --out {}{}\n", result.step,
+               result.last_step, arguments.out, device);
   } else {
     fmt::print("finished at step {}: {} holds the checkpoint, metrics.jsonl and plot.svg\n", result.step,
                arguments.out);

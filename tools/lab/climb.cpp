@@ -82,7 +82,7 @@ double ratio(double part, double whole) {
 }
 
 KernelReport describe(const simt::LaunchCounts& launch, const Gpu& gpu, const CompiledKernels& compiled) {
-  KernelReport report{.name = kernel_name(launch.function)};
+  KernelReport report{.name = kernel_name(launch.function), .blocks = launch.shape.grid.count()};
   report.needs.threads = static_cast<unsigned>(launch.shape.block.count());
   report.needs.shared_bytes = static_cast<unsigned>(launch.shape.dynamic_shared_bytes);
   const auto found = compiled.find(report.name);

@@ -36,6 +36,7 @@ struct TimeBound {
 struct KernelReport {
   std::string name;
   BlockNeeds needs;
+  uint64_t blocks = 0;
   std::optional<CompiledKernel> compiled;  // where the table has it
   double occupancy = 0;                    // only where it is compiled
 };

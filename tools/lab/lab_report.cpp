@@ -102,8 +102,16 @@ std::string climb_table(const Ladder& ladder, const Gpu& gpu, const ClimbOptions
       "rung", width, "right", "read", "write", "conflicts", "over needed", "a byte", "regs", "bytes", "bytes",
       "occupancy", "at least", "by", "limit");
   for (const RungReport& rung : rungs) text += row_of(rung, width);
+  text += "\n";
+  for (const RungReport& rung : rungs) {
+    const uint64_t blocks = rung.kernel.blocks;
+    if (blocks >= static_cast<uint64_t>(gpu.multiprocessors)) continue;
+    text += fmt::format("{}: {} {}, so {} of {} multiprocessors have nothing to do\n", rung.rung.name, blocks,
+                        blocks == 1 ? "block" : "blocks", static_cast<uint64_t>(gpu.multiprocessors) - blocks,
+                        gpu.multiprocessors);
+  }
   text += fmt::format(
-      "\nsectors and conflicts: of a warp's request, counted on the emulated GPU in {}\n"
+      "sectors and conflicts: of a warp's request, counted on the emulated GPU in {}\n"
       "time: no measurement, but what the counts and the data sheet of {} allow (tools/lab/README.md)\n",
       options.blocks == 0 ? "all blocks" : fmt::format("at most {} blocks of a launch", options.blocks),
       gpu.title);

@@ -240,12 +240,14 @@ std::string cost_table(const ModelCost& cost, const Gpu& gpu) {
   }
   if (others.calls > 0) text += line_of(others, width, cost.seconds());
   text += fmt::format(
-      "\na step takes at least {:.3f} ms: {:.0f} tokens a second, {:.0f}% of the peak of bfloat16\n"
+      "\na step takes at least {:.3f} ms: {:.0f} tokens a second, {:.1f} TFLOP/s, of {:.0f} in float32 and "
+      "{:.0f} in "
+      "bfloat16\n"
       "it needs {} of memory; {} has {}\n"
       "arithmetic: share of the time in calls that it limits, rather than memory\n",
-      cost.seconds() * kMilli, cost.tokens / cost.seconds(),
-      100 * cost.flops() / cost.seconds() / gpu.peak(Arithmetic::bfloat16), size_of_memory(cost.peak_bytes()),
-      gpu.title, size_of_memory(gpu.memory_bytes));
+      cost.seconds() * kMilli, cost.tokens / cost.seconds(), cost.flops() / cost.seconds() / kTera,
+      gpu.peak(Arithmetic::float32) / kTera, gpu.peak(Arithmetic::bfloat16) / kTera,
+      size_of_memory(cost.peak_bytes()), gpu.title, size_of_memory(gpu.memory_bytes));
   return text;
 }
 

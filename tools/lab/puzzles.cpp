@@ -1,6 +1,8 @@
 #include "haze/tools/lab/puzzles.h"
 
+#include <algorithm>
 #include <cmath>
+#include <sstream>
 
 #include <fmt/format.h>
 
@@ -120,9 +122,14 @@ const std::vector<Puzzle>& puzzles() {
   return all;
 }
 
-std::string_view kernel_of(const Puzzle& puzzle) {
+std::string kernel_of(const Puzzle& puzzle) {
   const size_t begin = puzzle.source.find("/// "), end = puzzle.source.find("\n}  // namespace\n");
-  return puzzle.source.substr(begin, end - begin);
+  const std::string_view before = puzzle.source.substr(0, begin);
+  auto number = std::count(before.begin(), before.end(), '\n');
+  std::istringstream lines{std::string(puzzle.source.substr(begin, end - begin))};
+  std::string text;
+  for (std::string line; std::getline(lines, line);) text += fmt::format("{:>3}  {}\n", ++number, line);
+  return text;
 }
 
 }  // namespace haze

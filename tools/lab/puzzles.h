@@ -27,7 +27,7 @@ struct Puzzle {
 
 const std::vector<Puzzle>& puzzles();
 
-/// The kernel, between the lines that every file of kernels has.
-std::string_view kernel_of(const Puzzle& puzzle);
+/// The kernel, without what every file of kernels has around it. Lines have their numbers in the file.
+std::string kernel_of(const Puzzle& puzzle);
 
 }  // namespace haze

@@ -157,7 +157,7 @@ Loss diffusion_lm_loss(const DiffusionLm& model, const WordNetwork& network, con
 }
 
 Tensor word_estimate(const DiffusionLm& model, const WordNetwork& network, const NoisyRows& input,
-                     const EstimateOptions& options) {
+                     const WordEstimateOptions& options) {
   const NoGradient scope;
   const Variable hidden = network.hidden(input, {});
   if (network.options().output == WordOutput::vector) {

@@ -38,7 +38,7 @@ Loss diffusion_lm_loss(const DiffusionLm& model, const WordNetwork& network, con
                        const ForwardContext& context);
 
 /// Changes of the network's answer while sampling.
-struct EstimateOptions {
+struct WordEstimateOptions {
   double temperature = 1;  // logits of words are divided by it; 0: the likeliest word
   Tensor offsets = {};     // [rows, words], added to logits of words; undefined: none
 };
@@ -46,7 +46,7 @@ struct EstimateOptions {
 /// The estimate for noisy rows, WordReverseStep's: real [rows, dimension]. It is E[x_0 | x_t] where the
 /// output is a vector, and E[EMB(w) | x_t] where it is words.
 Tensor word_estimate(const DiffusionLm& model, const WordNetwork& network, const NoisyRows& input,
-                     const EstimateOptions& options = {});
+                     const WordEstimateOptions& options = {});
 
 /// The model as its bound sees it. With self-conditioning each estimate is asked for twice, so that the
 /// reverse process stays a Markov chain.

@@ -30,7 +30,7 @@ struct WordSamplerOptions {
   /// Li et al. 2022, section 4.2: every estimate is replaced by the nearest embedding.
   bool clamp = true;
   GivenRows given = GivenRows::clean;
-  double temperature = 1;          // EstimateOptions
+  double temperature = 1;          // WordEstimateOptions
   std::vector<int32_t> forbidden;  // words that are never drawn
 };
 

@@ -175,29 +175,40 @@ TEST_CASE("operation table: the kernels for a GPU give the reference's results o
 }
 
 TEST_CASE("operation table: a GPU gives the reference's results, where this machine has one") {
-  if (!is_available(Device::cuda)) {
+  if (!has_gpu()) {
     MESSAGE("skipped: there is no GPU, or the build is not for one");
     return;
   }
   for (const Row& row : all_rows()) check_row(row, Device::cuda);
+  set_matmul_by(MatmulBy::hand);
+  for (const Row& row : matmul_rows()) check_row(row, Device::cuda);
+  set_matmul_by({});
 }
+
+namespace {
+
+/// While it lives, matrices are multiplied on a GPU so.
+struct ProductsBy {
+  explicit ProductsBy(MatmulBy choice) { set_matmul_by(choice); }
+  ~ProductsBy() { set_matmul_by({}); }
+};
+
+}  // namespace
 
 TEST_CASE("operation table: products by cuBLAS, or by what stands in for it, are the reference's") {
   CHECK(fast::cublas_library() == nullptr);
-  set_matmul_by(MatmulBy::cublas);
+  const ProductsBy cublas(MatmulBy::cublas);
   for (const Device gpu : gpus()) {
     for (const Row& row : matmul_rows()) {
       if (elements_of(smallest(row, false).cases.back()) <= kMostElements)
         check_row(smallest(row, true), gpu);
     }
   }
-  set_matmul_by({});
 }
 
 TEST_CASE("what stands in for cuBLAS refuses a leading dimension that is too small, as the library does") {
-  set_matmul_by(MatmulBy::cublas);
+  const ProductsBy cublas(MatmulBy::cublas);
   const cublas::Library& library = *fast::cublas_library();
-  set_matmul_by({});
   const std::vector<float> a(6, 1), b(12, 2);
   std::vector<float> c(8);
   const float one = 1, zero = 0;
