@@ -117,11 +117,14 @@ Counters::Counters(const Kernel& kernel, const LaunchShape& shape)
 
 Counters::~Counters() {
   if (!on_) return;
-  result_.function = function_at(function_);
+  std::vector<uint32_t> offsets{offset_at(function_)};
+  for (const auto& [key, count] : counts_) offsets.push_back(pc_of(key));
+  look_up(offsets);
+  result_.function = function_at(offsets.front());
   // A line may have several accesses of one kind.
   std::map<std::tuple<std::string, bool, bool>, LineCount> lines;
   for (const auto& [key, count] : counts_) {
-    const std::string line = line_of(static_cast<uint32_t>(key >> 1));
+    const std::string line = line_of(pc_of(key));
     lines.try_emplace({line, count.in_shared, count.writes}, LineCount{line, count.in_shared, count.writes})
         .first->second.add(count);
   }
@@ -203,16 +206,16 @@ void Counters::end_interval(unsigned warp) {
 
 // The requests of an interval, in the order in which the first of their lanes made them.
 void Counters::follow(const std::unordered_map<uint64_t, Trace>& warp) {
+  std::vector<uint32_t> offsets;
+  for (const auto& [key, trace] : warp) offsets.push_back(pc_of(key));
+  look_up(offsets);
   std::map<uint64_t, WarpStep> steps;
   for (const auto& [key, trace] : warp) {
     for (const TracedRequest& request : trace.requests) {
       if (request.lanes == 0) continue;
-      steps[request.order] = {line_of(static_cast<uint32_t>(key >> 1)),
-                              trace.writes ? "write" : "read",
-                              trace.in_shared,
-                              request.memory,
-                              request.memory_begin,
-                              request};
+      steps[request.order] = {line_of(pc_of(key)),  trace.writes ? "write" : "read",
+                              trace.in_shared,      request.memory,
+                              request.memory_begin, request};
     }
   }
   for (auto& [order, step] : steps) result_.followed.push_back(std::move(step));

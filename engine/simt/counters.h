@@ -120,6 +120,7 @@ class Counters {
   uint64_t block_ = 0, order_ = 0;
   /// Of an access in the source. One of copy_async reads global memory, and writes to shared memory.
   static uint64_t key_of(uint32_t pc, bool in_shared) { return uint64_t{pc} << 1 | in_shared; }
+  static uint32_t pc_of(uint64_t key) { return static_cast<uint32_t>(key >> 1); }
 
   std::vector<std::unordered_map<uint64_t, Trace>> warps_;
   std::unordered_map<uint64_t, LineCount> counts_;

@@ -4,6 +4,7 @@
 #include <array>
 #include <cstdio>
 #include <memory>
+#include <sstream>
 #include <string_view>
 #include <unordered_map>
 
@@ -39,27 +40,43 @@ struct Symbol {
   std::string function, line;
 };
 
-Symbol look_up(uint32_t offset) {
-  std::array<char, 4096> path{};
-  if (readlink("/proc/self/exe", path.data(), path.size() - 1) < 0) return {};
-  // Two lines: the function, then file:line.
-  const std::string text = run(fmt::format("addr2line -Csfe '{}' {:#x} 2>/dev/null", path.data(), offset));
-  const size_t end = text.find('\n');
-  if (end == std::string::npos || text.starts_with("??")) return {};
-  return {text.substr(0, end), text.substr(end + 1, text.find_first_of(" \n", end + 1) - end - 1)};
+std::unordered_map<uint32_t, Symbol>& known() {
+  static std::unordered_map<uint32_t, Symbol> symbols;
+  return symbols;
 }
 
 const Symbol& symbol_at(uint32_t offset) {
-  static std::unordered_map<uint32_t, Symbol> known;
-  const auto [entry, is_new] = known.try_emplace(offset);
-  if (is_new) entry->second = look_up(offset);
-  return entry->second;
+  look_up({offset});
+  return known().at(offset);
 }
 
 }  // namespace
 
+void look_up(const std::vector<uint32_t>& offsets) {
+  std::vector<uint32_t> missing;
+  std::string arguments;
+  for (const uint32_t offset : offsets) {
+    if (!known().try_emplace(offset).second) continue;
+    missing.push_back(offset);
+    arguments += fmt::format(" {:#x}", offset);
+  }
+  std::array<char, 4096> path{};
+  if (missing.empty() || readlink("/proc/self/exe", path.data(), path.size() - 1) < 0) return;
+  // Two lines for each offset: the function, then file:line.
+  std::istringstream lines(run(fmt::format("addr2line -Csfe '{}'{} 2>/dev/null", path.data(), arguments)));
+  std::string function, line;
+  for (const uint32_t offset : missing) {
+    if (!std::getline(lines, function) || !std::getline(lines, line)) return;
+    if (!function.starts_with("??")) known().at(offset) = {function, line.substr(0, line.find(' '))};
+  }
+}
+
+uint32_t offset_at(const void* address) {
+  return static_cast<uint32_t>(static_cast<const char*>(address) - &__executable_start);
+}
+
 uint32_t offset_of(const void* return_address) {
-  return static_cast<uint32_t>(static_cast<const char*>(return_address) - &__executable_start - 1);
+  return offset_at(return_address) - 1;
 }
 
 std::string line_of(uint32_t offset) {
@@ -68,8 +85,7 @@ std::string line_of(uint32_t offset) {
   return fmt::format("{} in {}", symbol.line, short_name(symbol.function));
 }
 
-std::string function_at(const void* address) {
-  const auto offset = static_cast<uint32_t>(static_cast<const char*>(address) - &__executable_start);
+std::string function_at(uint32_t offset) {
   const Symbol& symbol = symbol_at(offset);
   return symbol.function.empty() ? "?" : symbol.function;
 }

@@ -2,17 +2,22 @@
 
 #include <cstdint>
 #include <string>
+#include <vector>
 
 namespace haze::simt {
 
-/// Of the call before the return address, as an offset in the executable.
+/// Of an address, as an offset in the executable.
+uint32_t offset_at(const void* address);
+/// Of the call before the return address.
 uint32_t offset_of(const void* return_address);
-/// "softmax.cu:41 in haze::checked::softmax_rows", by the symbols of the executable (addr2line of binutils);
-/// "?" where there are none. Remembers what it has looked up.
+/// Looks up the symbols at some offsets, which are remembered. addr2line of binutils reads all symbols of the
+/// executable each time, and takes as long for many offsets as for one.
+void look_up(const std::vector<uint32_t>& offsets);
+/// "softmax.cu:41 in haze::checked::softmax_rows"; "?" where the executable has no symbols. Looks it up.
 std::string line_of(uint32_t offset);
-/// The function that begins at the address, with its template's arguments and the types of its parameters:
-/// "void haze::checked::softmax<float>(float const*, float*)"; "?" where there are no symbols.
-std::string function_at(const void* address);
+/// The function at the offset, with its template's arguments and the types of its parameters: "void
+/// haze::checked::softmax<float>(float const*, float*)"; "?" where there are no symbols. Looks it up.
+std::string function_at(uint32_t offset);
 /// Whether the address lies in the executable's own code or constants.
 bool is_of_program(const void* address);
 

@@ -36,16 +36,6 @@ size_t count_of(const std::string& text, const std::string& part) {
 
 }  // namespace
 
-// Counts name lines of the source, which are looked up in the program: seconds a launch in a sanitized one,
-// whose tests of the emulator (engine_tests) run the same code.
-#ifdef __SANITIZE_ADDRESS__
-constexpr bool kSanitized = true;
-#else
-constexpr bool kSanitized = false;
-#endif
-
-TEST_SUITE_BEGIN("laboratory" * doctest::skip(kSanitized));
-
 TEST_CASE(
     "lab: transpose moves 4.5 times what it needs, then all of it once; a column of the tile conflicts") {
   struct Row {
@@ -250,5 +240,3 @@ TEST_CASE("lab: --device times every rung on that device, where it is right; cou
   CHECK(wrong.status == 2);
   CHECK(wrong.error.find("--blocks is for counts, and --device asks for times") != std::string::npos);
 }
-
-TEST_SUITE_END();

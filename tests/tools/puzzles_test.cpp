@@ -10,16 +10,6 @@
 using namespace haze;
 using namespace haze::testing;
 
-// Counts name lines of the source, which are looked up in the program: seconds a launch in a sanitized one,
-// whose tests of the emulator (engine_tests) run the same code.
-#ifdef __SANITIZE_ADDRESS__
-constexpr bool kSanitized = true;
-#else
-constexpr bool kSanitized = false;
-#endif
-
-TEST_SUITE_BEGIN("laboratory" * doctest::skip(kSanitized));
-
 TEST_CASE("lab: the fault of every puzzle is found at its line, and the repaired kernel has none") {
   constexpr std::array<const char*, 3> kFaults = {"race: thread ", "3.00 conflicts each",
                                                   "race: thread 0 of block "};
@@ -58,5 +48,3 @@ TEST_CASE("haze lab puzzle lists the puzzles, shows a kernel without its fault, 
   CHECK(checked.status == 1);
   CHECK(checked.output.find("not solved: change tools/lab/puzzles/puzzle_3.cu") != std::string::npos);
 }
-
-TEST_SUITE_END();
