@@ -17,12 +17,7 @@ struct SequenceOfRow {
   Refuse refuse;
 
   /// False where the index of the row is outside, which has been refused then.
-  __device__ bool accepts(int64_t row) const {
-    const int32_t sequence = index[row];
-    if (sequence >= 0 && sequence < sequences) return true;
-    refuse({.value = sequence, .limit = sequences});
-    return false;
-  }
+  __device__ bool accepts(int64_t row) const { return is_inside(index[row], sequences, refuse); }
   __device__ int64_t operator()(int64_t row) const { return index[row]; }
 };
 

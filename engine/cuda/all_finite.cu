@@ -38,15 +38,13 @@ void run_kernels(const call::AllFinite& call) {
   const int64_t blocks = all_blocks < kMostBlocks ? all_blocks : kMostBlocks;
   const Tensor finite({blocks}, Dtype::uint8, call.x.device());
   if (count > 0) {
-    dispatch(call.x.dtype(), [&](auto tag) {
+    dispatch_floating(call.x.dtype(), [&](auto tag) {
       using T = decltype(tag);
-      if constexpr (!std::is_integral_v<T>) {
-        with_width<T>(is_aligned(call.x), [&](auto width) {
-          launch_kernel(call.name(), find_finite<decltype(width)::value, T>,
-                        {{static_cast<unsigned>(blocks)}, {kThreads}}, elements_of<const T>(call.x),
-                        elements_of<uint8_t>(finite), count);
-        });
-      }
+      with_width<T>(is_aligned(call.x), [&](auto width) {
+        launch_kernel(call.name(), find_finite<decltype(width)::value, T>,
+                      {{static_cast<unsigned>(blocks)}, {kThreads}}, elements_of<const T>(call.x),
+                      elements_of<uint8_t>(finite), count);
+      });
     });
   }
   launch_kernel(call.name(), over_blocks, {{1}, {kThreads}}, elements_of<const uint8_t>(finite),

@@ -63,16 +63,14 @@ template <>
 void run_kernels(const call::Argmax& call) {
   const int64_t results = call.out.elements(), count = call.x.size(1), inner = call.x.size(2);
   if (results == 0) return;
-  dispatch(call.x.dtype(), [&](auto tag) {
+  dispatch_floating(call.x.dtype(), [&](auto tag) {
     using T = decltype(tag);
-    if constexpr (!std::is_integral_v<T>) {
-      if (inner == 1) {
-        launch_kernel(call.name(), argmax_of_rows<T>, {{static_cast<unsigned>(results)}, {kThreads}},
-                      elements_of<const T>(call.x), elements_of<int32_t>(call.out), count);
-      } else {
-        launch_kernel(call.name(), argmax_of_columns<T>, threads_for(results), elements_of<const T>(call.x),
-                      elements_of<int32_t>(call.out), count, inner, results);
-      }
+    if (inner == 1) {
+      launch_kernel(call.name(), argmax_of_rows<T>, {{static_cast<unsigned>(results)}, {kThreads}},
+                    elements_of<const T>(call.x), elements_of<int32_t>(call.out), count);
+    } else {
+      launch_kernel(call.name(), argmax_of_columns<T>, threads_for(results), elements_of<const T>(call.x),
+                    elements_of<int32_t>(call.out), count, inner, results);
     }
   });
 }

@@ -15,13 +15,6 @@ constexpr unsigned kMost = sizeof(Wide<T>) == 4 ? 128 : 64;
 template <typename T>
 constexpr unsigned kMostOfGradient = kMost<T> / 2;
 
-template <typename F>
-void dispatch_floating(Dtype dtype, F&& f) {
-  dispatch(dtype, [&](auto tag) {
-    if constexpr (!std::is_integral_v<decltype(tag)>) f(tag);
-  });
-}
-
 simt::LaunchShape tiles(int64_t blocks, size_t shared_bytes) {
   return {{static_cast<unsigned>(blocks)}, {kTileX, kTileY}, shared_bytes};
 }

@@ -138,14 +138,12 @@ void run_kernels(const call::Categorical& call) {
                         {name, "{operation}: row {position} has +infinity at category {value}"},
                         {name, "{operation}: row {position} has no finite log-probability"},
                         {name, "{operation}: uniforms hold {number}, they take numbers in [0, 1)"}};
-  dispatch(call.log_probabilities.dtype(), [&](auto tag) {
+  dispatch_floating(call.log_probabilities.dtype(), [&](auto tag) {
     using T = decltype(tag);
-    if constexpr (!std::is_integral_v<T>) {
-      launch_kernel(name, categorical<T>, {{static_cast<unsigned>(rows)}, {kThreads}},
-                    elements_of<const T>(call.log_probabilities), elements_of<const double>(call.uniforms),
-                    RandomStream(call.position), refuse, elements_of<int32_t>(call.out),
-                    call.log_probabilities.size(1));
-    }
+    launch_kernel(name, categorical<T>, {{static_cast<unsigned>(rows)}, {kThreads}},
+                  elements_of<const T>(call.log_probabilities), elements_of<const double>(call.uniforms),
+                  RandomStream(call.position), refuse, elements_of<int32_t>(call.out),
+                  call.log_probabilities.size(1));
   });
 }
 

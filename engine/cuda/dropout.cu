@@ -45,16 +45,13 @@ void run_kernels(const call::Dropout& call) {
   const auto threshold = static_cast<uint32_t>(call.probability * 0x1p32);  // below 2^32
   const Tensor* const operands[] = {&call.x};
   const StridedIndex<1> index(call.out.shape(), operands);
-  dispatch(call.x.dtype(), [&](auto tag) {
+  dispatch_floating(call.x.dtype(), [&](auto tag) {
     using T = decltype(tag);
-    if constexpr (!std::is_integral_v<T>) {
-      with_width_for<T>(index, operands, call.out, [&](auto width) {
-        launch_kernel(
-            call.name(), dropout<decltype(width)::value, T>, threads_for_vectors<kElements<T>>(count),
-            elements_of<const T>(call.x), RandomStream(call.position), threshold,
-            static_cast<Wide<T>>(1 / (1 - call.probability)), elements_of<T>(call.out), index, count);
-      });
-    }
+    with_width_for<T>(index, operands, call.out, [&](auto width) {
+      launch_kernel(call.name(), dropout<decltype(width)::value, T>, threads_for_vectors<kElements<T>>(count),
+                    elements_of<const T>(call.x), RandomStream(call.position), threshold,
+                    static_cast<Wide<T>>(1 / (1 - call.probability)), elements_of<T>(call.out), index, count);
+    });
   });
 }
 

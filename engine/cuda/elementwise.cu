@@ -82,16 +82,14 @@ void run_kernels(const call::Unary& call) {
   if (count == 0) return;
   const Tensor* const operands[] = {&call.x};
   const StridedIndex<1> index(call.out.shape(), operands);
-  dispatch(call.x.dtype(), [&](auto tag) {
+  dispatch_floating(call.x.dtype(), [&](auto tag) {
     using T = decltype(tag);
-    if constexpr (!std::is_integral_v<T>) {
-      with_width_for<T>(index, operands, call.out, [&](auto width) {
-        constexpr int kWidth = decltype(width)::value;
-        launch_kernel(call.name(), unary<kWidth, T>, threads_for_vectors<kWidth>(count), call.op,
-                      elements_of<const T>(call.x), Wide<T>(call.a), Wide<T>(call.b),
-                      elements_of<T>(call.out), index, count);
-      });
-    }
+    with_width_for<T>(index, operands, call.out, [&](auto width) {
+      constexpr int kWidth = decltype(width)::value;
+      launch_kernel(call.name(), unary<kWidth, T>, threads_for_vectors<kWidth>(count), call.op,
+                    elements_of<const T>(call.x), Wide<T>(call.a), Wide<T>(call.b), elements_of<T>(call.out),
+                    index, count);
+    });
   });
 }
 

@@ -27,6 +27,14 @@ T* elements_of(const Tensor& x) {
   return x.defined() ? static_cast<T*>(x.address()) : nullptr;
 }
 
+/// As dispatch() of dtype.h, for operations of floating-point numbers. The operation has checked the dtype.
+template <typename F>
+void dispatch_floating(Dtype dtype, F&& f) {
+  dispatch(dtype, [&](auto tag) {
+    if constexpr (!std::is_integral_v<decltype(tag)>) f(tag);
+  });
+}
+
 /// A grid of one-dimensional blocks that together have at least `threads` threads.
 inline simt::LaunchShape threads_for(int64_t threads, unsigned block = 256) {
   const int64_t blocks = (threads + block - 1) / block;

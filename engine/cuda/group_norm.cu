@@ -63,35 +63,31 @@ template <>
 void run_kernels(const call::GroupNorm& call) {
   const Tensor& x = call.x;
   if (x.elements() == 0) return;
-  dispatch(x.dtype(), [&](auto tag) {
+  dispatch_floating(x.dtype(), [&](auto tag) {
     using T = decltype(tag);
-    if constexpr (!std::is_integral_v<T>) {
-      const auto affine = of_channel<T>(x, call.weight, call.bias, call.groups);
-      launch_normalize<T>(call.name(), x, affine, affine.takes_vectors(), call.epsilon, call.out,
-                          affine.channels * affine.pixels);
-    }
+    const auto affine = of_channel<T>(x, call.weight, call.bias, call.groups);
+    launch_normalize<T>(call.name(), x, affine, affine.takes_vectors(), call.epsilon, call.out,
+                        affine.channels * affine.pixels);
   });
 }
 
 template <>
 void run_kernels(const call::GroupNormGradient& call) {
   const Tensor& x = call.x;
-  dispatch(x.dtype(), [&](auto tag) {
+  dispatch_floating(x.dtype(), [&](auto tag) {
     using T = decltype(tag);
-    if constexpr (!std::is_integral_v<T>) {
-      const auto *g = elements_of<const T>(call.g), *values = elements_of<const T>(x);
-      const auto *means = elements_of<const Wide<T>>(call.saved.mean),
-                 *rstds = elements_of<const Wide<T>>(call.saved.rstd);
-      const auto affine = of_channel<T>(x, call.weight, Tensor(), call.groups);
-      if (x.elements() > 0) {
-        launch_normalize_gradient<T>(call.name(), call.g, x, affine, affine.takes_vectors(), call.saved,
-                                     call.out.x, affine.channels * affine.pixels);
-      }
-      if (x.size(1) > 0 && (call.out.weight.defined() || call.out.bias.defined())) {
-        launch_kernel(call.name(), channel_gradients<T>, RowPlan<kRowBlock, 1>::launch(x.size(1)), g, values,
-                      means, rstds, elements_of<T>(call.out.weight), elements_of<T>(call.out.bias), x.size(0),
-                      call.groups, affine.channels, affine.pixels);
-      }
+    const auto *g = elements_of<const T>(call.g), *values = elements_of<const T>(x);
+    const auto *means = elements_of<const Wide<T>>(call.saved.mean),
+               *rstds = elements_of<const Wide<T>>(call.saved.rstd);
+    const auto affine = of_channel<T>(x, call.weight, Tensor(), call.groups);
+    if (x.elements() > 0) {
+      launch_normalize_gradient<T>(call.name(), call.g, x, affine, affine.takes_vectors(), call.saved,
+                                   call.out.x, affine.channels * affine.pixels);
+    }
+    if (x.size(1) > 0 && (call.out.weight.defined() || call.out.bias.defined())) {
+      launch_kernel(call.name(), channel_gradients<T>, RowPlan<kRowBlock, 1>::launch(x.size(1)), g, values,
+                    means, rstds, elements_of<T>(call.out.weight), elements_of<T>(call.out.bias), x.size(0),
+                    call.groups, affine.channels, affine.pixels);
     }
   });
 }

@@ -127,12 +127,10 @@ template <>
 void run_kernels(const call::Fold& call) {
   const int64_t count = call.out.elements();
   if (count == 0) return;
-  dispatch(call.out.dtype(), [&](auto tag) {
+  dispatch_floating(call.out.dtype(), [&](auto tag) {
     using T = decltype(tag);
-    if constexpr (!std::is_integral_v<T>) {
-      launch_kernel(call.name(), fold<T>, threads_for(count), elements_of<const T>(call.columns),
-                    elements_of<T>(call.out), Windows(call, call.out), count);
-    }
+    launch_kernel(call.name(), fold<T>, threads_for(count), elements_of<const T>(call.columns),
+                  elements_of<T>(call.out), Windows(call, call.out), count);
   });
 }
 
@@ -140,12 +138,10 @@ template <>
 void run_kernels(const call::AveragePool& call) {
   const int64_t count = call.out.elements();
   if (count == 0) return;
-  dispatch(call.x.dtype(), [&](auto tag) {
+  dispatch_floating(call.x.dtype(), [&](auto tag) {
     using T = decltype(tag);
-    if constexpr (!std::is_integral_v<T>) {
-      launch_kernel(call.name(), average_pool<T>, threads_for(count), elements_of<const T>(call.x),
-                    elements_of<T>(call.out), call.size, call.out.size(3), count);
-    }
+    launch_kernel(call.name(), average_pool<T>, threads_for(count), elements_of<const T>(call.x),
+                  elements_of<T>(call.out), call.size, call.out.size(3), count);
   });
 }
 
@@ -153,13 +149,11 @@ template <>
 void run_kernels(const call::MaxPool& call) {
   const int64_t count = call.out.elements();
   if (count == 0) return;
-  dispatch(call.x.dtype(), [&](auto tag) {
+  dispatch_floating(call.x.dtype(), [&](auto tag) {
     using T = decltype(tag);
-    if constexpr (!std::is_integral_v<T>) {
-      launch_kernel(call.name(), max_pool<T>, threads_for(count), elements_of<const T>(call.x),
-                    elements_of<T>(call.out), elements_of<int32_t>(call.indices), call.size, call.out.size(2),
-                    call.out.size(3), count);
-    }
+    launch_kernel(call.name(), max_pool<T>, threads_for(count), elements_of<const T>(call.x),
+                  elements_of<T>(call.out), elements_of<int32_t>(call.indices), call.size, call.out.size(2),
+                  call.out.size(3), count);
   });
 }
 

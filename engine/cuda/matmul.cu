@@ -68,10 +68,6 @@ __global__ void pack(const S* elements, int64_t step, int64_t row_stride, int64_
       converted<bfloat16>(elements[entry * step + row * row_stride + column * column_stride]);
 }
 
-bool starts_at_vector(const Tensor& x) {
-  return reinterpret_cast<uintptr_t>(x.address()) % sizeof(SharedVector) == 0;
-}
-
 // a, or b transposed: the axis of K is the last one.
 template <typename S>
 Operand<S> operand_of(const Tensor& x, int extent_axis, int k_axis) {
@@ -83,7 +79,7 @@ Operand<S> operand_of(const Tensor& x, int extent_axis, int k_axis) {
   const bool along_k = result.k_stride == 1;
   const auto whole = [](int64_t s) { return s * static_cast<int64_t>(sizeof(S)) % 16 == 0; };
   result.vectors = (along_k || result.stride == 1) && whole(along_k ? result.stride : result.k_stride) &&
-                   whole(result.step) && starts_at_vector(x);
+                   whole(result.step) && is_aligned(x);
   return result;
 }
 
@@ -206,31 +202,29 @@ void multiply_float64(const call::Matmul& call, const ProductShape& shape, const
 template <>
 void run_kernels(const call::Matmul& call) {
   const ProductShape shape{call.a.size(1), call.b.size(2), call.a.size(2), call.out.size(0)};
-  dispatch(call.a.dtype(), [&](auto tag) {
+  dispatch_floating(call.a.dtype(), [&](auto tag) {
     using S = decltype(tag);
     using W = Wide<S>;
-    if constexpr (!std::is_integral_v<S>) {
-      const MatmulOptions& options = call.options;
-      if (options.row_sums.defined() && shape.m > 0)
-        launch_kernel("row_sums", row_sums<S>, {{tiles(shape.m)}, {kTile, kTile}}, matrix_of<S>(call.a),
-                      elements_of<W>(options.row_sums));
-      if (call.out.elements() == 0) return;
-      const Epilogue<W> finish{.out = elements_of<W>(call.out),
-                               .accumulate = call.accumulate,
-                               .activation = options.activation,
-                               .bias = elements_of<const W>(options.bias),
-                               .residual = elements_of<const W>(options.residual),
-                               .slope_at = elements_of<const W>(options.slope_at),
-                               .pre_activation = elements_of<W>(options.pre_activation)};
-      if (multiply_by_cublas(call, shape, operand_of<S>(call.a, 1, 2), operand_of<S>(call.b, 2, 1), finish))
-        return;
-      if constexpr (std::is_same_v<S, double>) {
-        multiply_float64(call, shape, finish);
-      } else if (call.multiplies_bfloat16()) {
-        multiply_bfloat16<S>(call, shape, finish);
-      } else if constexpr (std::is_same_v<S, float>) {
-        multiply_float32(call, shape, finish);
-      }
+    const MatmulOptions& options = call.options;
+    if (options.row_sums.defined() && shape.m > 0)
+      launch_kernel("row_sums", row_sums<S>, {{tiles(shape.m)}, {kTile, kTile}}, matrix_of<S>(call.a),
+                    elements_of<W>(options.row_sums));
+    if (call.out.elements() == 0) return;
+    const Epilogue<W> finish{.out = elements_of<W>(call.out),
+                             .accumulate = call.accumulate,
+                             .activation = options.activation,
+                             .bias = elements_of<const W>(options.bias),
+                             .residual = elements_of<const W>(options.residual),
+                             .slope_at = elements_of<const W>(options.slope_at),
+                             .pre_activation = elements_of<W>(options.pre_activation)};
+    if (multiply_by_cublas(call, shape, operand_of<S>(call.a, 1, 2), operand_of<S>(call.b, 2, 1), finish))
+      return;
+    if constexpr (std::is_same_v<S, double>) {
+      multiply_float64(call, shape, finish);
+    } else if (call.multiplies_bfloat16()) {
+      multiply_bfloat16<S>(call, shape, finish);
+    } else if constexpr (std::is_same_v<S, float>) {
+      multiply_float32(call, shape, finish);
     }
   });
 }

@@ -55,12 +55,10 @@ __global__ void sum_parts(const T* g, const T* x, const Wide<T>* means, const Wi
 void run_norm(const char* name, const Tensor& x, const Tensor& weight, const Tensor& bias, double epsilon,
               const NormResult& out) {
   if (x.size(0) == 0) return;
-  dispatch(x.dtype(), [&](auto tag) {
+  dispatch_floating(x.dtype(), [&](auto tag) {
     using T = decltype(tag);
-    if constexpr (!std::is_integral_v<T>) {
-      launch_normalize<T>(name, x, OfColumn<T>{elements_of<const T>(weight), elements_of<const T>(bias)},
-                          is_aligned(weight) && is_aligned(bias), epsilon, out, x.size(1));
-    }
+    launch_normalize<T>(name, x, OfColumn<T>{elements_of<const T>(weight), elements_of<const T>(bias)},
+                        is_aligned(weight) && is_aligned(bias), epsilon, out, x.size(1));
   });
 }
 
@@ -100,15 +98,13 @@ void run_sums_over_rows(const char* name, const Tensor& g, const Tensor& x, cons
 
 void run_gradient(const char* name, const Tensor& g, const Tensor& x, const Tensor& weight,
                   const NormResult& saved, const NormGradient& out) {
-  dispatch(x.dtype(), [&](auto tag) {
+  dispatch_floating(x.dtype(), [&](auto tag) {
     using T = decltype(tag);
-    if constexpr (!std::is_integral_v<T>) {
-      if (x.elements() > 0) {
-        launch_normalize_gradient<T>(name, g, x, OfColumn<T>{elements_of<const T>(weight), nullptr},
-                                     is_aligned(weight), saved, out.x, x.size(1));
-      }
-      run_sums_over_rows<T>(name, g, x, saved, out);
+    if (x.elements() > 0) {
+      launch_normalize_gradient<T>(name, g, x, OfColumn<T>{elements_of<const T>(weight), nullptr},
+                                   is_aligned(weight), saved, out.x, x.size(1));
     }
+    run_sums_over_rows<T>(name, g, x, saved, out);
   });
 }
 

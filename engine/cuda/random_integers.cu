@@ -55,12 +55,10 @@ void run_kernels(const call::Bernoulli& call) {
   const int64_t count = call.out.elements();
   if (count == 0) return;
   const Refuse refuse(call.name(), "{operation}: the probability {number} is not in [0, 1]");
-  dispatch(call.probability.dtype(), [&](auto tag) {
+  dispatch_floating(call.probability.dtype(), [&](auto tag) {
     using T = decltype(tag);
-    if constexpr (!std::is_integral_v<T>) {
-      launch_kernel(call.name(), bernoulli<T>, threads_for(count), elements_of<const T>(call.probability),
-                    RandomStream(call.position), refuse, elements_of<uint8_t>(call.out), count);
-    }
+    launch_kernel(call.name(), bernoulli<T>, threads_for(count), elements_of<const T>(call.probability),
+                  RandomStream(call.position), refuse, elements_of<uint8_t>(call.out), count);
   });
 }
 
@@ -69,12 +67,10 @@ void run_kernels(const call::Poisson& call) {
   const int64_t count = call.out.elements();
   if (count == 0) return;
   const Refuse refuse(call.name(), "{operation}: the rate {number} is not in [0, {limit}]");
-  dispatch(call.rate.dtype(), [&](auto tag) {
+  dispatch_floating(call.rate.dtype(), [&](auto tag) {
     using T = decltype(tag);
-    if constexpr (!std::is_integral_v<T>) {
-      launch_kernel(call.name(), poisson<T>, threads_for(count), elements_of<const T>(call.rate),
-                    RandomStream(call.position), refuse, elements_of<int32_t>(call.out), count);
-    }
+    launch_kernel(call.name(), poisson<T>, threads_for(count), elements_of<const T>(call.rate),
+                  RandomStream(call.position), refuse, elements_of<int32_t>(call.out), count);
   });
 }
 

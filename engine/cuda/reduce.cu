@@ -180,11 +180,9 @@ void run_reduce(const char* name, ReduceOp op, const Tensor& x, double correctio
 template <>
 void run_kernels(const call::Reduce& call) {
   if (call.out.elements() == 0) return;
-  dispatch(call.x.dtype(), [&](auto tag) {
+  dispatch_floating(call.x.dtype(), [&](auto tag) {
     using T = decltype(tag);
-    if constexpr (!std::is_integral_v<T>) {
-      run_reduce<T>(call.name(), call.op, call.x, call.correction, elements_of<T>(call.out));
-    }
+    run_reduce<T>(call.name(), call.op, call.x, call.correction, elements_of<T>(call.out));
   });
 }
 

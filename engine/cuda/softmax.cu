@@ -42,15 +42,13 @@ template <>
 void run_kernels(const call::Softmax& call) {
   const int64_t rows = call.x.size(0), columns = call.x.size(1);
   if (call.x.elements() == 0) return;
-  dispatch(call.x.dtype(), [&](auto tag) {
+  dispatch_floating(call.x.dtype(), [&](auto tag) {
     using T = decltype(tag);
-    if constexpr (!std::is_integral_v<T>) {
-      with_row_plan<T>(columns, is_aligned(call.x) && is_aligned(call.out), [&](auto plan) {
-        using Plan = decltype(plan);
-        launch_kernel(call.name(), softmax_in_registers<T, Plan>, Plan::launch(rows),
-                      elements_of<const T>(call.x), call.log, elements_of<T>(call.out), rows, columns);
-      });
-    }
+    with_row_plan<T>(columns, is_aligned(call.x) && is_aligned(call.out), [&](auto plan) {
+      using Plan = decltype(plan);
+      launch_kernel(call.name(), softmax_in_registers<T, Plan>, Plan::launch(rows),
+                    elements_of<const T>(call.x), call.log, elements_of<T>(call.out), rows, columns);
+    });
   });
 }
 
@@ -59,15 +57,13 @@ void run_kernels(const call::SoftmaxGradient& call) {
   const int64_t rows = call.y.size(0), columns = call.y.size(1);
   if (call.y.elements() == 0) return;
   const bool aligned = is_aligned(call.y) && is_aligned(call.g) && is_aligned(call.out);
-  dispatch(call.y.dtype(), [&](auto tag) {
+  dispatch_floating(call.y.dtype(), [&](auto tag) {
     using T = decltype(tag);
-    if constexpr (!std::is_integral_v<T>) {
-      with_row_plan<T>(columns, aligned, [&](auto plan) {
-        using Plan = decltype(plan);
-        launch_kernel(call.name(), gradient<T, Plan>, Plan::launch(rows), elements_of<const T>(call.y),
-                      elements_of<const T>(call.g), call.log, elements_of<T>(call.out), rows, columns);
-      });
-    }
+    with_row_plan<T>(columns, aligned, [&](auto plan) {
+      using Plan = decltype(plan);
+      launch_kernel(call.name(), gradient<T, Plan>, Plan::launch(rows), elements_of<const T>(call.y),
+                    elements_of<const T>(call.g), call.log, elements_of<T>(call.out), rows, columns);
+    });
   });
 }
 

@@ -29,13 +29,20 @@ struct Smaller {
   }
 };
 
-/// The values of all lanes, combined; the same in every lane.
-template <typename T, typename F>
-__device__ T over_warp(T value, F combine) {
-  for (unsigned distance = kWarp / 2; distance > 0; distance /= 2) {
+/// The values of kLanes neighbouring lanes, combined; the same in each of them. kLanes is a power of 2.
+template <unsigned kLanes, typename T, typename F>
+__device__ T over_lanes(T value, F combine) {
+#pragma unroll
+  for (unsigned distance = kLanes / 2; distance > 0; distance /= 2) {
     value = combine(value, __shfl_xor_sync(kAllLanes, value, static_cast<int>(distance)));
   }
   return value;
+}
+
+/// The values of all lanes of the warp.
+template <typename T, typename F>
+__device__ T over_warp(T value, F combine) {
+  return over_lanes<kWarp>(value, combine);
 }
 
 /// The values of all threads of a block of kThreads, combined; the same in every thread. `scratch` is shared

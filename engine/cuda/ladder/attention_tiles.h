@@ -1,6 +1,7 @@
 #pragma once
 
 #include "haze/engine/cuda/gpu.h"
+#include "haze/engine/cuda/vector.h"
 #include "haze/engine/cuda/warp.h"
 #include "haze/engine/ops/attention.h"
 
@@ -16,23 +17,10 @@ inline constexpr unsigned kRowsOfThread = 32 / sizeof(W);
 template <typename W>
 inline constexpr unsigned kTileRows = kTileY* kRowsOfThread<W>;
 
-/// What one access of shared memory moves: up to 16 bytes.
-template <typename W, unsigned kCount>
-struct alignas(kCount * sizeof(W)) VectorOf {
-  W at[kCount];
-};
-template <typename W>
-inline constexpr unsigned kVectorWidth = 16 / sizeof(W);
-
-template <unsigned kCount, typename W>
-__device__ VectorOf<W, kCount> load_vector_of(const W* from) {
-  return load_vector(reinterpret_cast<const VectorOf<W, kCount>*>(from));
-}
-
 /// Elements from a row of a tile to the next. 8 rows one below the other begin in 8 different groups of 4
 /// banks.
 template <typename W, unsigned kColumns>
-inline constexpr unsigned kTilePitch = kColumns + kVectorWidth<W>;
+inline constexpr unsigned kTilePitch = kColumns + kWidest<W>;
 
 /// The row of its tile that holds row k of 16 kOfThread rows. Thread x of a product has the columns kOfThread
 /// x, kOfThread x + 1, ...; threads side by side then read rows of the tile that lie one below the other.
@@ -44,29 +32,29 @@ __device__ unsigned interleaved(unsigned k) {
 /// The column of a head that thread x has as its c-th, of kSize / 16.
 template <typename W, unsigned kSize>
 __device__ unsigned column_of_head(unsigned c) {
-  constexpr unsigned kOfThread = kSize / kTileX,
-                     kAdjacent = kOfThread < kVectorWidth<W> ? kOfThread : kVectorWidth<W>;
+  constexpr unsigned kOfThread = kSize / kTileX, kAdjacent = kOfThread < kWidest<W> ? kOfThread : kWidest<W>;
   return c / kAdjacent * kTileX * kAdjacent + threadIdx.x * kAdjacent + c % kAdjacent;
 }
 
 /// sums[r][c] += the product of row 8 y + r of x and row kOfThread x + c of y, which is interleaved.
 template <unsigned kSize, unsigned kOfThread, typename W>
 __device__ void add_products(W (&sums)[kRowsOfThread<W>][kOfThread], const W* x, const W* y) {
-  constexpr unsigned kPitch = kTilePitch<W, kSize>, kVector = kVectorWidth<W>;
+  constexpr unsigned kPitch = kTilePitch<W, kSize>, kVector = kWidest<W>;
   x += threadIdx.y * kRowsOfThread<W> * kPitch;
   y += threadIdx.x * kPitch;
 #pragma unroll 2
   for (unsigned d = 0; d < kSize; d += kVector) {
-    VectorOf<W, kVector> of_y[kOfThread];
+    Vector<W, kVector> of_y[kOfThread];
 #pragma unroll
-    for (unsigned c = 0; c < kOfThread; ++c) of_y[c] = load_vector_of<kVector>(y + c * kTileX * kPitch + d);
+    for (unsigned c = 0; c < kOfThread; ++c)
+      of_y[c] = load_vector(vectors<kVector>(y + c * kTileX * kPitch + d));
 #pragma unroll
     for (unsigned r = 0; r < kRowsOfThread<W>; ++r) {
-      const auto of_x = load_vector_of<kVector>(x + r * kPitch + d);
+      const auto of_x = load_vector(vectors<kVector>(x + r * kPitch + d));
 #pragma unroll
       for (unsigned c = 0; c < kOfThread; ++c) {
 #pragma unroll
-        for (unsigned v = 0; v < kVector; ++v) sums[r][c] += of_x.at[v] * of_y[c].at[v];
+        for (unsigned v = 0; v < kVector; ++v) sums[r][c] += of_x.of[v] * of_y[c].of[v];
       }
     }
   }
@@ -76,27 +64,27 @@ __device__ void add_products(W (&sums)[kRowsOfThread<W>][kOfThread], const W* x,
 /// which is interleaved.
 template <unsigned kSize, unsigned kOfThread, typename W>
 __device__ void add_weighted(W (&sums)[kRowsOfThread<W>][kSize / kTileX], const W* weights, const W* values) {
-  constexpr unsigned kPitch = kTilePitch<W, kSize>, kVector = kVectorWidth<W>;
+  constexpr unsigned kPitch = kTilePitch<W, kSize>, kVector = kWidest<W>;
   constexpr unsigned kColumns = kSize / kTileX, kAdjacent = kColumns < kVector ? kColumns : kVector;
   constexpr unsigned kWeights = kTileX * kOfThread, kWeightsPitch = kTilePitch<W, kWeights>;
   weights += threadIdx.y * kRowsOfThread<W> * kWeightsPitch;
 #pragma unroll 2
   for (unsigned k = 0; k < kWeights; k += kVector) {
-    VectorOf<W, kVector> of_row[kRowsOfThread<W>];
+    Vector<W, kVector> of_row[kRowsOfThread<W>];
 #pragma unroll
     for (unsigned r = 0; r < kRowsOfThread<W>; ++r) {
-      of_row[r] = load_vector_of<kVector>(weights + r * kWeightsPitch + k);
+      of_row[r] = load_vector(vectors<kVector>(weights + r * kWeightsPitch + k));
     }
 #pragma unroll
     for (unsigned v = 0; v < kVector; ++v) {
       const W* const row = values + interleaved<kOfThread>(k + v) * kPitch;
 #pragma unroll
       for (unsigned first = 0; first < kColumns; first += kAdjacent) {
-        const auto value = load_vector_of<kAdjacent>(row + column_of_head<W, kSize>(first));
+        const auto value = load_vector(vectors<kAdjacent>(row + column_of_head<W, kSize>(first)));
 #pragma unroll
         for (unsigned r = 0; r < kRowsOfThread<W>; ++r) {
 #pragma unroll
-          for (unsigned c = 0; c < kAdjacent; ++c) sums[r][first + c] += of_row[r].at[v] * value.at[c];
+          for (unsigned c = 0; c < kAdjacent; ++c) sums[r][first + c] += of_row[r].of[v] * value.of[c];
         }
       }
     }
@@ -107,16 +95,16 @@ __device__ void add_weighted(W (&sums)[kRowsOfThread<W>][kSize / kTileX], const 
 template <unsigned kOfThread, typename W>
 __device__ void store_weights(const W (&of_thread)[kRowsOfThread<W>][kOfThread], W* weights) {
   constexpr unsigned kPitch = kTilePitch<W, kTileX * kOfThread>;
-  constexpr unsigned kAdjacent = kOfThread < kVectorWidth<W> ? kOfThread : kVectorWidth<W>;
+  constexpr unsigned kAdjacent = kOfThread < kWidest<W> ? kOfThread : kWidest<W>;
   weights += threadIdx.y * kRowsOfThread<W> * kPitch + threadIdx.x * kOfThread;
 #pragma unroll
   for (unsigned r = 0; r < kRowsOfThread<W>; ++r) {
 #pragma unroll
     for (unsigned first = 0; first < kOfThread; first += kAdjacent) {
-      VectorOf<W, kAdjacent> some;
+      Vector<W, kAdjacent> some;
 #pragma unroll
-      for (unsigned c = 0; c < kAdjacent; ++c) some.at[c] = of_thread[r][first + c];
-      store_vector(reinterpret_cast<VectorOf<W, kAdjacent>*>(weights + r * kPitch + first), some);
+      for (unsigned c = 0; c < kAdjacent; ++c) some.of[c] = of_thread[r][first + c];
+      store_vector(vectors<kAdjacent>(weights + r * kPitch + first), some);
     }
   }
 }
@@ -153,17 +141,16 @@ __device__ void load_tile(const T* from, int64_t row_stride, int64_t rows, int64
 
 /// The thread's elements of a row of a head: from column_of_head(0) on. Elements from `size` on are left out.
 template <unsigned kSize, typename W, typename T>
-__device__ void store_row(const W (&of_thread)[kSize / kTileX], T* to, int64_t size, bool vectors) {
-  constexpr unsigned kOfThread = kSize / kTileX,
-                     kAdjacent = kOfThread < kVectorWidth<W> ? kOfThread : kVectorWidth<W>;
+__device__ void store_row(const W (&of_thread)[kSize / kTileX], T* to, int64_t size, bool by_vectors) {
+  constexpr unsigned kOfThread = kSize / kTileX, kAdjacent = kOfThread < kWidest<W> ? kOfThread : kWidest<W>;
 #pragma unroll
   for (unsigned first = 0; first < kOfThread; first += kAdjacent) {
     const unsigned d = column_of_head<W, kSize>(first);
-    if (kAdjacent > 1 && vectors && d + kAdjacent <= size) {
-      VectorOf<T, kAdjacent> some;
+    if (kAdjacent > 1 && by_vectors && d + kAdjacent <= size) {
+      Vector<T, kAdjacent> some;
 #pragma unroll
-      for (unsigned c = 0; c < kAdjacent; ++c) some.at[c] = T(of_thread[first + c]);
-      store_vector(reinterpret_cast<VectorOf<T, kAdjacent>*>(to + d), some);
+      for (unsigned c = 0; c < kAdjacent; ++c) some.of[c] = T(of_thread[first + c]);
+      store_vector(vectors<kAdjacent>(to + d), some);
       continue;
     }
 #pragma unroll
@@ -171,16 +158,6 @@ __device__ void store_row(const W (&of_thread)[kSize / kTileX], T* to, int64_t s
       if (d + c < size) to[d + c] = T(of_thread[first + c]);
     }
   }
-}
-
-/// The values of kLanes neighbouring lanes that share rows of a product, combined; the same in each of them.
-template <unsigned kLanes, typename T, typename F>
-__device__ T over_lanes(T value, F combine) {
-#pragma unroll
-  for (unsigned distance = kLanes / 2; distance > 0; distance /= 2) {
-    value = combine(value, __shfl_xor_sync(kAllLanes, value, static_cast<int>(distance)));
-  }
-  return value;
 }
 
 /// Calls f with the smallest of the head sizes kLeast, 2 kLeast, ..., kMost that is at least `size`. The

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "haze/engine/cuda/gpu.h"
+#include "haze/engine/cuda/vector.h"
 
 /// The matrix product, which is all about reuse: 2 m n k operations on m k + k n numbers. Each rung reads a
 /// number from far away less often, and uses it more often when it is near. The rungs below take any shape.
@@ -149,9 +150,6 @@ simt::LaunchShape product_launch(const ProductShape& shape) {
 struct alignas(16) SharedVector {
   uint32_t words[4];
 };
-struct alignas(16) FourFloats {
-  float values[4];
-};
 
 /// A tile of an operand in shared memory, kExtent by kK. Its rows are those along which the operand is
 /// contiguous: along K, or along the extent. Vectors of 16 bytes are permuted within a row (*swizzled*) so
@@ -286,18 +284,18 @@ template <unsigned kEach, bool kAlongK, typename Tile>
 __device__ void read_four(const Tile& tile, unsigned thread, unsigned threads, unsigned k,
                           float (&values)[4][kEach]) {
   const auto vector_at = [&](unsigned i, unsigned of_k) {
-    return load_vector(reinterpret_cast<const FourFloats*>(tile.at(i, of_k)));
+    return load_vector(reinterpret_cast<const Vector<float, 4>*>(tile.at(i, of_k)));
   };
   if constexpr (kAlongK) {
     for (unsigned i = 0; i < kEach; ++i) {
-      const FourFloats read = vector_at(element_of_thread<true>(thread, threads, i), k);
-      for (unsigned j = 0; j < 4; ++j) values[j][i] = read.values[j];
+      const Vector<float, 4> read = vector_at(element_of_thread<true>(thread, threads, i), k);
+      for (unsigned j = 0; j < 4; ++j) values[j][i] = read.of[j];
     }
   } else {
     for (unsigned j = 0; j < 4; ++j) {
       for (unsigned i = 0; i < kEach; i += 4) {
-        const FourFloats read = vector_at(element_of_thread<false>(thread, threads, i), k + j);
-        for (unsigned h = 0; h < 4; ++h) values[j][i + h] = read.values[h];
+        const Vector<float, 4> read = vector_at(element_of_thread<false>(thread, threads, i), k + j);
+        for (unsigned h = 0; h < 4; ++h) values[j][i + h] = read.of[h];
       }
     }
   }
@@ -350,8 +348,8 @@ __global__ void __launch_bounds__(Tile::kThreads, Tile::kBlocks)
         if constexpr (kTogether == 1) {
           *to = sums[i][j];
         } else {
-          store_vector(reinterpret_cast<FourFloats*>(to),
-                       FourFloats{{sums[i][j], sums[i][j + 1], sums[i][j + 2], sums[i][j + 3]}});
+          store_vector(vectors<4>(to),
+                       Vector<float, 4>{{sums[i][j], sums[i][j + 1], sums[i][j + 2], sums[i][j + 3]}});
         }
       }
     }

@@ -25,10 +25,6 @@ using LargeTensorTile = TensorTile<S, 128, 128, 64, 32>;
 template <typename S>
 using SmallTensorTile = TensorTile<S, 32, 32, 32, 16>;
 
-struct alignas(8) TwoFloats {
-  float values[2];
-};
-
 /// What mma multiplies where operands are stored as S.
 template <typename S>
 using MmaElement = std::conditional_t<std::is_same_v<S, bfloat16>, bfloat16, tfloat32>;
@@ -111,8 +107,8 @@ __global__ void __launch_bounds__(Tile::kThreads, Tile::kBlocks)
         if (row >= Tile::kPassRows) continue;
         for (unsigned j = 0; j < kColumnTiles; ++j) {
           const unsigned column = warp_column + j * 8 + FragmentC::column(lane, half);
-          store_vector(reinterpret_cast<TwoFloats*>(&staged[row * Tile::kPitch + column]),
-                       TwoFloats{{sums[i][j].values[half], sums[i][j].values[half + 1]}});
+          store_vector(vectors<2>(&staged[row * Tile::kPitch + column]),
+                       Vector<float, 2>{{sums[i][j].values[half], sums[i][j].values[half + 1]}});
         }
       }
     }

@@ -98,9 +98,9 @@ __global__ void softmax_by_warps(const T* x, T* out, int64_t rows, int64_t colum
   }
 }
 
-/// The sums of all threads of a row as one.
+/// The sums of all threads of a row as one. Once in a kernel: no barrier follows.
 template <unsigned kThreads, typename W>
-__device__ OnlineSum<W> over_row(const OnlineSum<W>& own) {
+__device__ OnlineSum<W> total_of_row(const OnlineSum<W>& own) {
   OnlineSum<W> total = over_warp(own);
   if constexpr (kThreads > kWarp) {
     SHARED(W, maxima, [kThreads / kWarp]);
@@ -131,7 +131,7 @@ __global__ void __launch_bounds__(kRowBlock, kRowBlocksAtOnce)
   const HeldRow<T, Plan> from(x + row * columns, columns);
   OnlineSum<W> own;
   from.each([&](int64_t, const V& v) { own.add(v); });
-  const OnlineSum<W> total = over_row<Plan::kThreads>(own);
+  const OnlineSum<W> total = total_of_row<Plan::kThreads>(own);
   const bool is_possible = total.max != kNothing<W>;
   const W log_sum = std::log(total.sum), share = 1 / total.sum;
   auto* const to = vectors<Plan::kWidth>(out + row * columns);
