@@ -37,14 +37,19 @@ ReverseStep reverse_step(const Denoised& denoised, const Tensor& x, const NoiseL
 
 Tensor ancestral_sample(const GaussianDenoiser& denoise, std::span<const NoiseLevel> levels,
                         ReverseVariance variance, Tensor x, const NoiseSource& noise,
-                        const LevelObserver& observer) {
+                        const LevelObserver& observer, const Steering& steering) {
   check_levels(levels);
   const NoGradient scope;
   if (observer) observer(0, x);
   for (size_t i = 0; i + 1 < levels.size(); ++i) {
-    const ReverseStep step = reverse_step(denoise(x, levels[i]), x, levels[i], levels[i + 1], variance);
+    const NoiseLevel &from = levels[i], &to = levels[i + 1];
+    const ReverseStep step = reverse_step(denoise(x, from), x, from, to, variance);
     x = step.mean;
-    if (step.deviation.defined()) x = add(x, multiply(step.deviation, noise(x.shape(), x.dtype())));
+    if (step.deviation.defined()) {
+      if (steering.mean) x = steering.mean(step, to);
+      x = add(x, multiply(step.deviation, noise(x.shape(), x.dtype())));
+      if (steering.sample) x = steering.sample(x, step, to);
+    }
     if (observer) observer(i + 1, x);
   }
   return x;

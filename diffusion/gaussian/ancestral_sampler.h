@@ -1,5 +1,6 @@
 #pragma once
 
+#include <functional>
 #include <span>
 
 #include "haze/diffusion/gaussian/gaussian_denoiser.h"
@@ -25,11 +26,18 @@ struct ReverseStep {
 ReverseStep reverse_step(const Denoised& denoised, const Tensor& x, const NoiseLevel& from,
                          const NoiseLevel& to, ReverseVariance variance);
 
+/// Leads the ancestral sampler, in each step that adds noise. Both functions may be empty.
+struct Steering {
+  std::function<Tensor(const ReverseStep& step, const NoiseLevel& to)> mean;  // instead of step.mean
+  std::function<Tensor(const Tensor& x, const ReverseStep& step, const NoiseLevel& to)>
+      sample;  // instead of x
+};
+
 /// Ho et al. 2020, Algorithm 2, over any falling levels. With every step of the schedule it is the paper's
 /// sampler; with fewer, the strided one of Nichol and Dhariwal 2021, section 4. x [n, ...] is at levels[0],
 /// and the result at the last level. No noise is added in a step to data.
 Tensor ancestral_sample(const GaussianDenoiser& denoise, std::span<const NoiseLevel> levels,
                         ReverseVariance variance, Tensor x, const NoiseSource& noise,
-                        const LevelObserver& observer = {});
+                        const LevelObserver& observer = {}, const Steering& steering = {});
 
 }  // namespace haze

@@ -26,21 +26,12 @@ LogProbabilityGradient gradient_of(LogProbability log_probability) {
 Tensor guided_ancestral_sample(const GaussianDenoiser& denoise, std::span<const NoiseLevel> levels,
                                ReverseVariance variance, const LogProbabilityGradient& gradient, double scale,
                                Tensor x, const NoiseSource& noise, const LevelObserver& observer) {
-  check_levels(levels);
-  const NoGradient scope;
-  if (observer) observer(0, x);
-  for (size_t i = 0; i + 1 < levels.size(); ++i) {
-    const NoiseLevel &from = levels[i], &to = levels[i + 1];
-    const ReverseStep step = reverse_step(denoise(x, from), x, from, to, variance);
-    x = step.mean;
-    if (step.deviation.defined()) {
-      const Tensor shift = multiply(unary(UnaryOp::square, step.deviation), gradient_at(gradient, x, to));
-      x = weighted_sum(1, x, scale, shift);
-      x = add(x, multiply(step.deviation, noise(x.shape(), x.dtype())));
-    }
-    if (observer) observer(i + 1, x);
-  }
-  return x;
+  const auto shifted_mean = [&](const ReverseStep& step, const NoiseLevel& to) {
+    const Tensor shift =
+        multiply(unary(UnaryOp::square, step.deviation), gradient_at(gradient, step.mean, to));
+    return weighted_sum(1, step.mean, scale, shift);
+  };
+  return ancestral_sample(denoise, levels, variance, std::move(x), noise, observer, {.mean = shifted_mean});
 }
 
 GaussianDenoiser guided(GaussianDenoiser denoise, LogProbabilityGradient gradient, double scale) {

@@ -33,20 +33,13 @@ Tensor controlled_ancestral_sample(const GaussianDenoiser& denoise, std::span<co
                                    ReverseVariance variance, const LogProbability& control,
                                    const ControlOptions& options, Tensor x, const NoiseSource& noise,
                                    const LevelObserver& observer) {
-  check_levels(levels);
-  const NoGradient scope;
-  if (observer) observer(0, x);
-  for (size_t i = 0; i + 1 < levels.size(); ++i) {
-    const NoiseLevel &from = levels[i], &to = levels[i + 1];
-    const ReverseStep step = reverse_step(denoise(x, from), x, from, to, variance);
-    x = step.mean;
-    if (step.deviation.defined()) {
-      x = add(x, multiply(step.deviation, noise(x.shape(), x.dtype())));
-      if (control) x = control_update(x, step, to, control, options);
-    }
-    if (observer) observer(i + 1, x);
+  Steering steering;
+  if (control) {
+    steering.sample = [&](const Tensor& sampled, const ReverseStep& step, const NoiseLevel& to) {
+      return control_update(sampled, step, to, control, options);
+    };
   }
-  return x;
+  return ancestral_sample(denoise, levels, variance, std::move(x), noise, observer, steering);
 }
 
 }  // namespace haze

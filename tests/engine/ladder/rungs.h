@@ -1,18 +1,15 @@
 #pragma once
 
 #include <iterator>
-#include <set>
-#include <string>
 #include <vector>
 
 #include <doctest/doctest.h>
 
-#include "haze/engine/simt/checker.h"
 #include "haze/engine/simt/counters.h"
 #include "haze/engine/simt/launch.h"
 
+#include "engine/simt/mutations.h"
 #include "engine/thread_bits.h"
-#include "error_of.h"
 
 /// What the tests of ladders have in common.
 namespace haze::test {
@@ -65,16 +62,7 @@ std::vector<size_t> barriers_of_rungs(F&& f) {
   const CheckedRungs checked;
   for (unsigned rung = 0; rung < std::size(Ladder::kRungs); ++rung) {
     CAPTURE(Ladder::kRungs[rung].name);
-    simt::clear_barriers();
-    f(rung);
-    const std::set<std::string> met = simt::barriers_met();
-    for (const std::string& barrier : met) {
-      CAPTURE(barrier);
-      simt::leave_out(barrier);
-      CHECK(testing::error_of([&] { f(rung); }) != "");
-      simt::leave_out("");
-    }
-    barriers.push_back(met.size());
+    barriers.push_back(check_mutations([&] { f(rung); }));
   }
   return barriers;
 }

@@ -11,6 +11,7 @@
 
 #include "engine/simt/kernels.h"
 #include "engine/simt/launches.h"
+#include "engine/simt/mutations.h"
 #include "error_of.h"
 
 namespace haze {
@@ -41,15 +42,7 @@ const Launch kCorrect[] = {
 TEST_CASE(
     "simt: a correct kernel has no fault and the same result, checked and fast, in any order of its "
     "threads") {
-  for (const Launch& launch : kCorrect) {
-    CAPTURE(launch.kernel);
-    const std::vector<float> expected = launch.result(false);
-    for (uint64_t seed = 1; seed <= 5; ++seed) {
-      const Seed scope(seed);
-      CHECK(launch.fault() == "");
-      CHECK(launch.result(true) == expected);
-    }
-  }
+  check_correct(kCorrect);
 }
 
 TEST_CASE("simt: kernels compute what they say") {
@@ -130,17 +123,8 @@ TEST_CASE("simt: every barrier and fence of a correct kernel is needed: without 
   size_t mutations = 0;
   for (const Launch& launch : kCorrect) {
     if (launch.kernel == std::string("collectives") || launch.kernel == std::string("early return")) continue;
-    simt::clear_barriers();
-    REQUIRE(launch.fault() == "");
-    for (const std::string& barrier : std::set(simt::barriers_met())) {
-      CAPTURE(launch.kernel);
-      CAPTURE(barrier);
-      simt::leave_out(barrier);
-      const std::string fault = launch.fault();
-      simt::leave_out("");
-      CHECK(fault != "");
-      ++mutations;
-    }
+    CAPTURE(launch.kernel);
+    mutations += check_mutations([&] { launch.check(); });
   }
   CHECK(mutations >= 12);
 }

@@ -2,8 +2,11 @@
 
 #include <algorithm>
 #include <numeric>
+#include <span>
 #include <string>
 #include <vector>
+
+#include <doctest/doctest.h>
 
 #include "haze/engine/simt/checker.h"
 
@@ -60,10 +63,11 @@ struct Launch {
     run(checked, arrays);
     return arrays.result();
   }
-  /// The sentence of the fault that the checker finds; "" for none.
+  /// Throws Error where the checker finds a fault.
+  void check() const { run(true, DeviceArrays(in, out)); }
+  /// The sentence of the fault; "" for none.
   std::string fault() const {
-    const DeviceArrays arrays(in, out);
-    return testing::error_of([&] { run(true, arrays); });
+    return testing::error_of([&] { check(); });
   }
 };
 
@@ -72,5 +76,18 @@ struct Seed {
   explicit Seed(uint64_t seed) { simt::set_seed(seed); }
   ~Seed() { simt::set_seed(1); }
 };
+
+/// Checks that correct kernels have no fault and one result, checked under 5 seeds and fast.
+inline void check_correct(std::span<const Launch> launches) {
+  for (const Launch& launch : launches) {
+    CAPTURE(launch.kernel);
+    const std::vector<float> expected = launch.result(false);
+    for (uint64_t seed = 1; seed <= 5; ++seed) {
+      const Seed scope(seed);
+      CHECK(launch.fault() == "");
+      CHECK(launch.result(true) == expected);
+    }
+  }
+}
 
 }  // namespace haze::test

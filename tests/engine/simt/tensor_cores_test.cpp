@@ -15,6 +15,7 @@
 #include "engine/ladder/rungs.h"
 #include "engine/simt/kernels.h"
 #include "engine/simt/launches.h"
+#include "engine/simt/mutations.h"
 
 namespace haze {
 namespace {
@@ -61,13 +62,6 @@ std::vector<float> small_integers(size_t count) {
   return result;
 }
 
-std::string with_left_out(const std::string& wait, const Launch& launch) {
-  simt::leave_out(wait);
-  const std::string fault = launch.fault();
-  simt::leave_out("");
-  return fault;
-}
-
 simt::LaunchCounts counts_of(const Launch& launch) {
   simt::set_counting(true);
   launch.result(true);
@@ -78,15 +72,7 @@ simt::LaunchCounts counts_of(const Launch& launch) {
 }  // namespace
 
 TEST_CASE("simt: correct kernels with asynchronous copies and ldmatrix have no fault, in any order") {
-  for (const Launch& launch : kCorrect) {
-    CAPTURE(launch.kernel);
-    const std::vector<float> expected = launch.result(false);
-    for (uint64_t seed = 1; seed <= 5; ++seed) {
-      const Seed scope(seed);
-      CHECK(launch.fault() == "");
-      CHECK(launch.result(true) == expected);
-    }
-  }
+  check_correct(kCorrect);
 }
 
 TEST_CASE("simt: asynchronous copies bring the bytes, and zeros behind the last valid one") {
@@ -101,14 +87,8 @@ TEST_CASE("simt: asynchronous copies bring the bytes, and zeros behind the last 
 TEST_CASE("simt: each wait and barrier around asynchronous copies and ldmatrix is needed") {
   size_t mutations = 0;
   for (const Launch& launch : kCorrect) {
-    simt::clear_barriers();
-    REQUIRE(launch.fault() == "");
-    for (const std::string& barrier : std::set(simt::barriers_met())) {
-      CAPTURE(launch.kernel);
-      CAPTURE(barrier);
-      CHECK(with_left_out(barrier, launch) != "");
-      ++mutations;
-    }
+    CAPTURE(launch.kernel);
+    mutations += check_mutations([&] { launch.check(); });
   }
   CHECK(mutations == 3 + 1 + 2 + 3);
 }

@@ -8,6 +8,7 @@
 #include "haze/diffusion/bound.h"
 #include "haze/nn/optimizer.h"
 
+#include "diffusion/gaussian/diffusion_lm/toy_training.h"
 #include "diffusion/toy_language.h"
 #include "nn/networks.h"
 
@@ -43,14 +44,7 @@ Batch all_texts(int copies) {
 }
 
 void train(Model& model, int steps) {
-  Generator generator(2);
-  AdamW optimizer(model.parameters());
-  for (int step = 0; step < steps; ++step) {
-    const Batch batch = model.prepare(all_texts(8), 0, generator);
-    model.clear_gradients();
-    backward(model.loss(batch, 0, {.training = true, .generator = &generator}).total);
-    optimizer.step(1e-2 * 0.5 * (1 + std::cos(M_PI * step / steps)), clip_scale(model.parameters(), 1.0));
-  }
+  diffusion_test::train_on(model, all_texts(8), steps, 2);
 }
 
 BoundEstimate bound_of(const Model& model, int passes = 20) {
