@@ -18,8 +18,8 @@ enum ElementType : int { kFloat32 = 0, kFloat64 = 1, kBfloat16 = 14 };
 enum ComputeType : int { kInFloat32 = 68, kInFloat64 = 70 };
 inline constexpr int kDefaultAlgorithm = -1;
 
-/// cublasGemmStridedBatchedEx_64: C = alpha A B + beta C for each entry of a batch, where A is m x k, B is k
-/// x n, and all matrices are stored by columns, whose distance is the leading dimension.
+/// cublasGemmStridedBatchedEx_64: C = alpha A B + beta C for each entry of a batch. A is m x k, and B is k x
+/// n. All matrices are stored by columns. The leading dimension is the distance of two columns.
 using Gemm = Status (*)(Context*, Transposition of_a, Transposition of_b, int64_t m, int64_t n, int64_t k,
                         const void* alpha, const void* a, ElementType, int64_t leading_a, int64_t step_a,
                         const void* b, ElementType, int64_t leading_b, int64_t step_b, const void* beta,

@@ -43,9 +43,9 @@ struct BlockNeeds {
 };
 
 /// The share of a multiprocessor's threads that are resident when only this kernel runs: 0, where not even
-/// one block fits, to 1. By the rules of the CUDA Occupancy Calculator for compute capability 8.0 to 9.0:
-/// registers are handed out to warps, 256 at a time, from four parts of the register file; a block's shared
-/// memory is rounded up to 128 bytes after 1 KiB for the system.
+/// one block fits, to 1. The rules are those of the CUDA Occupancy Calculator for compute capability 8.0
+/// to 9.0. Warps get registers, 256 at a time, from four parts of the register file. A block's shared memory
+/// is rounded up to 128 bytes, after 1 KiB for the system.
 double occupancy(const Gpu& gpu, const BlockNeeds& needs);
 
 }  // namespace haze

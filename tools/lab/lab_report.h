@@ -32,8 +32,8 @@ const simt::LineCount& line_to_draw(const RungReport& rung, int64_t line);
 /// they touch: an SVG figure.
 std::string request_svg(const RungReport& rung, const simt::LineCount& line);
 
-/// What a warp does, a line a step: the source line, the access, and the numbers of the elements that its
-/// lanes touch.
+/// A warp's steps, a line each: the source line, the access, and the numbers of the elements that its lanes
+/// touch.
 std::vector<std::string> step_lines(const FollowedRung& followed);
 
 }  // namespace haze

@@ -12,7 +12,7 @@
 
 namespace haze {
 
-/// What a rung is given and what it has to make of it, on a device that runs kernels for a GPU.
+/// A rung's operands, and the result that it has to find. They lie on a device that runs kernels for a GPU.
 struct Problem {
   struct Operand {
     std::string name;

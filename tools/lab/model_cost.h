@@ -9,7 +9,7 @@
 #include "haze/nn/settings.h"
 #include "haze/tools/lab/gpu.h"
 
-/// What a training step would cost on a GPU, from what the engine's calls say of themselves.
+/// The cost of a training step on a GPU, on paper: the engine's calls describe their work (engine/call.h).
 namespace haze {
 
 /// The calls of one operation in one phase of a step, or all calls of a phase.
@@ -39,7 +39,7 @@ struct ModelCost {
 /// or the system gives no addresses.
 ModelCost model_cost(const Settings& settings, int64_t vocabulary, const Gpu& gpu);
 
-/// Of a profile's calls, such as those of a step whose kernels ran.
+/// The costs of a profile's calls, such as those of a step whose kernels ran.
 std::vector<CostRow> phase_costs(const Profile& profile, const Gpu& gpu);
 
 std::string cost_table(const ModelCost& cost, const Gpu& gpu);

@@ -9,7 +9,7 @@
 
 namespace haze {
 
-/// What the emulator says of a puzzle's kernel.
+/// The emulator's verdict on a puzzle's kernel.
 struct PuzzleVerdict {
   bool solved = false;
   std::string report;  // sentences

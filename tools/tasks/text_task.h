@@ -10,9 +10,9 @@ namespace haze {
 /// lengths of the training texts, and the labels.
 class TextTask : public Task {
  public:
-  /// Of a new run: makes tokeniser, lengths and labels from the training file. `folder` is the run's.
+  /// The task of a new run in `folder`. It makes tokeniser, lengths and labels from the training file.
   static std::unique_ptr<TextTask> start(const Settings& settings, const std::filesystem::path& folder);
-  /// Of a run that there is. Throws Error where a side file is missing or damaged.
+  /// The task of a run that was saved. Throws Error where a side file is missing or damaged.
   static std::unique_ptr<TextTask> restore(const Settings& settings, const std::filesystem::path& folder,
                                            const SideFiles& side_files);
 

@@ -16,9 +16,9 @@ namespace haze {
 enum class WordOutput {
   vector,  // a vector: x_0, epsilon or v (Li et al. 2022)
   words,   // a distribution over words, whose mean embedding is the estimate
-  /// The same, with the exact log N(x_t; alpha EMB(w), sigma^2 I) of each word w added to its logit: the
-  /// network learns from the context alone (Gulrajani and Hashimoto 2023, "Likelihood-based diffusion
-  /// language models" (Plaid), section 4).
+  /// The same, with the exact log N(x_t; alpha EMB(w), sigma^2 I) of each word w added to its logit. The
+  /// network then learns from the context alone. (Gulrajani and Hashimoto 2023, "Likelihood-based diffusion
+  /// language models" (Plaid), section 4.)
   words_with_likelihood,
 };
 

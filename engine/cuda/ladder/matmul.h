@@ -234,8 +234,8 @@ __device__ void for_each_tile(SharedVector* memory, const Operand<S>& a, const O
 }
 
 /// Brings the sums of a block's tile to the result, kPassRows rows at a time. They go through shared memory,
-/// so that a warp writes 32 neighbours, and the epilogue reads its operands the same way. put(sums, first)
-/// writes the thread's sums of rows first, ..., first + kPassRows - 1 to sums [kPassRows, kPitch].
+/// so that a warp writes 32 neighbours. The epilogue reads its operands the same way. put(sums, first) writes
+/// the thread's sums of rows first, ..., first + kPassRows - 1 to sums [kPassRows, kPitch].
 template <typename Tile, typename Finish, typename F>
 __device__ void finish_tile(SharedVector* memory, const BlockTile& tile, const ProductShape& shape,
                             const Finish& finish, F put) {
