@@ -31,6 +31,7 @@ void tag(const Arguments& arguments) {
   const SavedModel saved = load_model(arguments.run, {}, Purpose::training, arguments.device);
   const auto* task = dynamic_cast<const TextTask*>(saved.task.get());
   if (!task) fail("the model {} reads no texts, which are tagged", saved.settings.text("model"));
+  require_tagger(*saved.model, saved.settings);
   Settings settings = saved.settings;
   if (!arguments.format.empty()) settings.set("data.format", arguments.format);
   const std::filesystem::path tags_file = annotation_file(arguments.file, Annotation::tags);

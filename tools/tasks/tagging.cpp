@@ -58,17 +58,22 @@ double TagAccuracy::error() const {
   return std::sqrt(squares) / static_cast<double>(words());
 }
 
-TextTags tags_of_file(const TextTask& task, const Model& model, const Settings& settings,
-                      const std::filesystem::path& file, const WorkProgress& progress) {
+const TokenClassifier& require_tagger(const Model& model, const Settings& settings) {
   const TokenClassifier* classifier = model.token_classifier();
   if (!classifier)
     fail("the model {} tags no texts; haze models lists those of the task tagged", settings.text("model"));
+  return *classifier;
+}
+
+TextTags tags_of_file(const TextTask& task, const Model& model, const Settings& settings,
+                      const std::filesystem::path& file, const WorkProgress& progress) {
+  const TokenClassifier& classifier = require_tagger(model, settings);
   require_short_texts(task, TextFile(file, text_file_options(settings)));
   const std::unique_ptr<Examples> examples = task.untagged_examples_of(settings, file);
   const std::vector<Batch> batches = batches_of(*examples, spread_indices(examples->size(), 0));
   TextTags tags;
   for (size_t i = 0; i < batches.size(); ++i) {
-    for (const std::vector<int32_t>& text : by_text(batches[i], classifier->word_classes(batches[i]))) {
+    for (const std::vector<int32_t>& text : by_text(batches[i], classifier.word_classes(batches[i]))) {
       std::vector<std::string>& names = tags.emplace_back();
       for (const int32_t tag : text) names.push_back(task.tag_name(tag));
     }

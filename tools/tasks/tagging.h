@@ -20,8 +20,11 @@ class TagAccuracy {
   std::vector<std::pair<int64_t, int64_t>> texts_;  // right, words
 };
 
+/// Throws Error where a model tags no clean texts; `settings` are its run's.
+const TokenClassifier& require_tagger(const Model& model, const Settings& settings);
+
 /// The tags that a model gives the words of a file's texts. Throws Error, naming file and line, where a text
-/// is longer than the model reads, and where the model tags no clean texts.
+/// is longer than the model reads, and as require_tagger().
 TextTags tags_of_file(const TextTask& task, const Model& model, const Settings& settings,
                       const std::filesystem::path& file, const WorkProgress& progress);
 
