@@ -58,7 +58,8 @@ void require_label_of_guidance(const Arguments& arguments) {
   if (arguments.label || arguments.source) return;
   for (const char* key : {"sample.classifier", "sample.guidance"}) {
     if (const std::optional<std::string> option = arguments.settings.given(key))
-      throw WrongUsage(fmt::format("{} leads samples to a label: say which one with --label", *option));
+      throw WrongUsage(fmt::format(
+          "{} leads samples to a label: say which one with --label, or a source with --source", *option));
   }
 }
 

@@ -157,7 +157,7 @@ std::vector<Request> TextTask::requests(const Settings& settings, const Uses& us
     fail("a text of {} tokens is outside 1..{}, what this model writes", request.length, max_length_);
   if (request.source && !pairs_) fail("the model {} was not trained on pairs; it takes no source", model);
   if (request.source && !uses.source)
-    fail("the model {} reads no source, and nothing else does: it takes none", model);
+    fail("the model {} learned the texts of its pairs alone: without a classifier it takes no source", model);
   if (uses.source && !request.source)
     fail("the model {} was trained on pairs: it needs a source to answer to (--source)", model);
   const std::optional<int32_t> label = wanted_label(request, uses, facts().labels, model);
