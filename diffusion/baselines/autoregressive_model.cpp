@@ -93,7 +93,7 @@ SettingsTable settings_table() {
   SettingsTable table = {
       boolean_setting("autoregressive.tied_embeddings", false,
                       "the head's weight is that of the token embedding"),
-      since(3, boolean_setting("autoregressive.ignore_source", false,
+      since(4, boolean_setting("autoregressive.ignore_source", false,
                                "of pairs it learns the texts alone: the model that fudge and pplm steer")),
   };
   const auto add = [&](SettingsTable rows, const std::vector<std::string>& samplers) {
@@ -122,7 +122,7 @@ SettingsTable settings_table() {
       {"fudge", "pplm"});
   add(fudge_settings(), {"fudge"});
   add(pplm_settings(), {"pplm"});
-  for (size_t i = older; i < table.size(); ++i) table[i] = since(3, std::move(table[i]));
+  for (size_t i = older; i < table.size(); ++i) table[i] = since(4, std::move(table[i]));
   return table;
 }
 

@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <tuple>
 
 #include <doctest/doctest.h>
 #include <fmt/format.h>
@@ -78,6 +79,23 @@ TEST_CASE("haze sample leads texts to a control by fudge and by pplm, the same o
   }
   CHECK(run_program(sampling("tuned", "fudge", "prefix")).status == 0);
   CHECK(run_program(sampling("tuned", "ancestral", "")).status == 0);
+}
+
+TEST_CASE(
+    "haze control writes a control as the source, for each baseline, and counts the texts that have it") {
+  for (const auto& [run, sampler, classifier] :
+       {std::tuple<std::string, std::string, std::string>("lm", "fudge", "prefix"),
+        {"lm", "pplm", "hidden"},
+        {"tuned", "ancestral", ""}}) {
+    std::vector<std::string> arguments = {"control", runs().run(run), "--length", "13", "--count",
+                                          "2",       "--sampler",     sampler};
+    if (!classifier.empty()) arguments.insert(arguments.end(), {"--classifier", runs().run(classifier)});
+    const ProgramResult result = run_program(arguments);
+    INFO(result.error);
+    REQUIRE(result.status == 0);
+    CHECK(result.output.find("\nlength 12: ") != std::string::npos);
+    CHECK(result.output.find("of 2 texts\n") != std::string::npos);
+  }
 }
 
 TEST_CASE("haze sample says what stands in the way of a control") {
