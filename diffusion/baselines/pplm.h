@@ -7,11 +7,11 @@
 #include "haze/diffusion/batch.h"
 
 /// PPLM (Dathathri et al. 2020, "Plug and play language models"). The keys and values that a language model
-/// keeps of a text are H. Before each token they move to where the text is likelier to have an attribute a,
-///   H <- H + dH,     dH <- dH - step g / |g|^gamma,     g = d(loss) / d(dH)         (section 3.2, equation
-///   3) loss = -log p(a | H + dH) + weight KL(p' | p)                                   (section 3.3)
-/// for a few iterations, where p' is the next token's distribution after H + dH. The token is then drawn from
-/// p'^s p^(1 - s), renormalised.
+/// keeps of a text are H. Before each token they move to where the text is likelier to have an attribute a:
+///   dH <- dH - step g / |g|^gamma,   g = d(loss) / d(dH)   for a few iterations    (section 3.2, equation 3)
+///   loss = -log p(a | H + dH) + weight KL(p' | p)                                  (section 3.3)
+/// p' is the next token's distribution after H + dH. The token is then drawn from p'^s p^(1 - s),
+/// renormalised.
 namespace haze {
 
 /// p(control | mean of a text's hidden states).
