@@ -27,6 +27,7 @@ struct AutoregressiveOptions {
   bool ignores_source = false;  // of pairs it reads the texts alone
   /// A prefix_classifier (FUDGE) or a hidden_classifier (PPLM), which leads texts to a control; may be null.
   std::shared_ptr<const Model> classifier = nullptr;
+  bool is_led = false;  // sample.sampler leads texts to their source, whether or not it can
 };
 
 class Autoregressive : public Model, private Sampler, private Likelihood {
@@ -52,13 +53,14 @@ class Autoregressive : public Model, private Sampler, private Likelihood {
 
  private:
   Uses uses() const override {
-    return {.prompt = true, .source = reads_sources() || options_.classifier != nullptr};
+    return {.prompt = true, .source = reads_sources() || options_.classifier || leads()};
   }
   Samples sample(std::span<const Request> requests, const SampleOptions& options,
                  Generator& generator) const override;
   LikelihoodKind kind() const override { return LikelihoodKind::exact; }
   std::vector<double> draw_nats(const Batch& batch, Generator& generator) const override;
 
+  bool leads() const { return options_.is_led && facts_.max_source_length > 0; }
   ShiftedTexts shifted_of(const Batch& batch) const;
   std::vector<Continuation> continuations_of(std::span<const Request> requests,
                                              const std::string& sampler) const;

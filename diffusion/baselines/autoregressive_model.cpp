@@ -221,7 +221,8 @@ ModelInfo autoregressive_model() {
         config,
         AutoregressiveOptions{.tied_embeddings = settings.boolean("autoregressive.tied_embeddings"),
                               .ignores_source = settings.boolean("autoregressive.ignore_source"),
-                              .classifier = classifier_of(frozen, facts)},
+                              .classifier = classifier_of(frozen, facts),
+                              .is_led = is_steered(settings.text("sample.sampler"))},
         facts, generator);
   };
   return info;

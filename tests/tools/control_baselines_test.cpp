@@ -110,7 +110,12 @@ TEST_CASE("haze sample says what stands in the way of a control") {
                 "sample.classifier names a run of the model autoregressive");
   check_refused(sampling("other", "pplm", "hidden"),
                 "sample.classifier was trained on hidden states of another run, or of other weights");
-  check_refused(sampling("lm", "fudge", ""), "the model autoregressive learned the texts of its pairs alone");
+  check_refused(sampling("lm", "fudge", ""),
+                "sample.sampler fudge needs a prefix_classifier; name its run in sample.classifier");
+  check_refused({"control", runs().run("lm"), "--length", "12", "--sampler", "pplm"},
+                "sample.sampler pplm needs a hidden_classifier; name its run in sample.classifier");
+  check_refused(sampling("lm", "ancestral", ""),
+                "the model autoregressive learned the texts of its pairs alone");
   std::vector<std::string> without_source = sampling("lm", "fudge", "prefix");
   without_source.resize(without_source.size() - 4);
   without_source.insert(without_source.end(), {"--classifier", runs().run("prefix")});
