@@ -111,6 +111,19 @@ Problem attention_problem(unsigned rung, int64_t size, Device device) {
   return problem;
 }
 
+// A layer of a U-Net: images of 32 x 32, and kernels of 3 x 3.
+Problem convolution_problem(unsigned rung, int64_t size, Device device) {
+  constexpr int64_t kExtent = 32, kKernel = 3, kPadding = 1;
+  const Tensor x = numbers({size, size, kExtent, kExtent}),
+               weight = numbers({size, size, kKernel, kKernel}, 1);
+  const ladder::Convolution call{.rung = rung,
+                                 .x = to(x, device),
+                                 .weight = to(weight, device),
+                                 .padding = kPadding,
+                                 .out = Tensor(x.shape(), x.dtype(), device)};
+  return problem_of(call, conv2d(x, weight, {}, 1, kPadding), 1e-5, call.flops());
+}
+
 }  // namespace
 
 const std::vector<Ladder>& ladders() {
@@ -164,6 +177,12 @@ const std::vector<Ladder>& ladders() {
              return ladder::Attention::takes(rung, Dtype::float32) ? Arithmetic::float32
                                                                    : Arithmetic::bfloat16;
            }},
+      {.name = "convolution",
+       .what = "size images of size channels, 32 x 32, by 3 x 3 to as many channels; float32",
+       .rungs = ladder::Convolution::kRungs,
+       .size = 64,
+       .step_size = 8,
+       .problem = convolution_problem},
   };
   return all;
 }
