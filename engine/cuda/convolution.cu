@@ -104,12 +104,13 @@ void with_tiles(ProductShape shape, const Result& result, const F& f) {
 }
 
 // Whether the products' integers suffice.
-bool takes_products(const Extents& e) {
+bool takes_products(const Extents& e, int64_t batch) {
   const ConvolutionOptions& o = e.options;
   return std::ranges::all_of(
       std::array{e.height + o.top + o.bottom, e.width + o.left + o.right, e.channels * e.height * e.width,
-                 e.outs * e.rows * e.columns, e.outs * e.group_channels() * e.kernel_h * e.kernel_w,
-                 o.stride_h, o.stride_w, o.dilation_h, o.dilation_w},
+                 e.outs * e.rows * e.columns, batch * e.rows * e.columns, batch * e.height * e.width,
+                 e.outs * e.group_channels() * e.kernel_h * e.kernel_w, o.stride_h, o.stride_w, o.dilation_h,
+                 o.dilation_w},
       [](int64_t extent) { return extent < kMostProductExtent; });
 }
 
@@ -159,7 +160,7 @@ void run_kernels(const call::Conv2d& call) {
   const int64_t count = call.out.elements();
   if (count == 0) return;
   const Extents e(call.x, call.weight, call.out, call.options);
-  if (call.x.dtype() == Dtype::float32 && takes_products(e)) {
+  if (call.x.dtype() == Dtype::float32 && takes_products(e, call.x.size(0))) {
     return run_product(call.name(), forward_product(e, call.x, call.weight), forward_shape(e, call.x.size(0)),
                        {call.out, call.bias, e.rows * e.columns});
   }
@@ -176,7 +177,7 @@ void run_kernels(const call::Conv2dGradientX& call) {
   const int64_t count = call.out.elements();
   if (count == 0) return;
   const Extents e(call.out, call.weight, call.g, call.options);
-  if (call.g.dtype() == Dtype::float32 && takes_products(e)) {
+  if (call.g.dtype() == Dtype::float32 && takes_products(e, call.g.size(0))) {
     const ConvolutionProduct product = gradient_product(e, call.g, call.weight);
     return run_product(call.name(), product, gradient_shape(e, product),
                        {call.out, call.bias, e.height * e.width});
@@ -194,7 +195,7 @@ void run_kernels(const call::Conv2dGradientWeight& call) {
   const int64_t count = call.out.elements();
   if (count == 0) return;
   const Extents e(call.x, call.out, call.g, call.options);
-  if (call.g.dtype() == Dtype::float32 && takes_products(e)) {
+  if (call.g.dtype() == Dtype::float32 && takes_products(e, call.x.size(0))) {
     return with_tiles(weight_shape(e, call.x.size(0)), {call.out, {}, 1},
                       [&](auto tile, const simt::LaunchShape& launch, const ProductShape& parts, float* sums,
                           const float*) {

@@ -14,19 +14,6 @@ struct WeightProduct {
   int groups, outs, channels;  // outs and channels of a group
 };
 
-/// What K numbers.
-struct alignas(16) Window {
-  int image, number;  // number of the window in its image; -1: there is none
-  int y, x;           // of its first pixel
-
-  __device__ static Window of(const WeightProduct& p, int64_t k, int64_t last_k) {
-    if (k >= last_k) return {0, -1, -(1 << 30), 0};
-    const int windows = p.down.windows * p.across.windows, number = static_cast<int>(k % windows);
-    return {static_cast<int>(k / windows), number, number / p.across.windows * p.down.stride + p.down.first,
-            number % p.across.windows * p.across.stride + p.across.first};
-  }
-};
-
 template <typename Tile>
 __global__ void __launch_bounds__(Tile::kThreads, Tile::kBlocks)
     weight_gradient_by_product(WeightProduct p, ProductShape shape, PlainStore finish) {
@@ -34,46 +21,41 @@ __global__ void __launch_bounds__(Tile::kThreads, Tile::kBlocks)
   constexpr unsigned kK = Tile::kK, kRows = Tile::kThreads / kK;  // that threads gather at a time
   static_assert(Tile::kThreads % kK == 0);
   SHARED(SharedVector, memory, [Tile::kSharedBytes / sizeof(SharedVector)]);
-  SHARED(Tap, taps, [Tile::kN]);
-  SHARED(Window, windows, [2][kK]);
+  SHARED(Tap, taps, [Tile::kN]);  // of the tile's columns
   const BlockTile tile = BlockTile::of<Tile>(shape);
-  const unsigned k = threadIdx.x % kK, first = threadIdx.x / kK;
-  const int pixels_down = p.down.pixels, pixels_across = p.across.pixels,
-            of_image = p.down.windows * p.across.windows;
-
   for (unsigned j = threadIdx.x; j < Tile::kN; j += Tile::kThreads) {
-    const int64_t column = tile.column + j;
-    const bool inside = column < shape.n;
-    store_vector(&taps[j],
-                 inside ? TapNumber(p.down, p.across, column).tap(p.down, p.across) : Tap::outside());
+    Tap tap{0, -kNoPixel, 0};
+    if (tile.column + j < shape.n)
+      tap = Tap::of(p.down, p.across, TapNumber(p.down, p.across, tile.column + j));
+    store_vector(&taps[j], tap);
   }
-  const auto find_windows = [&](unsigned t) {
-    if (threadIdx.x < kK) {
-      store_vector(&windows[t % 2][threadIdx.x],
-                   Window::of(p, tile.first_k + t * kK + threadIdx.x, tile.last_k));
-    }
-  };
+  __syncthreads();
+
+  const unsigned k = threadIdx.x % kK, first = threadIdx.x / kK;
+  const int windows = p.down.windows * p.across.windows;
   const auto gather = [&](const typename Sums::ATile& a_tile, const typename Sums::BTile& b_tile,
-                          unsigned t) {
-    const Window window = load_vector(&windows[t % 2][k]);
-    const int64_t entry = int64_t{window.image} * p.groups + tile.entry;
-    const int64_t in_g = entry * p.outs * of_image + window.number;
+                          int64_t first_k) {
+    const bool has_window = first_k + k < tile.last_k;
+    const int number = has_window ? static_cast<int>(first_k + k) : 0, window = number % windows;
+    const int64_t entry = int64_t{number / windows} * p.groups + tile.entry;
+    const int64_t in_g = entry * p.outs * windows + window;
     for (unsigned i = first; i < Tile::kM; i += kRows) {
-      const bool inside = window.number >= 0 && tile.row + i < shape.m;
-      copy_async<4>(word_of(a_tile, i, k), p.g + (inside ? in_g + (tile.row + i) * of_image : 0),
+      const bool inside = has_window && tile.row + i < shape.m;
+      copy_async<4>(word_of(a_tile, i, k), p.g + (inside ? in_g + (tile.row + i) * windows : 0),
                     inside ? 4 : 0);
     }
-    const int64_t in_images = (entry * p.channels * pixels_down + window.y) * pixels_across + window.x;
+    const int y = p.down.first_pixel(window / p.across.windows),
+              x = p.across.first_pixel(window % p.across.windows);
+    const int64_t in_images = (entry * p.channels * p.down.pixels + y) * p.across.pixels + x;
     for (unsigned j = first; j < Tile::kN; j += kRows) {
-      const Tap tap = load_vector(&taps[j]);
-      const bool inside = static_cast<unsigned>(window.y + tap.y) < static_cast<unsigned>(pixels_down) &&
-                          static_cast<unsigned>(window.x + tap.x) < static_cast<unsigned>(pixels_across);
-      copy_async<4>(word_of(b_tile, j, k), p.images + (inside ? in_images + tap.offset : 0), inside ? 4 : 0);
+      const bool inside = has_window && p.down.has(y + taps[j].y) && p.across.has(x + taps[j].x);
+      copy_async<4>(word_of(b_tile, j, k), p.images + (inside ? in_images + taps[j].offset : 0),
+                    inside ? 4 : 0);
     }
   };
 
   Sums sums;
-  multiply_gathered<Tile>(memory, tile, sums, find_windows, gather);
+  multiply_gathered<Tile>(memory, tile, sums, gather);
   finish_tile<Tile>(memory, tile, shape, finish,
                     [&](float* staged, unsigned from) { sums.put(staged, from); });
 }

@@ -126,6 +126,9 @@ __global__ void __launch_bounds__(kImageTile.x* kImageTile.y)
 // gradient, every stride-th pixel down and across (a *phase*) sees the same taps, and is a convolution of g
 // with them, of stride 1.
 
+/// Less than minus this, no pixel has a number, and no tap is so far away that it reaches one.
+inline constexpr int kNoPixel = 1 << 30;
+
 /// One axis of a convolution: tap t of window w lies on pixel w * stride + first + t * step.
 struct WindowAxis {
   int pixels;  // of the images; others are padding
@@ -135,6 +138,8 @@ struct WindowAxis {
   int first_tap = 0, tap_step = 1;        // which taps of the kernel these are
   int first_result = 0, result_step = 1;  // which pixels of the result the windows are
 
+  __device__ int first_pixel(int window) const { return window * stride + first; }
+  __device__ bool has(int pixel) const { return pixel >= 0 && pixel < pixels; }
   /// Of a convolution, of whose images this axis has `pixels`: its gradient's for the pixels phase, phase +
   /// stride, ...
   __device__ WindowAxis of_phase(int phase) const {
@@ -156,16 +161,8 @@ struct WindowAxis {
   }
 };
 
-/// A row of the matrix of windows, and a column of the weight.
-struct alignas(16) Tap {
-  int offset, y, x;  // from the first pixel of a window
-  int weight;        // from the first element of a row of the weight; not set by TapNumber
-
-  static constexpr int kOutside = 1 << 29;  // y of a tap that lies on no pixel
-  __device__ static Tap outside() { return {0, kOutside, 0, 0}; }
-};
-
-/// Which tap it is. They are numbered by channels of a group, then down, then across.
+/// A tap of a channel, which a row of the matrix of windows belongs to, and a column of the weight. Taps are
+/// numbered by channels of a group, then down, then across.
 struct TapNumber {
   int channel, i, j;
 
@@ -175,14 +172,33 @@ struct TapNumber {
     i = number / across.taps % down.taps;
     j = number % across.taps;
   }
-  __device__ Tap tap(const WindowAxis& down, const WindowAxis& across) const {
-    const int y = i * down.step, x = j * across.step;
-    return {(channel * down.pixels + y) * across.pixels + x, y, x, 0};
+};
+
+/// Where a tap lies, from the first pixel of a window.
+struct alignas(16) Tap {
+  int offset, y, x;
+
+  __device__ static Tap of(const WindowAxis& down, const WindowAxis& across, const TapNumber& number) {
+    const int y = number.i * down.step, x = number.j * across.step;
+    return {(number.channel * down.pixels + y) * across.pixels + x, y, x};
+  }
+  /// The tap of the next number. It takes no division.
+  __device__ void advance(const WindowAxis& down, const WindowAxis& across) {
+    const int last_x = across.taps * across.step, last_y = down.taps * down.step;
+    x += across.step;
+    offset += across.step;
+    if (x != last_x) return;
+    x = 0;
+    y += down.step;
+    offset += down.step * across.pixels - last_x;
+    if (y != last_y) return;
+    y = 0;
+    offset += (down.pixels - last_y) * across.pixels;
   }
 };
 
-/// A convolution as products of matrices, an argument of the kernel. Extents, and numbers of elements of an
-/// image, are less than kMostProductExtent.
+/// A convolution as products of matrices, an argument of the kernel. Extents, windows of all images, and
+/// elements of an image and of the weight, are less than kMostProductExtent.
 struct ConvolutionProduct {
   const float *images, *weight, *bias;  // bias: may be null
   float* result;
@@ -206,22 +222,20 @@ struct ConvolutionProduct {
   }
 
   __device__ int64_t k_count() const { return int64_t{channels} * down.taps * across.taps; }
-  __device__ Tap tap(int64_t k, int64_t last_k) const {
-    if (k >= last_k) return Tap::outside();
+  /// Where the factor of a tap stands in a row of the weight.
+  __device__ int weight_at(int64_t k) const {
     const TapNumber of(down, across, k);
-    Tap tap = of.tap(down, across);
-    tap.weight = of.channel * weight_channel + (down.first_tap + of.i * down.tap_step) * kernel_w +
-                 across.first_tap + of.j * across.tap_step;
-    return tap;
+    return of.channel * weight_channel + (down.first_tap + of.i * down.tap_step) * kernel_w +
+           across.first_tap + of.j * across.tap_step;
   }
 };
 inline constexpr int64_t kMostProductExtent = int64_t{1} << 28;
 
 /// A column of the matrix of windows.
 struct WindowColumn {
-  int y = -(1 << 30), x = 0;  // of its first pixel, which may be padding; at first no tap lies on a pixel
-  int64_t offset = 0;         // of that pixel, in the images
-  int64_t result = -1;        // of the element in the first row of the result; -1: there is none
+  int y = -kNoPixel, x = 0;  // of its first pixel, which may be padding
+  int64_t offset = 0;        // of that pixel, in the images
+  int64_t result = -1;       // of the element in the first row of the result; -1: there is none
 
   __device__ WindowColumn(const ConvolutionProduct& p, int group, int64_t column) {
     const int windows = p.down.windows * p.across.windows;
@@ -229,8 +243,8 @@ struct WindowColumn {
     const int64_t entry = column / windows * p.groups + group;
     const int number = static_cast<int>(column % windows), i = number / p.across.windows,
               j = number % p.across.windows;
-    y = i * p.down.stride + p.down.first;
-    x = j * p.across.stride + p.across.first;
+    y = p.down.first_pixel(i);
+    x = p.across.first_pixel(j);
     offset = (entry * p.channels * p.down.pixels + y) * p.across.pixels + x;
     result = entry * p.rows * p.result_plane + (p.down.first_result + i * p.down.result_step) * p.result_w +
              p.across.first_result + j * p.across.result_step;
@@ -238,11 +252,9 @@ struct WindowColumn {
 };
 
 /// As for_each_tile() does for operands that lie as matrices, multiplies tiles that gather(a's, b's, number)
-/// asks for. prepare(number) comes before, and a barrier between them: it writes where the tile before the
-/// last one has been read.
-template <typename Tile, typename Sums, typename Prepare, typename Gather>
-__device__ void multiply_gathered(SharedVector* memory, const BlockTile& tile, Sums& sums, Prepare prepare,
-                                  Gather gather) {
+/// asks for, one after another.
+template <typename Tile, typename Sums, typename Gather>
+__device__ void multiply_gathered(SharedVector* memory, const BlockTile& tile, Sums& sums, Gather gather) {
   using ATile = typename Sums::ATile;
   using BTile = typename Sums::BTile;
   static_assert(Tile::kStages == 2);
@@ -252,18 +264,14 @@ __device__ void multiply_gathered(SharedVector* memory, const BlockTile& tile, S
   const auto a_tile = [&](unsigned t) { return ATile{memory + t % 2 * ATile::kVectors}; };
   const auto b_tile = [&](unsigned t) { return BTile{b_memory + t % 2 * BTile::kVectors}; };
   const auto prefetch = [&](unsigned t) {
-    if (t < tiles) gather(a_tile(t), b_tile(t), t);
+    if (t < tiles) gather(a_tile(t), b_tile(t), tile.first_k + int64_t{t} * Tile::kK);
     copy_async_commit();
   };
-  prepare(0);
-  __syncthreads();
   prefetch(0);
-  prepare(1);
   for (unsigned t = 0; t < tiles; ++t) {
     copy_async_wait<0>();
     __syncthreads();
     prefetch(t + 1);
-    prepare(t + 2);
     sums.multiply(a_tile(t), b_tile(t), t);
   }
   sums.add_parts();
@@ -282,44 +290,42 @@ __global__ void __launch_bounds__(Tile::kThreads, Tile::kBlocks)
   constexpr unsigned kK = Tile::kK, kN = Tile::kN, kThreads = Tile::kThreads;
   static_assert(kThreads % kN == 0 && kThreads % kK == 0);  // a thread gathers for one window
   SHARED(SharedVector, memory, [Tile::kSharedBytes / sizeof(SharedVector)]);
-  SHARED(Tap, taps, [2][kK]);
   BlockTile tile = BlockTile::of<Tile>(shape);
   const int group = p.group_of(tile.entry);
   p.choose(tile.entry);
   if (tile.last_k > p.k_count()) tile.last_k = p.k_count();
-  const unsigned column = threadIdx.x % kN;
+  const unsigned column = threadIdx.x % kN, turn = threadIdx.x / kN;
   const WindowColumn window(p, group, tile.column + column);
+  Tap tap = {};  // the next one to be gathered
+  if (tile.first_k < tile.last_k) tap = Tap::of(p.down, p.across, TapNumber(p.down, p.across, tile.first_k));
 
-  // Divisions take long: one thread finds a tap for all windows, and a tile ahead.
-  const auto find_taps = [&](unsigned t) {
-    if (threadIdx.x < kK)
-      store_vector(&taps[t % 2][threadIdx.x], p.tap(tile.first_k + t * kK + threadIdx.x, tile.last_k));
-  };
-  const auto gather_weight = [&](const typename Sums::ATile& to, const Tap* of_tile) {
+  const auto gather_weight = [&](const typename Sums::ATile& to, int64_t first_k) {
     const unsigned k = threadIdx.x % kK;
-    const Tap tap = load_vector(&of_tile[k]);
+    const bool has_tap = first_k + k < tile.last_k;
+    const int at = has_tap ? p.weight_at(first_k + k) : 0;
     for (unsigned i = threadIdx.x / kK; i < Tile::kM; i += kThreads / kK) {
-      const bool inside = tap.y != Tap::kOutside && tile.row + i < shape.m;
-      const float* const from = p.weight + (inside ? (tile.row + i) * p.weight_row + tap.weight : 0);
-      copy_async<4>(word_of(to, i, k), from, inside ? 4 : 0);
+      const bool inside = has_tap && tile.row + i < shape.m;
+      copy_async<4>(word_of(to, i, k), p.weight + (inside ? (tile.row + i) * p.weight_row + at : 0),
+                    inside ? 4 : 0);
     }
   };
-  const auto gather_windows = [&](const typename Sums::BTile& to, const Tap* of_tile) {
-    for (unsigned k = threadIdx.x / kN; k < kK; k += kThreads / kN) {
-      const Tap tap = load_vector(&of_tile[k]);
-      const bool inside = static_cast<unsigned>(window.y + tap.y) < static_cast<unsigned>(p.down.pixels) &&
-                          static_cast<unsigned>(window.x + tap.x) < static_cast<unsigned>(p.across.pixels);
-      const float* const from = p.images + (inside ? window.offset + tap.offset : 0);
-      copy_async<4>(word_of(to, k, column), from, inside ? 4 : 0);
+  const auto gather_windows = [&](const typename Sums::BTile& to, int64_t first_k) {
+    for (unsigned k = 0; k < kK; ++k) {
+      if (k % (kThreads / kN) == turn) {
+        const bool inside =
+            first_k + k < tile.last_k && p.down.has(window.y + tap.y) && p.across.has(window.x + tap.x);
+        copy_async<4>(word_of(to, k, column), p.images + (inside ? window.offset + tap.offset : 0),
+                      inside ? 4 : 0);
+      }
+      tap.advance(p.down, p.across);
     }
   };
 
   Sums sums;
-  multiply_gathered<Tile>(memory, tile, sums, find_taps,
-                          [&](const auto& a_tile, const auto& b_tile, unsigned t) {
-                            gather_weight(a_tile, taps[t % 2]);
-                            gather_windows(b_tile, taps[t % 2]);
-                          });
+  multiply_gathered<Tile>(memory, tile, sums, [&](const auto& a_tile, const auto& b_tile, int64_t first_k) {
+    gather_weight(a_tile, first_k);
+    gather_windows(b_tile, first_k);
+  });
   staged_rows<Tile>(
       memory, [&](float* staged, unsigned first) { sums.put(staged, first); },
       [&](const float& sum, unsigned i, unsigned) {

@@ -80,8 +80,8 @@ struct Operands {
 
 TEST_CASE("ladder: every rung of convolution gives the result, the same bits in every order of its threads") {
   // Past the edges of every tile: of 32 x 8 pixels, and of 64 channels x 128 windows x 16 taps.
-  for (const Layer& layer : {Layer{{3, 2, 9, 7}, 5, 3, 3, 1}, Layer{{1, 3, 10, 34}, 2, 3, 2, 0},
-                             Layer{{2, 9, 4, 4}, 66, 1, 1, 0}, Layer{{1, 1, 2, 3}, 1, 5, 4, 2}}) {
+  for (const Layer& layer : {Layer{{1, 1, 5, 34}, 2, 2, 2, 0}, Layer{{2, 9, 9, 2}, 66, 1, 1, 0},
+                             Layer{{3, 2, 3, 2}, 2, 4, 3, 2}}) {
     const Operands operands(layer);
     check_rungs<ladder::Convolution>(
         [&](unsigned rung) { return operands.result(rung); },
@@ -98,24 +98,27 @@ TEST_CASE("ladder: a convolution of no channels is 0 in every rung") {
 }
 
 TEST_CASE("ladder: convolution reads and writes whole sectors, and its tiles have no bank conflicts") {
-  // One image of 32 x 32 pixels, so that a warp has a row.
+  // Images of 32 x 32 pixels: a warp has a row. Of direct's requests, half are for a weight, which is one
+  // sector for all lanes. A tile with its halo has rows of 34 pixels, which begin anywhere in a sector.
+  constexpr double kMostRead[] = {4, 5, 4};
   const Operands operands({{1, 16, 32, 32}, 64, 3, 3, 1});
-  simt::set_sampled_blocks(4);
+  simt::set_sampled_blocks(1);
   const std::vector<simt::LaunchCounts> counts =
       counts_of_rungs<ladder::Convolution>([&](unsigned rung) { operands.result(rung); });
   simt::set_sampled_blocks(0);
   for (unsigned rung = 0; rung < counts.size(); ++rung) {
     CAPTURE(ladder::Convolution::kRungs[rung].name);
-    MESSAGE(sectors_a_request(counts[rung].total(false, false)));
+    CHECK(sectors_a_request(counts[rung].total(false, false)) <= kMostRead[rung]);
     CHECK(sectors_a_request(counts[rung].total(false, true)) == 4);
     CHECK(counts[rung].total(true, false).conflicts == 0);
     CHECK(counts[rung].total(true, true).conflicts == 0);
   }
+  CHECK(sectors_a_request(counts.back().total(false, false)) == 4);
 }
 
 TEST_CASE("ladder: each barrier and wait of convolution is needed") {
   const Operands operands({{1, 4, 8, 12}, 2, 3, 3, 1});
   const std::vector<size_t> barriers =
       barriers_of_rungs<ladder::Convolution>([&](unsigned rung) { operands.result(rung); });
-  CHECK(barriers == std::vector<size_t>{0, 2, 5});
+  CHECK(barriers == std::vector<size_t>{0, 2, 4});
 }
