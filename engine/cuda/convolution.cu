@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <array>
 
+#include "haze/engine/cuda/convolution_cudnn.h"
 #include "haze/engine/cuda/convolution_weight.h"
 #include "haze/engine/cuda/ladder/convolution.h"
 #include "haze/engine/cuda/tile_choice.h"
@@ -13,32 +14,35 @@
 namespace haze::HAZE_KERNELS {
 namespace {
 
-/// Calls f(number of the element of g) where tap (i, j) of one of its windows is the pixel (y, x).
-template <typename F>
-__device__ void at_window(const Extents& e, int64_t batch, int64_t out, int64_t y, int64_t x, int64_t i,
-                          int64_t j, F f) {
-  const int64_t down = y + e.options.top - i * e.options.dilation_h;
-  const int64_t across = x + e.options.left - j * e.options.dilation_w;
-  if (down < 0 || across < 0 || down % e.options.stride_h != 0 || across % e.options.stride_w != 0) return;
-  const int64_t row = down / e.options.stride_h, column = across / e.options.stride_w;
-  if (row < e.rows && column < e.columns) f(((batch * e.outs + out) * e.rows + row) * e.columns + column);
+/// The window, of `count`, of which a tap that is `distance` from its first pixel lies on pixel 0; or -1.
+__device__ int64_t window_at(int64_t distance, int64_t stride, int64_t count) {
+  const int64_t window = distance < 0 ? -1 : distance / stride;
+  return window < count && window * stride == distance ? window : -1;
 }
 
+// One block on a multiprocessor is enough: its threads may have the registers that divisions take.
 template <typename T>
-__global__ void __launch_bounds__(kDirectThreads)
+__global__ void __launch_bounds__(kDirectThreads, 1)
     gradient_x(const T* g, const T* weight, const T* bias, T* result, Extents e, int64_t count) {
   const int64_t number = thread_number();
   if (number >= count) return;
   const int64_t x = number % e.width, y = number / e.width % e.height;
   const int64_t channel = number / e.width / e.height % e.channels;
   const int64_t batch = number / e.width / e.height / e.channels;
+  const int64_t plane = e.rows * e.columns, taps = e.kernel_h * e.kernel_w;
   const int64_t first = channel / e.group_channels() * e.group_outs();
+  g += (batch * e.outs + first) * plane;
+  weight += e.weight_number(first, channel % e.group_channels(), 0, 0);
   T sum = 0;
-  for (int64_t out = first; out < first + e.group_outs(); ++out) {
-    for (int64_t i = 0; i < e.kernel_h; ++i) {
-      for (int64_t j = 0; j < e.kernel_w; ++j) {
-        const T factor = weight[e.weight_number(out, channel % e.group_channels(), i, j)];
-        at_window(e, batch, out, y, x, i, j, [&](int64_t at) { sum += g[at] * factor; });
+  for (int64_t i = 0; i < e.kernel_h; ++i) {
+    const int64_t row = window_at(y + e.options.top - i * e.options.dilation_h, e.options.stride_h, e.rows);
+    for (int64_t j = 0; row >= 0 && j < e.kernel_w; ++j) {
+      const int64_t column =
+          window_at(x + e.options.left - j * e.options.dilation_w, e.options.stride_w, e.columns);
+      if (column < 0) continue;
+      for (int64_t out = 0; out < e.group_outs(); ++out) {
+        sum += g[out * plane + row * e.columns + column] *
+               weight[out * e.group_channels() * taps + i * e.kernel_w + j];
       }
     }
   }
@@ -158,7 +162,7 @@ ProductShape gradient_shape(const Extents& e, const ConvolutionProduct& product)
 template <>
 void run_kernels(const call::Conv2d& call) {
   const int64_t count = call.out.elements();
-  if (count == 0) return;
+  if (count == 0 || convolve_by_cudnn(call)) return;
   const Extents e(call.x, call.weight, call.out, call.options);
   if (call.x.dtype() == Dtype::float32 && takes_products(e, call.x.size(0))) {
     return run_product(call.name(), forward_product(e, call.x, call.weight), forward_shape(e, call.x.size(0)),
@@ -175,7 +179,7 @@ void run_kernels(const call::Conv2d& call) {
 template <>
 void run_kernels(const call::Conv2dGradientX& call) {
   const int64_t count = call.out.elements();
-  if (count == 0) return;
+  if (count == 0 || convolve_by_cudnn(call)) return;
   const Extents e(call.out, call.weight, call.g, call.options);
   if (call.g.dtype() == Dtype::float32 && takes_products(e, call.g.size(0))) {
     const ConvolutionProduct product = gradient_product(e, call.g, call.weight);
@@ -193,7 +197,7 @@ void run_kernels(const call::Conv2dGradientX& call) {
 template <>
 void run_kernels(const call::Conv2dGradientWeight& call) {
   const int64_t count = call.out.elements();
-  if (count == 0) return;
+  if (count == 0 || convolve_by_cudnn(call)) return;
   const Extents e(call.x, call.out, call.g, call.options);
   if (call.g.dtype() == Dtype::float32 && takes_products(e, call.x.size(0))) {
     return with_tiles(weight_shape(e, call.x.size(0)), {call.out, {}, 1},

@@ -48,9 +48,9 @@ __global__ void __launch_bounds__(Tile::kThreads, Tile::kBlocks)
               x = p.across.first_pixel(window % p.across.windows);
     const int64_t in_images = (entry * p.channels * p.down.pixels + y) * p.across.pixels + x;
     for (unsigned j = first; j < Tile::kN; j += kRows) {
+      const int offset = taps[j].offset;
       const bool inside = has_window && p.down.has(y + taps[j].y) && p.across.has(x + taps[j].x);
-      copy_async<4>(word_of(b_tile, j, k), p.images + (inside ? in_images + taps[j].offset : 0),
-                    inside ? 4 : 0);
+      copy_async<4>(word_of(b_tile, j, k), p.images + (inside ? in_images + offset : 0), inside ? 4 : 0);
     }
   };
 
