@@ -111,11 +111,11 @@ Problem attention_problem(unsigned rung, int64_t size, Device device) {
   return problem;
 }
 
-// A layer of a U-Net: images of 32 x 32, and kernels of 3 x 3.
+// A layer of a U-Net.
 Problem convolution_problem(unsigned rung, int64_t size, Device device) {
-  constexpr int64_t kExtent = 32, kKernel = 3, kPadding = 1;
-  const Tensor x = numbers({size, size, kExtent, kExtent}),
-               weight = numbers({size, size, kKernel, kKernel}, 1);
+  constexpr int64_t kChannels = 64, kExtent = 32, kKernel = 3, kPadding = 1;
+  const Tensor x = numbers({size, kChannels, kExtent, kExtent}),
+               weight = numbers({kChannels, kChannels, kKernel, kKernel}, 1);
   const ladder::Convolution call{.rung = rung,
                                  .x = to(x, device),
                                  .weight = to(weight, device),
@@ -178,10 +178,10 @@ const std::vector<Ladder>& ladders() {
                                                                    : Arithmetic::bfloat16;
            }},
       {.name = "convolution",
-       .what = "size images of size channels, 32 x 32, by 3 x 3 to as many channels; float32",
+       .what = "size images of 64 channels, 32 x 32, by kernels of 3 x 3, to 64 channels; float32",
        .rungs = ladder::Convolution::kRungs,
-       .size = 64,
-       .step_size = 8,
+       .size = 4,
+       .step_size = 1,
        .problem = convolution_problem},
   };
   return all;
