@@ -80,11 +80,11 @@ __global__ void add_parts(const float* parts, int64_t part_count, int64_t count,
   result[number] = bias ? sum + bias[number / plane % channels] : sum;
 }
 
-/// Where the sums over parts of K go, and the result that they become.
+/// The result of products.
 struct Result {
   const Tensor& out;
-  const Tensor& bias;
-  int64_t plane;
+  const Tensor& bias;  // of each channel; may be undefined
+  int64_t plane;       // elements of a channel
 };
 
 // Calls f(tile as a type, its launch, shape of the products, where the sums go, bias or null).

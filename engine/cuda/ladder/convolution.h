@@ -126,7 +126,7 @@ __global__ void __launch_bounds__(kImageTile.x* kImageTile.y)
 // gradient, every stride-th pixel down and across (a *phase*) sees the same taps, and is a convolution of g
 // with them, of stride 1.
 
-/// Less than minus this, no pixel has a number, and no tap is so far away that it reaches one.
+/// Minus this is the number of a pixel so far away that no tap reaches an image from it.
 inline constexpr int kNoPixel = 1 << 30;
 
 /// One axis of a convolution: tap t of window w lies on pixel w * stride + first + t * step.
@@ -140,13 +140,13 @@ struct WindowAxis {
 
   __device__ int first_pixel(int window) const { return window * stride + first; }
   __device__ bool has(int pixel) const { return pixel >= 0 && pixel < pixels; }
-  /// Of a convolution, of whose images this axis has `pixels`: its gradient's for the pixels phase, phase +
-  /// stride, ...
+  /// The axis of a phase of the gradient: of pixels phase, phase + stride, ... of the images.
   __device__ WindowAxis of_phase(int phase) const {
     const int period = stride / common;  // of the taps that reach a pixel
+    const int candidates = period < taps ? period : taps;
     int i = 0;
-    while (i < period && (phase - first - i * step) % stride != 0) ++i;
-    const bool reached = i < period && i < taps;
+    while (i < candidates && (phase - first - i * step) % stride != 0) ++i;
+    const bool reached = i < candidates;
     return {.pixels = windows,
             .windows = (pixels - phase + stride - 1) / stride,
             .stride = 1,
@@ -222,7 +222,7 @@ struct ConvolutionProduct {
   }
 
   __device__ int64_t k_count() const { return int64_t{channels} * down.taps * across.taps; }
-  /// Where the factor of a tap stands in a row of the weight.
+  /// The position in a row of the weight that belongs to a tap.
   __device__ int weight_at(int64_t k) const {
     const TapNumber of(down, across, k);
     return of.channel * weight_channel + (down.first_tap + of.i * down.tap_step) * kernel_w +
@@ -251,8 +251,8 @@ struct WindowColumn {
   }
 };
 
-/// As for_each_tile() does for operands that lie as matrices, multiplies tiles that gather(a's, b's, number)
-/// asks for, one after another.
+/// As for_each_tile() does for operands that lie as matrices, multiplies the tiles of K, one after another.
+/// gather(a's tile, b's tile, their first k) asks for them.
 template <typename Tile, typename Sums, typename Gather>
 __device__ void multiply_gathered(SharedVector* memory, const BlockTile& tile, Sums& sums, Gather gather) {
   using ATile = typename Sums::ATile;
