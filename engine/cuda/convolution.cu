@@ -10,7 +10,8 @@
 // In float32, convolution and its gradients are products with the matrix of windows, which is never written
 // out: the rung "implicit product" of the ladder, and convolution_weight.h. Where the tiles of the result are
 // too few to keep a GPU busy, K is split into parts, whose sums another kernel adds up in their order. In
-// float64, which checks gradients, a thread has one element of the result.
+// float64, which checks gradients, a thread has one element of the result. So it has where a group of the
+// result is one channel, as in depthwise convolution: a tile would be empty but for one row.
 namespace haze::HAZE_KERNELS {
 namespace {
 
@@ -164,7 +165,7 @@ void run_kernels(const call::Conv2d& call) {
   const int64_t count = call.out.elements();
   if (count == 0 || convolve_by_cudnn(call)) return;
   const Extents e(call.x, call.weight, call.out, call.options);
-  if (call.x.dtype() == Dtype::float32 && takes_products(e, call.x.size(0))) {
+  if (call.x.dtype() == Dtype::float32 && e.group_outs() > 1 && takes_products(e, call.x.size(0))) {
     return run_product(call.name(), forward_product(e, call.x, call.weight), forward_shape(e, call.x.size(0)),
                        {call.out, call.bias, e.rows * e.columns});
   }
@@ -181,7 +182,7 @@ void run_kernels(const call::Conv2dGradientX& call) {
   const int64_t count = call.out.elements();
   if (count == 0 || convolve_by_cudnn(call)) return;
   const Extents e(call.out, call.weight, call.g, call.options);
-  if (call.g.dtype() == Dtype::float32 && takes_products(e, call.g.size(0))) {
+  if (call.g.dtype() == Dtype::float32 && e.group_channels() > 1 && takes_products(e, call.g.size(0))) {
     const ConvolutionProduct product = gradient_product(e, call.g, call.weight);
     return run_product(call.name(), product, gradient_shape(e, product),
                        {call.out, call.bias, e.height * e.width});

@@ -82,13 +82,14 @@ TEST_CASE("convolution: on an emulated GPU, each barrier and wait of the weight'
   CHECK(check_mutations([&] { layer.gradient_weight(); }) == 5);
 }
 
-TEST_CASE(
-    "convolution: on an emulated GPU, extents that the products' integers do not reach are taken, too") {
-  constexpr int64_t kFar = int64_t{1} << 28;
-  const ConvolutionOptions far{.stride_h = kFar, .top = kFar};  // the second window has the pixel
-  const Tensor x = on_gpu(full({1, 1, 1, 1}, 3)), weight = on_gpu(full({1, 1, 1, 1}, 5)),
-               g = on_gpu(Tensor::from<float>({7, 11}, {1, 1, 2, 1}));
-  CHECK(conv2d(x, weight, {}, far).to_vector<float>() == std::vector<float>{0, 15});
-  CHECK(conv2d_gradient_x(g, weight, 1, 1, far).to_vector<float>() == std::vector<float>{55});
-  CHECK(conv2d_gradient_weight(g, x, 1, 1, far).to_vector<float>() == std::vector<float>{33});
+TEST_CASE("convolution: on an emulated GPU, strides and padding may be beyond the products' integers") {
+  const Tensor x = on_gpu(full({1, 2, 1, 1}, 3)), weight = on_gpu(full({2, 2, 1, 1}, 5)),
+               g = on_gpu(Tensor::from<float>({7, 11, 13, 17}, {1, 2, 2, 1}));
+  for (const int64_t far : {int64_t{1} << 27, int64_t{1} << 28}) {
+    const ConvolutionOptions options{.stride_h = far, .top = far};  // the second window has the pixel
+    CHECK(conv2d(x, weight, {}, options).to_vector<float>() == std::vector<float>{0, 30, 0, 30});
+    CHECK(conv2d_gradient_x(g, weight, 1, 1, options).to_vector<float>() == std::vector<float>{140, 140});
+    CHECK(conv2d_gradient_weight(g, x, 1, 1, options).to_vector<float>() ==
+          std::vector<float>{33, 33, 51, 51});
+  }
 }
