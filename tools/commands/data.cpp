@@ -209,6 +209,7 @@ void add_data_command(CLI::App& app, int& status) {
   add_check(*command, status);
   add_conllu(*command);
   add_data_show_command(*command);
+  add_data_controls_command(*command);
 }
 
 }  // namespace haze
