@@ -7,7 +7,7 @@ namespace haze {
 
 /// The model "spelling_tagger": p(tag_i | text) of every word of a clean text, independent given the text. A
 /// word's vector is the embedding of the word plus the sum of the embeddings of its character n-grams
-/// (Bojanowski et al. 2017, section 3.2), so that a word that training has never seen has a vector too. A
+/// (Bojanowski et al. 2017, section 3.2). So a word that training has never seen has a vector too. A
 /// bidirectional transformer reads the vectors, and a linear layer answers. End tokens are read and have no
 /// tag.
 class SpellingTagger : public Model, public TokenClassifier {
