@@ -1,6 +1,7 @@
 #include "haze/engine/memory.h"
 
 #include "haze/engine/caching_allocator.h"
+#include "haze/engine/memory_limit.h"
 
 namespace haze {
 namespace {
@@ -28,6 +29,7 @@ void Storage::release() {
 }
 
 Storage allocate(size_t bytes, Device device, int stream) {
+  MemoryLimit::count(bytes);
   return Storage(allocator(device).allocate(bytes, stream));
 }
 MemoryStatistics memory_statistics(Device device) {

@@ -10,6 +10,7 @@
 #include "haze/tools/run/models.h"
 #include "haze/tools/run/sampling.h"
 #include "haze/tools/run/saved_model.h"
+#include "haze/tools/run/terminal.h"
 #include "haze/tools/run/work_observer.h"
 #include "haze/tools/tasks/corpus_floor.h"
 #include "haze/tools/tasks/text_task.h"
@@ -122,7 +123,7 @@ void control(const Arguments& arguments) {
   if (keeper) fmt::print("{}\n", render_trace(keeper->trace(), TraceStyle::for_stream(STDOUT_FILENO)));
   std::vector<std::string> texts;
   for (int64_t i = 0; i < request.count; ++i) texts.push_back(task->written(samples, i));
-  for (const std::string& text : texts) fmt::print("{}\n", text);
+  for (const std::string& text : texts) fmt::print("{}\n", for_stream(text, STDOUT_FILENO));
   print_success(arguments, target, texts);
 }
 
@@ -132,14 +133,16 @@ void add_control_command(CLI::App& app, int&) {
   auto arguments = std::make_shared<Arguments>();
   CLI::App* command =
       app.add_subcommand("control", "Write texts that have a property, and count how many have it");
-  command->add_option("run", arguments->run, "folder of a run or of a checkpoint")->required();
+  command->add_option("run", arguments->run, "folder of a run or of a checkpoint")
+      ->required()
+      ->check(file_name());
   command->add_option(
       "--semantic", arguments->semantic,
       "a field and its value that the text says, such as \"food: Japanese\"; needs --classifier");
   command->add_option("--length", arguments->length, "tokens of each text with its end")
       ->check(whole_number(1));
   command->add_option("--count", arguments->count, "texts to write (default: the run's)")
-      ->check(whole_number(1));
+      ->check(whole_number(1, kMostSamples));
   arguments->settings.add_to(*command, {"count"});
   command->add_option("--seed", arguments->seed, "of the random numbers")
       ->capture_default_str()

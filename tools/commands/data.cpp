@@ -14,11 +14,13 @@
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
+#include <unistd.h>
 
 #include "haze/engine/error.h"
 #include "haze/tools/commands/commands.h"
 #include "haze/tools/commands/options.h"
 #include "haze/tools/corpus/corpus.h"
+#include "haze/tools/run/terminal.h"
 #include "haze/tools/text/text_format.h"
 #include "haze/tools/text/utf8.h"
 
@@ -44,7 +46,9 @@ void add_generate(CLI::App& data) {
   };
   auto arguments = std::make_shared<Arguments>();
   CLI::App* command = data.add_subcommand("generate", "Write the built-in corpus of restaurant descriptions");
-  command->add_option("folder", arguments->folder, "folder to write train, valid and test to")->required();
+  command->add_option("folder", arguments->folder, "folder to write train, valid and test to")
+      ->required()
+      ->check(file_name());
   command->add_option("--seed", arguments->options.seed, "of the corpus")
       ->capture_default_str()
       ->check(whole_number(0));
@@ -127,7 +131,7 @@ bool check_texts(std::istream& input, const std::string& name, const CheckArgume
     if (arguments.json) {
       print_as_json(text_of(line), log_probability);
     } else if (!log_probability) {
-      fmt::print("line {} is not of the grammar: {}\n", texts, shown(line));
+      fmt::print("line {} is not of the grammar: {}\n", texts, for_stream(shown(line), STDOUT_FILENO));
     }
   }
   // An error of standard input looks like its end to a stream.

@@ -8,10 +8,12 @@
 #include "haze/nn/optimizer.h"
 #include "haze/nn/schedule.h"
 #include "haze/tools/run/data_files.h"
+#include "haze/tools/run/divergence.h"
 #include "haze/tools/run/interrupt.h"
 #include "haze/tools/run/metrics.h"
 #include "haze/tools/run/profile_report.h"
 #include "haze/tools/run/progress.h"
+#include "haze/tools/run/relative_paths.h"
 #include "haze/tools/run/run_folder.h"
 #include "haze/tools/run/run_state.h"
 #include "haze/tools/run/saved_model.h"
@@ -99,6 +101,10 @@ class Trainer {
   void check_steps();
   void log(const std::string& name, const Tensor& value);
   void write_metrics();
+  /// Throws Error where the loss of this session is far above where it began.
+  void check_divergence(const MetricsRow& row);
+  /// Appends a line of metrics. Where it cannot be written, leaves a checkpoint and throws Error.
+  void append(const MetricsRow& row);
   void evaluate(ProgressBar& progress, const InterruptGuard& interrupt);
   void save();
   RunState state() const;
@@ -110,6 +116,7 @@ class Trainer {
   RunFolder folder_;
   TrainOptions options_;
   SavedModel saved_;
+  std::string working_folder_ = current_folder().string();  // in which the run was begun
   std::vector<std::pair<std::string, std::string>> origins_;
   std::unique_ptr<Examples> train_, valid_;
   std::optional<BatchStream> stream_;
@@ -118,6 +125,7 @@ class Trainer {
   std::optional<Ema> ema_;
   std::optional<StepRecorder> recorder_;
   std::optional<MetricsLog> metrics_;
+  DivergenceDetector divergence_;
   std::optional<Report> evaluation_;
   std::optional<BestEvaluation> best_;
   bool best_unsaved_ = false;  // the checkpoint that is due is the best so far
