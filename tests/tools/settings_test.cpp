@@ -360,6 +360,8 @@ TEST_CASE("settings that contradict one another are refused") {
         "data.valid is for files of one's own, and data.train is missing; without both there is the built-in "
         "corpus");
   CHECK(error_with({"data.train=a.txt"}) == "no error");
+  CHECK(error_with({"model=word_tagger", "data.train=a.txt"}) ==
+        "data.task tagged needs data.valid, since what stands beside a text is in a file of its own");
   CHECK(error_with({"data.train=a.txt", "data.valid=b.txt", "transformer.positions=rotary"}) == "no error");
   CHECK(error_with({"data.format=lines"}) ==
         "data.format lines is for files of one's own; the built-in corpus is e2e");
