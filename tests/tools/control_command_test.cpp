@@ -27,7 +27,7 @@ struct ControlRuns {
     const std::string run = (folder / name).string();
     std::vector<std::string> assignments = {"model=" + name, "train.steps=2", "data.max_length=48"};
     assignments.insert(assignments.end(), more.begin(), more.end());
-    haze::train(tiny_settings(assignments), quiet(run));
+    Trainer::start(tiny_settings(assignments), quiet(run))->run();
     return run;
   }
 
@@ -98,7 +98,8 @@ TEST_CASE("control refuses what no run can be led to, naming the nearest") {
 TEST_CASE("an evaluation measures success and fluency of controlled texts, led and free") {
   TemporaryFolder folder;
   const std::string judge = (folder / "judge").string();
-  haze::train(tiny_settings({"model=autoregressive", "train.steps=2", "data.max_length=48"}), quiet(judge));
+  Trainer::start(tiny_settings({"model=autoregressive", "train.steps=2", "data.max_length=48"}), quiet(judge))
+      ->run();
   const auto eval = [&](const std::vector<std::string>& more) {
     std::vector<std::string> arguments = {"eval",
                                           runs().model,
