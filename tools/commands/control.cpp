@@ -106,6 +106,16 @@ void add_context(const Arguments& arguments, SampleRequest& request) {
   request.length = 0;
 }
 
+// A text, and what it lacks altogether, such as "[missing span]" (Li et al. 2022, table 3).
+std::string marked(const std::string& text, const std::vector<ControlTarget>& targets) {
+  std::string result = text;
+  for (const ControlTarget& target : targets) {
+    if (control_success(target, words_of(text)) == 0)
+      result += fmt::format("  [missing {}]", control_name(target.kind));
+  }
+  return result;
+}
+
 // Success is read off the texts, by code that knows nothing of classifiers.
 void print_success(const std::vector<ControlTarget>& targets, const std::vector<std::string>& texts) {
   for (const ControlTarget& target : targets) {
@@ -159,7 +169,7 @@ void control(const Arguments& arguments) {
   if (keeper) fmt::print("{}\n", render_trace(keeper->trace(), TraceStyle::for_stream(STDOUT_FILENO)));
   std::vector<std::string> texts;
   for (int64_t i = 0; i < count; ++i) texts.push_back(task->written(samples, i));
-  for (const std::string& text : texts) fmt::print("{}\n", for_stream(text, STDOUT_FILENO));
+  for (const std::string& text : texts) fmt::print("{}\n", for_stream(marked(text, targets), STDOUT_FILENO));
   print_success(targets, texts);
 }
 
