@@ -32,6 +32,11 @@ TextBatch TextBatch::of(std::span<const std::vector<int32_t>> sequences) {
   return batch_of(sequences);
 }
 
+std::span<const int32_t> TextBatch::tokens(int64_t i) const {
+  const int32_t* offsets = sequences.offsets.data<int32_t>();
+  return {ids.data<int32_t>() + offsets[i], static_cast<size_t>(offsets[i + 1] - offsets[i])};
+}
+
 Batch Batch::to(Device device) const {
   Batch result = *this;
   for (Tensor* tensor : {&result.values, &result.labels}) {

@@ -19,6 +19,8 @@ struct TextBatch {
   /// Throws Error where there is no sequence, or an empty one.
   static TextBatch of(std::span<const std::span<const int32_t>> sequences);
   static TextBatch of(std::span<const std::vector<int32_t>> sequences);
+  /// The tokens of sequence i.
+  std::span<const int32_t> tokens(int64_t i) const;
 };
 
 /// The part of a batch that Model::prepare() adds: corruption, alignments. Each model has its own.

@@ -1,6 +1,7 @@
 #include "haze/nn/attention.h"
 
 #include <algorithm>
+#include <cmath>
 
 namespace haze {
 namespace {
@@ -65,11 +66,7 @@ Variable SelfAttention::forward(const Variable& x, const Sequences& sequences, c
                                 const ForwardContext& context, const Variable& residual, const Tensor& wanted,
                                 AttentionCache* cache) const {
   const int64_t rows = x.size(0), hidden = x.size(1);
-  Variable qkv = reshape(qkv_.forward(x), {rows, 3 * heads_, hidden / heads_});
-  if (table) {  // turns query and key
-    qkv = rotary(qkv, table->cosine, table->sine, table->positions, 2 * heads_);
-  }
-  qkv = reshape(qkv, {rows, 3, heads_, hidden / heads_});
+  const Variable qkv = projected(x, table);
   Variable mixed;
   if (cache) {
     mixed = attend_to_cache(qkv, sequences, context, *cache);
@@ -81,6 +78,35 @@ Variable SelfAttention::forward(const Variable& x, const Sequences& sequences, c
     mixed = self_attention(qkv, options, context.generator);
   }
   return finish_branch(output_, rows_of(reshape(mixed, {rows, hidden}), wanted), dropout_, context, residual);
+}
+
+Variable SelfAttention::projected(const Variable& x, const RotaryTable* table) const {
+  const int64_t rows = x.size(0), head_size = x.size(1) / heads_;
+  Variable qkv = reshape(qkv_.forward(x), {rows, 3 * heads_, head_size});
+  if (table) {  // turns query and key
+    qkv = rotary(qkv, table->cosine, table->sine, table->positions, 2 * heads_);
+  }
+  return reshape(qkv, {rows, 3, heads_, head_size});
+}
+
+Variable SelfAttention::forward_candidates(const Variable& x, const PastRows& past, const RotaryTable* table,
+                                           const ForwardContext& context, const Variable& residual,
+                                           const Tensor& wanted) const {
+  const int64_t rows = x.size(0), hidden = x.size(1), head_size = hidden / heads_;
+  const int64_t sequences = past.keys.size(0), length = past.keys.size(1);
+  const Variable qkv = projected(x, table);
+  const auto part = [&](int64_t which) {  // [sequences, heads, count, head_size]
+    const Shape shape{sequences, rows / sequences, heads_, head_size};
+    return permute(reshape(slice(qkv, 1, which, which + 1), shape), {0, 2, 1, 3});
+  };
+  const Variable query = part(0) * (1 / std::sqrt(static_cast<double>(head_size)));
+  const Variable to_past = matmul(query, permute(past.keys, {0, 2, 3, 1}));
+  const Variable to_itself = sum(query * part(1), {3}, true);
+  const Variable weights = softmax(concat({to_past, to_itself}, 3));
+  const Variable mixed = matmul(slice(weights, 3, 0, length), permute(past.values, {0, 2, 1, 3})) +
+                         slice(weights, 3, length, length + 1) * part(2);
+  const Variable by_row = reshape(permute(mixed, {0, 2, 1, 3}), {rows, hidden});
+  return finish_branch(output_, rows_of(by_row, wanted), dropout_, context, residual);
 }
 
 Variable SelfAttention::attend_to_cache(const Variable& qkv, const Sequences& sequences,

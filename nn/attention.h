@@ -31,6 +31,12 @@ class AttentionCache {
   int64_t length_ = 0;
 };
 
+/// Keys and values of the rows that come before others, [sequences, length, heads, head_size] each. Unlike
+/// those of a cache, they may need gradients.
+struct PastRows {
+  Variable keys, values;
+};
+
 /// Multi-head self-attention over rows.
 class SelfAttention : public Module {
  public:
@@ -43,8 +49,15 @@ class SelfAttention : public Module {
   Variable forward(const Variable& x, const Sequences& sequences, const RotaryTable* table,
                    const ForwardContext& context, const Variable& residual = {}, const Tensor& wanted = {},
                    AttentionCache* cache = nullptr) const;
+  /// The same for rows that are alternatives: `count` candidates for the next row of each sequence, x
+  /// [sequences * count, hidden]. Each sees the past of its sequence and itself, and no other candidate.
+  Variable forward_candidates(const Variable& x, const PastRows& past, const RotaryTable* table,
+                              const ForwardContext& context, const Variable& residual = {},
+                              const Tensor& wanted = {}) const;
 
  private:
+  // Query, key and value of rows, [rows, 3, heads, head_size], turned where positions are rotary.
+  Variable projected(const Variable& x, const RotaryTable* table) const;
   Variable attend_to_cache(const Variable& qkv, const Sequences& sequences, const ForwardContext& context,
                            AttentionCache& cache) const;
 

@@ -19,6 +19,7 @@ class TokenInput : public Module {
 
   /// For heads that are tied to it.
   Embedding& token_embedding() { return token_embedding_; }
+  const Embedding& token_embedding() const { return token_embedding_; }
 
  private:
   Embedding token_embedding_;

@@ -20,9 +20,16 @@ class TokenTransformer : public Module {
                    const ForwardContext& context, const TransformerOptions& options = {},
                    const Tensor& types = {}) const;
 
+  /// The same for vectors x [rows, hidden] in place of the tokens' embeddings.
+  Variable forward_vectors(const Variable& x, const Sequences& sequences, const Tensor& t,
+                           const ForwardContext& context, const TransformerOptions& options = {}) const {
+    return stack_.forward(x, sequences, t, context, options);
+  }
+
   const TransformerConfig& config() const { return stack_.config(); }
   /// For heads that are tied to it.
   Embedding& token_embedding() { return input_.token_embedding(); }
+  const Embedding& token_embedding() const { return input_.token_embedding(); }
 
  private:
   TokenInput input_;

@@ -86,6 +86,22 @@ void TransformerCache::select(const std::vector<int32_t>& entries) {
   if (blocks.front().memory.defined()) select_memory(*this, entries);
 }
 
+std::vector<PastRows> TransformerCache::past(int64_t length) const {
+  std::vector<PastRows> result;
+  for (const BlockCache& block : blocks) {
+    result.push_back({.keys = slice(block.attention.keys(), 1, 0, length),
+                      .values = slice(block.attention.values(), 1, 0, length)});
+  }
+  return result;
+}
+
+TransformerCache TransformerCache::of(const std::vector<PastRows>& past) {
+  TransformerCache cache{std::vector<BlockCache>(past.size()), {}};
+  for (size_t layer = 0; layer < past.size(); ++layer)
+    cache.blocks[layer].attention.append(past[layer].keys.value(), past[layer].values.value());
+  return cache;
+}
+
 Transformer::Transformer(const TransformerConfig& config, Generator& generator)
     : config_(checked_config(config)), norm_(config.hidden, config.epsilon(), !config.adaptive()) {
   if (config.positions == PositionKind::learned) {
@@ -120,7 +136,10 @@ void Transformer::check_inputs(const Variable& x, const Sequences& sequences, co
          x.shape().to_string(), sequences.rows, config_.hidden);
   }
   if (options.cache) check_cache(options);
-  const int64_t length = sequences.longest + (options.cache ? options.cache->length() : 0);
+  if (!options.past.empty()) check_past(sequences, options);
+  const int64_t length = options.past.empty()
+                             ? sequences.longest + (options.cache ? options.cache->length() : 0)
+                             : options.past.front().keys.size(1) + 1;
   if (length > config_.max_length) {
     fail("Transformer: a sequence of {} tokens is longer than max_length {}", length, config_.max_length);
   }
@@ -136,6 +155,23 @@ void Transformer::check_cache(const TransformerOptions& options) const {
     fail("Transformer: a cache cannot be combined with a time prefix");
   if (options.cache->length() > 0 && blocks.size() != blocks_.size())
     fail("Transformer: the cache is of {} layers, the network has {}", blocks.size(), blocks_.size());
+}
+
+void Transformer::check_past(const Sequences& sequences, const TransformerOptions& options) const {
+  if (!config_.causal) fail("Transformer: only causal attention can have a past");
+  if (config_.cross_attention) fail("Transformer: a past cannot be combined with cross-attention");
+  if (config_.time == TimeConditioning::prefix)
+    fail("Transformer: a past cannot be combined with a time prefix");
+  if (options.cache) fail("Transformer: rows have a cache or a past, not both");
+  if (options.past.size() != blocks_.size())
+    fail("Transformer: the past is of {} layers, the network has {}", options.past.size(), blocks_.size());
+  const Shape& shape = options.past.front().keys.shape();
+  if (shape.rank() != 4 || shape[0] != sequences.count || shape[1] < 1) {
+    fail("Transformer: the past has shape {}, it must have at least one row of each of {} sequences",
+         shape.to_string(), sequences.count);
+  }
+  if (sequences.rows != sequences.count * sequences.longest)
+    fail("Transformer: all sequences must have the same number of candidates");
 }
 
 void Transformer::check_memory(const Sequences& sequences, const TransformerOptions& options) const {
@@ -196,6 +232,9 @@ Variable Transformer::forward(const Variable& input, const Sequences& sequences,
   if (options.cache && options.cache->length() > 0)
     positions = add(positions,
                     full({}, static_cast<double>(options.cache->length()), Dtype::int32, positions.device()));
+  if (!options.past.empty())
+    positions = full(positions.shape(), static_cast<double>(options.past.front().keys.size(1)), Dtype::int32,
+                     positions.device());
   rows.x = with_positions(input, positions);
 
   const Variable time = time_embedding_ ? time_embedding_->forward(t) : Variable();
@@ -226,6 +265,7 @@ Variable Transformer::forward(const Variable& input, const Sequences& sequences,
         inputs.queries = GroupedRows::of(index, sequences.count);
     }
     if (options.cache) inputs.cache = &options.cache->blocks[layer];
+    if (!options.past.empty()) inputs.past = options.past[layer];
     x = run_block(layer, x, rows.sequences, inputs, context);
   }
   return finish(x, index, inputs.condition);

@@ -18,6 +18,11 @@ struct TransformerCache {
   /// Sequence i becomes the former sequence entries[i]: what a beam search keeps. Throws Error where there is
   /// no such sequence.
   void select(const std::vector<int32_t>& entries);
+
+  /// The first `length` rows of each sequence, one PastRows a block; views of the cache.
+  std::vector<PastRows> past(int64_t length) const;
+  /// A cache of these rows, copied, without gradients.
+  static TransformerCache of(const std::vector<PastRows>& past);
 };
 
 /// Arguments that only some forward passes need.
@@ -25,6 +30,9 @@ struct TransformerOptions {
   Tensor wanted;                      // int32 [n]: the rows that come out, all where undefined
   Memory memory;                      // what cross-attention reads
   TransformerCache* cache = nullptr;  // the rows given are new, and follow those in the cache
+  /// One for each block, of at least one row: the rows given are candidates for the row that comes next. Each
+  /// sequence has equally many, and a candidate sees the past and itself alone. Gradients flow to the past.
+  std::vector<PastRows> past;
 };
 
 /// A stack of transformer blocks: vectors to vectors, bidirectional unless config.causal.
@@ -37,8 +45,9 @@ class Transformer : public Module {
   /// computed. Positions are added here. `t` float32 [sequences] in [0, 1] belongs to
   /// TransformerConfig::time and may be undefined where that is none. The memory belongs to cross_attention;
   /// with a cache, the first pass alone takes it. A cache needs NoGradient, causal, sequences of equal
-  /// lengths, and no time prefix. Throws Error where an argument is missing or does not fit, and where a
-  /// sequence, cached rows included, is longer than max_length.
+  /// lengths, and no time prefix; so does a past, but for NoGradient, and it takes no memory. Throws Error
+  /// where an argument is missing or does not fit, and where a sequence, cached rows included, is longer than
+  /// max_length.
   Variable forward(const Variable& x, const Sequences& sequences, const Tensor& t,
                    const ForwardContext& context, const TransformerOptions& options = {}) const;
 
@@ -49,6 +58,7 @@ class Transformer : public Module {
                     const TransformerOptions& options) const;
   void check_memory(const Sequences& sequences, const TransformerOptions& options) const;
   void check_cache(const TransformerOptions& options) const;
+  void check_past(const Sequences& sequences, const TransformerOptions& options) const;
   Variable with_positions(const Variable& x, const Tensor& positions) const;
   Variable run_block(size_t layer, const Variable& x, const Sequences& sequences, BlockInputs inputs,
                      const ForwardContext& context) const;

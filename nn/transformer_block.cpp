@@ -64,8 +64,11 @@ Variable TransformerBlock::forward(const Variable& x, const Sequences& sequences
 
 Variable TransformerBlock::attend(const Variable& x, const Sequences& sequences, const BlockInputs& inputs,
                                   const ForwardContext& context, const Variable& residual) const {
-  return attention_.forward(x, sequences, inputs.rotary.cosine.defined() ? &inputs.rotary : nullptr, context,
-                            residual, inputs.wanted, inputs.cache ? &inputs.cache->attention : nullptr);
+  const RotaryTable* rotary = inputs.rotary.cosine.defined() ? &inputs.rotary : nullptr;
+  if (inputs.past.keys.defined())
+    return attention_.forward_candidates(x, inputs.past, rotary, context, residual, inputs.wanted);
+  return attention_.forward(x, sequences, rotary, context, residual, inputs.wanted,
+                            inputs.cache ? &inputs.cache->attention : nullptr);
 }
 
 Variable TransformerBlock::forward_plain(const Variable& x, const Sequences& sequences,

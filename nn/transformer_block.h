@@ -22,6 +22,7 @@ struct BlockInputs {
   GroupedRows queries;          // cross_attention: the rows `wanted`
   Tensor wanted;                // int32 [n]: rows to compute, all where undefined
   BlockCache* cache = nullptr;  // the rows given are new, and follow those in the cache
+  PastRows past;                // the rows given are candidates for the next row; undefined: they are not
 };
 
 /// Self-attention, cross-attention where there is any, and an MLP, each with a residual connection and norm.

@@ -21,10 +21,10 @@ void check_continuations(std::span<const Continuation> continuations, const Text
 
 std::vector<std::vector<size_t>> equal_length_groups(std::span<const Continuation> continuations,
                                                      const TextEnd& end, int64_t most) {
-  std::map<int64_t, std::vector<std::vector<size_t>>> by_length;
+  std::map<std::pair<int64_t, int64_t>, std::vector<std::vector<size_t>>> by_length;
   for (size_t i = 0; i < continuations.size(); ++i) {
     if (end.reached(continuations[i].prompt)) continue;
-    auto& groups = by_length[continuations[i].length()];
+    auto& groups = by_length[{continuations[i].length(), std::ssize(continuations[i].context)}];
     if (groups.empty() || std::ssize(groups.back()) >= most) groups.emplace_back();
     groups.back().push_back(i);
   }

@@ -31,8 +31,8 @@ struct TextEnd {
 /// token.
 void check_continuations(std::span<const Continuation> continuations, const TextEnd& end);
 
-/// Indices of continuations that can go through the network together: those of equal length that are not
-/// complete, at most `most` at a time.
+/// Indices of continuations that can go through the network together: those that are not complete, with
+/// contexts and prompts of equal length, at most `most` at a time.
 std::vector<std::vector<size_t>> equal_length_groups(std::span<const Continuation> continuations,
                                                      const TextEnd& end, int64_t most);
 

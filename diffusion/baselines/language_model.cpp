@@ -10,6 +10,10 @@ TransformerConfig causal(TransformerConfig config) {
   return config;
 }
 
+Sequences equal_sequences(int64_t texts, int64_t count, Device device) {
+  return Sequences::of_lengths(std::vector<int64_t>(static_cast<size_t>(texts), count), device);
+}
+
 }  // namespace
 
 class CachedDecoder : public Decoder {
@@ -19,8 +23,7 @@ class CachedDecoder : public Decoder {
   Tensor read(const Tensor& tokens) override {
     const NoGradient scope;
     const int64_t texts = tokens.size(0), count = tokens.size(1);
-    const Sequences sequences =
-        Sequences::of_lengths(std::vector<int64_t>(static_cast<size_t>(texts), count), network_.device());
+    const Sequences sequences = equal_sequences(texts, count, network_.device());
     std::vector<int32_t> last;
     for (int64_t i = 1; i <= texts; ++i) last.push_back(static_cast<int32_t>(i * count - 1));
     const TransformerOptions options{.wanted = Tensor::from(last, {texts}, network_.device()),
@@ -63,11 +66,25 @@ Variable CausalTransformer::logits(const Tensor& ids, const Sequences& sequences
   return head_->logits(hidden(ids, sequences, rows, context));
 }
 
+Variable CausalTransformer::hidden_after(const Tensor& tokens, TransformerCache& cache) const {
+  const Sequences sequences = equal_sequences(tokens.size(0), tokens.size(1), device());
+  return transformer_.forward(reshape(haze::to(tokens, device()), {sequences.rows}), sequences, {}, {},
+                              {.cache = &cache});
+}
+
+Variable CausalTransformer::hidden_after(const Variable& x, const std::vector<PastRows>& past) const {
+  return transformer_.forward_vectors(x, equal_sequences(x.size(0), 1, device()), {}, {}, {.past = past});
+}
+
+Variable CausalTransformer::hidden_of(const Tensor& ids, const Sequences& sequences) const {
+  return hidden(ids, sequences, {}, {});
+}
+
 Variable CausalTransformer::hidden(const Tensor& ids, const Sequences& sequences, const Tensor& rows,
                                    const ForwardContext& context) const {
   const Device here = device();
   return transformer_.forward(haze::to(ids, here), sequences.to(here), {}, context,
-                              {.wanted = haze::to(rows, here)});
+                              {.wanted = rows.defined() ? haze::to(rows, here) : rows});
 }
 
 }  // namespace haze

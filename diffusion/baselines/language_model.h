@@ -45,11 +45,25 @@ class CausalTransformer : public Module, public LanguageModel {
   /// Unnormalised log-probabilities [n, vocabulary] of the tokens after `rows` int32 [n] of ids.
   Variable logits(const Tensor& ids, const Sequences& sequences, const Tensor& rows,
                   const ForwardContext& context) const;
+  /// The same of hidden vectors [n, hidden].
+  Variable logits(const Variable& hidden) const { return head_->logits(hidden); }
+
+  /// Hidden vectors [texts * count, hidden] of tokens int32 [texts, count], which join those of the cache.
+  /// Needs NoGradient.
+  Variable hidden_after(const Tensor& tokens, TransformerCache& cache) const;
+  /// Hidden vectors [texts, hidden] of a row x [texts, hidden] that comes after a past, of at least one row.
+  /// Gradients flow to x and to the past.
+  Variable hidden_after(const Variable& x, const std::vector<PastRows>& past) const;
+  /// Hidden vectors [rows, hidden] of all rows of ids.
+  Variable hidden_of(const Tensor& ids, const Sequences& sequences) const;
+  /// The vectors that tokens are read as, [vocabulary, hidden].
+  const Variable& token_vectors() const { return transformer_.token_embedding().weight(); }
+  int64_t hidden_width() const { return transformer_.config().hidden; }
 
  private:
   friend class CachedDecoder;
 
-  // At `rows` of ids, on the network's device.
+  // At `rows` of ids, all where undefined, on the network's device.
   Variable hidden(const Tensor& ids, const Sequences& sequences, const Tensor& rows,
                   const ForwardContext& context) const;
 

@@ -138,6 +138,44 @@ TEST_CASE("cache: selecting its sequences is to have read the selected sequences
   }
 }
 
+TEST_CASE("past: each candidate for the next row is computed as if it alone followed, for every kind") {
+  const NoGradient no_gradient;
+  constexpr int64_t kPast = 9, kCandidates = 5;
+  const Tensor ids = some_ids(), t = Tensor::from<float>({0.2f, 0.5f, 0.9f}, {kBatch});
+  const Tensor candidates = reshape(random_ids(kBatch * kCandidates, kVocabulary, 4), {kBatch, kCandidates});
+  for (const TransformerConfig& config : cached_kinds()) {
+    CAPTURE(title(config));
+    const LanguageModel model(config, Dtype::float64);
+    TransformerCache read;
+    model.logits(slice(ids, 1, 0, kPast), {.cache = &read}, t);
+    const Tensor together = model.logits(candidates, {.past = read.past(kPast)}, t);
+    for (int64_t j = 0; j < kCandidates; ++j) {
+      TransformerCache cache = TransformerCache::of(read.past(kPast));
+      const Tensor alone = model.logits(slice(candidates, 1, j, j + 1), {.cache = &cache}, t);
+      CHECK(largest_difference(slice(together, 1, j, j + 1).to_vector<double>(), alone.to_vector<double>()) <
+            1e-12);
+    }
+  }
+}
+
+TEST_CASE("past: gradients flow to its keys and values (central differences, float64)") {
+  TransformerConfig config = causal_config();
+  config.positions = PositionKind::rotary;
+  config.hidden = 8;
+  config.max_length = 6;
+  LanguageModel model(config, Dtype::float64);
+  std::vector<Tensor> inputs;
+  for (int64_t i = 0; i < 2 * config.layers; ++i)
+    inputs.push_back(random({2, 3, 2, 4}, static_cast<uint64_t>(i) + 1));
+  const Tensor ids = random_ids(4, kVocabulary);
+  const auto forward = [&](const testing::Inputs& given) {
+    TransformerOptions options;
+    for (size_t i = 0; i < given.size(); i += 2) options.past.push_back({given[i], given[i + 1]});
+    return model.transformer.forward(ids, sequences_of({2, 2}), {}, {}, options);
+  };
+  testing::check_first("past", forward, inputs);
+}
+
 TEST_CASE("cache: it grows by doubling, and selecting keeps its capacity") {
   AttentionCache cache;
   CHECK(cache.capacity() == 0);
@@ -208,6 +246,35 @@ TEST_CASE("cache: what it cannot do gives a sentence") {
           model.transformer.forward(random_ids(5, kVocabulary), sequences_of({3, 2}), {}, {},
                                     {.cache = &empty});
         }) == "attention: with a cache, all sequences must go on by the same number of rows");
+}
+
+TEST_CASE("past: what it cannot do gives a sentence") {
+  const NoGradient no_gradient;
+  const auto error = [&](const TransformerConfig& changed, std::vector<int64_t> lengths,
+                         const Shape& shape = {2, 3, 2, 8}, size_t layers = 2) {
+    const LanguageModel model(changed, Dtype::float32);
+    const PastRows rows{zeros(shape), zeros(shape)};
+    const Sequences sequences = Sequences::of_lengths(lengths);
+    return error_of([&] {
+      model.transformer.forward(random_ids(sequences.rows, kVocabulary), sequences, zeros({sequences.count}),
+                                {}, {.past = std::vector<PastRows>(layers, rows)});
+    });
+  };
+  TransformerConfig config = causal_config();
+  CHECK(error(config, {4, 4}).empty());
+  CHECK(error(config, {4, 3}) == "Transformer: all sequences must have the same number of candidates");
+  CHECK(error(config, {4, 4, 4}) ==
+        "Transformer: the past has shape [2, 3, 2, 8], it must have at least one row of each of 3 sequences");
+  CHECK(error(config, {4, 4}, {2, 0, 2, 8}) ==
+        "Transformer: the past has shape [2, 0, 2, 8], it must have at least one row of each of 2 sequences");
+  CHECK(error(config, {4, 4}, {2, 24, 2, 8}) ==
+        "Transformer: a sequence of 25 tokens is longer than max_length 24");
+  CHECK(error(config, {4, 4}, {2, 3, 2, 8}, 3) == "Transformer: the past is of 3 layers, the network has 2");
+  config.time = TimeConditioning::prefix;
+  CHECK(error(config, {4, 4}) == "Transformer: a past cannot be combined with a time prefix");
+  config = causal_config();
+  config.causal = false;
+  CHECK(error(config, {4, 4}) == "Transformer: only causal attention can have a past");
 }
 
 }  // namespace haze

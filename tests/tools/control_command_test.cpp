@@ -25,7 +25,8 @@ struct ControlRuns {
 
   std::string train(const std::string& name, const std::vector<std::string>& more) {
     const std::string run = (folder / name).string();
-    std::vector<std::string> assignments = {"model=" + name, "train.steps=2", "data.max_length=48"};
+    std::vector<std::string> assignments = {"model=" + name, "train.steps=2", "data.max_length=48",
+                                            "data.corpus_size=2000"};
     assignments.insert(assignments.end(), more.begin(), more.end());
     Trainer::start(tiny_settings(assignments), quiet(run))->run();
     return run;

@@ -16,6 +16,8 @@ void add_eval_command(CLI::App& app, int& status);
 void add_data_command(CLI::App& app, int& status);
 /// haze data show
 void add_data_show_command(CLI::App& data);
+/// haze data controls
+void add_data_controls_command(CLI::App& data);
 void add_models_command(CLI::App& app, int& status);
 void add_compare_command(CLI::App& app, int& status);
 void add_lecture_command(CLI::App& app, int& status);

@@ -174,6 +174,7 @@ void add_data_command(CLI::App& app, int& status) {
   add_generate(*command);
   add_check(*command, status);
   add_data_show_command(*command);
+  add_data_controls_command(*command);
 }
 
 }  // namespace haze

@@ -55,12 +55,13 @@ void write_samples(const Arguments& arguments, const SavedModel& saved, const Sa
                for_stream(arguments.json ? task.json(samples, i) : task.written(samples, i), STDOUT_FILENO));
 }
 
-// A classifier leads samples to a label: without one it would be passed over.
+// A classifier leads samples to a label or a source: without either it would be passed over.
 void require_label_of_guidance(const Arguments& arguments) {
-  if (arguments.label) return;
+  if (arguments.label || arguments.source) return;
   for (const char* key : {"sample.classifier", "sample.guidance"}) {
     if (const std::optional<std::string> option = arguments.settings.given(key))
-      throw WrongUsage(fmt::format("{} leads samples to a label: say which one with --label", *option));
+      throw WrongUsage(fmt::format(
+          "{} leads samples to a label: say which one with --label, or a source with --source", *option));
   }
 }
 

@@ -5,6 +5,8 @@
 #include <fmt/format.h>
 
 #include "haze/diffusion/baselines/autoregressive.h"
+#include "haze/diffusion/baselines/hidden_classifier.h"
+#include "haze/diffusion/baselines/prefix_classifier.h"
 #include "haze/diffusion/discrete/d3pm.h"
 #include "haze/diffusion/discrete/mdlm.h"
 #include "haze/diffusion/discrete/version_1.h"
@@ -27,6 +29,8 @@ std::vector<ModelRow>& table() {
       {mdlm_model(), "configs/quickstart.toml"},
       {d3pm_model(), "configs/d3pm.toml"},
       {autoregressive_model(), "configs/autoregressive.toml"},
+      {prefix_classifier_model(), "configs/prefix-classifier.toml"},
+      {hidden_classifier_model(), "configs/hidden-classifier.toml"},
       {vae_model(), "configs/vae.toml"},
       {gan_model(), "configs/gan.toml"},
       {ddpm_model(), "configs/ddpm.toml"},

@@ -103,6 +103,7 @@ Request controlled_request(const TextTask& task, const Settings& settings, const
     std::vector<std::string> written;
     for (const ControlTarget& target : targets) written.push_back(target.written());
     request.source = fmt::format("{}", fmt::join(written, " "));
+    request.length = 0;  // the source says it
     return task.requests(settings, uses, request).at(0);
   }
   if (const int64_t length = wanted_length(targets); length > 0) request.length = length;

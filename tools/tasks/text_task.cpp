@@ -189,7 +189,9 @@ std::vector<Request> TextTask::requests(const Settings& settings, const Uses& us
   if (request.length < 0 || request.length > max_length_)
     fail("a text of {} tokens is outside 1..{}, what this model writes", request.length, max_length_);
   if (request.source && !pairs_) fail("the model {} was not trained on pairs; it takes no source", model);
-  if (pairs_ && !request.source)
+  if (request.source && !uses.source)
+    fail("the model {} learned the texts of its pairs alone: without a classifier it takes no source", model);
+  if (uses.source && !request.source)
     fail("the model {} was trained on pairs: it needs a source to answer to (--source)", model);
   const std::optional<int32_t> label = wanted_label(request, uses, facts().labels, model);
   std::vector<int32_t> source;

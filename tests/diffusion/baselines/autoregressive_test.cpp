@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include <doctest/doctest.h>
+#include <fmt/format.h>
 
 #include "haze/diffusion/bound.h"
 #include "haze/nn/transformer_settings.h"
@@ -128,6 +129,38 @@ TEST_CASE("the likelihood of a pair is that of its target given its source, in f
   const std::vector<double> nats = nats_of(*model, texts(targets, sources));
   for (size_t i = 0; i < targets.size(); ++i)
     CHECK(nats[i] == doctest::Approx(naive_nats(*model, sources[i], targets[i])).epsilon(1e-12));
+}
+
+TEST_CASE("a model that ignores sources has the likelihood of the texts alone, and draws without a source") {
+  const auto model = tiny_model(facts(4, 3), Dtype::float64, {"autoregressive.ignore_source=true"});
+  const std::vector<Tokens> targets = {{0, 1, 3}, {3}, {2, 1, 0, 3}};
+  const std::vector<double> nats = nats_of(*model, texts(targets, {{1}, {0, 2, 1}, {2, 2}}));
+  for (size_t i = 0; i < targets.size(); ++i)
+    CHECK(nats[i] == doctest::Approx(naive_nats(*model, {}, targets[i])).epsilon(1e-12));
+  CHECK_FALSE(model->sampler()->uses().source);
+  CHECK(sample(*model, {prompted({1})}, {}).texts[0][0] == 1);
+  CHECK_THROWS_WITH_AS(sample(*model, {prompted({}, {1})}, {}),
+                       "sampling: text 0 has a source text, and this model has learned texts without one",
+                       Error);
+  CHECK_THROWS_WITH_AS(
+      tiny_model(facts(4), Dtype::float64, {"autoregressive.ignore_source=true"}),
+      "autoregressive.ignore_source: the texts have no sources; data.task pairs gives them some", Error);
+}
+
+TEST_CASE("fudge and pplm need a classifier and a control") {
+  const auto model = tiny_model(facts(4, 3), Dtype::float64, {"autoregressive.ignore_source=true"});
+  for (const char* sampler : {"fudge", "pplm"}) {
+    const std::vector<std::string> settings = {std::string("sample.sampler=") + sampler};
+    CHECK_THROWS_WITH_AS(
+        sample(*model, {prompted({})}, settings),
+        fmt::format("sampling: text 0 has no source text, the control that {} leads to", sampler).c_str(),
+        Error);
+    const char* kind = std::string(sampler) == "fudge" ? "prefix_classifier" : "hidden_classifier";
+    CHECK_THROWS_WITH_AS(
+        sample(*model, {prompted({}, {1})}, settings),
+        fmt::format("sample.sampler {} needs a {}; name its run in sample.classifier", sampler, kind).c_str(),
+        Error);
+  }
 }
 
 TEST_CASE("the probabilities of all texts, and of all beginnings that have not ended, sum to one") {
