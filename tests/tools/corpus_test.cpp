@@ -208,6 +208,29 @@ TEST_CASE("a changed text loses its probability") {
   }
 }
 
+TEST_CASE("the analysis of a grammatical text is that of its derivation") {
+  for (uint64_t index = 0; index < 100; ++index) {
+    const haze::CorpusLine line = haze::generate_line(3, index);
+    const haze::TextAnalysis analysis = haze::analyse_text(line.words);
+    REQUIRE(analysis.is_grammatical);
+    REQUIRE(analysis.tags == line.tags);
+    REQUIRE(analysis.constituents == haze::read_corpus_tree(line.tree).constituents);
+  }
+}
+
+TEST_CASE("the analysis of another text is made of the phrases that the grammar knows") {
+  const haze::TextAnalysis analysis =
+      haze::analyse_text({"zebra", "Ondine", "is", "a", "quiet", "pub", "in", "the", "old", "town", "runs"});
+  CHECK_FALSE(analysis.is_grammatical);
+  CHECK(analysis.tags == std::vector<std::string>{"X", "PROPN", "AUX", "DET", "ADJ", "NOUN", "ADP", "DET",
+                                                  "ADJ", "NOUN", "X"});
+  using C = haze::Constituent;
+  CHECK(
+      analysis.constituents ==
+      std::vector<C>{{1, 2, "NP"}, {2, 10, "VP"}, {3, 10, "NP"}, {3, 6, "NP"}, {6, 10, "PP"}, {7, 10, "NP"}});
+  CHECK(haze::analyse_text({}).constituents.empty());
+}
+
 TEST_CASE("a text longer than any of the grammar is refused at once, however long") {
   const haze::Recogniser recogniser(haze::restaurant_grammar());
   CHECK(recogniser.longest() == static_cast<std::size_t>(haze::corpus_statistics().longest));

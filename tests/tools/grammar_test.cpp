@@ -1,5 +1,6 @@
 #include "haze/tools/corpus/grammar.h"
 
+#include <algorithm>
 #include <cmath>
 #include <map>
 #include <set>
@@ -41,7 +42,8 @@ class Enumerator {
  public:
   explicit Enumerator(const Grammar& grammar) : grammar_(grammar) {}
 
-  std::vector<Derivation> all() { return of_sequence({{false, grammar_.root()}}, 0); }
+  std::vector<Derivation> all() { return of(grammar_.root()); }
+  std::vector<Derivation> of(int32_t nonterminal) { return of_sequence({{false, nonterminal}}, 0); }
 
  private:
   std::vector<Derivation> of_sequence(const std::vector<Grammar::Symbol>& symbols, std::size_t begin) {
@@ -64,6 +66,29 @@ class Enumerator {
 
   const Grammar& grammar_;
 };
+
+/// Every word has a capital, so that a phrase is written alike wherever it stands.
+constexpr const char* kCapitals = R"(
+fields: name
+<S:text> = <NP:one> <VP:does> | <NP:one> <VP:does> <S:then>
+<NP:one> = Ann/NNP | <adjective> Bob/NNP | <NP:two>
+<NP:two> = Ann/NNP And/CC Bob/NNP
+<adjective> = () | Old/JJ
+<VP:does> = Sees/VBZ <NP:one> | Runs/VBZ
+<S:then> = And/CC <NP:one> <VP:does>
+)";
+
+/// By enumeration: the least cost of words [begin, ...) as labelled phrases, 1 each, and other words, 2 each.
+int least_cost(const std::map<Words, bool>& phrases, const Words& words, std::size_t begin) {
+  if (begin == words.size()) return 0;
+  int least = 2 + least_cost(phrases, words, begin + 1);
+  for (std::size_t end = begin + 1; end <= words.size(); ++end) {
+    if (phrases.contains(Words(words.begin() + static_cast<std::ptrdiff_t>(begin),
+                               words.begin() + static_cast<std::ptrdiff_t>(end))))
+      least = std::min(least, 1 + least_cost(phrases, words, end));
+  }
+  return least;
+}
 
 std::string message_of(const std::string& text) {
   try {
@@ -116,6 +141,38 @@ TEST_CASE("entropy, lengths and counts by recursion agree with full enumeration 
   CHECK(std::abs(measures.log10_derivations - std::log10(static_cast<double>(all.size()))) < 1e-12);
   CHECK(static_cast<std::size_t>(measures.longest()) == length.rbegin()->first);
   for (const auto& [words, p] : length) CHECK(std::abs(measures.length_distribution[words] - p) < 1e-12);
+}
+
+TEST_CASE("any text falls into the fewest fragments, as by enumeration") {
+  const Grammar grammar(kCapitals);
+  const haze::Recogniser recogniser(grammar);
+  std::map<Words, bool> phrases;
+  for (std::size_t id = 0; id < grammar.nonterminals().size(); ++id) {
+    const auto nonterminal = static_cast<int32_t>(id);
+    if (grammar.nonterminal(nonterminal).label.empty()) continue;
+    for (const Derivation& derivation : Enumerator(grammar).of(nonterminal))
+      phrases[haze::realise(grammar, derivation, nonterminal).words] = true;
+  }
+  const Words vocabulary = {"Ann", "Bob", "And", "Old", "Sees", "Runs", "Cat"};
+  haze::Generator generator(5);
+  for (int trial = 0; trial < 300; ++trial) {
+    Words words(1 + generator.below(9));
+    for (std::string& word : words) word = vocabulary[generator.below(vocabulary.size())];
+    int cost = 0;
+    std::size_t begin = 0;
+    for (const haze::Fragment& fragment : recogniser.fragments(words)) {
+      REQUIRE(fragment.begin == begin);
+      begin = fragment.end;
+      cost += fragment.nonterminal < 0 ? 2 : 1;
+      if (fragment.nonterminal < 0) continue;
+      const Words made = haze::realise(grammar, fragment.derivation, fragment.nonterminal).words;
+      REQUIRE(std::equal(made.begin(), made.end(),
+                         words.begin() + static_cast<std::ptrdiff_t>(fragment.begin),
+                         words.begin() + static_cast<std::ptrdiff_t>(fragment.end)));
+    }
+    REQUIRE(begin == words.size());
+    REQUIRE(cost == least_cost(phrases, words, 0));
+  }
 }
 
 TEST_CASE("the recogniser gives each text its probability and derivation, and nothing to other texts") {

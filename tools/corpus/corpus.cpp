@@ -2,7 +2,9 @@
 
 #include <cmath>
 #include <fstream>
+#include <map>
 #include <numbers>
+#include <set>
 #include <system_error>
 
 #include <fmt/format.h>
@@ -16,6 +18,7 @@
 #include "haze/tools/corpus/entropy.h"
 #include "haze/tools/corpus/recogniser.h"
 #include "haze/tools/corpus/restaurant_grammar.h"
+#include "haze/tools/corpus/spelling.h"
 
 namespace haze {
 namespace {
@@ -34,6 +37,20 @@ CorpusLine as_line(const Derivation& derivation) {
   Realisation realisation = realise(restaurant_grammar(), derivation);
   return {std::move(realisation.fields), std::move(realisation.words), std::move(realisation.tags),
           std::move(realisation.tree), log_probability(restaurant_grammar(), derivation)};
+}
+
+// A tag that the grammar gives a word somewhere.
+std::string some_tag(const std::string& word) {
+  static const std::map<std::string, std::string> tags = [] {
+    std::map<std::string, std::string> result;
+    for (const Grammar::Terminal& terminal : restaurant_grammar().terminals()) {
+      result.emplace(terminal.word, terminal.universal_tag);
+      result.emplace(with_capital(terminal.word), terminal.universal_tag);
+    }
+    return result;
+  }();
+  const auto found = tags.find(word == "an" ? "a" : word);
+  return found == tags.end() ? "X" : found->second;
 }
 
 double bits(double nats) {
@@ -77,6 +94,43 @@ std::optional<CorpusLine> analyse_line(const std::vector<std::string>& words) {
   const std::optional<Derivation> derivation = recogniser().derivation(words);
   if (!derivation) return std::nullopt;
   return as_line(*derivation);
+}
+
+const std::vector<std::string>& constituent_labels() {
+  static const std::vector<std::string> labels = [] {
+    std::set<std::string> result;
+    for (const Grammar::Nonterminal& nonterminal : restaurant_grammar().nonterminals()) {
+      if (!nonterminal.label.empty()) result.insert(nonterminal.label);
+    }
+    return std::vector<std::string>(result.begin(), result.end());
+  }();
+  return labels;
+}
+
+BracketedText read_corpus_tree(std::string_view tree) {
+  return read_brackets(tree, constituent_labels());
+}
+
+TextAnalysis analyse_text(const std::vector<std::string>& words) {
+  const Grammar& grammar = restaurant_grammar();
+  const std::vector<Fragment> fragments = recogniser().fragments(words);
+  TextAnalysis analysis;
+  for (const Fragment& fragment : fragments) {
+    if (fragment.nonterminal < 0) {
+      analysis.tags.push_back(some_tag(words[fragment.begin]));
+      continue;
+    }
+    const Realisation realisation = realise(grammar, fragment.derivation, fragment.nonterminal);
+    analysis.tags.insert(analysis.tags.end(), realisation.tags.begin(), realisation.tags.end());
+    const auto offset = static_cast<int64_t>(fragment.begin);
+    for (Constituent constituent : read_corpus_tree(realisation.tree).constituents) {
+      constituent.begin += offset;
+      constituent.end += offset;
+      analysis.constituents.push_back(std::move(constituent));
+    }
+  }
+  analysis.is_grammatical = fragments.size() == 1 && fragments[0].nonterminal == grammar.root();
+  return analysis;
 }
 
 std::optional<double> corpus_log_probability(const std::vector<std::string>& words) {

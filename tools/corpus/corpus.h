@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "haze/tools/corpus/derivation.h"
+#include "haze/tools/text/constituents.h"
 
 namespace haze {
 
@@ -28,6 +29,24 @@ CorpusLine generate_line(uint64_t seed, uint64_t index);
 /// The fields, tags, tree and exact log-probability of a text, whoever wrote it; none where the built-in
 /// grammar does not make it. So it tells whether a model's sample is grammatical and what it says.
 std::optional<CorpusLine> analyse_line(const std::vector<std::string>& words);
+
+/// What can be said of any text.
+struct TextAnalysis {
+  bool is_grammatical = false;            ///< whether the grammar makes it
+  std::vector<std::string> tags;          ///< universal part of speech of each word; X where it is unknown
+  std::vector<Constituent> constituents;  ///< in the order of their opening brackets, without ROOT
+};
+
+/// Tags and constituents of a text, exact where the built-in grammar makes it. Otherwise those of its longest
+/// phrases that the grammar knows (Recogniser::fragments()). A word outside them has a tag that the grammar
+/// gives it somewhere.
+TextAnalysis analyse_text(const std::vector<std::string>& words);
+
+/// The labels of constituents that the grammar makes, such as NP, ROOT among them.
+const std::vector<std::string>& constituent_labels();
+
+/// The tree of a corpus line with its words, tags and constituents.
+BracketedText read_corpus_tree(std::string_view tree);
 
 /// Exact log-probability (nats) of a text under the built-in grammar; none where the grammar does not make
 /// it.

@@ -26,8 +26,8 @@ class Reader {
   Reader(const Grammar& grammar, const Derivation& derivation)
       : grammar_(grammar), derivation_(derivation), values_(grammar.fields().size()) {}
 
-  Realisation read() {
-    read_nonterminal(grammar_.root());
+  Realisation read(int32_t nonterminal) {
+    read_nonterminal(nonterminal);
     if (position_ != derivation_.size())
       fail("a derivation has {} rules too many", derivation_.size() - position_);
     Realisation result;
@@ -112,7 +112,11 @@ double log_probability(const Grammar& grammar, const Derivation& derivation) {
 }
 
 Realisation realise(const Grammar& grammar, const Derivation& derivation) {
-  return Reader(grammar, derivation).read();
+  return realise(grammar, derivation, grammar.root());
+}
+
+Realisation realise(const Grammar& grammar, const Derivation& derivation, int32_t nonterminal) {
+  return Reader(grammar, derivation).read(nonterminal);
 }
 
 }  // namespace haze

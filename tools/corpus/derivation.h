@@ -27,7 +27,10 @@ struct Realisation {
   std::vector<std::pair<std::string, std::string>> fields;  ///< in the order of Grammar::fields()
 };
 
-/// Follows a derivation. Throws Error where it is not one of this grammar.
+/// Follows a derivation from the root. Throws Error where it is not one of this grammar.
 Realisation realise(const Grammar& grammar, const Derivation& derivation);
+
+/// The same from another nonterminal. Its first word is written as if a text began with it.
+Realisation realise(const Grammar& grammar, const Derivation& derivation, int32_t nonterminal);
 
 }  // namespace haze

@@ -63,6 +63,35 @@ class InsideChart {
     return result;
   }
 
+  /// The cheapest way to lay fragments end to end, from the last word to the first.
+  std::vector<Fragment> fragments() {
+    constexpr int kFragment = 1, kOtherWord = 2;
+    struct Best {
+      int cost = 0;
+      std::size_t end = 0;
+      int32_t nonterminal = -1;
+    };
+    std::vector<Best> best(size_ + 1);
+    for (std::size_t begin = size_; begin-- > 0;) {
+      best[begin] = {best[begin + 1].cost + kOtherWord, begin + 1, -1};
+      for (std::size_t id = 0; id < grammar_.nonterminals().size(); ++id) {
+        const auto nonterminal = static_cast<int32_t>(id);
+        if (grammar_.nonterminal(nonterminal).label.empty()) continue;
+        for (const auto& [end, inside] : ends(nonterminal, begin)) {
+          if (end == begin || best[end].cost + kFragment >= best[begin].cost) continue;
+          best[begin] = {best[end].cost + kFragment, end, nonterminal};
+        }
+      }
+    }
+    std::vector<Fragment> result;
+    for (std::size_t begin = 0; begin < size_; begin = best[begin].end) {
+      result.push_back({begin, best[begin].end, best[begin].nonterminal, {}});
+      if (best[begin].nonterminal >= 0)
+        derive(best[begin].nonterminal, begin, best[begin].end, result.back().derivation);
+    }
+    return result;
+  }
+
  private:
   struct Cell {
     bool is_known = false;
@@ -194,6 +223,10 @@ std::optional<Derivation> Recogniser::derivation(const std::vector<std::string>&
   InsideChart chart(*this, words);
   if (chart.whole() <= 0) return std::nullopt;
   return chart.derivation();
+}
+
+std::vector<Fragment> Recogniser::fragments(const std::vector<std::string>& words) const {
+  return InsideChart(*this, words).fragments();
 }
 
 }  // namespace haze

@@ -10,6 +10,13 @@
 
 namespace haze {
 
+/// Words [begin, end) of a text that one nonterminal makes.
+struct Fragment {
+  std::size_t begin = 0, end = 0;
+  int32_t nonterminal = -1;  ///< -1: a word that is part of none
+  Derivation derivation;     ///< from the nonterminal on
+};
+
 /// Finds out whether and how a grammar makes a text.
 class Recogniser {
  public:
@@ -23,6 +30,11 @@ class Recogniser {
   /// A derivation of the text, the only one in an unambiguous grammar; none where the grammar does not make
   /// it.
   std::optional<Derivation> derivation(const std::vector<std::string>& words) const;
+
+  /// The text as a sequence of fragments, each made by a nonterminal with a label. Of all such sequences it
+  /// has the fewest fragments, a word in none counting as two. A text of the grammar is one. Chart parsing,
+  /// as in CKY (Younger 1967), for rules of any length.
+  std::vector<Fragment> fragments(const std::vector<std::string>& words) const;
 
   /// Words of the longest text that the grammar makes; a longer one is refused without being looked at.
   std::size_t longest() const { return longest_; }
