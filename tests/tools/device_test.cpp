@@ -317,3 +317,16 @@ TEST_CASE("--device takes a device of this build, and refuses others in one sent
   CHECK(run("tpu").error.find("there are cpu, cuda, simt, guarded") != std::string::npos);
   CHECK(run("tpu").status != 0);
 }
+
+TEST_CASE("haze train --graphs says how many updates were replays, and refuses the cpu in one sentence") {
+  const TemporaryFolder folder;
+  const auto run = [&](const std::string& device) {
+    return run_program({"train", "--out", (folder / device).string(), "--device", device, "--graphs",
+                        "--json", "--stop-at", "3", "--set", "model=ddpm", "--set", "train.batch_size=8"});
+  };
+  const ProgramResult simt = run("simt");
+  CHECK(simt.status == 0);
+  CHECK(nlohmann::json::parse(simt.output).at("replays") == 2);
+  CHECK(run("cpu").error.find("graphs are for the devices cuda and simt, not for cpu") != std::string::npos);
+  CHECK_FALSE(std::filesystem::exists(folder / "cpu"));
+}
