@@ -71,4 +71,14 @@ const Tensor& Batch::labels_for(std::string_view model) const {
   return labels;
 }
 
+const Tensor& Batch::tags_for(std::string_view model) const {
+  if (!tags.defined()) fail("{}: the batch has no tags, which this model needs", model);
+  return tags;
+}
+
+const std::vector<std::vector<LabelledSpan>>& Batch::spans_for(std::string_view model) const {
+  if (std::ssize(spans) != size()) fail("{}: the batch has no trees, which this model needs", model);
+  return spans;
+}
+
 }  // namespace haze

@@ -31,6 +31,12 @@ struct Prepared {
   virtual std::shared_ptr<const Prepared> to(Device) const { return nullptr; }
 };
 
+/// The tokens [begin, end) of a text as one phrase. `label`, above 0, is its class.
+struct LabelledSpan {
+  int64_t begin = 0, end = 0;
+  int32_t label = 0;
+};
+
 /// The data that a model may learn from. A task fills in the parts that its data have; a model uses those it
 /// needs.
 struct Batch {
@@ -38,10 +44,12 @@ struct Batch {
   std::optional<TextBatch> source;  // of pairs: what each target answers to
   Tensor values;                    // real [examples, ...]: points, images
   Tensor labels;                    // int32 [examples]
+  Tensor tags;                      // int32 [tokens of target]: the class of each; 0 of an end token
+  std::vector<std::vector<LabelledSpan>> spans;  // phrases of each target text; no two are the same tokens
   std::shared_ptr<const Prepared> prepared;
 
-  /// With `values` and `labels` on `device`. Texts stay on the host, which corrupts them; a network takes
-  /// what it reads of them to its own device.
+  /// With `values` and `labels` on `device`. Texts and what belongs to their tokens stay on the host, which
+  /// corrupts them; a network takes what it reads of them to its own device.
   Batch to(Device device) const;
 
   /// Examples.
@@ -55,6 +63,8 @@ struct Batch {
   const TextBatch& source_for(std::string_view model) const;
   const Tensor& values_for(std::string_view model) const;
   const Tensor& labels_for(std::string_view model) const;
+  const Tensor& tags_for(std::string_view model) const;
+  const std::vector<std::vector<LabelledSpan>>& spans_for(std::string_view model) const;
 };
 
 }  // namespace haze

@@ -19,12 +19,14 @@ namespace haze {
 
 /// What a task tells a model of its data.
 struct DataFacts {
-  int64_t vocabulary = 0;            // tokens that a text can hold
-  int32_t mask_id = 0;               // read by networks and never part of a text
-  int32_t end_id = 0;                // the last token of every text
-  int64_t max_length = 0;            // tokens of a target text, its end token among them
-  int64_t max_source_length = 0;     // of a source text; 0: there are none
-  int64_t labels = 0;                // classes of `Batch::labels`; 0: there are none
+  int64_t vocabulary = 0;         // tokens that a text can hold
+  int32_t mask_id = 0;            // read by networks and never part of a text
+  int32_t end_id = 0;             // the last token of every text
+  int64_t max_length = 0;         // tokens of a target text, its end token among them
+  int64_t max_source_length = 0;  // of a source text; 0: there are none
+  int64_t labels = 0;             // classes of `Batch::labels`; 0: there are none
+  int64_t tags = 0;         // classes of `Batch::tags`, that of end tokens among them; 0: there are none
+  int64_t span_labels = 0;  // classes of `Batch::spans` and 0, which is no phrase; 0: there are none
   std::vector<int64_t> value_shape;  // of one example of `Batch::values`
   int64_t value_levels = 0;          // numbers of an image are one of so many, evenly from -1 to 1; 0: any
 };
@@ -44,6 +46,12 @@ struct Objective {
   int64_t every = 1;  // steps between its updates
 };
 
+/// The tokens [begin, end) of a text are wanted to be a phrase with one of these labels.
+struct WantedSpan {
+  int64_t begin = 0, end = 0;
+  std::vector<int32_t> labels;
+};
+
 /// What a sampler is asked for. `fixed` marks the tokens of `start` that are given; what stands in the others
 /// does not matter. A task fills in what Uses asks for.
 struct Request {
@@ -51,6 +59,9 @@ struct Request {
   std::vector<uint8_t> fixed;  // as long as start
   std::vector<int32_t> source;
   std::optional<int32_t> label;  // the class that is wanted
+  std::vector<int32_t> tags;     // the classes that are wanted of the first tokens
+  std::vector<WantedSpan> spans;
+  bool spans_are_all = false;  // no other tokens of the text are wanted to be a phrase
 };
 
 /// The parts of a request that a sampler can use; a task refuses a request with others in a sentence.
@@ -60,6 +71,8 @@ struct Uses {
   bool gaps = false;    // any tokens may be given: infilling
   bool source = false;  // needs a source text
   bool label = false;   // can draw examples of one class
+  bool tags = false;    // can draw texts whose tokens have given classes
+  bool spans = false;   // can draw texts with given phrases
 };
 
 /// Texts, or a tensor, and what they cost.

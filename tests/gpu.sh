@@ -47,7 +47,7 @@ fi
 build/cuda/tools/haze --version
 
 heading "Ladders: whether each rung is right, and its time"
-for ladder in matmul softmax attention sum cumulative_sum transpose index_add; do
+for ladder in matmul convolution softmax attention sum cumulative_sum transpose index_add; do
   build/cuda/tools/haze lab "$ladder" --device cuda || failed=$((failed + 1))
 done
 

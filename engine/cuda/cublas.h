@@ -2,7 +2,7 @@
 
 #include <cstdint>
 
-#include "haze/engine/matmul_by.h"
+#include "haze/engine/library_choice.h"
 
 /// Matrix products by NVIDIA's library, beside the hand-written kernels.
 namespace haze {

@@ -6,6 +6,7 @@
 #include "haze/engine/cuda/matmul_cublas.h"
 #include "haze/engine/cuda/matmul_epilogue.h"
 #include "haze/engine/cuda/product.h"
+#include "haze/engine/cuda/tile_choice.h"
 #include "haze/engine/ops/matmul.h"
 
 // float32 is multiplied by the rung "asynchronous copies" of the ladder, bfloat16 by "tensor cores", float64
@@ -114,32 +115,14 @@ PackedOperand packed_operand(const Tensor& x, int extent_axis, int k_axis) {
   return {operand, memory};
 }
 
-constexpr int64_t kEnoughBlocks = 132;               // one for each multiprocessor of an H100
-constexpr int64_t kLeastPart = 256, kPartUnit = 32;  // of K where it is split
-
-template <typename Tile>
-int64_t tile_count(const ProductShape& shape) {
-  return shape.batch * ((shape.m + Tile::kM - 1) / Tile::kM) * ((shape.n + Tile::kN - 1) / Tile::kN);
-}
-
-// Large tiles use a number more often that they have read, and are worth it where little of them is empty.
-template <typename Tile>
-bool fits(const ProductShape& shape) {
-  return shape.m * shape.n * shape.batch * 3 >= tile_count<Tile>(shape) * Tile::kM * Tile::kN * 2;
-}
-
 // Runs `kernel` with its blocks for the whole of K, or for parts of it.
 template <typename Tile, typename S>
 void run_tiles(const call::Matmul& call, ProductShape shape, const Operand<S>& a, const Operand<S>& b,
                const Epilogue<float>& finish,
                void (*kernel)(Operand<S>, Operand<S>, ProductShape, Epilogue<float>)) {
-  const int64_t wanted = kEnoughBlocks / tile_count<Tile>(shape);
-  const int64_t parts = std::min(wanted, shape.k / kLeastPart);
-  if (parts < 2) {
-    return launch_kernel(call.name(), kernel, product_launch<Tile>(shape), a, b, shape, finish);
-  }
-  shape.k_each = ((shape.k + parts - 1) / parts + kPartUnit - 1) / kPartUnit * kPartUnit;
+  shape = with_parts_of_k<Tile>(shape);
   const simt::LaunchShape launch = product_launch<Tile>(shape);
+  if (launch.grid.y == 1) return launch_kernel(call.name(), kernel, launch, a, b, shape, finish);
   const int64_t count = call.out.elements();
   const Tensor sums({launch.grid.y, count}, Dtype::float32, call.out.device());
   launch_kernel(call.name(), kernel, launch, a, b, shape, Epilogue<float>{elements_of<float>(sums)});

@@ -9,7 +9,7 @@
 
 #include <doctest/doctest.h>
 
-#include "haze/engine/matmul_by.h"
+#include "haze/engine/library_choice.h"
 #include "haze/engine/ops.h"
 #include "haze/engine/profile.h"
 #include "haze/engine/simt/launch.h"
@@ -81,6 +81,22 @@ TEST_CASE("graph: on the emulated GPU, checked kernels and the stand-in of cuBLA
       CHECK(reduce(ReduceOp::max, unary(UnaryOp::absolute, difference)).item() < 1e-4);
     }
   }
+}
+
+TEST_CASE("graph: on the emulated GPU, the stand-in of cuDNN is recorded, too") {
+  Generator generator(1);
+  const Tensor x = to(normal({1, 2, 5, 5}, generator), Device::simt),
+               weight = to(normal({3, 2, 3, 3}, generator), Device::simt),
+               sum = zeros({1, 3, 3, 3}, Dtype::float32, Device::simt);
+  set_convolution_by(ConvolutionBy::cudnn);
+  const auto work = [&] { add_into(sum, conv2d(x, weight, Tensor(), 1, 0)); };
+  work();
+  const Tensor once = to(sum, Device::cpu);
+  fill(sum, 0);
+  const Graph graph = Graph::capture(Device::simt, work);
+  set_convolution_by(std::nullopt);
+  graph.replay();
+  CHECK(same_bits(to(sum, Device::cpu), once));
 }
 
 TEST_CASE("graph: kernels use the memory of those before them again, and nobody else gets it") {

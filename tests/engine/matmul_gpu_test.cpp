@@ -1,14 +1,11 @@
-#include <algorithm>
-#include <cmath>
 #include <optional>
 
 #include <doctest/doctest.h>
 
-#include "haze/engine/matmul_by.h"
+#include "haze/engine/library_choice.h"
 #include "haze/engine/ops.h"
 
-#include "engine/ladder/rungs.h"
-#include "engine/thread_bits.h"
+#include "engine/gpu_results.h"
 
 // Options and sizes of the matrix product on a GPU, by the kernels of engine/cuda, that the operation table
 // leaves out.
@@ -22,14 +19,6 @@ struct ByHand {
   ByHand() { set_matmul_by(MatmulBy::hand); }
   ~ByHand() { set_matmul_by(std::nullopt); }
 };
-
-double largest_difference(const Tensor& x, const Tensor& y) {
-  const auto a = x.to_vector<double>(), b = y.to_vector<double>();
-  REQUIRE(a.size() == b.size());
-  double largest = 0;
-  for (size_t i = 0; i < a.size(); ++i) largest = std::max(largest, std::abs(a[i] - b[i]));
-  return largest;
-}
 
 // Calls check(product(device)) for each GPU. On the emulated one, checked kernels have the same bits.
 template <typename F, typename Check>
@@ -47,10 +36,6 @@ void check_products(const F& product, const Check& check) {
 // As it lies, or with its last two axes the other way round in memory.
 Tensor laid_out(const Tensor& x, bool transposed) {
   return transposed ? transpose(contiguous(transpose(x))) : x;
-}
-
-Tensor wide(const Tensor& x) {
-  return cast(x, Dtype::float64);
 }
 
 }  // namespace

@@ -102,6 +102,8 @@ TEST_CASE(
   check_failure({"sample"}, 2, "haze sample: the argument 'run' is missing");
   check_failure({"data", "generate"}, 2, "haze data generate: the argument 'folder' is missing");
   check_failure({"train", "--set"}, 2, "haze train: --set needs a value");
+  check_failure({"train", "--matmul", "mkl"}, 2, "haze train: --matmul mkl not in {hand,cublas}");
+  check_failure({"train", "--conv", "mkl"}, 2, "haze train: --conv mkl not in {hand,cudnn}");
   check_failure({"train", "--set", "train.steps=3", "--set"}, 2, "haze train: --set needs a value");
   check_failure({"train", "--seed"}, 2, "haze train: --seed needs a value");
   check_failure({"train", "--seed", "1", "--seed", "2"}, 2, "haze train: --seed can be given only once");

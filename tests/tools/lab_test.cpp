@@ -240,3 +240,15 @@ TEST_CASE("lab: --device times every rung on that device, where it is right; cou
   CHECK(wrong.status == 2);
   CHECK(wrong.error.find("--blocks is for counts, and --device asks for times") != std::string::npos);
 }
+
+TEST_CASE("lab: --device times cuBLAS or what stands in for it beside the rungs, and it is right") {
+  const Ladder& matmul = ladder_named("matmul");
+  const std::string output = lab({"matmul", "--size", "16", "--device", "simt"});
+  CHECK(count_of(output, "  yes  ") == matmul.rungs.size() + matmul.peers.size());
+  CHECK(output.find("\ncuBLAS (bfloat16)  ") != std::string::npos);
+  CHECK(lab({"matmul", "--size", "16", "--rung", "naive", "--device", "simt"}).find("cuBLAS") ==
+        std::string::npos);
+  const TimedRung cudnn = time_peer(ladder_named("convolution").peers.front(), 1, Device::simt);
+  CHECK(cudnn.right);
+  CHECK(cudnn.flops == 2.0 * 64 * 64 * 9 * 32 * 32);
+}

@@ -239,13 +239,15 @@ TEST_CASE("control writes texts of a length and counts them, and refuses what th
   const ProgramResult result =
       run_program({"control", masked_run(), "--length", "6", "--count", "4", "--threads", "1"});
   CHECK(result.status == 0);
-  CHECK(result.output.find("5 words, or at most two more or fewer: 4 of 4, 1.000 +- ") != std::string::npos);
-  check_failure({"control", masked_run()}, 2,
-                "nothing is controlled: say what is wanted with --semantic, --length or both");
+  CHECK(result.output.find("length 5: 1.000 +- ") != std::string::npos);
+  check_failure(
+      {"control", masked_run()}, 2,
+      "nothing is controlled: say what is wanted with --semantic, --pos, --tree, --span, --length, --left "
+      "or --right");
   check_failure({"control", masked_run(), "--semantic", "Thai"}, 2,
                 "--semantic takes a field and its value, such as \"food: Japanese\", not 'Thai'");
   check_failure({"control", masked_run(), "--semantic", "food: Thai"}, 1,
-                "the run has no labels; data.task labelled with data.label gives it some");
+                "the control semantic needs a classifier, and the model mdlm takes none");
 }
 
 TEST_CASE("special tokens are written where --special-tokens asks for them, and never otherwise") {

@@ -1,25 +1,29 @@
 #include <algorithm>
+#include <cmath>
+#include <iterator>
 #include <memory>
 #include <optional>
+#include <sstream>
 
 #include <fmt/format.h>
 #include <unistd.h>
 
 #include "haze/tools/commands/commands.h"
 #include "haze/tools/commands/options.h"
-#include "haze/tools/run/models.h"
+#include "haze/tools/corpus/corpus.h"
 #include "haze/tools/run/sampling.h"
 #include "haze/tools/run/saved_model.h"
 #include "haze/tools/run/work_observer.h"
+#include "haze/tools/tasks/control_requests.h"
+#include "haze/tools/tasks/control_success.h"
 #include "haze/tools/tasks/corpus_floor.h"
-#include "haze/tools/tasks/text_task.h"
 
 namespace haze {
 namespace {
 
 struct Arguments {
   std::string run;
-  std::optional<std::string> semantic;
+  std::optional<std::string> semantic, pos, tree, span, left, right;
   std::optional<int64_t> count;
   SampleSettingOptions settings;
   int64_t length = 0;
@@ -28,88 +32,129 @@ struct Arguments {
   bool trace = false;
 };
 
-/// "food: Japanese".
-struct SemanticTarget {
-  std::string field, value;
-};
-
-std::string without_spaces_around(const std::string& text) {
-  const size_t first = text.find_first_not_of(' ');
-  if (first == std::string::npos) return "";
-  return text.substr(first, text.find_last_not_of(' ') - first + 1);
+std::vector<std::string> words_of(const std::string& text) {
+  std::istringstream stream(text);
+  return {std::istream_iterator<std::string>(stream), {}};
 }
 
-SemanticTarget semantic_target(const std::string& text) {
+/// "food: Japanese".
+Field semantic_target(const std::string& text) {
   const size_t colon = text.find(':');
-  SemanticTarget target;
+  Field target;
   if (colon != std::string::npos)
-    target = {without_spaces_around(text.substr(0, colon)), without_spaces_around(text.substr(colon + 1))};
-  if (target.field.empty() || target.value.empty())
+    target = {std::string(trim(text.substr(0, colon))), std::string(trim(text.substr(colon + 1)))};
+  if (target.name.empty() || target.value.empty())
     throw WrongUsage(
         fmt::format("--semantic takes a field and its value, such as \"food: Japanese\", not '{}'", text));
   return target;
 }
 
-void print_share(const std::string& what, const std::vector<std::string>& texts,
-                 const std::function<bool(const std::string&)>& holds) {
-  const auto right = std::count_if(texts.begin(), texts.end(), holds);
-  const auto all = static_cast<double>(texts.size());
-  fmt::print("{}: {} of {}, {:.3f} +- {:.3f}\n", what, right, texts.size(), static_cast<double>(right) / all,
-             share_error(static_cast<double>(right), all));
-}
-
-// Success is read off the texts, by code that knows nothing of the classifier.
-void print_success(const Arguments& arguments, const std::optional<SemanticTarget>& target,
-                   const std::vector<std::string>& texts) {
-  if (target) {
-    print_share(fmt::format("the {} '{}' is in the text", target->field, target->value), texts,
-                [&](const std::string& text) { return text.find(target->value) != std::string::npos; });
+/// "0,2,NP", or "0 2 NP".
+Constituent span_target(const std::string& text) {
+  std::string with_blanks = text;
+  std::replace(with_blanks.begin(), with_blanks.end(), ',', ' ');
+  std::istringstream stream(with_blanks);
+  int64_t first = -1, last = -1;
+  std::string label, rest;
+  if (!(stream >> first >> last >> label) || stream >> rest || first < 0 || last < first) {
+    throw WrongUsage(
+        fmt::format("--span takes the first and last word of a phrase, counted from 0, and its label, such "
+                    "as \"0,2,NP\", "
+                    "not '{}'",
+                    text));
   }
-  if (arguments.length == 0) return;
-  print_share(fmt::format("{} words, or at most two more or fewer", arguments.length - 1), texts,
-              [&](const std::string& text) {
-                const auto words = text.empty() ? 0 : std::count(text.begin(), text.end(), ' ') + 1;
-                return std::abs(words - (arguments.length - 1)) <= 2;
-              });
+  return {first, last + 1, label};
 }
 
-// How a classifier that stands on the run is trained: the first model of labelled texts that stands on
-// another.
-std::string training_command(const std::string& run) {
-  for (const ModelRow& row : model_table()) {
-    const std::vector<std::string>& tasks = row.info.tasks;
-    if (std::find(tasks.begin(), tasks.end(), "labelled") == tasks.end()) continue;
-    for (const std::string& key : row.info.frozen) {
-      if (!is_of_sampling(key))
-        return fmt::format(": haze train --config {} --set {}={} trains one", row.configuration, key, run);
+std::vector<ControlTarget> targets_of(const Arguments& arguments) {
+  std::vector<ControlTarget> targets;
+  if (arguments.semantic)
+    targets.push_back({.kind = ControlKind::semantic, .semantic = semantic_target(*arguments.semantic)});
+  if (arguments.pos) {
+    const std::vector<std::string> tags = words_of(*arguments.pos);
+    if (tags.empty()) throw WrongUsage("--pos takes parts of speech with blanks between");
+    targets.push_back({.kind = ControlKind::pos, .tags = tags, .words = std::ssize(tags)});
+  }
+  if (arguments.tree) {
+    const BracketedText tree = read_brackets(*arguments.tree, constituent_labels());
+    targets.push_back(
+        {.kind = ControlKind::tree, .constituents = tree.constituents, .words = std::ssize(tree.words)});
+  }
+  if (arguments.span)
+    targets.push_back({.kind = ControlKind::span, .constituents = {span_target(*arguments.span)}});
+  if (arguments.length > 0) targets.push_back({.kind = ControlKind::length, .words = arguments.length - 1});
+  return targets;
+}
+
+// What --left and --right give: a text with gaps between them, or a beginning.
+void add_context(const Arguments& arguments, SampleRequest& request) {
+  if (!arguments.left && !arguments.right) return;
+  if (!arguments.right) {
+    request.prompt = *arguments.left;
+    return;
+  }
+  if (arguments.length == 0) throw WrongUsage("--right needs --length: how many tokens the whole text has");
+  const int64_t given =
+      std::ssize(words_of(arguments.left.value_or(""))) + std::ssize(words_of(*arguments.right)) + 1;
+  if (given >= arguments.length)
+    throw WrongUsage(fmt::format("--left, --right and the end are {} tokens, which leaves no gap in {}",
+                                 given, arguments.length));
+  std::string text = arguments.left.value_or("");
+  for (int64_t gap = given; gap < arguments.length; ++gap) text += text.empty() ? "_" : " _";
+  request.gapped = text + ' ' + *arguments.right;
+  request.length = 0;
+}
+
+// A text, and what it lacks altogether, such as "[missing span]" (Li et al. 2022, table 3).
+std::string marked(const std::string& text, const std::vector<ControlTarget>& targets) {
+  std::string result = text;
+  for (const ControlTarget& target : targets) {
+    if (control_success(target, words_of(text)) == 0)
+      result += fmt::format("  [missing {}]", control_name(target.kind));
+  }
+  return result;
+}
+
+// Success is read off the texts, by code that knows nothing of classifiers.
+void print_success(const std::vector<ControlTarget>& targets, const std::vector<std::string>& texts) {
+  for (const ControlTarget& target : targets) {
+    double sum = 0, squares = 0;
+    for (const std::string& text : texts) {
+      const double success = control_success(target, words_of(text));
+      sum += success;
+      squares += success * success;
     }
+    const auto n = static_cast<double>(texts.size());
+    const double mean = sum / n;
+    const bool is_share = target.kind != ControlKind::pos && target.kind != ControlKind::tree;
+    const double error =
+        is_share ? share_error(sum, n) : std::sqrt(std::max(0.0, squares / n - mean * mean) / n);
+    fmt::print("{}: {:.3f} +- {:.3f} of {} texts\n", target.written(), mean, error, texts.size());
   }
-  return "";
 }
 
 void control(const Arguments& arguments) {
-  if (!arguments.semantic && arguments.length == 0)
-    throw WrongUsage("nothing is controlled: say what is wanted with --semantic, --length or both");
-  std::optional<SemanticTarget> target;
-  if (arguments.semantic) target = semantic_target(*arguments.semantic);
+  const std::vector<ControlTarget> targets = targets_of(arguments);
+  if (targets.empty() && !arguments.left && !arguments.right) {
+    throw WrongUsage(
+        "nothing is controlled: say what is wanted with --semantic, --pos, --tree, --span, --length, --left "
+        "or "
+        "--right");
+  }
   const SavedModel saved = load_model(
       arguments.run, [&](Settings& settings) { arguments.settings.apply_to(settings); }, Purpose::sampling,
       arguments.device);
   const auto* task = dynamic_cast<const TextTask*>(saved.task.get());
   if (!task) fail("the model {} makes no texts, which control is for", saved.settings.text("model"));
-  SampleRequest request;
-  request.count = arguments.count.value_or(saved.settings.integer("sample.count"));
-  request.length = arguments.length;
-  request.seed = arguments.seed;
+  const int64_t count = arguments.count.value_or(saved.settings.integer("sample.count"));
   const Uses uses = sampler_of(*saved.model, saved.settings).uses();
-  if (target) {
-    request.label = task->label_called(target->field, target->value);
-    if (!uses.label) {
-      fail("--semantic needs a classifier of the run{}; name its run with --classifier",
-           training_command(arguments.run));
-    }
+  const ControlTasks tasks = ControlTasks::of(saved.settings);
+  std::vector<Request> requests;
+  for (int64_t i = 0; i < count; ++i) {
+    SampleRequest request{.length = arguments.length, .seed = arguments.seed + static_cast<uint64_t>(i)};
+    add_context(arguments, request);
+    requests.push_back(controlled_request(*task, saved.settings, uses, tasks, targets, request));
   }
-  const std::vector<Request> requests = task->requests(saved.settings, uses, request);
   std::optional<TraceKeeper> keeper;
   if (arguments.trace) keeper.emplace(*task, requests.front());
   const InterruptGuard interrupt;
@@ -118,12 +163,13 @@ void control(const Arguments& arguments) {
     work.update(snapshot.step, snapshot.steps);
     if (keeper) keeper->observe(snapshot);
   };
-  const Samples samples = draw_samples(*saved.model, *task, saved.settings, requests, request.seed, observer);
+  const Samples samples =
+      draw_samples(*saved.model, *task, saved.settings, requests, arguments.seed, observer);
   if (keeper) fmt::print("{}\n", render_trace(keeper->trace(), TraceStyle::for_stream(STDOUT_FILENO)));
   std::vector<std::string> texts;
-  for (int64_t i = 0; i < request.count; ++i) texts.push_back(task->written(samples, i));
-  for (const std::string& text : texts) fmt::print("{}\n", text);
-  print_success(arguments, target, texts);
+  for (int64_t i = 0; i < count; ++i) texts.push_back(task->written(samples, i));
+  for (const std::string& text : texts) fmt::print("{}\n", marked(text, targets));
+  print_success(targets, texts);
 }
 
 }  // namespace
@@ -136,8 +182,19 @@ void add_control_command(CLI::App& app, int&) {
   command->add_option(
       "--semantic", arguments->semantic,
       "a field and its value that the text says, such as \"food: Japanese\"; needs --classifier");
+  command->add_option(
+      "--pos", arguments->pos,
+      "the part of speech of every word, such as \"PRON AUX DET NOUN PUNCT\"; needs --tagger");
+  command->add_option(
+      "--tree", arguments->tree,
+      "the tree, such as \"(S (NP *) (VP * (NP * *)) *)\", a * for each word; needs --parser");
+  command->add_option(
+      "--span", arguments->span,
+      "first and last word of a phrase, counted from 0, and its label, such as \"0,2,NP\"; needs --parser");
   command->add_option("--length", arguments->length, "tokens of each text with its end")
       ->check(whole_number(1));
+  command->add_option("--left", arguments->left, "the words that the text begins with");
+  command->add_option("--right", arguments->right, "the words that it ends with; needs --length");
   command->add_option("--count", arguments->count, "texts to write (default: the run's)")
       ->check(whole_number(1));
   arguments->settings.add_to(*command, {"count"});

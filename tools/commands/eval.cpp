@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <memory>
 #include <optional>
 
@@ -43,7 +44,9 @@ void apply_settings(const Arguments& arguments, Settings& settings) {
 }
 
 Report evaluate(const Arguments& arguments) {
-  const Purpose purpose = arguments.samples == 0 ? Purpose::training : Purpose::sampling;
+  const bool controls = std::any_of(arguments.assignments.begin(), arguments.assignments.end(),
+                                    [](const std::string& one) { return one.starts_with("control."); });
+  const Purpose purpose = arguments.samples == 0 && !controls ? Purpose::training : Purpose::sampling;
   const SavedModel saved = load_model(
       arguments.run, [&](Settings& settings) { apply_settings(arguments, settings); }, purpose,
       arguments.device);

@@ -102,7 +102,16 @@ int time_ladder(const Ladder& ladder, const std::vector<unsigned>& rungs, const 
     timed.push_back(time_rung(ladder, rung, size, device));
     right = right && timed.back().right;
   }
-  fmt::print("{}", time_table(ladder, device, size, timed));
+  std::string absent;  // a library that is not there is no fault of the kernels
+  for (const Ladder::Peer& peer : ladder.peers) {
+    if (!arguments.rung.empty()) break;
+    try {
+      timed.push_back(time_peer(peer, size, device));
+    } catch (const Error& error) {
+      absent += fmt::format("{}: {}\n", peer.rung.name, error.what());
+    }
+  }
+  fmt::print("{}{}", time_table(ladder, device, size, timed), absent);
   return right ? 0 : 1;
 }
 

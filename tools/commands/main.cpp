@@ -9,7 +9,7 @@
 #include "haze/engine/cpu/simd/instruction_set.h"
 #include "haze/engine/device.h"
 #include "haze/engine/error.h"
-#include "haze/engine/matmul_by.h"
+#include "haze/engine/library_choice.h"
 #include "haze/tools/commands/commands.h"
 #include "haze/tools/commands/options.h"
 #include "haze/tools/run/interrupt.h"
@@ -44,6 +44,15 @@ void add_device_option(CLI::App& command, Device& device) {
           "is "
           "found; on simt, a stand-in)")
       ->check(CLI::IsMember({"hand", "cublas"}));
+  command
+      .add_option_function<std::string>(
+          "--conv",
+          [](const std::string& choice) {
+            set_convolution_by(choice == "hand" ? ConvolutionBy::hand : ConvolutionBy::cudnn);
+          },
+          "what convolves images on a GPU: hand; cudnn (default for cuda, where it is found; on simt, a "
+          "stand-in)")
+      ->check(CLI::IsMember({"hand", "cudnn"}));
 }
 
 namespace {

@@ -137,13 +137,14 @@ const char* TimeBound::limit() const {
       ->second;
 }
 
-TimedRung time_rung(const Ladder& ladder, unsigned rung, int64_t size, Device device) {
+namespace {
+
+TimedRung time_problem(const ladder::Rung& rung, const Problem& problem, Device device) {
   using Clock = std::chrono::steady_clock;
   constexpr double kLeastSeconds = 0.1;
-  const Problem problem = ladder.problem(rung, size, device);
   fill(problem.result, 0);
   problem.run();
-  TimedRung timed{.rung = ladder.rungs[rung], .flops = problem.flops, .bytes = problem.bytes};
+  TimedRung timed{.rung = rung, .flops = problem.flops, .bytes = problem.bytes};
   timed.right = largest_error(problem.result, problem.expected) <= problem.tolerance;
   for (int64_t launches = 1;; launches *= 2) {
     synchronize(device);
@@ -154,6 +155,15 @@ TimedRung time_rung(const Ladder& ladder, unsigned rung, int64_t size, Device de
     timed.seconds = seconds / static_cast<double>(launches);
     if (seconds >= kLeastSeconds) return timed;
   }
+}
+
+}  // namespace
+
+TimedRung time_rung(const Ladder& ladder, unsigned rung, int64_t size, Device device) {
+  return time_problem(ladder.rungs[rung], ladder.problem(rung, size, device), device);
+}
+TimedRung time_peer(const Ladder::Peer& peer, int64_t size, Device device) {
+  return time_problem(peer.rung, peer.problem(size, device), device);
 }
 
 RungReport climb(const Ladder& ladder, unsigned rung, const Gpu& gpu, const ClimbOptions& options) {

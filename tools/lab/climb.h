@@ -74,6 +74,8 @@ struct TimedRung {
   double flops = 0, bytes = 0;  // as in Problem
 };
 TimedRung time_rung(const Ladder& ladder, unsigned rung, int64_t size, Device device);
+/// Throws Error where the library is not found.
+TimedRung time_peer(const Ladder::Peer& peer, int64_t size, Device device);
 
 /// What warp 0 of block 0 does in each launch of a rung.
 struct FollowedRung {

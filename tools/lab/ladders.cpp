@@ -3,7 +3,10 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include "haze/engine/library_choice.h"
 #include "haze/engine/ops.h"
+#include "haze/engine/ops/convolution.h"
+#include "haze/engine/ops/matmul.h"
 
 namespace haze {
 namespace {
@@ -21,6 +24,34 @@ Problem problem_of(const Call& call, Tensor expected, double tolerance, double f
     problem.operands.push_back({name, x});
     if (use != Use::read) problem.result = x;
   });
+  return problem;
+}
+
+/// While it lives, NVIDIA's libraries compute what they can.
+class ByLibraries {
+ public:
+  ByLibraries() {
+    set_matmul_by(MatmulBy::cublas);
+    set_convolution_by(ConvolutionBy::cudnn);
+  }
+  ~ByLibraries() {
+    set_matmul_by(matmul_before_);
+    set_convolution_by(convolution_before_);
+  }
+
+ private:
+  const std::optional<MatmulBy> matmul_before_ = matmul_by();
+  const std::optional<ConvolutionBy> convolution_before_ = convolution_by();
+};
+
+/// The same for a call of an operation that a library computes.
+template <typename Call>
+Problem library_problem(const Call& call, Tensor expected, double tolerance) {
+  Problem problem = problem_of(call, std::move(expected), tolerance, call.flops());
+  problem.run = [run = problem.run] {
+    const ByLibraries libraries;
+    run();
+  };
   return problem;
 }
 
@@ -84,6 +115,13 @@ Problem matmul_problem(unsigned rung, int64_t size, Device device) {
                     matmul_arithmetic(rung) == Arithmetic::tf32 ? kRounded : 1e-5, call.flops());
 }
 
+Problem cublas_problem(Dtype dtype, int64_t size, Device device) {
+  const Tensor a = cast(numbers({1, size, size}, 0), dtype), b = cast(numbers({1, size, size}, 1), dtype);
+  const call::Matmul call{
+      .a = to(a, device), .b = to(b, device), .out = Tensor({1, size, size}, Dtype::float32, device)};
+  return library_problem(call, matmul(cast(a, Dtype::float32), cast(b, Dtype::float32)), 1e-5);
+}
+
 Problem attention_problem(unsigned rung, int64_t size, Device device) {
   using ladder::Attention;
   constexpr int64_t kHeads = 4, kHeadSize = 64;
@@ -109,6 +147,36 @@ Problem attention_problem(unsigned rung, int64_t size, Device device) {
       problem_of(call, matmul(softmax(scores), wide(value)), takes_float32 ? 1e-5 : kBfloat16, call.flops());
   problem.result = call.out;
   return problem;
+}
+
+// A layer of a U-Net.
+struct ConvolutionLayer {
+  static constexpr int64_t kChannels = 64, kExtent = 32, kKernel = 3, kPadding = 1;
+  Tensor x, weight, expected, out;
+
+  ConvolutionLayer(int64_t size, Device device) {
+    x = numbers({size, kChannels, kExtent, kExtent});
+    weight = numbers({kChannels, kChannels, kKernel, kKernel}, 1);
+    expected = conv2d(x, weight, {}, 1, kPadding);
+    x = to(x, device), weight = to(weight, device);
+    out = Tensor(x.shape(), x.dtype(), device);
+  }
+};
+
+Problem convolution_problem(unsigned rung, int64_t size, Device device) {
+  const ConvolutionLayer of(size, device);
+  const ladder::Convolution call{rung, of.x, of.weight, ConvolutionLayer::kPadding, of.out};
+  return problem_of(call, of.expected, 1e-5, call.flops());
+}
+
+Problem cudnn_problem(int64_t size, Device device) {
+  const ConvolutionLayer of(size, device);
+  const call::Conv2d call{.x = of.x,
+                          .weight = of.weight,
+                          .bias = {},
+                          .options = ConvolutionOptions::even(1, ConvolutionLayer::kPadding),
+                          .out = of.out};
+  return library_problem(call, of.expected, 1e-5);
 }
 
 }  // namespace
@@ -152,7 +220,13 @@ const std::vector<Ladder>& ladders() {
        .step_size = 64,
        .multiple = 8,
        .problem = matmul_problem,
-       .arithmetic = matmul_arithmetic},
+       .arithmetic = matmul_arithmetic,
+       .peers = {{{"cuBLAS", "NVIDIA's library multiplies float32."},
+                  [](int64_t size, Device device) { return cublas_problem(Dtype::float32, size, device); }},
+                 {{"cuBLAS (bfloat16)", "NVIDIA's library multiplies bfloat16."},
+                  [](int64_t size, Device device) {
+                    return cublas_problem(Dtype::bfloat16, size, device);
+                  }}}},
       {.name = "attention",
        .what = "4 heads, size queries and keys of 64 numbers; float32, bfloat16 on tensor cores",
        .rungs = ladder::Attention::kRungs,
@@ -164,6 +238,13 @@ const std::vector<Ladder>& ladders() {
              return ladder::Attention::takes(rung, Dtype::float32) ? Arithmetic::float32
                                                                    : Arithmetic::bfloat16;
            }},
+      {.name = "convolution",
+       .what = "size images of 64 channels, 32 x 32, by kernels of 3 x 3, to 64 channels; float32",
+       .rungs = ladder::Convolution::kRungs,
+       .size = 4,
+       .step_size = 1,
+       .problem = convolution_problem,
+       .peers = {{{"cuDNN", "NVIDIA's library convolves float32."}, cudnn_problem}}},
   };
   return all;
 }

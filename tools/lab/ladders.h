@@ -30,6 +30,13 @@ struct Problem {
 
 /// A ladder of engine/cuda/ladder/ladder.h, as the laboratory climbs it.
 struct Ladder {
+  /// One of NVIDIA's libraries for the same problem, which is timed beside the rungs. On Device::simt it is
+  /// what stands in for the library.
+  struct Peer {
+    ladder::Rung rung;
+    std::function<Problem(int64_t size, Device)> problem;
+  };
+
   std::string name;
   std::string what;  // such as "x [size, size] -> x^T"
   std::span<const ladder::Rung> rungs;
@@ -37,6 +44,7 @@ struct Ladder {
   int64_t multiple = 1;     // sizes are multiples of it
   std::function<Problem(unsigned rung, int64_t size, Device)> problem;
   std::function<Arithmetic(unsigned rung)> arithmetic = [](unsigned) { return Arithmetic::float32; };
+  std::vector<Peer> peers = {};
 };
 
 /// All ladders. One more is one row here.

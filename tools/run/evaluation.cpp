@@ -114,7 +114,7 @@ std::vector<Measure> leading_measures(Model& model, const Report& report) {
 }
 
 bool is_of_evaluation(std::string_view key) {
-  return is_of_sampling(key) || key == "data.judge";
+  return is_of_sampling(key) || key == "data.judge" || key.starts_with("control.");
 }
 
 void set_for_evaluation(const std::vector<std::string>& assignments, bool own_file, Settings& settings,

@@ -11,6 +11,8 @@
 #include "haze/diffusion/gaussian/ddpm.h"
 #include "haze/diffusion/gaussian/diffusion_lm/diffusion_lm_model.h"
 #include "haze/diffusion/gaussian/diffusion_lm/word_classifier.h"
+#include "haze/diffusion/gaussian/diffusion_lm/word_parser.h"
+#include "haze/diffusion/gaussian/diffusion_lm/word_tagger.h"
 #include "haze/diffusion/gaussian/gan.h"
 #include "haze/diffusion/gaussian/noisy_classifier.h"
 #include "haze/diffusion/gaussian/score_sde.h"
@@ -30,6 +32,8 @@ std::vector<ModelRow>& table() {
       {ddpm_model(), "configs/ddpm.toml"},
       {diffusion_lm_model(), "configs/diffusion-lm.toml"},
       {word_classifier_model(), "configs/word-classifier.toml"},
+      {word_tagger_model(), "configs/word-tagger.toml"},
+      {word_parser_model(), "configs/word-parser.toml"},
       {score_sde_model(), "configs/score-sde.toml"},
       {noisy_classifier_model(), "configs/noisy-classifier.toml"},
   };

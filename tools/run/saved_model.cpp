@@ -82,6 +82,14 @@ SavedModel load_model(const fs::path& folder, const std::function<void(Settings&
   return saved;
 }
 
+std::unique_ptr<Task> load_task(const fs::path& folder) {
+  const fs::path checkpoint_folder = checkpoint_in(folder);
+  const Checkpoint checkpoint = read_checkpoint(checkpoint_folder);
+  const Settings settings =
+      read_run_configuration(checkpoint.text("config.toml"), "config.toml of the checkpoint");
+  return restore_task(settings, run_of_checkpoint(checkpoint_folder), checkpoint.texts);
+}
+
 fs::path checkpoint_in(const fs::path& folder) {
   if (fs::exists(folder / "model.safetensors")) return folder;
   if (folder.filename() == "best" && fs::is_regular_file(folder)) {

@@ -29,6 +29,9 @@ enum class Purpose { training, sampling };
 SavedModel load_model(const std::filesystem::path& folder, const std::function<void(Settings&)>& adjust = {},
                       Purpose purpose = Purpose::sampling, Device device = Device::cpu);
 
+/// The task of the run that `folder` stands for, as load_model() takes it.
+std::unique_ptr<Task> load_task(const std::filesystem::path& folder);
+
 /// The model of a checkpoint that has been read, with the weights that training goes on from. `run_folder` is
 /// its run's.
 SavedModel model_of(const Checkpoint& checkpoint, const std::filesystem::path& run_folder,

@@ -8,7 +8,9 @@
 #include "haze/tools/run/evaluation.h"
 #include "haze/tools/run/models.h"
 #include "haze/tools/run/version.h"
+#include "haze/tools/tasks/control_measures.h"
 #include "haze/tools/tasks/tensor_data.h"
+#include "haze/tools/tasks/text_annotations.h"
 #include "haze/tools/text/text_format.h"
 
 namespace haze {
@@ -112,6 +114,12 @@ SettingsTable sample_settings(const ModelInfo& model) {
   return table;
 }
 
+// Whether the model has a sampler of its own.
+bool samples(const ModelInfo& model) {
+  return std::any_of(model.settings.begin(), model.settings.end(),
+                     [](const Setting& setting) { return setting.section() == "sample"; });
+}
+
 void append(SettingsTable& table, const SettingsTable& rows, std::string_view without = "") {
   for (const Setting& row : rows) {
     if (without.empty() || row.section() != without) table.push_back(row);
@@ -139,6 +147,8 @@ void check_text_data(const Settings& settings) {
     fail("data.task pairs needs sources, which data.format lines does not have; e2e and jsonl do");
   if (task != "texts" && settings.text("data.layout") == "packed")
     fail("data.layout packed is for data.task texts, not {}", task);
+  if (annotation_of_task(task) != Annotation::none && settings.text("data.tokenizer") != "word")
+    fail("data.task {} takes words as tokens: data.tokenizer must be word", task);
   if ((task == "labelled") == settings.text("data.label").empty())
     fail(
         "data.task labelled and data.label go together: the one says that labels are learnt, the other "
@@ -238,6 +248,7 @@ SettingsTable settings_table(const ModelInfo& model) {
   append(table, optimizer_settings());
   append(table, train_settings());
   append(table, sample_settings(model));
+  if (!learns(model, "tensors") && samples(model)) append(table, control_settings());
   return table;
 }
 

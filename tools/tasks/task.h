@@ -46,6 +46,7 @@ std::vector<int64_t> spread_indices(int64_t size, int64_t count);
 struct SampleRequest {
   int64_t count = 1;
   int64_t length = 0;                 // tokens of each text with its end; 0: as in training
+  int64_t shortest = 1;               // of a length that is drawn
   std::optional<std::string> gapped;  // a text whose "_" are to be filled in
   std::optional<std::string> prompt;  // the beginning of the text
   std::optional<std::string> source;  // what the text answers to

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <numeric>
 
+#include <fmt/ranges.h>
 #include <nlohmann/json.hpp>
 
 #include "haze/engine/error.h"
@@ -31,6 +32,20 @@ Labels Labels::of(const TextFile& file, const std::string& field) {
   if (labels.count() == 1)
     fail("{}: no line has a field '{}', which data.label names", file.path().string(), field);
   return labels;
+}
+
+Labels Labels::of_names(const std::vector<std::string>& names) {
+  Labels labels;
+  labels.names_.insert(labels.names_.end(), names.begin(), names.end());
+  return labels;
+}
+
+int32_t Labels::called(const std::string& name, const std::string& what) const {
+  const auto found = std::find(names_.begin(), names_.end(), name);
+  if (found != names_.end()) return static_cast<int32_t>(found - names_.begin());
+  const std::string nearest = nearest_name(names_, name);
+  if (!nearest.empty()) fail("{}: there is no '{}'; did you mean '{}'?", what, name, nearest);
+  fail("{}: there is no '{}'; there are {}", what, name, fmt::join(names_, ", "));
 }
 
 int32_t Labels::of_record(const Record& record, const std::string& field, const std::string& where) const {
@@ -77,6 +92,33 @@ TextExamples::TextExamples(const TextFile& file, const Tokenizer& tokenizer, con
     fail("{}: every source has more than data.max_source_length = {} tokens; raise data.max_source_length",
          file.path().string(), options.max_source_length);
   }
+  if (options.annotation != Annotation::none) add_annotations(file, labels, options.annotation);
+}
+
+void TextExamples::add_annotations(const TextFile& file, const Labels& labels, Annotation annotation) {
+  const TextAnnotations annotations = TextAnnotations::read(file.path(), annotation, file.size());
+  const auto class_of = [&](const std::string& name, int64_t record) {
+    const auto found = std::find(labels.names().begin(), labels.names().end(), name);
+    if (found == labels.names().end())
+      fail("{}: '{}' does not occur in the training data", file.location(record), name);
+    return static_cast<int32_t>(found - labels.names().begin());
+  };
+  for (int64_t i = 0; i < size(); ++i) {
+    const int64_t number = record(i), words = annotations.words[static_cast<size_t>(number)];
+    if (std::ssize(text(i)) != words + 1)
+      fail("{}: the text has {} tokens, and {} words are annotated", file.location(number),
+           text(i).size() - 1, words);
+    if (annotation == Annotation::tags) {
+      std::vector<int32_t>& tags = tags_.emplace_back();
+      for (const std::string& tag : annotations.tags[static_cast<size_t>(number)])
+        tags.push_back(class_of(tag, number));
+      tags.push_back(0);
+    } else {
+      std::vector<LabelledSpan>& spans = spans_.emplace_back();
+      for (const Constituent& span : annotations.spans[static_cast<size_t>(number)])
+        spans.push_back({span.begin, span.end, class_of(span.label, number)});
+    }
+  }
 }
 
 bool TextExamples::add_source(const TextFile& file, const Tokenizer& tokenizer, int64_t sequence,
@@ -117,16 +159,20 @@ int64_t TextExamples::rows(int64_t index) const {
 
 Batch TextExamples::batch(std::span<const int64_t> indices) const {
   std::vector<std::span<const int32_t>> targets, sources;
-  std::vector<int32_t> labels;
+  std::vector<int32_t> labels, tags;
+  Batch batch;
   for (const int64_t index : indices) {
     targets.push_back(text(index));
     if (!source_offsets_.empty()) sources.push_back(source(index));
-    if (!labels_.empty()) labels.push_back(labels_[static_cast<size_t>(index)]);
+    const auto i = static_cast<size_t>(index);
+    if (!labels_.empty()) labels.push_back(labels_[i]);
+    if (!tags_.empty()) tags.insert(tags.end(), tags_[i].begin(), tags_[i].end());
+    if (!spans_.empty()) batch.spans.push_back(spans_[i]);
   }
-  Batch batch;
   batch.target = TextBatch::of(targets);
   if (!sources.empty()) batch.source = TextBatch::of(sources);
   if (!labels.empty()) batch.labels = Tensor::from(labels, {std::ssize(labels)});
+  if (!tags.empty()) batch.tags = Tensor::from(tags, {std::ssize(tags)});
   return batch;
 }
 

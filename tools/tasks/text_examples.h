@@ -4,20 +4,28 @@
 #include <vector>
 
 #include "haze/tools/tasks/task.h"
+#include "haze/tools/tasks/text_annotations.h"
 #include "haze/tools/text/data_set.h"
 
 namespace haze {
 
-/// The classes of labelled texts: the values of one field of E2E lines. Texts without the field, or with this
-/// value, have the class 0, "none".
+/// The classes of a task: of labelled texts the values of one field of E2E lines, of tagged and parsed ones
+/// the tags and the labels of phrases. The class 0 is "none": that of texts without the field or with this
+/// value, of end tokens, and of words that are no phrase.
 class Labels {
  public:
   Labels() : names_{"none"} {}
   /// Every value that the field has in a file, in the order of its first occurrence.
   static Labels of(const TextFile& file, const std::string& field);
+  /// These names after "none".
+  static Labels of_names(const std::vector<std::string>& names);
 
   int64_t count() const { return static_cast<int64_t>(names_.size()); }
   const std::string& name(int64_t label) const { return names_.at(static_cast<size_t>(label)); }
+  const std::vector<std::string>& names() const { return names_; }
+  /// The number of a class, `what` of which is meant in messages, such as "part of speech". Throws Error with
+  /// the nearest that there is.
+  int32_t called(const std::string& name, const std::string& what) const;
   /// The class of a record. Throws Error, naming `where`, where its value is none of the classes.
   int32_t of_record(const Record& record, const std::string& field, const std::string& where) const;
 
@@ -35,9 +43,10 @@ struct TextExampleOptions {
   bool sources = false;
   int64_t max_source_length = 64;  // a longer source is treated as texts.too_long says
   std::string label_field;         // empty: no labels
+  Annotation annotation = Annotation::none;
 };
 
-/// The examples of a text file: texts, with their sources in pairs, or with labels.
+/// The examples of a text file: texts, with their sources in pairs, with labels, tags or trees.
 class TextExamples : public Examples {
  public:
   /// Throws Error where the file is wrong, and where a source is empty or too long.
@@ -59,12 +68,17 @@ class TextExamples : public Examples {
   bool add_source(const TextFile& file, const Tokenizer& tokenizer, int64_t sequence,
                   const TextExampleOptions& options);
   std::span<const int32_t> source(int64_t index) const;
+  /// Numbers the classes of the file's annotations. Throws Error where a text has another number of tokens
+  /// than words, or a class that training did not.
+  void add_annotations(const TextFile& file, const Labels& labels, Annotation annotation);
 
   DataSet texts_;
   std::vector<int64_t> kept_;  // sequences of texts_
   std::vector<int32_t> source_ids_;
   std::vector<int64_t> source_offsets_;  // of example i: [i], [i + 1]; empty: no sources
   std::vector<int32_t> labels_;
+  std::vector<std::vector<int32_t>> tags_;        // of each example, with its end token; empty: no tags
+  std::vector<std::vector<LabelledSpan>> spans_;  // of each example; empty: no trees
   bool cut_sources_ = false;
 };
 

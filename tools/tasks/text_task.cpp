@@ -2,10 +2,10 @@
 
 #include <algorithm>
 
-#include <fmt/ranges.h>
 #include <nlohmann/json.hpp>
 
 #include "haze/tools/run/data_files.h"
+#include "haze/tools/tasks/control_measures.h"
 #include "haze/tools/tasks/corpus_floor.h"
 #include "haze/tools/tasks/text_requests.h"
 
@@ -29,7 +29,17 @@ TextExampleOptions example_options(const Settings& settings) {
                     .too_long = long_record(settings.text("data.too_long"))},
           .sources = learns_pairs(settings),
           .max_source_length = settings.integer("data.max_source_length"),
-          .label_field = settings.text("data.label")};
+          .label_field = settings.text("data.label"),
+          .annotation = annotation_of_task(settings.text("data.task"))};
+}
+
+// The classes that the training file has.
+Labels labels_of(const Settings& settings, const TextFile& file) {
+  const std::string& field = settings.text("data.label");
+  if (!field.empty()) return Labels::of(file, field);
+  const Annotation annotation = annotation_of_task(settings.text("data.task"));
+  if (annotation == Annotation::none) return {};
+  return Labels::of_names(TextAnnotations::read(file.path(), annotation, file.size()).class_names());
 }
 
 LengthDistribution lengths_of(const TextExamples& examples, int64_t longest) {
@@ -48,6 +58,7 @@ TextTask::TextTask(const Settings& settings, std::filesystem::path folder, Token
       ends_are_fixed_(settings.text("data.layout") == "padded"),
       pairs_(learns_pairs(settings)),
       label_field_(settings.text("data.label")),
+      annotation_(annotation_of_task(settings.text("data.task"))),
       tokenizer_(std::move(tokenizer)),
       lengths_(std::move(lengths)),
       labels_(std::move(labels)) {}
@@ -57,8 +68,7 @@ std::unique_ptr<TextTask> TextTask::start(const Settings& settings, const std::f
   const TextFile file(files.train, text_file_options(settings));
   Tokenizer tokenizer = build_tokenizer(tokenizer_kind(settings.text("data.tokenizer")), file,
                                         settings.integer("data.min_count"), learns_pairs(settings));
-  const std::string& field = settings.text("data.label");
-  Labels labels = field.empty() ? Labels() : Labels::of(file, field);
+  Labels labels = labels_of(settings, file);
   const TextExamples examples(file, tokenizer, labels, example_options(settings));
   return std::make_unique<TextTask>(settings, folder, std::move(tokenizer),
                                     lengths_of(examples, settings.integer("data.max_length")),
@@ -69,7 +79,8 @@ std::unique_ptr<TextTask> TextTask::restore(const Settings& settings, const std:
                                             const SideFiles& files) {
   const auto name = [](const char* file) { return std::string(file) + " of the checkpoint"; };
   Labels labels;
-  if (!settings.text("data.label").empty())
+  if (!settings.text("data.label").empty() ||
+      annotation_of_task(settings.text("data.task")) != Annotation::none)
     labels = Labels::from_json(side_file(files, kLabelsFile), name(kLabelsFile));
   return std::make_unique<TextTask>(
       settings, folder, Tokenizer::from_json(side_file(files, kTokenizerFile), name(kTokenizerFile)),
@@ -82,25 +93,45 @@ DataFacts TextTask::facts() const {
           .end_id = Tokenizer::kEnd,
           .max_length = max_length_,
           .max_source_length = max_source_length_,
-          .labels = label_field_.empty() ? 0 : labels_.count()};
+          .labels = label_field_.empty() ? 0 : labels_.count(),
+          .tags = annotation_ == Annotation::tags ? labels_.count() : 0,
+          .span_labels = annotation_ == Annotation::trees ? labels_.count() : 0};
 }
 
-int64_t TextTask::label_called(const std::string& field, const std::string& value) const {
+int32_t TextTask::label_called(const std::string& field, const std::string& value) const {
   if (label_field_.empty()) fail("the run has no labels; data.task labelled with data.label gives it some");
   if (field != label_field_) fail("the run has labels of the field '{}', not of '{}'", label_field_, field);
+  return labels_.called(value, field);
+}
+
+std::vector<int32_t> TextTask::tags_called(const std::vector<std::string>& names) const {
+  if (annotation_ != Annotation::tags) fail("the run has no parts of speech; data.task tagged gives it some");
+  std::vector<int32_t> tags;
+  for (const std::string& name : names) tags.push_back(labels_.called(name, "part of speech"));
+  return tags;
+}
+
+std::vector<int32_t> TextTask::span_labels_with(const std::string& label) const {
+  if (annotation_ != Annotation::trees) fail("the run has no trees; data.task parsed gives it some");
+  std::vector<int32_t> result;
   std::vector<std::string> names;
-  for (int64_t i = 0; i < labels_.count(); ++i) {
-    if (labels_.name(i) == value) return i;
-    names.push_back(labels_.name(i));
+  for (int64_t i = 1; i < labels_.count(); ++i) {
+    if (holds_label(labels_.name(i), label)) result.push_back(static_cast<int32_t>(i));
+    if (labels_.name(i).find('+') == std::string::npos) names.push_back(labels_.name(i));
   }
-  const std::string nearest = nearest_name(names, value);
-  if (!nearest.empty()) fail("{}: there is no '{}'; did you mean '{}'?", field, value, nearest);
-  fail("{}: there is no '{}'; there are {}", field, value, fmt::join(names, ", "));
+  // Throws, since no class holds the label.
+  if (result.empty()) Labels::of_names(names).called(label, "phrase");
+  return result;
+}
+
+int32_t TextTask::span_label_called(const std::string& joined) const {
+  if (annotation_ != Annotation::trees) fail("the run has no trees; data.task parsed gives it some");
+  return labels_.called(joined, "phrase");
 }
 
 SideFiles TextTask::side_files() const {
   SideFiles files{{kTokenizerFile, tokenizer_.to_json()}, {kLengthsFile, lengths_.to_json()}};
-  if (!label_field_.empty()) files.emplace_back(kLabelsFile, labels_.to_json());
+  if (labels_.count() > 1) files.emplace_back(kLabelsFile, labels_.to_json());
   return files;
 }
 
@@ -137,7 +168,8 @@ Request TextTask::request_of(const Uses& uses, const SampleRequest& request, int
   if (request.length > 0 && request.length <= given)
     fail("a text of {} tokens has no room after the prompt's {}", request.length, given);
   Generator generator(request.seed, kFirstLengthStream + static_cast<uint64_t>(index));
-  const int64_t length = request.length > 0 ? request.length : lengths_.draw(generator, given);
+  const int64_t length =
+      request.length > 0 ? request.length : lengths_.draw(generator, std::max(given, request.shortest - 1));
   Request open = open_request(length, ends_are_fixed_);
   std::copy(prompt.start.begin(), prompt.start.end(), open.start.begin());
   std::copy(prompt.fixed.begin(), prompt.fixed.end(), open.fixed.begin());
@@ -233,6 +265,7 @@ void TextTask::measure(const TaskEvaluation& evaluation, Report& report) const {
                                bound->error, "nats per token"});
   }
   measure_against_corpus(*this, evaluation, unknown, report);
+  measure_controls(*this, evaluation, report);
 }
 
 }  // namespace haze

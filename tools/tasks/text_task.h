@@ -6,8 +6,8 @@
 
 namespace haze {
 
-/// Texts; pairs of a source text and a target text; texts with a label. Its side files are the tokeniser, the
-/// lengths of the training texts, and the labels.
+/// Texts; pairs of a source text and a target text; texts with a label, with tags or with trees. Its side
+/// files are the tokeniser, the lengths of the training texts, and the labels.
 class TextTask : public Task {
  public:
   /// The task of a new run in `folder`. It makes tokeniser, lengths and labels from the training file.
@@ -40,7 +40,13 @@ class TextTask : public Task {
 
   /// The number of the label that a field's value is, such as "food" and "Japanese". Throws Error, with the
   /// nearest that there is, where the run has no such label.
-  int64_t label_called(const std::string& field, const std::string& value) const;
+  int32_t label_called(const std::string& field, const std::string& value) const;
+  /// The classes of parts of speech, such as NOUN. Throws Error likewise.
+  std::vector<int32_t> tags_called(const std::vector<std::string>& names) const;
+  /// The classes of phrases among whose labels is `label`, and the one of exactly these joined labels
+  /// (text_annotations.h). Throws Error likewise.
+  std::vector<int32_t> span_labels_with(const std::string& label) const;
+  int32_t span_label_called(const std::string& joined) const;
 
   const Tokenizer& tokenizer() const { return tokenizer_; }
   const LengthDistribution& lengths() const { return lengths_; }
@@ -57,6 +63,7 @@ class TextTask : public Task {
   int64_t max_length_, max_source_length_;
   bool ends_are_fixed_, pairs_;
   std::string label_field_;
+  Annotation annotation_;
   Tokenizer tokenizer_;
   LengthDistribution lengths_;
   Labels labels_;

@@ -4,7 +4,7 @@
 
 #include "haze/diffusion/gaussian/diffusion_lm/control_update.h"
 #include "haze/diffusion/gaussian/diffusion_lm/minimum_bayes_risk.h"
-#include "haze/diffusion/gaussian/diffusion_lm/word_classifier.h"
+#include "haze/diffusion/gaussian/diffusion_lm/text_control.h"
 #include "haze/diffusion/gaussian/diffusion_lm/word_sampler.h"
 #include "haze/diffusion/random_times.h"
 #include "haze/diffusion/token_filter_settings.h"
@@ -66,7 +66,10 @@ class DiffusionLmModel : public Model, public WordEmbedder, private Sampler, pri
         network_(network_options(settings, facts, padded_, model_.process.sigma_0),
                  transformer_config(settings, facts.max_length), generator) {
     add_module("", network_);
-    if (!frozen.empty() && frozen[0].model) classifier_ = classifier_of(frozen[0]);
+    if (frozen.empty()) return;
+    take_classifier(classifiers_.label, frozen.at(0), "sample.classifier");
+    take_classifier(classifiers_.tags, frozen.at(1), "sample.tagger");
+    take_classifier(classifiers_.spans, frozen.at(2), "sample.parser");
   }
 
   const WordProcess& process() const override { return model_.process; }
@@ -110,7 +113,12 @@ class DiffusionLmModel : public Model, public WordEmbedder, private Sampler, pri
 
  private:
   Uses uses() const override {
-    return {.length = !padded_, .prompt = true, .gaps = true, .label = classifier_ != nullptr};
+    return {.length = !padded_,
+            .prompt = true,
+            .gaps = true,
+            .label = classifiers_.label != nullptr,
+            .tags = classifiers_.tags != nullptr,
+            .spans = classifiers_.spans != nullptr};
   }
 
   TextBatch texts_of(const Batch& batch) const {
@@ -122,40 +130,16 @@ class DiffusionLmModel : public Model, public WordEmbedder, private Sampler, pri
     return padded_texts(texts, ids_.length, ids_.padding);
   }
 
-  std::shared_ptr<const WordClassifier> classifier_of(const FrozenModel& frozen) const {
-    auto classifier = std::dynamic_pointer_cast<const WordClassifier>(frozen.model);
-    if (!classifier) {
-      fail("sample.classifier names a run of the model {}; texts are controlled by a word_classifier",
-           frozen.settings.text("model"));
-    }
+  // The classifier that a setting names, if any.
+  template <typename Classifier>
+  void take_classifier(std::shared_ptr<const Classifier>& classifier, const FrozenModel& frozen,
+                       const char* key) const {
+    if (!frozen.model) return;
+    classifier = std::dynamic_pointer_cast<const Classifier>(frozen.model);
+    if (!classifier) fail("{} names a run of the model {}", key, frozen.settings.text("model"));
     if (classifier->dimension() != dimension()) {
-      fail("sample.classifier reads vectors of {} numbers, and words have {}", classifier->dimension(),
-           dimension());
+      fail("{} reads vectors of {} numbers, and words have {}", key, classifier->dimension(), dimension());
     }
-    return classifier;
-  }
-
-  // log p(c | x) of the labels that requests ask for; empty where none asks.
-  LogProbability control_for(std::span<const Request> requests, const WordCanvas& canvas) const {
-    std::vector<int32_t> labels;
-    for (const Request& request : requests) {
-      if (request.label) labels.push_back(*request.label);
-    }
-    if (labels.empty()) return {};
-    if (labels.size() != requests.size())
-      fail("diffusion_lm: {} of {} requests have a label; either all have one or none", labels.size(),
-           requests.size());
-    if (!classifier_) fail("diffusion_lm: only a classifier leads texts to a label: see sample.classifier");
-    for (const int32_t label : labels) {
-      if (label < 0 || label >= classifier_->classes())
-        fail("diffusion_lm: the label {} is not one of the classifier's {}", label, classifier_->classes());
-    }
-    const Tensor wanted = Tensor::from(labels, {std::ssize(labels), 1}, device());
-    return [this, wanted, &canvas](const Variable& x, const NoiseLevel& level) {
-      const Tensor time = full({x.size(0)}, level.time, Dtype::float32, device());
-      const Variable logits = classifier_->logits(canvas.rows_of(x), canvas.sequences(), time);
-      return reshape(gather(log_softmax(logits), 1, wanted), {x.size(0)});
-    };
   }
 
   std::vector<double> draw_nats(const Batch& batch, Generator& generator) const override {
@@ -206,8 +190,8 @@ class DiffusionLmModel : public Model, public WordEmbedder, private Sampler, pri
          .given = settings.text("sample.given") == "noised" ? GivenRows::noised : GivenRows::clean,
          .temperature = settings.real("sample.temperature"),
          .forbidden = options.forbidden_tokens});
-    const Samples drawn =
-        draw(canvas, control_for(repeated, canvas), settings, candidates, options.observer, generator);
+    const Samples drawn = draw(canvas, text_control(classifiers_, repeated, canvas), settings, candidates,
+                               options.observer, generator);
     Samples result{.texts = {}, .network_calls = canvas.network_calls()};
     for (size_t i = 0; i < drawn.texts.size(); i += candidates) {
       const std::span<const std::vector<int32_t>> of_one(drawn.texts.data() + i, candidates);
@@ -263,7 +247,7 @@ class DiffusionLmModel : public Model, public WordEmbedder, private Sampler, pri
   WordIds ids_;
   DiffusionLm model_;
   WordNetwork network_;
-  std::shared_ptr<const WordClassifier> classifier_;  // null: texts are not controlled
+  TextClassifiers classifiers_;  // null: texts are not controlled
 };
 
 SettingsTable diffusion_lm_settings() {
@@ -316,6 +300,10 @@ SettingsTable diffusion_lm_settings() {
                            "texts drawn for each that is returned: that with the least Bayes risk"),
            text_setting("sample.classifier", "",
                         "run of a word_classifier that leads texts to a label; empty: none"),
+           since(4, text_setting("sample.tagger", "",
+                                 "run of a word_tagger that leads texts to parts of speech; empty: none")),
+           since(4, text_setting("sample.parser", "",
+                                 "run of a word_parser that leads texts to phrases and trees; empty: none")),
            integer_setting("sample.control_updates", 3, between(0, 1000),
                            "K, gradient steps on each sampled x"),
            real_setting("sample.control_step", 0.1, above(0), "learning rate of these steps"),
@@ -353,7 +341,7 @@ ModelInfo diffusion_lm_model() {
   info.paper = "Li et al. 2022, Diffusion-LM improves controllable text generation";
   info.tasks = {"texts", "labelled"};
   info.settings = diffusion_lm_settings();
-  info.frozen = {"sample.classifier"};
+  info.frozen = {"sample.classifier", "sample.tagger", "sample.parser"};
   info.resolve = resolve_diffusion_lm;
   info.make = [](const Settings& settings, const DataFacts& facts, const FrozenModels& frozen,
                  Generator& generator) -> std::unique_ptr<Model> {

@@ -190,4 +190,30 @@ struct AttentionGradient {
   }
 };
 
+/// The convolution of images (conv2d) with a stride of 1.
+struct Convolution {
+  static constexpr Rung kRungs[] = {
+      {"direct", "A thread has one element of the result, and reads its window and its weights."},
+      {"image tiles",
+       "A block brings the pixels under its own to shared memory, and reads them once for all taps."},
+      {"implicit product",
+       "Windows are columns of a matrix, gathered tile by tile: a number is used 8 times that a thread has "
+       "read."},
+  };
+
+  unsigned rung;
+  Tensor x;         // contiguous [batch, in, height, width], float32
+  Tensor weight;    // contiguous [out, in, kernel_h, kernel_w], float32
+  int64_t padding;  // on every side
+  Tensor out;       // contiguous [batch, out, out_h, out_w], float32
+
+  const char* name() const { return kRungs[rung].name; }
+  double flops() const {
+    return 2.0 * static_cast<double>(out.elements() * weight.size(1) * weight.size(2) * weight.size(3));
+  }
+  void each_operand(auto&& f) const {
+    f(Use::read, "x", x), f(Use::read, "weight", weight), f(Use::write, "the result", out);
+  }
+};
+
 }  // namespace haze::ladder

@@ -233,14 +233,12 @@ __device__ void for_each_tile(SharedVector* memory, const Operand<S>& a, const O
   }
 }
 
-/// Brings the sums of a block's tile to the result, kPassRows rows at a time. They go through shared memory,
-/// so that a warp writes 32 neighbours. The epilogue reads its operands the same way. put(sums, first) writes
-/// the thread's sums of rows first, ..., first + kPassRows - 1 to sums [kPassRows, kPitch].
-template <typename Tile, typename Finish, typename F>
-__device__ void finish_tile(SharedVector* memory, const BlockTile& tile, const ProductShape& shape,
-                            const Finish& finish, F put) {
+/// Calls each(sum, row and column in the tile) for the sums of a block's tile. They go through shared memory,
+/// kPassRows rows at a time, so that a warp has 32 neighbours of a row. put(sums, first) writes the thread's
+/// sums of rows first, ..., first + kPassRows - 1 to sums [kPassRows, kPitch].
+template <typename Tile, typename Put, typename Each>
+__device__ void staged_rows(SharedVector* memory, Put put, Each each) {
   static_assert(Tile::kPassRows * Tile::kPitch * sizeof(float) <= Tile::kSharedBytes);
-  const int64_t first_number = (blockIdx.y * shape.batch + tile.entry) * shape.m * shape.n;
   for (unsigned first = 0; first < Tile::kM; first += Tile::kPassRows) {
     auto* const sums = reinterpret_cast<float*>(memory);
     __syncthreads();  // all have read what is there
@@ -248,12 +246,22 @@ __device__ void finish_tile(SharedVector* memory, const BlockTile& tile, const P
     __syncthreads();
     for (unsigned e = threadIdx.x; e < Tile::kPassRows * Tile::kN; e += Tile::kThreads) {
       const unsigned i = e / Tile::kN, j = e % Tile::kN;
-      const int64_t row = tile.row + first + i, column = tile.column + j;
-      if (row >= shape.m || column >= shape.n) continue;
-      const int64_t number = first_number + row * shape.n + column;
-      finish.out[number] = finish.of(sums[i * Tile::kPitch + j], number, column);
+      each(sums[i * Tile::kPitch + j], first + i, j);
     }
   }
+}
+
+/// Brings the sums of a block's tile to the result, with the epilogue, which reads its operands the same way.
+template <typename Tile, typename Finish, typename F>
+__device__ void finish_tile(SharedVector* memory, const BlockTile& tile, const ProductShape& shape,
+                            const Finish& finish, F put) {
+  const int64_t first_number = (blockIdx.y * shape.batch + tile.entry) * shape.m * shape.n;
+  staged_rows<Tile>(memory, put, [&](const float& sum, unsigned i, unsigned j) {
+    const int64_t row = tile.row + i, column = tile.column + j;
+    if (row >= shape.m || column >= shape.n) return;
+    const int64_t number = first_number + row * shape.n + column;
+    finish.out[number] = finish.of(sum, number, column);
+  });
 }
 
 // Rung 4. A thread has 8 x 8 elements of a tile of 128 x 128, and reads shared memory by vectors of 16 bytes.
@@ -269,6 +277,7 @@ struct RegisterTile {
   static constexpr unsigned kPassRows = 4 * kDown, kPitch = kN;  // of finish_tile
 };
 using LargeRegisterTile = RegisterTile<128, 128, 8>;
+using WideRegisterTile = RegisterTile<64, 128, 8>;  // for few rows
 using SmallRegisterTile = RegisterTile<32, 32, 4>;  // for small results
 
 /// Element `number` of those that thread `thread` of `threads` has along the extent. They come in groups of 4
@@ -301,28 +310,27 @@ __device__ void read_four(const Tile& tile, unsigned thread, unsigned threads, u
   }
 }
 
-template <typename Tile, bool kAAlongK, bool kBAlongK, typename Finish>
-__global__ void __launch_bounds__(Tile::kThreads, Tile::kBlocks)
-    matmul_async_copies(Operand<float> a, Operand<float> b, ProductShape shape, Finish finish) {
-  constexpr unsigned kEach = Tile::kEach;
+/// What a thread has of a block's tile: kEach x kEach sums, in registers.
+template <typename Tile, bool kAAlongK, bool kBAlongK>
+struct RegisterSums {
+  static constexpr unsigned kEach = Tile::kEach;
   using ATile = OperandTile<float, kAAlongK, Tile::kM, Tile::kK>;
   using BTile = OperandTile<float, kBAlongK, Tile::kN, Tile::kK>;
-  SHARED(SharedVector, memory, [Tile::kSharedBytes / sizeof(SharedVector)]);
-  const BlockTile tile = BlockTile::of<Tile>(shape);
-  a.elements += tile.entry * a.step;
-  b.elements += tile.entry * b.step;
-  const unsigned x = threadIdx.x % Tile::kAcross, y = threadIdx.x / Tile::kAcross;
 
+  unsigned x = threadIdx.x % Tile::kAcross, y = threadIdx.x / Tile::kAcross;
   float sums[kEach][kEach] = {}, parts[kEach][kEach] = {};
-  const auto add_parts = [&] {  // a sum of sums, as above
+
+  __device__ void add_parts() {  // a sum of sums, as above
     for (unsigned i = 0; i < kEach; ++i) {
       for (unsigned j = 0; j < kEach; ++j) {
         sums[i][j] += parts[i][j];
         parts[i][j] = 0;
       }
     }
-  };
-  const auto multiply = [&](const ATile& a_tile, const BTile& b_tile, unsigned number) {
+  }
+
+  /// Adds the products of tile `number` of K. add_parts() follows the last one.
+  __device__ void multiply(const ATile& a_tile, const BTile& b_tile, unsigned number) {
     for (unsigned k = 0; k < Tile::kK; k += 4) {
       float a_values[4][kEach], b_values[4][kEach];
       read_four<kEach, kAAlongK>(a_tile, y, Tile::kDown, k, a_values);
@@ -334,12 +342,12 @@ __global__ void __launch_bounds__(Tile::kThreads, Tile::kBlocks)
       }
     }
     if (number % 2 == 1) add_parts();
-  };
-  for_each_tile<Tile, ATile, BTile>(memory, a, b, tile, multiply);
-  add_parts();
+  }
 
-  constexpr unsigned kTogether = kBAlongK ? 1 : 4;
-  finish_tile<Tile>(memory, tile, shape, finish, [&](float* staged, unsigned first) {
+  /// Writes those in rows first, ..., first + kPassRows - 1 of the tile to `staged`, as staged_rows() asks
+  /// for.
+  __device__ void put(float* staged, unsigned first) const {
+    constexpr unsigned kTogether = kBAlongK ? 1 : 4;
     for (unsigned i = 0; i < kEach; ++i) {
       const unsigned row = element_of_thread<kAAlongK>(y, Tile::kDown, i) - first;
       if (row >= Tile::kPassRows) continue;
@@ -353,7 +361,26 @@ __global__ void __launch_bounds__(Tile::kThreads, Tile::kBlocks)
         }
       }
     }
-  });
+  }
+};
+
+template <typename Tile, bool kAAlongK, bool kBAlongK, typename Finish>
+__global__ void __launch_bounds__(Tile::kThreads, Tile::kBlocks)
+    matmul_async_copies(Operand<float> a, Operand<float> b, ProductShape shape, Finish finish) {
+  using Sums = RegisterSums<Tile, kAAlongK, kBAlongK>;
+  SHARED(SharedVector, memory, [Tile::kSharedBytes / sizeof(SharedVector)]);
+  const BlockTile tile = BlockTile::of<Tile>(shape);
+  a.elements += tile.entry * a.step;
+  b.elements += tile.entry * b.step;
+  Sums sums;
+  for_each_tile<Tile, typename Sums::ATile, typename Sums::BTile>(
+      memory, a, b, tile,
+      [&](const typename Sums::ATile& a_tile, const typename Sums::BTile& b_tile, unsigned number) {
+        sums.multiply(a_tile, b_tile, number);
+      });
+  sums.add_parts();
+  finish_tile<Tile>(memory, tile, shape, finish,
+                    [&](float* staged, unsigned first) { sums.put(staged, first); });
 }
 
 }  // namespace haze::HAZE_KERNELS

@@ -5,6 +5,7 @@
 #include <doctest/doctest.h>
 
 #include "haze/engine/cuda/cublas.h"
+#include "haze/engine/cuda/cudnn.h"
 #include "haze/engine/simt/launch.h"
 
 #include "engine/op_table/table.h"
@@ -183,6 +184,9 @@ TEST_CASE("operation table: a GPU gives the reference's results, where this mach
   set_matmul_by(MatmulBy::hand);
   for (const Row& row : matmul_rows()) check_row(row, Device::cuda);
   set_matmul_by({});
+  set_convolution_by(ConvolutionBy::hand);
+  for (const Row& row : convolution_rows()) check_row(row, Device::cuda);
+  set_convolution_by({});
 }
 
 namespace {
@@ -204,6 +208,19 @@ TEST_CASE("operation table: products by cuBLAS, or by what stands in for it, are
         check_row(smallest(row, true), gpu);
     }
   }
+}
+
+TEST_CASE("operation table: convolutions by cuDNN, or by what stands in for it, are the reference's") {
+  CHECK(fast::cudnn_library() == nullptr);
+  set_convolution_by(ConvolutionBy::cudnn);
+  for (const Device gpu : gpus()) {
+    for (const Row& row : convolution_rows()) {
+      check_row(smallest(row, true), gpu);
+      const CheckedKernels checked;
+      check_row(smallest(row, false), gpu);
+    }
+  }
+  set_convolution_by({});
 }
 
 TEST_CASE("what stands in for cuBLAS refuses a leading dimension that is too small, as the library does") {

@@ -88,7 +88,8 @@ TEST_CASE("a classifier of noisy texts leads samples to texts of its label, for 
   // Parameters are the classifier's own; those of the frozen run have no gradient to step by.
   for (const NamedParameter& parameter : classifier->parameters())
     CHECK_FALSE(parameter.name.starts_with("embedding"));
-  const FrozenModels guides = {{classifier, kFacts, settings_of(word_classifier_model(), {})}};
+  const FrozenModel none{nullptr, kFacts, settings};
+  const FrozenModels guides = {{classifier, kFacts, settings_of(word_classifier_model(), {})}, none, none};
   const std::shared_ptr<Model> guided = diffusion_model(settings, guides);
   copy_by_name(parameter_tensors(*guided), parameter_tensors(*model), true, "model");
   const double free = share_with_two(*guided, settings, {});

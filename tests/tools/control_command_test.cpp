@@ -1,0 +1,140 @@
+#include <doctest/doctest.h>
+#include <nlohmann/json.hpp>
+
+#include "haze/tools/corpus/corpus.h"
+
+#include "program.h"
+#include "tiny_run.h"
+
+using namespace haze;
+using namespace haze::testing;
+
+namespace {
+
+// A run of diffusion_lm, and its three classifiers, all but untrained: what is tested is how they are asked.
+struct ControlRuns {
+  TemporaryFolder folder;
+  std::string model, classifier, tagger, parser;
+
+  ControlRuns()
+      : model(
+            train("diffusion_lm", {"diffusion_lm.padding=none", "diffusion_lm.steps=20", "sample.steps=5"})),
+        classifier(train("word_classifier", {"word_classifier.run=" + model, "data.label=food"})),
+        tagger(train("word_tagger", {"word_tagger.run=" + model})),
+        parser(train("word_parser", {"word_parser.run=" + model})) {}
+
+  std::string train(const std::string& name, const std::vector<std::string>& more) {
+    const std::string run = (folder / name).string();
+    std::vector<std::string> assignments = {"model=" + name, "train.steps=2", "data.max_length=48",
+                                            "data.corpus_size=2000"};
+    assignments.insert(assignments.end(), more.begin(), more.end());
+    Trainer::start(tiny_settings(assignments), quiet(run))->run();
+    return run;
+  }
+
+  std::vector<std::string> with_classifiers(std::vector<std::string> arguments) const {
+    for (const std::string& more :
+         {std::string("--classifier"), classifier, std::string("--tagger"), tagger, std::string("--parser"),
+          parser, std::string("--threads"), std::string("1")})
+      arguments.push_back(more);
+    return arguments;
+  }
+};
+
+const ControlRuns& runs() {
+  static const ControlRuns instance;
+  return instance;
+}
+
+void check_refused(const std::vector<std::string>& arguments, int status, const std::string& sentence) {
+  const ProgramResult result = run_program(arguments);
+  CHECK(result.status == status);
+  CHECK(result.error.find(sentence) != std::string::npos);
+  if (result.error.find(sentence) == std::string::npos) MESSAGE(result.error);
+}
+
+}  // namespace
+
+TEST_CASE("control leads texts to every property, alone and together, and counts success") {
+  const auto control = [&](std::vector<std::string> more) {
+    std::vector<std::string> arguments = {"control", runs().model, "--count", "2"};
+    arguments.insert(arguments.end(), more.begin(), more.end());
+    const ProgramResult result = run_program(runs().with_classifiers(arguments));
+    INFO(result.error);
+    REQUIRE(result.status == 0);
+    return result.output;
+  };
+  CHECK(control({"--semantic", "food: French"}).find("semantic food : French: ") != std::string::npos);
+  CHECK(control({"--pos", "PRON AUX DET NOUN PUNCT"}).find("pos PRON AUX DET NOUN PUNCT: ") !=
+        std::string::npos);
+  CHECK(control({"--tree", "(S (NP it) (VP is (NP a pub)) .)"})
+            .find("tree ( S ( NP * ) ( VP * ( NP * * ) ) * ): ") != std::string::npos);
+  const std::string both = control({"--span", "0,1,NP", "--length", "8"});
+  CHECK(both.find("span 0 1 NP: ") != std::string::npos);
+  CHECK(both.find("length 7: 1.000") != std::string::npos);
+  CHECK(control({"--left", "It is", "--right", "pub .", "--length", "7"}).find("It is ") == 0);
+}
+
+TEST_CASE("control refuses what no run can be led to, naming the nearest") {
+  const auto led = [&](std::vector<std::string> more) {
+    std::vector<std::string> arguments = {"control", runs().model};
+    arguments.insert(arguments.end(), more.begin(), more.end());
+    return runs().with_classifiers(arguments);
+  };
+  check_refused(led({"--pos", "PRON AUXX"}), 1, "part of speech: there is no 'AUXX'; did you mean 'AUX'?");
+  check_refused(led({"--span", "0,2,NPP"}), 1, "phrase: there is no 'NPP'; did you mean 'NP'?");
+  check_refused(led({"--span", "2,0,NP"}), 2, "--span takes the first and last word of a phrase");
+  check_refused(led({"--span", "40,60,NP"}), 1, "a text of 48 tokens");
+  check_refused(led({"--tree", "(S (NP it)"}), 1, "the tree (S (NP it): 1 of its brackets do not close");
+  check_refused(led({"--pos", "PRON AUX", "--length", "9"}), 1,
+                "the pos is of 2 words and the length of 8: no text has both");
+  check_refused(led({"--right", "pub ."}), 2, "--right needs --length");
+  check_refused({"control", runs().model, "--tree", "(S it)"}, 1,
+                "the control tree needs a classifier of the run, which --parser names; haze train --config "
+                "configs/word-parser.toml --set word_parser.run=RUN trains one");
+  check_refused({"control", runs().model, "--pos", "PRON", "--tagger", runs().parser}, 1,
+                "sample.tagger names a run of the model word_parser");
+}
+
+TEST_CASE("an evaluation measures success and fluency of controlled texts, led and free") {
+  TemporaryFolder folder;
+  const std::string judge = (folder / "judge").string();
+  Trainer::start(tiny_settings({"model=autoregressive", "train.steps=2", "data.max_length=48"}), quiet(judge))
+      ->run();
+  const auto eval = [&](const std::vector<std::string>& more) {
+    std::vector<std::string> arguments = {"eval",
+                                          runs().model,
+                                          "--json",
+                                          "--examples",
+                                          "2",
+                                          "--samples",
+                                          "0",
+                                          "--set",
+                                          "control.kinds=span length",
+                                          "--set",
+                                          "control.targets=3",
+                                          "--set",
+                                          "control.judge=" + judge,
+                                          "--set",
+                                          "sample.parser=" + runs().parser};
+    for (const std::string& assignment : more) {
+      arguments.emplace_back("--set");
+      arguments.push_back(assignment);
+    }
+    const ProgramResult result = run_program(arguments);
+    INFO(result.error);
+    REQUIRE(result.status == 0);
+    return nlohmann::json::parse(result.output);
+  };
+  const nlohmann::json led = eval({});
+  CHECK(led.at("length_success") == 1);
+  CHECK(led.at("span_success").get<double>() <= 1);
+  // A judge that has learned nothing finds every word about equally likely.
+  CHECK(led.at("span_nats").get<double>() > 5);
+  const nlohmann::json free = eval({"control.led=false", "control.tries=2"});
+  CHECK(free.at("length_success").get<double>() < 1);
+  CHECK(run_program(
+            {"eval", runs().model, "--set", "control.kinds=colour", "--examples", "2", "--samples", "0"})
+            .error.find("there is no control 'colour'; there are semantic, pos, tree, span, length") !=
+        std::string::npos);
+}

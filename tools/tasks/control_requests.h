@@ -1,0 +1,29 @@
+#pragma once
+
+#include <memory>
+#include <span>
+
+#include "haze/tools/tasks/control_target.h"
+#include "haze/tools/tasks/text_task.h"
+
+namespace haze {
+
+/// The tasks of the classifiers' runs that settings name, whose classes have names. Null where there is none.
+struct ControlTasks {
+  std::unique_ptr<TextTask> label, tags, spans;
+
+  /// Of sample.classifier, sample.tagger and sample.parser, where the model has these settings and they name
+  /// a run.
+  static ControlTasks of(const Settings& settings);
+};
+
+/// What is asked of the sampler for one text that has all of `targets`: of a model that learned pairs, their
+/// written forms as the source; of others, the classes for its classifiers. `request` holds the rest: its
+/// count is not read. Throws Error where a class is unknown, naming the nearest; where the model has no
+/// classifier for a target, saying what trains one; where targets contradict one another; and where one does
+/// not fit.
+Request controlled_request(const TextTask& task, const Settings& settings, const Uses& uses,
+                           const ControlTasks& tasks, std::span<const ControlTarget> targets,
+                           SampleRequest request);
+
+}  // namespace haze

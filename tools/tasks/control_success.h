@@ -1,0 +1,22 @@
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "haze/tools/tasks/control_target.h"
+
+namespace haze {
+
+/// How far a text has the property that was wanted, in [0, 1], by code that knows no classifier (Li et al.
+/// 2022, section 6.1). Tags and constituents are those of the built-in grammar (analyse_text()).
+///   semantic  1 where the value's words stand in the text, one after another
+///   pos       the share of positions with the wanted tag, of the longer of text and target
+///   tree      F1 of constituents with their labels
+///   span      1 where the words are a constituent with that label
+///   length    1 where the number of words is within 2
+double control_success(const ControlTarget& target, const std::vector<std::string>& words);
+
+/// F1 of two lists of constituents, as multisets; 1 where both are empty.
+double constituent_f1(const std::vector<Constituent>& found, const std::vector<Constituent>& wanted);
+
+}  // namespace haze
