@@ -19,12 +19,15 @@
 namespace haze {
 namespace {
 
+/// With graphs, rows of a batch are rounded up to multiples of it.
+constexpr int64_t kRowMultiple = 64;
+
 struct Arguments {
   std::string config, out = "runs/train", init;
   std::vector<std::string> assignments;
   std::optional<int64_t> seed;
   int64_t stop_at = 0, record = 0, profile = 0;
-  bool resume = false, print_config = false, json = false;
+  bool resume = false, print_config = false, json = false, graphs = false;
   Device device = Device::cpu;
 };
 
@@ -136,6 +139,7 @@ void report(const Arguments& arguments, const TrainResult& result) {
                                 {"step", result.step},
                                 {"last_step", result.last_step},
                                 {"interrupted", result.interrupted_by != 0}};
+    if (arguments.graphs) json["replays"] = result.replays;
     if (result.evaluation) {
       const Measure& first = result.evaluation->measures.front();
       json["validation_" + first.name] = first.value;
@@ -173,6 +177,8 @@ int train(const Arguments& arguments) {
   options.record_steps = arguments.record;
   options.profile_steps = arguments.profile;
   options.device = arguments.device;
+  options.graphs = arguments.graphs;
+  if (arguments.graphs) options.row_multiple = kRowMultiple;
   std::unique_ptr<Trainer> trainer;
   if (arguments.resume) {
     trainer = Trainer::resume(resuming(options, arguments));
@@ -231,6 +237,11 @@ void add_train_command(CLI::App& app, int& status) {
       ->excludes("--json");
   add_threads_option(*command);
   add_device_option(*command, arguments->device);
+  command->add_flag(
+      "--graphs", arguments->graphs,
+      fmt::format("on cuda and simt: capture the step for each shape of a batch as a graph; rows of "
+                  "texts are rounded up to multiples of {}",
+                  kRowMultiple));
   command->callback([arguments, &status] { status = train(*arguments); });
 }
 

@@ -41,27 +41,6 @@ std::vector<ParameterGroup> groups_of(const std::vector<ParameterGroup>& groups,
   return result;
 }
 
-/// Adds a part of a mean under its name.
-void add_share(NamedTensors& means, const NamedTensor& part, double share) {
-  const Tensor number = scale_shift(cast(part.tensor, Dtype::float64), share, 0);
-  const auto found =
-      std::find_if(means.begin(), means.end(), [&](const auto& mean) { return mean.name == part.name; });
-  if (found == means.end()) {
-    means.push_back({part.name, number});
-  } else {
-    add_into(found->tensor, number);
-  }
-}
-
-bool any_gradient(const std::vector<ParameterGroup>& groups) {
-  for (const ParameterGroup& group : groups) {
-    for (const NamedParameter& parameter : group.parameters) {
-      if (group.rate > 0 && parameter.variable->gradient().defined()) return true;
-    }
-  }
-  return false;
-}
-
 /// The step after which a run that has done `done` of `last` leaves.
 int64_t stop_step(const TrainOptions& options, int64_t done, int64_t last) {
   const int64_t stop = options.stop_at > 0 ? std::min(options.stop_at, last) : last;
@@ -117,6 +96,7 @@ void Trainer::make_optimizers() {
     std::unique_ptr<Optimizer> optimizer = optimizer_of(settings(), own);
     minimisations_.push_back({std::move(objective), std::move(own), std::move(optimizer)});
   }
+  if (options_.graphs) graphs_.emplace(options_.device);
   schedule_.emplace(learning_rate_options(settings()));
   if (settings().real("optimizer.ema") > 0)
     ema_.emplace(model().parameters(), settings().real("optimizer.ema"));
@@ -138,7 +118,18 @@ void Trainer::start_from(const fs::path& run) {
     say("the run's tokens or lengths are not those of this one: the same id may stand for another token");
 }
 
+void Trainer::check_graphs(const Settings& settings, const TrainOptions& options) {
+  if (!options.graphs) return;
+  if (options.device != Device::cuda && options.device != Device::simt)
+    fail("graphs are for the devices cuda and simt, not for {}", name(options.device));
+  if (settings.integer("train.accumulate") > 1) fail("graphs go with train.accumulate 1 only");
+  if (settings.boolean("train.detect_nonfinite"))
+    fail("graphs do not go with train.detect_nonfinite, for which the host reads every result");
+  if (options.record_steps > 0) fail("steps are recorded of runs without graphs");
+}
+
 std::unique_ptr<Trainer> Trainer::start(const Settings& settings, const TrainOptions& options) {
+  check_graphs(settings, options);
   if (options.record_steps > settings.integer("train.steps")) {
     fail("{} steps cannot be recorded of a run of {}", options.record_steps, settings.integer("train.steps"));
   }
@@ -172,8 +163,10 @@ std::unique_ptr<Trainer> Trainer::resume(const TrainOptions& options) {
   RunFolder folder = RunFolder::resume(options.run_folder);
   Checkpoint checkpoint = read_checkpoint(latest_checkpoint_of(options.run_folder));
   const RunState state = parse_state(checkpoint.text("state.toml"));
-  const std::string configuration = print_run_configuration(
-      resumed_settings(checkpoint, state.working_folder, options.moved_files, options.steps));
+  const Settings settings =
+      resumed_settings(checkpoint, state.working_folder, options.moved_files, options.steps);
+  check_graphs(settings, options);
+  const std::string configuration = print_run_configuration(settings);
   for (auto& [name, contents] : checkpoint.texts) {
     if (name == "config.toml") contents = configuration;
   }
@@ -200,6 +193,7 @@ std::unique_ptr<Trainer> Trainer::resume(const TrainOptions& options) {
 void Trainer::restore(const Checkpoint& checkpoint, const RunState& state) {
   constexpr const char* kOptimizer = "optimizer.safetensors of the checkpoint";
   copy_by_name(optimizer_state(), checkpoint.optimizer, true, kOptimizer);
+  for (const Minimisation& minimisation : minimisations_) minimisation.optimizer->state_changed();
   if (ema_) ema_->load_state(checkpoint.ema, "ema.safetensors of the checkpoint");
   generator_.set_state(state.generator);
   stream_->restore(state.data);
@@ -232,54 +226,6 @@ void Trainer::log(const std::string& name, const Tensor& value) {
     add_into(found->sum, value);
     ++found->count;
   }
-}
-
-Tensor Trainer::minimise(size_t index, const std::vector<Batch>& batches, double learning_rate,
-                         ProfilePhase& phase) {
-  Minimisation& minimisation = minimisations_[index];
-  double units = 0;
-  for (const Batch& batch : batches) units += static_cast<double>(model().units(batch));
-  const std::string suffix = minimisations_.size() > 1 ? "_" + minimisation.objective.name : "";
-  NamedTensors logged;  // the loss, then what else the model logs
-  model().clear_gradients();
-  for (const Batch& batch : batches) {
-    phase.next("batch");
-    const Batch prepared = model().prepare(batch, index, generator_);
-    phase.next("forward");
-    const Loss loss = model().loss(prepared, index, {true, &generator_});
-    // A mean over all batches is one over all units: batches count by how many they have.
-    const double share = static_cast<double>(model().units(batch)) / units;
-    add_share(logged, {std::string(kTrainingLoss) + suffix, loss.total.value()}, share);
-    for (const NamedTensor& part : loss.log) add_share(logged, part, share);
-    phase.next("backward");
-    if (loss.total.requires_gradient()) backward(batches.size() == 1 ? loss.total : loss.total * share);
-    if (recorder_ && !recorder_->done())
-      recorder_->add_step(loss.inputs, learning_rate, logged.front().tensor.item());
-  }
-  phase.next("optimizer");
-  const Tensor mean = logged.front().tensor;
-  if (numbers_are_there()) check_loss(fmt::format("step {}", step_), mean.item());
-  const Tensor norm = step_optimizer(minimisation, learning_rate, mean);
-  for (const NamedTensor& part : logged) log(part.name, part.tensor);
-  log("gradient_norm" + suffix, norm);
-  return mean;
-}
-
-Tensor Trainer::step_optimizer(Minimisation& minimisation, double learning_rate, const Tensor& loss) {
-  const double max_norm = settings().real("optimizer.clip_norm");
-  if (numbers_are_there()) {
-    double norm = 0;
-    const double scale = clip_scale(minimisation.groups, max_norm, &norm);
-    minimisation.optimizer->step(learning_rate, scale);
-    return full({}, norm, Dtype::float64);
-  }
-  Tensor norm = zeros({}, Dtype::float64, options_.device);
-  if (!any_gradient(minimisation.groups)) return norm;
-  Tensor scale = device_clip_scale(minimisation.groups, max_norm, 1, &norm);
-  // Not finite where the loss is not: then the step changes nothing.
-  scale = add(scale, scale_shift(cast(loss, scale.dtype()), 0, 0));
-  minimisation.optimizer->step(learning_rate, scale);
-  return norm;
 }
 
 void Trainer::check_loss(std::string_view steps, double loss) const {
@@ -318,7 +264,8 @@ void Trainer::train_step(ProgressBar& progress) {
   Tensor loss;
   for (size_t i = 0; i < minimisations_.size(); ++i) {
     if (step_ % minimisations_[i].objective.every != 0) continue;
-    const Tensor mean = minimise(i, batches, learning_rate, phase);
+    const Tensor mean = graphs_ ? minimise_by_graph(i, batches.front(), learning_rate, phase)
+                                : minimise(i, batches, learning_rate, phase);
     if (!loss.defined()) loss = mean;
   }
   if (ema_) ema_->update();
@@ -451,7 +398,8 @@ TrainResult Trainer::run() {
       "\nhaze: stopping after this step, with a checkpoint; a second Ctrl-C ends at once, without one\n");
   ProgressBar progress("training", last, step_, options_.progress);
   bool saved = step_ > 0 && !options_.moved_files && !options_.steps;
-  const MachineLimits limits = options_.profile_steps > 0 ? measure_machine_limits() : MachineLimits{};
+  std::optional<MachineLimits> limits;
+  if (options_.profile_steps > 0 && options_.device == Device::cpu) limits = measure_machine_limits();
   Profile profile;
   while ((step_ < stop || evaluation_due_) && !interrupt.requested()) {
     saved = false;
@@ -477,6 +425,7 @@ TrainResult Trainer::run() {
   }
   const bool broken_off = step_ < last || evaluation_due_;
   TrainResult result{broken_off ? interrupt.signal() : 0, step_, last, evaluation_, {}};
+  if (graphs_) result.replays = graphs_->replays();
   if (!profile.steps.empty()) {
     write_file_atomically(options_.run_folder / "profile.json", chrome_trace(profile));
     result.profile = report_of(profile, limits);
