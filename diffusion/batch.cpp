@@ -81,6 +81,11 @@ const Tensor& Batch::tags_for(std::string_view model) const {
   return tags;
 }
 
+const Spelling& Batch::spelling_for(std::string_view model) const {
+  if (!spelling) fail("{}: the batch has no spelling, which this model needs", model);
+  return *spelling;
+}
+
 const std::vector<std::vector<LabelledSpan>>& Batch::spans_for(std::string_view model) const {
   if (std::ssize(spans) != size()) fail("{}: the batch has no trees, which this model needs", model);
   return spans;

@@ -39,14 +39,21 @@ struct LabelledSpan {
   int32_t label = 0;
 };
 
+/// How the words of a text are spelt: buckets of their character n-grams, laid end to end, word after word.
+struct Spelling {
+  Tensor ngrams;  // int32 [n], below DataFacts::spelling_buckets
+  Tensor tokens;  // int32 [n]: the row of the text whose word each is of; an end token has none
+};
+
 /// The data that a model may learn from. A task fills in the parts that its data have; a model uses those it
 /// needs.
 struct Batch {
-  std::optional<TextBatch> target;  // texts
-  std::optional<TextBatch> source;  // of pairs: what each target answers to
-  Tensor values;                    // real [examples, ...]: points, images
-  Tensor labels;                    // int32 [examples]
-  Tensor tags;                      // int32 [tokens of target]: the class of each; 0 of an end token
+  std::optional<TextBatch> target;   // texts
+  std::optional<TextBatch> source;   // of pairs: what each target answers to
+  Tensor values;                     // real [examples, ...]: points, images
+  Tensor labels;                     // int32 [examples]
+  std::optional<Spelling> spelling;  // of target
+  Tensor tags;                       // int32 [tokens of target]: the class of each; 0 of an end token
   std::vector<std::vector<LabelledSpan>> spans;  // phrases of each target text; no two are the same tokens
   std::shared_ptr<const Prepared> prepared;
 
@@ -66,6 +73,7 @@ struct Batch {
   const Tensor& values_for(std::string_view model) const;
   const Tensor& labels_for(std::string_view model) const;
   const Tensor& tags_for(std::string_view model) const;
+  const Spelling& spelling_for(std::string_view model) const;
   const std::vector<std::vector<LabelledSpan>>& spans_for(std::string_view model) const;
 };
 

@@ -22,11 +22,13 @@ struct DataFacts {
   int64_t vocabulary = 0;         // tokens that a text can hold
   int32_t mask_id = 0;            // read by networks and never part of a text
   int32_t end_id = 0;             // the last token of every text
+  int32_t unknown_id = -1;        // stands for words outside the vocabulary; -1: there are none
   int64_t max_length = 0;         // tokens of a target text, its end token among them
   int64_t max_source_length = 0;  // of a source text; 0: there are none
   int64_t labels = 0;             // classes of `Batch::labels`; 0: there are none
-  int64_t tags = 0;         // classes of `Batch::tags`, that of end tokens among them; 0: there are none
-  int64_t span_labels = 0;  // classes of `Batch::spans` and 0, which is no phrase; 0: there are none
+  int64_t tags = 0;              // classes of `Batch::tags`, that of end tokens among them; 0: there are none
+  int64_t span_labels = 0;       // classes of `Batch::spans` and 0, which is no phrase; 0: there are none
+  int64_t spelling_buckets = 0;  // of `Batch::spelling`; 0: there is none
   std::vector<int64_t> value_shape;  // of one example of `Batch::values`
   int64_t value_levels = 0;          // numbers of an image are one of so many, evenly from -1 to 1; 0: any
 };
@@ -141,6 +143,14 @@ class FeatureExtractor {
   virtual Tensor classes(const Tensor& values) const = 0;
 };
 
+/// The classes of words, for commands that annotate texts.
+class TokenClassifier {
+ public:
+  virtual ~TokenClassifier() = default;
+  /// The likeliest class of every word of the batch's texts, as Batch::tags has them; end tokens have none.
+  virtual std::vector<int32_t> word_classes(const Batch& batch) const = 0;
+};
+
 /// A model: parameters, and how they learn, sample and are measured.
 class Model : public Module {
  public:
@@ -156,10 +166,11 @@ class Model : public Module {
   virtual int64_t units(const Batch& batch) const { return batch.units(); }
   /// The loss of a prepared batch. Throws Error where the batch lacks a part that the model needs.
   virtual Loss loss(const Batch& batch, size_t objective, const ForwardContext& context) const = 0;
-  /// Null where the model cannot sample; so for the likelihood and the features.
+  /// Null where the model cannot sample; so for the likelihood, the features and the words' classes.
   virtual const Sampler* sampler() const { return nullptr; }
   virtual const Likelihood* likelihood() const { return nullptr; }
   virtual const FeatureExtractor* feature_extractor() const { return nullptr; }
+  virtual const TokenClassifier* token_classifier() const { return nullptr; }
   /// Sentences on what has gone wrong in training, such as embeddings that have collapsed. Asked at each
   /// evaluation; may read on the host.
   virtual std::vector<std::string> warnings() const { return {}; }

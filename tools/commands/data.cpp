@@ -13,14 +13,18 @@
 #include <system_error>
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <nlohmann/json.hpp>
 #include <unistd.h>
 
 #include "haze/engine/error.h"
+#include "haze/nn/file_io.h"
 #include "haze/tools/commands/commands.h"
 #include "haze/tools/commands/options.h"
 #include "haze/tools/corpus/corpus.h"
 #include "haze/tools/run/terminal.h"
+#include "haze/tools/tasks/text_annotations.h"
+#include "haze/tools/text/conllu.h"
 #include "haze/tools/text/text_format.h"
 #include "haze/tools/text/utf8.h"
 
@@ -163,16 +167,51 @@ void add_check(CLI::App& data, int& status) {
   });
 }
 
+void write_conllu(const std::filesystem::path& file, const std::filesystem::path& texts_file) {
+  const std::filesystem::path tags_file = annotation_file(texts_file, Annotation::tags);
+  if (tags_file == texts_file) fail("{}: the texts cannot have the name of their tags", texts_file.string());
+  for (const std::filesystem::path& path : {texts_file, tags_file}) {
+    if (std::filesystem::exists(path)) fail("{} is there already", path.string());
+  }
+  const std::vector<TaggedSentence> sentences = read_conllu(file);
+  std::string texts, tags;
+  int64_t words = 0;
+  for (const TaggedSentence& sentence : sentences) {
+    texts += fmt::format("{}\n", fmt::join(sentence.words, " "));
+    tags += fmt::format("{}\n", fmt::join(sentence.tags, " "));
+    words += std::ssize(sentence.words);
+  }
+  write_file_atomically(tags_file, tags);
+  write_file_atomically(texts_file, texts);
+  fmt::print("{} sentences, {} words\n", sentences.size(), words);
+}
+
+void add_conllu(CLI::App& data) {
+  struct Arguments {
+    std::string file, texts;
+  };
+  auto arguments = std::make_shared<Arguments>();
+  CLI::App* command = data.add_subcommand(
+      "conllu", "Write the sentences of a treebank, one a line, and their parts of speech beside them");
+  command->add_option("file", arguments->file, "file in the format CoNLL-U")->required();
+  command
+      ->add_option("texts", arguments->texts,
+                   "file to write in data.format lines; its tags are written to the same name with .tags")
+      ->required();
+  command->callback([arguments] { write_conllu(arguments->file, arguments->texts); });
+}
+
 }  // namespace
 
 void add_data_command(CLI::App& app, int& status) {
-  CLI::App* command = app.add_subcommand("data", "The built-in corpus, points and images");
+  CLI::App* command = app.add_subcommand("data", "The built-in corpus, treebanks, points and images");
   command->require_subcommand(0, 1);
   command->callback([command] {
     if (command->get_subcommands().empty()) fmt::print("{}", command->help("haze"));
   });
   add_generate(*command);
   add_check(*command, status);
+  add_conllu(*command);
   add_data_show_command(*command);
   add_data_controls_command(*command);
 }

@@ -85,6 +85,7 @@ void add_commands(CLI::App& app, int& status) {
   add_sample_command(app, status);
   add_infill_command(app, status);
   add_control_command(app, status);
+  add_tag_command(app, status);
   add_eval_command(app, status);
   add_data_command(app, status);
   add_compare_command(app, status);

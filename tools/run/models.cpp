@@ -7,6 +7,7 @@
 #include "haze/diffusion/baselines/autoregressive.h"
 #include "haze/diffusion/baselines/hidden_classifier.h"
 #include "haze/diffusion/baselines/prefix_classifier.h"
+#include "haze/diffusion/baselines/spelling_tagger.h"
 #include "haze/diffusion/discrete/d3pm.h"
 #include "haze/diffusion/discrete/mdlm.h"
 #include "haze/diffusion/discrete/version_1.h"
@@ -38,6 +39,7 @@ std::vector<ModelRow>& table() {
       {word_classifier_model(), "configs/word-classifier.toml"},
       {word_tagger_model(), "configs/word-tagger.toml"},
       {word_parser_model(), "configs/word-parser.toml"},
+      {spelling_tagger_model(), "configs/spelling-tagger.toml"},
       {score_sde_model(), "configs/score-sde.toml"},
       {noisy_classifier_model(), "configs/noisy-classifier.toml"},
   };
@@ -91,9 +93,12 @@ std::vector<std::string> abilities_of(const ModelRow& row) {
   const DataFacts facts{.vocabulary = 8,
                         .mask_id = 8,
                         .end_id = 1,
+                        .unknown_id = 2,
                         .max_length = 8,
                         .max_source_length = 8,
                         .labels = 2,
+                        .tags = 2,
+                        .spelling_buckets = 1,
                         .value_shape = {2}};
   const FrozenModels none(row.info.frozen.size(), FrozenModel{nullptr, {}, settings});
   const std::unique_ptr<Model> model = row.info.make(settings, facts, none, generator);

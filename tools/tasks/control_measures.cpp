@@ -154,6 +154,8 @@ SettingsTable control_settings() {
 
 void measure_controls(const TextTask& task, const TaskEvaluation& evaluation, Report& report) {
   const Settings& settings = evaluation.settings;
+  // Models that draw no texts have none.
+  if (!settings.has("control.kinds")) return;
   const std::vector<std::string> kinds = words_of(settings.text("control.kinds"));
   if (kinds.empty()) return;
   const ControlTasks tasks = ControlTasks::of(settings);

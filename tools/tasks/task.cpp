@@ -49,6 +49,7 @@ std::vector<std::string> task_measure_names(const std::string& task) {
             "floor_nats_per_token",
             "floor_nats_per_token_with_length",
             "grammatical_share",
+            "tag_accuracy",
             "samples"};
   }
   std::vector<std::string> names = {"nats_per_number", "bits_per_number", "numbers", "points", "images"};

@@ -95,6 +95,10 @@ TextExamples::TextExamples(const TextFile& file, const Tokenizer& tokenizer, con
          file.path().string(), options.max_source_length);
   }
   if (options.annotation != Annotation::none) add_annotations(file, labels, options.annotation);
+  if (options.spelling) {
+    spelling_.emplace();
+    for (int64_t i = 0; i < size(); ++i) spelling_->add(file.record(record(i)).target);
+  }
 }
 
 void TextExamples::add_annotations(const TextFile& file, const Labels& labels, Annotation annotation) {
@@ -174,6 +178,7 @@ Batch TextExamples::batch(std::span<const int64_t> indices) const {
   batch.target = TextBatch::of(targets);
   if (!sources.empty()) batch.source = TextBatch::of(sources);
   if (!labels.empty()) batch.labels = Tensor::from(labels, {std::ssize(labels)});
+  if (spelling_) batch.spelling = spelling_->of(indices);
   if (!tags.empty()) batch.tags = Tensor::from(tags, {std::ssize(tags)});
   return batch;
 }

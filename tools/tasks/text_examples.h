@@ -1,10 +1,12 @@
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "haze/tools/tasks/task.h"
 #include "haze/tools/tasks/text_annotations.h"
+#include "haze/tools/tasks/text_spelling.h"
 #include "haze/tools/text/data_set.h"
 
 namespace haze {
@@ -44,6 +46,7 @@ struct TextExampleOptions {
   int64_t max_source_length = 64;  // a longer source is treated as texts.too_long says
   std::string label_field;         // empty: no labels
   Annotation annotation = Annotation::none;
+  bool spelling = false;
 };
 
 /// The examples of a text file: texts, with their sources in pairs, with labels, tags or trees.
@@ -79,6 +82,7 @@ class TextExamples : public Examples {
   std::vector<int32_t> labels_;
   std::vector<std::vector<int32_t>> tags_;        // of each example, with its end token; empty: no tags
   std::vector<std::vector<LabelledSpan>> spans_;  // of each example; empty: no trees
+  std::optional<TextSpelling> spelling_;          // of each example
   bool cut_sources_ = false;
 };
 

@@ -7,7 +7,9 @@
 #include "haze/tools/run/data_files.h"
 #include "haze/tools/tasks/control_measures.h"
 #include "haze/tools/tasks/corpus_floor.h"
+#include "haze/tools/tasks/tagging.h"
 #include "haze/tools/tasks/text_requests.h"
+#include "haze/tools/text/character_ngrams.h"
 
 namespace haze {
 namespace {
@@ -24,13 +26,15 @@ bool learns_pairs(const Settings& settings) {
 }
 
 TextExampleOptions example_options(const Settings& settings) {
+  const Annotation annotation = annotation_of_task(settings.text("data.task"));
   return {.texts = {.max_length = static_cast<int32_t>(settings.integer("data.max_length")),
                     .layout = data_layout(settings.text("data.layout")),
                     .too_long = long_record(settings.text("data.too_long"))},
           .sources = learns_pairs(settings),
           .max_source_length = settings.integer("data.max_source_length"),
           .label_field = settings.text("data.label"),
-          .annotation = annotation_of_task(settings.text("data.task"))};
+          .annotation = annotation,
+          .spelling = annotation == Annotation::tags};
 }
 
 // The classes that the training file has.
@@ -91,11 +95,13 @@ DataFacts TextTask::facts() const {
   return {.vocabulary = tokenizer_.vocabulary_size(),
           .mask_id = tokenizer_.mask_id(),
           .end_id = Tokenizer::kEnd,
+          .unknown_id = Tokenizer::kUnknown,
           .max_length = max_length_,
           .max_source_length = max_source_length_,
           .labels = label_field_.empty() ? 0 : labels_.count(),
           .tags = annotation_ == Annotation::tags ? labels_.count() : 0,
-          .span_labels = annotation_ == Annotation::trees ? labels_.count() : 0};
+          .span_labels = annotation_ == Annotation::trees ? labels_.count() : 0,
+          .spelling_buckets = annotation_ == Annotation::tags ? kSpellingBuckets : 0};
 }
 
 int32_t TextTask::label_called(const std::string& field, const std::string& value) const {
@@ -158,6 +164,15 @@ std::unique_ptr<Examples> TextTask::examples_of(const Settings& settings,
                                                 const std::filesystem::path& file) const {
   return std::make_unique<TextExamples>(TextFile(file, text_file_options(settings)), tokenizer_, labels_,
                                         example_options(settings));
+}
+
+std::unique_ptr<Examples> TextTask::untagged_examples_of(const Settings& settings,
+                                                         const std::filesystem::path& file) const {
+  TextExampleOptions options = example_options(settings);
+  options.annotation = Annotation::none;
+  options.texts.too_long = LongRecord::error;
+  return std::make_unique<TextExamples>(TextFile(file, text_file_options(settings)), tokenizer_, labels_,
+                                        options);
 }
 
 Request TextTask::request_of(const Uses& uses, const SampleRequest& request, int64_t index) const {
@@ -269,6 +284,7 @@ void TextTask::measure(const TaskEvaluation& evaluation, Report& report) const {
   }
   measure_against_corpus(*this, evaluation, unknown, report);
   measure_controls(*this, evaluation, report);
+  measure_tags(evaluation, report);
 }
 
 }  // namespace haze

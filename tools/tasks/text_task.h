@@ -27,6 +27,9 @@ class TextTask : public Task {
   std::unique_ptr<Examples> examples(const Settings& settings, Part part) const override;
   std::unique_ptr<Examples> examples_of(const Settings& settings,
                                         const std::filesystem::path& file) const override;
+  /// Those of a file without FILE.tags, each text whole, for a model that tags them.
+  std::unique_ptr<Examples> untagged_examples_of(const Settings& settings,
+                                                 const std::filesystem::path& file) const;
   std::string origin(const Settings& settings, Part part) const override;
   std::string fingerprint(const Settings& settings, Part part) const override;
   std::vector<Request> requests(const Settings& settings, const Uses& uses,
@@ -43,6 +46,7 @@ class TextTask : public Task {
   int32_t label_called(const std::string& field, const std::string& value) const;
   /// The classes of parts of speech, such as NOUN. Throws Error likewise.
   std::vector<int32_t> tags_called(const std::vector<std::string>& names) const;
+  const std::string& tag_name(int32_t tag) const { return labels_.name(tag); }
   /// The classes of phrases among whose labels is `label`, and the one of exactly these joined labels
   /// (text_annotations.h). Throws Error likewise.
   std::vector<int32_t> span_labels_with(const std::string& label) const;
