@@ -99,7 +99,7 @@ TEST_CASE("an unknown key that is near no other is answered with those of its se
         "run.toml:1: 'model' takes " + training_settings().front().accepts() + ", not 'mdml'");
   CHECK(error_of_override("colour=3") ==
         "--set colour=3: there is no setting 'colour'; the sections are data, mdlm, transformer, "
-        "optimizer, train, sample");
+        "optimizer, train, sample, control");
 }
 
 TEST_CASE("an unknown section is named with file and line") {
@@ -107,7 +107,7 @@ TEST_CASE("an unknown section is named with file and line") {
         "run.toml:2: there is no section [optimiser]; did you mean [optimizer]?");
   CHECK(error_in_file("[network]\n") ==
         "run.toml:1: there is no section [network]; the sections are data, mdlm, transformer, "
-        "optimizer, train, sample");
+        "optimizer, train, sample, control");
 }
 
 TEST_CASE("a value that a setting does not take is answered with what it takes") {
@@ -398,9 +398,9 @@ TEST_CASE("a run's configuration is read whole: another version or a missing key
               key));
   }
   std::string later = whole;
-  later.replace(later.find("settings_version = 3"), 20, "settings_version = 4");
+  later.replace(later.find("settings_version = 4"), 20, "settings_version = 5");
   CHECK(error_of([&] { read(later); }) ==
-        "config.toml: settings of version 4 are not known here, where the version is 3");
+        "config.toml: settings of version 5 are not known here, where the version is 4");
   // Without a version, it is the first: a key of that version is asked for.
   CHECK(error_of([&] { read(without("settings_version = ")); }).starts_with("settings of version 1: "));
 }
