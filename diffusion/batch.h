@@ -26,6 +26,11 @@ struct TextBatch {
 /// The part of a batch that Model::prepare() adds: corruption, alignments. Each model has its own.
 struct Prepared {
   virtual ~Prepared() = default;
+  /// Every tensor of it, in a fixed order, where the loss reads these and nothing else of the batch. Then a
+  /// step over batches of equal shapes can be captured once as a graph. None where the loss reads more.
+  virtual std::vector<Tensor> tensors() const { return {}; }
+  /// The same with copies of these tensors on `device`; null where there are none.
+  virtual std::shared_ptr<const Prepared> to(Device) const { return nullptr; }
 };
 
 /// The tokens [begin, end) of a text as one phrase. `label`, above 0, is its class.

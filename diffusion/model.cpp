@@ -14,4 +14,8 @@ Batch Model::prepare(Batch batch, size_t, Generator&) const {
   return batch;
 }
 
+Batch Model::padded(Batch prepared, int64_t) const {
+  return prepared;
+}
+
 }  // namespace haze

@@ -158,6 +158,9 @@ class Model : public Module {
   virtual std::vector<Objective> objectives();
   /// What the host does before the loss, and may do ahead of the step: the batch with `prepared` filled in.
   virtual Batch prepare(Batch batch, size_t objective, Generator& generator) const;
+  /// A prepared batch with its rows rounded up to a multiple of `multiple`, by rows that count for nothing:
+  /// so batches have few shapes. By default the batch as it is.
+  virtual Batch padded(Batch prepared, int64_t multiple) const;
   /// The number of terms that loss() of this batch is the mean of: Batch::units(), or, of a classifier, its
   /// examples.
   virtual int64_t units(const Batch& batch) const { return batch.units(); }

@@ -29,7 +29,7 @@ CachingAllocator::SizeClass CachingAllocator::size_class_of(size_t bytes) {
   return {kStepsPerDoubling * (top_shift + 1) + mantissa - 1, rounded * kAlignment};
 }
 
-void CachingAllocator::FreeBlocks::push(Block* block) {
+void FreeBlocks::push(Block* block) {
   List& list = lists_[static_cast<size_t>(block->size_class)];
   block->newer = nullptr;
   block->older = list.newest;
@@ -37,13 +37,13 @@ void CachingAllocator::FreeBlocks::push(Block* block) {
   list.newest = block;
 }
 
-void CachingAllocator::FreeBlocks::remove(Block* block) {
+void FreeBlocks::remove(Block* block) {
   List& list = lists_[static_cast<size_t>(block->size_class)];
   (block->newer ? block->newer->older : list.newest) = block->older;
   (block->older ? block->older->newer : list.oldest) = block->newer;
 }
 
-Block* CachingAllocator::FreeBlocks::oldest() const {
+Block* FreeBlocks::oldest() const {
   Block* result = nullptr;
   for (const List& list : lists_) {
     if (list.oldest && (!result || list.oldest->freed_at < result->freed_at)) result = list.oldest;
@@ -51,12 +51,17 @@ Block* CachingAllocator::FreeBlocks::oldest() const {
   return result;
 }
 
-Block* CachingAllocator::allocate(size_t bytes, int stream) {
+Block* CachingAllocator::allocate(size_t bytes, int stream, BlockPool* pool) {
   const std::lock_guard lock(mutex_);
   if (bytes > SIZE_MAX / 2) fail_out_of_memory(bytes);
   const SizeClass size_class = size_class_of(bytes);
-  Block* block = take_cached(size_class, stream);
-  if (!block) block = ask_system(size_class);
+  Block* block = take_cached(size_class, pool ? pool->free : free_blocks(stream));
+  if (block && pool) statistics_.pooled -= block->bytes;
+  if (!block) {
+    block = ask_system(size_class, pool == nullptr);
+    block->pool = pool;
+    if (pool) pool->all.push_back(block);
+  }
   block->capacity = size_class.bytes;
   block->stream = stream;
   statistics_.in_use += block->capacity;
@@ -72,18 +77,35 @@ void CachingAllocator::free(Block* block) {
   statistics_.in_use -= block->capacity;
   statistics_.held -= block->bytes;
   block->freed_at = ++frees_;
-  free_blocks(block->stream).push(block);
+  if (block->pool) statistics_.pooled += block->bytes;
+  (block->pool ? block->pool->free : free_blocks(block->stream)).push(block);
 }
 
-CachingAllocator::FreeBlocks& CachingAllocator::free_blocks(int stream) {
+BlockPool* CachingAllocator::open_pool() {
+  const std::lock_guard lock(mutex_);
+  return pools_.emplace_back(std::make_unique<BlockPool>()).get();
+}
+
+void CachingAllocator::close_pool(BlockPool* pool) {
+  const std::lock_guard lock(mutex_);
+  for (Block* const block : pool->all) block->pool = nullptr;
+  while (Block* const block = pool->free.oldest()) {
+    pool->free.remove(block);
+    statistics_.pooled -= block->bytes;
+    block->freed_at = ++frees_;
+    free_blocks(block->stream).push(block);
+  }
+  std::erase_if(pools_, [&](const auto& open) { return open.get() == pool; });
+}
+
+FreeBlocks& CachingAllocator::free_blocks(int stream) {
   const auto index = static_cast<size_t>(stream);
   if (index >= free_.size()) free_.resize(index + 1);
   return free_[index];
 }
 
 // A block of the request's own class, which costs one look at a list; otherwise the nearest larger one.
-Block* CachingAllocator::take_cached(SizeClass size_class, int stream) {
-  FreeBlocks& blocks = free_blocks(stream);
+Block* CachingAllocator::take_cached(SizeClass size_class, FreeBlocks& blocks) {
   const int last = std::min(size_class.index + kLargerClasses, kSizeClasses - 1);
   Block* block = nullptr;
   for (int i = size_class.index; i <= last && !block; ++i) block = blocks.newest(i);
@@ -101,14 +123,15 @@ size_t CachingAllocator::largest_in_use_with(size_t bytes) const {
   return std::max(largest_in_use_, statistics_.in_use + bytes);
 }
 
-Block* CachingAllocator::ask_system(SizeClass size_class) {
+Block* CachingAllocator::ask_system(SizeClass size_class, bool may_release) {
   const size_t largest = largest_in_use_with(size_class.bytes);
   const size_t limit = largest + allowance(largest);
-  while (statistics_.reserved + size_class.bytes > limit && release_oldest()) {
+  while (may_release && statistics_.reserved - statistics_.pooled + size_class.bytes > limit &&
+         release_oldest()) {
   }
   auto block = std::make_unique<Block>();
   block->data = runtime_.allocate(size_class.bytes);
-  if (!block->data) {
+  if (!block->data && may_release) {
     release_all();
     block->data = runtime_.allocate(size_class.bytes);
   }

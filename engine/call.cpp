@@ -1,5 +1,7 @@
 #include "haze/engine/call.h"
 
+#include "haze/engine/graph_capture.h"
+
 namespace haze::detail {
 
 double stored_bytes(const Tensor& x) {
@@ -13,6 +15,14 @@ double stored_bytes(const Tensor& x) {
 void OperandDevice::fail_differing(const char* operand, Device device) const {
   fail("{}: {} is on {} and {} on {}; bring them to one device with to()", operation_, operand_,
        name(device_), operand, name(device));
+}
+
+bool is_captured() {
+  return GraphCapture::current() != nullptr;
+}
+
+void note_captured(const Tensor& x, const char* written_by) {
+  GraphCapture::current()->note(x.storage(), written_by);
 }
 
 Tensor on_cpu(const Tensor& x) {

@@ -78,6 +78,11 @@ class OperandDevice {
   Device device_ = Device::cpu;
 };
 
+/// Whether a graph is captured (graph_capture.h).
+bool is_captured();
+/// Tells the graph that is captured of an operand; `written_by` is null where it is only read.
+void note_captured(const Tensor& x, const char* written_by);
+
 /// x as the processor's kernels see it.
 Tensor on_cpu(const Tensor& x);
 
@@ -147,13 +152,18 @@ void launch(const Call& call) {
   detail::OperandDevice check(call.name());
   call.each_operand(check);
   if (ProfileScope* const scope = ProfileScope::current()) {
-    scope->record(detail::describe(call), [&] { detail::run_on(check.device(), call); });
+    scope->record(detail::describe(call), check.device(), [&] { detail::run_on(check.device(), call); });
   } else {
     detail::run_on(check.device(), call);
   }
   call.each_operand([&](Use use, const char*, const Tensor& x) {
     if (use != Use::read && x.defined()) x.storage().mark_written(call.name());
   });
+  if (detail::is_captured()) {
+    call.each_operand([&](Use use, const char*, const Tensor& x) {
+      if (x.defined()) detail::note_captured(x, use == Use::read ? nullptr : call.name());
+    });
+  }
 }
 
 }  // namespace haze

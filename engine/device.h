@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <exception>
+#include <memory>
 #include <string_view>
 #include <tuple>
 
@@ -68,6 +69,17 @@ std::string_view name(Device device);
 /// The device of that name. Throws Error where there is none, naming those there are.
 Device device_named(std::string_view name);
 
+/// Kernels of a device with their arguments, in the order in which they were called: what a graph holds
+/// (graph.h).
+class RecordedWork {
+ public:
+  virtual ~RecordedWork() = default;
+  /// Runs them behind everything that was called before. Does not wait.
+  virtual void run() = 0;
+  /// How many there are.
+  virtual int64_t size() const = 0;
+};
+
 /// The duties of a device besides running kernels: memory, copies to and from the host, and waiting.
 class DeviceRuntime {
  public:
@@ -85,6 +97,13 @@ class DeviceRuntime {
   virtual void synchronize() = 0;
   /// Keeps a kernel's error for synchronize(): a bad value that it read, such as an index outside its axis.
   virtual void report(std::exception_ptr error) = 0;
+
+  /// From here to the end of the capture, kernels are recorded and do not run. False where the device has no
+  /// graphs.
+  virtual bool begin_capture() { return false; }
+  virtual std::unique_ptr<RecordedWork> end_capture() { return nullptr; }
+  /// Ends a capture that nobody wants.
+  virtual void abandon_capture() noexcept {}
 };
 
 /// Throws Error where this build has no such device, or this machine has none that it can use.

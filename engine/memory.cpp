@@ -1,9 +1,15 @@
 #include "haze/engine/memory.h"
 
 #include "haze/engine/caching_allocator.h"
+#include "haze/engine/error.h"
+#include "haze/engine/memory_limit.h"
 
 namespace haze {
 namespace {
+
+// That of the scope which lives on this thread.
+thread_local Device pool_device = Device::cpu;
+thread_local BlockPool* pool = nullptr;
 
 CachingAllocator& allocator(Device device) {
   CachingAllocator* result = nullptr;
@@ -28,8 +34,38 @@ void Storage::release() {
 }
 
 Storage allocate(size_t bytes, Device device, int stream) {
-  return Storage(allocator(device).allocate(bytes, stream));
+  MemoryLimit::count(bytes);
+  return Storage(allocator(device).allocate(bytes, stream, pool && pool_device == device ? pool : nullptr));
 }
+
+MemoryPool::MemoryPool(Device device) : device_(device), blocks_(allocator(device).open_pool()) {}
+
+MemoryPool::~MemoryPool() {
+  allocator(device_).close_pool(blocks_);
+}
+
+bool MemoryPool::owns(const Storage& storage) const {
+  return storage.pool() == blocks_;
+}
+
+std::vector<Storage> MemoryPool::in_use() const {
+  std::vector<Storage> result;
+  for (Block* const block : blocks_->all) {
+    if (block->references.load(std::memory_order_relaxed) > 0) result.emplace_back(block);
+  }
+  return result;
+}
+
+MemoryPoolScope::MemoryPoolScope(const MemoryPool& owner) {
+  if (pool) fail("memory: the scopes of two pools do not nest");
+  pool_device = owner.device_;
+  pool = owner.blocks_;
+}
+
+MemoryPoolScope::~MemoryPoolScope() {
+  pool = nullptr;
+}
+
 MemoryStatistics memory_statistics(Device device) {
   return allocator(device).statistics();
 }
@@ -37,6 +73,8 @@ void reset_peak_memory(Device device) {
   allocator(device).reset_peak();
 }
 void release_cached_memory(Device device) {
+  if (pool && pool_device == device)
+    fail("memory: none of {} is given back while a pool of it is in use", name(device));
   allocator(device).release_cached();
 }
 

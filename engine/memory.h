@@ -4,10 +4,13 @@
 #include <cstddef>
 #include <cstdint>
 #include <utility>
+#include <vector>
 
 #include "haze/engine/device.h"
 
 namespace haze {
+
+struct BlockPool;
 
 /// A block of memory, shared by the tensors that view it. Made by allocate(); goes back to the allocator's
 /// cache with its last Storage handle.
@@ -17,6 +20,7 @@ struct Block {
   size_t bytes = 0;     // that were asked of the system, at least `capacity`
   int size_class = 0;   // of `bytes`
   int stream = 0;       // whose kernels use it
+  BlockPool* pool = nullptr;  // to which it goes back; null: to the cache of its stream
   Device device = Device::cpu;
   std::atomic<int> references{0};
   std::atomic<uint32_t> version{0};              // how often an operation has written to it
@@ -64,6 +68,8 @@ class Storage {
     block_->version.store(version() + 1, std::memory_order_relaxed);
     block_->written_by.store(operation, std::memory_order_relaxed);
   }
+  /// The pool that the block belongs to (MemoryPool); null where there is none.
+  const BlockPool* pool() const { return block_ ? block_->pool : nullptr; }
   constexpr explicit operator bool() const { return block_ != nullptr; }
   friend bool operator==(const Storage& a, const Storage& b) { return a.block_ == b.block_; }
 
@@ -80,6 +86,39 @@ class Storage {
 /// has the one stream 0). Its contents are undefined. Throws Error where the system has no memory left.
 Storage allocate(size_t bytes, Device device = Device::cpu, int stream = 0);
 
+/// Memory set aside for one user, such as a graph, whose kernels hold addresses in it. A block of the pool
+/// that is freed serves later requests of the pool, and no others. When the pool ends, its blocks go to the
+/// common cache.
+class MemoryPool {
+ public:
+  explicit MemoryPool(Device device);
+  ~MemoryPool();
+  MemoryPool(const MemoryPool&) = delete;
+  MemoryPool& operator=(const MemoryPool&) = delete;
+
+  Device device() const { return device_; }
+  /// Whether the block of the storage is the pool's.
+  bool owns(const Storage& storage) const;
+  /// A handle of each block that someone has a handle of.
+  std::vector<Storage> in_use() const;
+
+ private:
+  friend class MemoryPoolScope;
+
+  const Device device_;
+  BlockPool* const blocks_;
+};
+
+/// While it lives, allocate() takes blocks from the pool, for this thread and on the pool's device. Scopes do
+/// not nest.
+class MemoryPoolScope {
+ public:
+  explicit MemoryPoolScope(const MemoryPool& pool);
+  ~MemoryPoolScope();
+  MemoryPoolScope(const MemoryPoolScope&) = delete;
+  MemoryPoolScope& operator=(const MemoryPoolScope&) = delete;
+};
+
 /// The memory that the allocator holds, in bytes.
 struct MemoryStatistics {
   size_t in_use = 0;          // that tensors asked for, each rounded up to its size class
@@ -87,12 +126,13 @@ struct MemoryStatistics {
   size_t held = 0;            // of the blocks that serve them, which may be larger (caching_allocator.h)
   size_t peak_held = 0;       // largest held since reset_peak_memory()
   size_t reserved = 0;        // asked of the system and not given back
+  size_t pooled = 0;          // of these, in blocks that a MemoryPool holds and no tensor uses
   uint64_t system_calls = 0;  // how often the system was asked since the start
 };
 
 MemoryStatistics memory_statistics(Device device = Device::cpu);
 void reset_peak_memory(Device device = Device::cpu);
-/// Gives the cached free blocks back to the system.
+/// Gives the cached free blocks back to the system. Throws Error while a MemoryPoolScope of the device lives.
 void release_cached_memory(Device device = Device::cpu);
 
 }  // namespace haze

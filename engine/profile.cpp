@@ -2,6 +2,8 @@
 
 #include <utility>
 
+#include "haze/engine/graph_capture.h"
+
 namespace haze {
 namespace {
 
@@ -23,6 +25,11 @@ ProfileScope::~ProfileScope() {
   const auto step = static_cast<int64_t>(profile_.steps.size());
   profile_.steps.push_back({fmt::format("step {}", step + 1), step, start_, profile_.now() - start_});
   current_scope = before_;
+}
+
+void ProfileScope::wait_for(Device device) {
+  const bool runs_late = device != Device::cpu;
+  if (runs_late && !GraphCapture::current()) synchronize(device);
 }
 
 ProfileScope* ProfileScope::current() {

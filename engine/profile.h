@@ -6,6 +6,7 @@
 #include <utility>
 #include <vector>
 
+#include "haze/engine/device.h"
 #include "haze/engine/shape.h"
 
 namespace haze {
@@ -72,12 +73,18 @@ class ProfileScope {
   /// That of this thread; null where nothing is recorded.
   static ProfileScope* current();
 
-  /// Runs `kernel` and records it. Calls inside the kernel are part of it, and not recorded.
+  /// Runs `kernel` and records it. Calls inside the kernel are part of it, and not recorded. The time is that
+  /// of the device at work, for which the host waits: a GPU's kernels are still to run when their launch
+  /// returns.
   template <typename Kernel>
-  void record(CallDescription description, Kernel&& kernel) {
+  void record(CallDescription description, Device device, Kernel&& kernel) {
     const ProfilePause pause;
+    if (kernels_ == Kernels::run) wait_for(device);
     const double start = profile_.now();
-    if (kernels_ == Kernels::run) kernel();
+    if (kernels_ == Kernels::run) {
+      kernel();
+      wait_for(device);
+    }
     const double seconds = profile_.now() - start;
     profile_.calls.push_back(
         {std::move(description), phase_, static_cast<int64_t>(profile_.steps.size()), start, seconds});
@@ -85,6 +92,8 @@ class ProfileScope {
 
  private:
   friend class ProfilePhase;
+
+  static void wait_for(Device device);
 
   Profile& profile_;
   const Kernels kernels_;

@@ -7,8 +7,10 @@
 #include <tuple>
 
 #include <nlohmann/json.hpp>
+#include <sys/stat.h>
 
 #include "haze/nn/file_io.h"
+#include "haze/nn/nesting.h"
 #include "haze/nn/safetensors.h"
 #include "haze/nn/safetensors_header.h"
 
@@ -223,19 +225,42 @@ struct Manifest {
   std::map<std::string, File> files;
 };
 
+/// A whole number of a manifest: a fraction would be cut, and one that is too large is no number at all.
+int64_t whole_number(const Json& json, const fs::path& path, const char* what) {
+  if (!json.is_number()) return json.get<int64_t>();  // throws
+  const bool fits =
+      json.is_number_integer() && (!json.is_number_unsigned() || json.get<uint64_t>() <= uint64_t{INT64_MAX});
+  if (!fits || json.get<int64_t>() < 0)
+    fail("{} is damaged: its {} is {}", path.string(), what,
+         safetensors::in_quotes(json.dump(-1, ' ', true)));
+  return json.get<int64_t>();
+}
+
+/// Throws Error where the weights, which their checksum protects, are of another step than the manifest says.
+void check_step(const fs::path& folder, int64_t step) {
+  const FileReader file(folder / kModelFile);
+  const Metadata metadata = safetensors::read_header(file).metadata;
+  const auto found = metadata.find("step");
+  if (found == metadata.end() || found->second == std::to_string(step)) return;
+  fail("{} is damaged: it says step {}, and {} is of step {}", (folder / kManifestFile).string(), step,
+       kModelFile, safetensors::in_quotes(found->second));
+}
+
 Manifest read_manifest(const fs::path& folder) {
   const fs::path path = folder / kManifestFile;
   const std::string text = read_whole_file(path);
+  require_shallow(text, path.string());
   Manifest manifest;
   try {
     const Json json = Json::parse(text);
-    if (const int format = json.at("format"); format != 1) {
+    if (const int64_t format = whole_number(json.at("format"), path, "format"); format != 1) {
       fail("{}: checkpoints of format {} are not known here", path.string(), format);
     }
-    manifest.step = json.at("step");
+    manifest.step = whole_number(json.at("step"), path, "step");
     for (const auto& [name, file] : json.at("files").items()) {
       if (name.find('/') != std::string::npos) fail("{}: {} is not a file name", path.string(), name);
-      manifest.files[name] = {file.at("bytes"), file.at("crc32")};
+      const int64_t bytes = whole_number(file.at("bytes"), path, "number of bytes");
+      manifest.files[name] = {static_cast<uint64_t>(bytes), file.at("crc32")};
     }
   } catch (const Json::exception&) {
     fail("{} is damaged: it does not list a checkpoint's files", path.string());
@@ -258,6 +283,7 @@ Manifest check_folder(const fs::path& folder) {
       fail("{} is damaged: its checksum is not that of what was written", file.path().string());
     }
   }
+  check_step(folder, manifest.step);
   return manifest;
 }
 
@@ -306,9 +332,8 @@ const std::string& Checkpoint::text(std::string_view file_name) const {
 }
 
 void remove_unfinished(const fs::path& run_folder) {
-  std::error_code ignored;
   for (const auto& name : names_in(run_folder)) {
-    if (is_unfinished_name(name)) fs::remove_all(run_folder / name, ignored);
+    if (is_unfinished_name(name)) remove_abandoned(run_folder / name);
   }
 }
 
@@ -318,6 +343,10 @@ fs::path save_checkpoint(const fs::path& run_folder, const Checkpoint& checkpoin
   if (options.keep < 1) fail("checkpoint: at least 1 must be kept, not {}", options.keep);
   check_text_names(checkpoint);
   check_finite(run_folder, checkpoint);
+  const auto ask = [&] {
+    if (options.before_change) options.before_change();
+  };
+  ask();
   std::error_code error;
   fs::create_directories(run_folder, error);
   if (error) fail("cannot make the folder {}: {}", run_folder.string(), error.message());
@@ -327,18 +356,45 @@ fs::path save_checkpoint(const fs::path& run_folder, const Checkpoint& checkpoin
   {
     UnfinishedFolder folder(path);
     write_parts(folder, checkpoint);
+    ask();
     publish(folder.path(), run_folder, checkpoint.step);
   }
   // `best` comes first: a process that dies in between goes on from the checkpoint before, which doesn't
   // count on this one. The other way round the run would go on from a best checkpoint that `best` doesn't
   // name.
+  ask();
   if (options.best) write_pointer(run_folder, kBestFile, checkpoint.step);
   write_pointer(run_folder, kLatestFile, checkpoint.step);
+  ask();
   remove_old(run_folder, checkpoint.step, options.keep);
   return path;
 }
 
-std::optional<fs::path> find_latest_checkpoint(const fs::path& run_folder, std::vector<std::string>* damage) {
+namespace {
+
+/// A folder's device and number, which tell it from another of the same name; none where there is none.
+std::optional<std::pair<dev_t, ino_t>> identity_of(const fs::path& folder) {
+  struct stat status {};
+  if (::stat(folder.c_str(), &status) != 0) return {};
+  return std::pair(status.st_dev, status.st_ino);
+}
+
+/// Does `read` with a folder. False where the folder has been removed or replaced meanwhile, as by a process
+/// that trains the run; throws what `read` throws where it has not.
+template <typename Read>
+bool done_in(const fs::path& folder, Read read) {
+  const auto before = identity_of(folder);
+  try {
+    read();
+    return true;
+  } catch (const Error&) {
+    if (before && identity_of(folder) == before) throw;
+    return false;
+  }
+}
+
+/// Checkpoints, the latest first, then those that stand for it where it is damaged.
+std::vector<FolderName> in_order_of_choice(const fs::path& run_folder) {
   const std::optional<FolderName> latest = read_pointer(run_folder, kLatestFile);
   std::vector<FolderName> checkpoints = checkpoints_in(run_folder);
   const auto rank = [&](const FolderName& name) {
@@ -347,30 +403,70 @@ std::optional<fs::path> find_latest_checkpoint(const fs::path& run_folder, std::
   };
   std::sort(checkpoints.begin(), checkpoints.end(),
             [&](const FolderName& a, const FolderName& b) { return rank(a) < rank(b); });
-  for (const FolderName& name : checkpoints) {
-    const fs::path folder = run_folder / to_string(name);
-    try {
-      check_folder(folder);
-      return folder;
-    } catch (const Error& error) {
-      // An older whole one is better than a damaged one.
-      if (damage) damage->push_back(error.what());
+  return checkpoints;
+}
+
+// A process that trains may remove every checkpoint of a list before it is looked at, but hardly so often.
+constexpr int kLooks = 100;
+
+/// The first whole checkpoint of those that `list` names. It is asked again where one has gone meanwhile.
+template <typename List>
+std::optional<fs::path> first_whole(const fs::path& run_folder, List list, std::vector<std::string>* damage) {
+  for (int look = 1;; ++look) {
+    std::vector<std::string> found;
+    std::optional<fs::path> whole;
+    bool gone = false;
+    for (const FolderName& name : list()) {
+      const fs::path folder = run_folder / to_string(name);
+      try {
+        if (done_in(folder, [&] { check_folder(folder); })) whole = folder;
+        gone = !whole && look < kLooks;
+      } catch (const Error& error) {
+        // An older whole one is better than a damaged one.
+        found.push_back(error.what());
+      }
+      if (whole || gone) break;
     }
+    if (gone) continue;
+    if (damage) damage->insert(damage->end(), found.begin(), found.end());
+    return whole;
   }
-  return {};
+}
+
+}  // namespace
+
+std::optional<fs::path> find_latest_checkpoint(const fs::path& run_folder, std::vector<std::string>* damage) {
+  return first_whole(
+      run_folder, [&] { return in_order_of_choice(run_folder); }, damage);
 }
 
 std::optional<fs::path> find_best_checkpoint(const fs::path& run_folder, std::vector<std::string>* damage) {
-  const std::optional<FolderName> best = best_among(checkpoints_in(run_folder), run_folder);
-  if (!best) return {};
-  const fs::path folder = run_folder / to_string(*best);
-  try {
-    check_folder(folder);
-    return folder;
-  } catch (const Error& error) {
-    if (damage) damage->push_back(error.what());
+  const auto best = [&]() -> std::vector<FolderName> {
+    for (int look = 1; look <= kLooks; ++look) {
+      if (const auto found = best_among(checkpoints_in(run_folder), run_folder)) return {*found};
+      // The list may be older than the name.
+      if (!read_pointer(run_folder, kBestFile)) break;
+    }
     return {};
+  };
+  return first_whole(run_folder, best, damage);
+}
+
+Checkpoint read_checkpoint(const std::function<fs::path()>& find) {
+  for (int look = 1;; ++look) {
+    const fs::path folder = find();
+    Checkpoint checkpoint;
+    const auto read = [&] { checkpoint = read_checkpoint(folder); };
+    if (look == kLooks) {
+      read();
+      return checkpoint;
+    }
+    if (done_in(folder, read)) return checkpoint;
   }
+}
+
+int64_t step_of_checkpoint(const fs::path& folder) {
+  return check_folder(folder).step;
 }
 
 Checkpoint read_checkpoint(const fs::path& folder) {

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <filesystem>
+#include <functional>
 #include <optional>
 #include <string>
 #include <utility>
@@ -27,6 +28,8 @@ struct Checkpoint {
 struct SaveOptions {
   int keep = 2;       // newest checkpoints to keep, >= 1
   bool best = false;  // whether this checkpoint is the best of the run so far
+  /// Asked before anything in the run folder is made, renamed or removed; where it throws, nothing more is.
+  std::function<void()> before_change = {};
 };
 
 /// Writes a checkpoint into `run_folder`, which is made where there is none, and returns its folder. Only one
@@ -47,7 +50,8 @@ std::filesystem::path save_checkpoint(const std::filesystem::path& run_folder, c
                                       const SaveOptions& options = {});
 
 /// Removes what a killed process has left unfinished in a run folder: what the process that goes on with the
-/// run does first. Like save_checkpoint(), for one process at a time.
+/// run does first. A file that another process is writing stays. Like save_checkpoint(), for one process at a
+/// time.
 void remove_unfinished(const std::filesystem::path& run_folder);
 
 /// The folder of the checkpoint saved last, or, where it is damaged, the whole one of the latest step; none
@@ -62,8 +66,15 @@ std::optional<std::filesystem::path> find_latest_checkpoint(const std::filesyste
 std::optional<std::filesystem::path> find_best_checkpoint(const std::filesystem::path& run_folder,
                                                           std::vector<std::string>* damage = nullptr);
 
+/// The step of a checkpoint's folder. Throws Error as read_checkpoint() does, numbers of tensors apart.
+int64_t step_of_checkpoint(const std::filesystem::path& folder);
+
 /// Reads a checkpoint's folder. Throws Error, in one sentence, where a part is missing or is not, byte for
 /// byte, what was written, and where a tensor holds NaN or infinity.
 Checkpoint read_checkpoint(const std::filesystem::path& folder);
+
+/// Reads the checkpoint whose folder `find` names. Where a process that trains the run removes or replaces it
+/// meanwhile, `find` is asked again.
+Checkpoint read_checkpoint(const std::function<std::filesystem::path()>& find);
 
 }  // namespace haze

@@ -5,9 +5,11 @@
 #include <atomic>
 #include <cerrno>
 #include <cstring>
+#include <utility>
 #include <vector>
 
 #include <fcntl.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -54,6 +56,29 @@ std::filesystem::path folder_of(const std::filesystem::path& path) {
   return path.has_parent_path() ? path.parent_path() : std::filesystem::path(".");
 }
 
+/// Makes a file, which must not exist, and locks it (flock), so that remove_abandoned() leaves it alone; -1
+/// where the system refuses. A file system without locks is taken as it is.
+int create_locked(const std::filesystem::path& path) {
+  for (;;) {
+    const int descriptor = ::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+    if (descriptor < 0) return -1;
+    ::flock(descriptor, LOCK_EX);
+    struct stat status {};
+    // Another process may have found it abandoned before it was locked.
+    if (::fstat(descriptor, &status) != 0 || status.st_nlink > 0) return descriptor;
+    ::close(descriptor);
+  }
+}
+
+void sync_file(int descriptor, const std::filesystem::path& path) {
+  if (::fsync(descriptor) != 0) fail_to_write(path);
+}
+
+/// Closes a descriptor, which is -1 then.
+void close_file(int& descriptor, const std::filesystem::path& path) {
+  if (::close(std::exchange(descriptor, -1)) != 0) fail_to_write(path);
+}
+
 }  // namespace
 
 uint32_t crc32(const void* data, size_t bytes, uint32_t previous) {
@@ -70,8 +95,7 @@ uint32_t crc32(const void* data, size_t bytes, uint32_t previous) {
 }
 
 FileWriter::FileWriter(std::filesystem::path path)
-    : path_(std::move(path)),
-      descriptor_(::open(path_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666)) {
+    : path_(std::move(path)), descriptor_(create_locked(path_)) {
   if (descriptor_ < 0) fail_to_write(path_);
 }
 
@@ -95,20 +119,15 @@ void FileWriter::append(const void* data, size_t bytes) {
 }
 
 void FileWriter::finish() {
-  if (::fsync(descriptor_) != 0) fail_to_write(path_);
-  const bool closed = ::close(descriptor_) == 0;
-  descriptor_ = -1;
-  if (!closed) fail_to_write(path_);
+  sync_file(descriptor_, path_);
+  close_file(descriptor_, path_);
 }
 
 void FileWriter::finish_as(const std::filesystem::path& path) {
-  finish();
-  try {
-    rename_durably(path_, path);
-  } catch (const Error&) {
-    ::unlink(path_.c_str());
-    throw;
-  }
+  sync_file(descriptor_, path_);
+  // Still locked: until it has its final name it could be taken for abandoned.
+  rename_durably(path_, path);
+  close_file(descriptor_, path);
 }
 
 FileReader::FileReader(std::filesystem::path path)
@@ -175,8 +194,14 @@ void rename_durably(const std::filesystem::path& from, const std::filesystem::pa
 
 std::filesystem::path unfinished_name(const std::filesystem::path& path) {
   static std::atomic<int> count = 0;
-  return path.parent_path() /
-         fmt::format("{}{}-{}-{}", kUnfinishedPrefix, ::getpid(), count++, path.filename().string());
+  for (;;) {
+    const std::filesystem::path name =
+        path.parent_path() /
+        fmt::format("{}{}-{}-{}", kUnfinishedPrefix, ::getpid(), count++, path.filename().string());
+    std::error_code ignored;
+    // A dead process may have had the same number.
+    if (!std::filesystem::exists(std::filesystem::symlink_status(name, ignored))) return name;
+  }
 }
 
 bool is_unfinished_name(const std::filesystem::path& path) {
@@ -195,6 +220,14 @@ std::filesystem::path finished_name(const std::filesystem::path& path) {
     result /= name;
   }
   return result;
+}
+
+void remove_abandoned(const std::filesystem::path& path) {
+  const int descriptor = ::open(path.c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+  const bool in_use = descriptor >= 0 && ::flock(descriptor, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK;
+  std::error_code ignored;
+  if (!in_use) std::filesystem::remove_all(path, ignored);
+  if (descriptor >= 0) ::close(descriptor);
 }
 
 void write_file_atomically(const std::filesystem::path& path, std::string_view contents) {

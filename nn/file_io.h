@@ -11,8 +11,8 @@ namespace haze {
 /// them.
 uint32_t crc32(const void* data, size_t bytes, uint32_t previous = 0);
 
-/// A file that is being written. All functions throw Error with the file's finished_name() and the system's
-/// reason.
+/// A file that is being written, and locked until it is finished. All functions throw Error with the file's
+/// finished_name() and the system's reason.
 class FileWriter {
  public:
   /// Makes the file, which must not exist.
@@ -73,7 +73,7 @@ void sync_folder(const std::filesystem::path& folder);
 /// Throws Error where the system refuses.
 void rename_durably(const std::filesystem::path& from, const std::filesystem::path& to);
 
-/// A name next to `path` that begins with ".haze-unfinished-" and that no other caller has.
+/// A name next to `path` that begins with ".haze-unfinished-" and that no file and no other caller has.
 std::filesystem::path unfinished_name(const std::filesystem::path& path);
 
 /// `path` as it is called once all is written: what unfinished_name() made of its parts, undone.
@@ -83,6 +83,10 @@ std::filesystem::path finished_name(const std::filesystem::path& path);
 /// held before or all of `contents`. Throws Error where the system refuses, and then leaves no temporary
 /// file.
 void write_file_atomically(const std::filesystem::path& path, std::string_view contents);
+
+/// Removes a file or folder that unfinished_name() named, unless a FileWriter of any process is at work on
+/// the file. What cannot be removed stays.
+void remove_abandoned(const std::filesystem::path& path);
 
 /// Whether `path` was named by unfinished_name(): what a killed process leaves behind.
 bool is_unfinished_name(const std::filesystem::path& path);

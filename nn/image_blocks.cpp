@@ -10,10 +10,8 @@ namespace {
 
 // Each image is a sequence of its own.
 Tensor offsets_of(int64_t images, int64_t pixels, Device device) {
-  std::vector<int32_t> offsets(static_cast<size_t>(images) + 1);
-  for (size_t i = 0; i < offsets.size(); ++i)
-    offsets[i] = static_cast<int32_t>(i) * static_cast<int32_t>(pixels);
-  return Tensor::from(offsets, {images + 1}, device);
+  const Tensor step = full({}, static_cast<double>(pixels), Dtype::int32, device);
+  return multiply(arange(images + 1, Dtype::int32, device), step);
 }
 
 }  // namespace

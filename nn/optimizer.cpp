@@ -101,6 +101,7 @@ Tensor Optimizer::Number::is_finite() const {
 
 void Optimizer::load_state(const NamedTensors& state, std::string_view source_name) {
   copy_by_name(state_, state, true, source_name);
+  state_changed();
 }
 
 Tensor Optimizer::decayed(size_t index, const Number& learning_rate) const {
@@ -143,14 +144,14 @@ AdamW::AdamW(const std::vector<ParameterGroup>& groups, const AdamWHyperparamete
   }
   histories_.resize(parameter_count());
   next_history_ = 1;
-  known_version_ = steps_.storage().version();
 }
 
 const std::vector<int32_t>& AdamW::histories() {
-  if (steps_.storage().version() == known_version_) return histories_;
+  if (histories_known_) return histories_;
   // A state that was loaded is read once: equal numbers of steps are equal histories.
   histories_ = steps_.to_vector<int32_t>();
   next_history_ = histories_.empty() ? 0 : *std::max_element(histories_.begin(), histories_.end()) + 1;
+  histories_known_ = true;
   return histories_;
 }
 
@@ -170,7 +171,6 @@ void AdamW::count_step(std::span<const size_t> indices, const Number& scale) {
       histories_[i] = entry->second;
     }
   }
-  known_version_ = steps_.storage().version();
 }
 
 void AdamW::update(std::span<const size_t> indices, const Number& learning_rate, const Number& scale) {

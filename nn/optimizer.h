@@ -47,6 +47,9 @@ class Optimizer {
   /// Takes over a state. Throws Error, with `source_name` and all names that do not fit, before anything
   /// changes.
   void load_state(const NamedTensors& state, std::string_view source_name = "the optimizer's state");
+  /// Must be called after somebody else has written to tensors of state(), other than a graph that replays
+  /// steps of this optimizer (engine/graph.h).
+  virtual void state_changed() {}
 
  protected:
   /// A number of a step: the host's, or the device's where it is defined, which kernels read when they run.
@@ -112,13 +115,16 @@ class AdamW : public Optimizer {
   explicit AdamW(const std::vector<ParameterGroup>& groups, const AdamWHyperparameters& hyperparameters = {});
   explicit AdamW(std::vector<NamedParameter> parameters, const AdamWHyperparameters& hyperparameters = {});
 
+  void state_changed() override { histories_known_ = false; }
+
  private:
   struct Slot {
     Tensor first_moment, second_moment;
     Tensor steps;  // int32 [], a view of steps_
   };
   /// Gives parameters that have made the same steps the same number: they go together. The host does not know
-  /// how many steps these were, as a step whose scale is not finite is not counted.
+  /// how many steps these were, as a step whose scale is not finite is not counted. A replayed step counts
+  /// for the same parameters as when it was captured, and so changes no history.
   const std::vector<int32_t>& histories();
   void count_step(std::span<const size_t> indices, const Number& scale);
   void update(std::span<const size_t> indices, const Number& learning_rate, const Number& scale) override;
@@ -128,7 +134,7 @@ class AdamW : public Optimizer {
   Tensor steps_;  // int32 [parameters], on their device
   std::vector<int32_t> histories_;
   int32_t next_history_ = 0;
-  uint32_t known_version_ = 0;  // of steps_, when histories_ was right
+  bool histories_known_ = true;
 };
 
 struct AdagradHyperparameters {

@@ -145,9 +145,8 @@ void write_safetensors(const std::filesystem::path& path, const NamedTensors& te
   file.finish_as(path);
 }
 
-SafetensorsContents read_safetensors(const std::filesystem::path& path) {
-  const FileReader file(path);
-  const std::string name = path.string();
+Header safetensors::read_header(const FileReader& file) {
+  const std::string name = file.path().string();
   uint64_t length = 0;
   if (file.bytes() < kLengthBytes) {
     fail("{}: not a safetensors file: it has only {} bytes", name, file.bytes());
@@ -160,14 +159,19 @@ SafetensorsContents read_safetensors(const std::filesystem::path& path) {
   if (length > safetensors::kMaxHeaderBytes) fail("{}: a header of {} bytes is over 100 MB", name, length);
   std::string json(length, '\0');
   file.read_at(kLengthBytes, json.data(), length);
+  Header header = parse_header(json, file.path());
+  header.data_start = kLengthBytes + length;
+  check_layout(header.entries, file.bytes() - header.data_start, file.path());
+  return header;
+}
 
-  Header header = safetensors::parse_header(json, path);
-  const uint64_t data_start = kLengthBytes + length;
-  safetensors::check_layout(header.entries, file.bytes() - data_start, path);
+SafetensorsContents read_safetensors(const std::filesystem::path& path) {
+  const FileReader file(path);
+  Header header = safetensors::read_header(file);
   SafetensorsContents contents;
   contents.metadata = std::move(header.metadata);
   for (const Entry& entry : header.entries) {
-    contents.tensors.push_back({entry.name, read_tensor(file, entry, data_start)});
+    contents.tensors.push_back({entry.name, read_tensor(file, entry, header.data_start)});
   }
   return contents;
 }

@@ -42,6 +42,7 @@ struct Entry {
 struct Header {
   std::vector<Entry> entries;
   Metadata metadata;
+  uint64_t data_start = 0;  // where the data begin in the file; of a header that was read
 };
 
 /// A text as it can stand in an error: quoted, control characters escaped, shortened to 100 bytes.
@@ -52,6 +53,9 @@ std::string print_header(const Header& header, const std::filesystem::path& path
 
 /// The header behind `json`. Throws Error as read_safetensors() does.
 Header parse_header(std::string_view json, const std::filesystem::path& path);
+
+/// The header of a file, whose tensors are not read. Throws Error as read_safetensors() does.
+Header read_header(const FileReader& file);
 
 /// Throws Error where the entries' ranges do not match their shapes or do not cover the data exactly once.
 void check_layout(const std::vector<Entry>& entries, uint64_t data_bytes, const std::filesystem::path& path);

@@ -1,8 +1,28 @@
 #!/bin/bash
 # Installs what is missing, builds the haze program, trains a small masked diffusion model on the built-in corpus and
 # writes sentences with it. Everything it makes is in build/release and runs/quickstart.
+#
+#   tools/quickstart.sh [--help]
+#
+# A run that is there already is kept: one that was broken off goes on, and a finished one only writes. Remove
+# runs/quickstart to train anew.
 set -eu
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+# Prints the comment at the top of this file.
+usage() { sed -n '2,/^set/s/^# \{0,1\}//p' tools/quickstart.sh; }
+
+case ${1-} in
+  "") ;;
+  -h | --help)
+    usage
+    exit 0
+    ;;
+  *)
+    echo "tools/quickstart.sh: there is no option '$1'; see tools/quickstart.sh --help" >&2
+    exit 2
+    ;;
+esac
 
 heading() { printf '\n== %s ==\n' "$1"; }
 haze=build/release/tools/haze
@@ -10,10 +30,14 @@ run=runs/quickstart
 
 heading "Building"
 tools/build.sh release haze
-rm -rf "$run"
 
-heading "Training (configs/quickstart.toml)"
-"$haze" train --config configs/quickstart.toml --out "$run"
+if [ -e "$run/latest" ]; then
+  heading "Going on with $run, which is there already; remove it to train anew"
+  "$haze" train --resume --out "$run"
+else
+  heading "Training (configs/quickstart.toml)"
+  "$haze" train --config configs/quickstart.toml --out "$run"
+fi
 
 heading "A sentence appearing out of masks, step by step"
 "$haze" sample "$run" --trace --count 1

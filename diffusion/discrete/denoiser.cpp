@@ -63,7 +63,7 @@ CrossEntropy TransformerDenoiser::cross_entropy(const DenoiserInput& input, cons
                                                 const Tensor& row_weights,
                                                 const ForwardContext& context) const {
   return head_.cross_entropy(hidden(input, context), haze::to(targets, device()),
-                             haze::to(row_weights, device()));
+                             haze::to(row_weights, device()), kNoTarget);
 }
 
 }  // namespace haze

@@ -5,6 +5,9 @@
 
 namespace haze {
 
+/// The target of a row whose loss is 0.
+inline constexpr int32_t kNoTarget = -1;
+
 /// A question to a denoiser.
 struct DenoiserInput {
   Tensor x_t;           // int32 [rows]: texts with masks, laid end to end
@@ -53,6 +56,7 @@ class TransformerDenoiser : public Module, public Denoiser {
   int32_t mask_id() const override { return mask_id_; }
   bool depends_on_time() const override { return transformer_.config().time != TimeConditioning::none; }
   Variable logits(const DenoiserInput& input, const ForwardContext& context) const override;
+  /// Rows whose target is kNoTarget do not count.
   CrossEntropy cross_entropy(const DenoiserInput& input, const Tensor& targets, const Tensor& row_weights,
                              const ForwardContext& context) const override;
 

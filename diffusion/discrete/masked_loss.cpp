@@ -1,6 +1,7 @@
 #include "haze/diffusion/discrete/masked_loss.h"
 
 #include <algorithm>
+#include <array>
 
 namespace haze {
 namespace {
@@ -15,6 +16,16 @@ Tensor per_row(const TextBatch& x_0, const MaskedBatch& masked, const std::vecto
   return Tensor::from(result, {masked.masked.size(0)});
 }
 
+int64_t rounded_up(int64_t count, int64_t multiple) {
+  return (count + multiple - 1) / multiple * multiple;
+}
+
+// x [n] with `value` behind it up to `count` elements.
+Tensor extended(const Tensor& x, int64_t count, double value) {
+  const std::array<Tensor, 2> parts{x, full({count - x.size(0)}, value, x.dtype())};
+  return concat(parts, 0);
+}
+
 }  // namespace
 
 Corruption::Corruption(const TextBatch& x_0, const MaskedBatch& masked, const SequenceWeights& weights)
@@ -23,7 +34,47 @@ Corruption::Corruption(const TextBatch& x_0, const MaskedBatch& masked, const Se
       targets(masked.targets),
       row_weights(cast(per_row(x_0, masked, weights.weight, 1.0 / static_cast<double>(x_0.sequences.rows)),
                        Dtype::float32)),
-      bound_weights(per_row(x_0, masked, weights.bound_weight, 1)) {}
+      bound_weights(per_row(x_0, masked, weights.bound_weight, 1)),
+      per_token(full({}, 1.0 / static_cast<double>(x_0.sequences.rows), Dtype::float64)),
+      per_masked(full({}, 1.0 / static_cast<double>(std::max<int64_t>(masked.targets.size(0), 1)),
+                      Dtype::float64)) {}
+
+std::vector<Tensor> Corruption::tensors() const {
+  const Sequences& sequences = input.sequences;
+  return {input.x_t, sequences.offsets, sequences.positions, sequences.index, input.t,   input.rows,
+          targets,   row_weights,       bound_weights,       per_token,       per_masked};
+}
+
+std::shared_ptr<const Prepared> Corruption::to(Device device) const {
+  auto result = std::make_shared<Corruption>(*this);
+  DenoiserInput& in = result->input;
+  for (Tensor* tensor : {&in.x_t, &in.sequences.offsets, &in.sequences.positions, &in.sequences.index, &in.t,
+                         &in.rows, &result->targets, &result->row_weights, &result->bound_weights,
+                         &result->per_token, &result->per_masked}) {
+    *tensor = clone(haze::to(*tensor, device));
+  }
+  return result;
+}
+
+Corruption Corruption::padded(int64_t multiple, int64_t max_length, int32_t mask_id) const {
+  const int64_t rows = rounded_up(input.sequences.rows, multiple),
+                masked = rounded_up(targets.size(0), multiple);
+  std::vector<int64_t> lengths = input.sequences.lengths;
+  int64_t left = rows - input.sequences.rows;
+  for (int64_t i = 0; i < rounded_up(multiple - 1, max_length) / max_length; ++i) {
+    lengths.push_back(std::min(left, max_length));
+    left -= lengths.back();
+  }
+  Corruption result = *this;
+  result.input.sequences = Sequences::of_lengths(lengths);
+  result.input.x_t = extended(input.x_t, rows, mask_id);
+  result.input.t = extended(input.t, std::ssize(lengths), 0.5);
+  result.input.rows = extended(input.rows, masked, 0);
+  result.targets = extended(targets, masked, kNoTarget);
+  result.row_weights = extended(row_weights, masked, 0);
+  result.bound_weights = extended(bound_weights, masked, 0);
+  return result;
+}
 
 void check_texts(const TextBatch& x_0, const Denoiser& denoiser, std::string_view model) {
   const int32_t* ids = x_0.ids.data<int32_t>();
@@ -42,11 +93,12 @@ Loss masked_loss(const Denoiser& denoiser, const Corruption& corruption, const F
   const CrossEntropy result = denoiser.cross_entropy(input, targets, corruption.row_weights, context);
   const Tensor bound_weights =
       to(cast(corruption.bound_weights, result.losses.dtype()), result.losses.device());
-  const double tokens = static_cast<double>(input.sequences.rows);
-  const double masked = static_cast<double>(std::max<int64_t>(targets.size(0), 1));
+  const auto times = [](const Tensor& x, const Tensor& number) {
+    return multiply(x, to(cast(number, x.dtype()), x.device()));
+  };
   return {.total = result.total,
-          .log = {{"bound", scale_shift(sum(multiply(bound_weights, result.losses)), 1 / tokens, 0)},
-                  {"cross_entropy", scale_shift(sum(result.losses), 1 / masked, 0)}},
+          .log = {{"bound", times(sum(multiply(bound_weights, result.losses)), corruption.per_token)},
+                  {"cross_entropy", times(sum(result.losses), corruption.per_masked)}},
           .inputs = {{"x_t", input.x_t},
                      {"offsets", input.sequences.offsets},
                      {"time", input.t},

@@ -26,6 +26,16 @@ struct Corruption : Prepared {
   Tensor targets;        // int32 [n]: x_0 at the masked rows
   Tensor row_weights;    // float32 [n]: of -log p in the loss, which is a mean over the tokens of the batch
   Tensor bound_weights;  // float64 [n]: of -log p in the bound, which is a sum over them
+  Tensor per_token;      // float64 []: 1 over the tokens of the batch
+  Tensor per_masked;     // float64 []: 1 over the masked ones, or 1 where there are none
+
+  std::vector<Tensor> tensors() const override;
+  std::shared_ptr<const Prepared> to(Device device) const override;
+
+  /// With rows, and with masked rows, rounded up to a multiple of `multiple`. Rows that are added are masks,
+  /// in sequences of their own of `max_length` tokens at most, of which there is always the same number. They
+  /// have no target and no weight.
+  Corruption padded(int64_t multiple, int64_t max_length, int32_t mask_id) const;
 };
 
 /// Throws Error, in a sentence that names the model, where a text holds the denoiser's mask or an id outside

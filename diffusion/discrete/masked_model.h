@@ -13,6 +13,7 @@ class MaskedModel : public Model {
 
   /// Draws x_t. Throws Error where a text holds the mask or an id outside the vocabulary.
   Batch prepare(Batch batch, size_t objective, Generator& generator) const override;
+  Batch padded(Batch prepared, int64_t multiple) const override;
   /// masked_loss() of what prepare() has drawn. Throws Error where it has not.
   Loss loss(const Batch& batch, size_t objective, const ForwardContext& context) const override;
 
@@ -22,7 +23,10 @@ class MaskedModel : public Model {
   virtual Corruption corrupt(const TextBatch& x_0, Generator& generator) const = 0;
 
  private:
+  const Corruption& corruption_of(const Batch& batch) const;
+
   std::string name_;
+  int64_t max_length_;
   TransformerDenoiser denoiser_;
 };
 

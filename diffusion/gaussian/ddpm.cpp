@@ -30,6 +30,19 @@ Tensor add_one_step(const NoiseSchedule& schedule, const Tensor& x_before, int t
              scale_shift(noise, std::sqrt(schedule.beta[i]), 0));
 }
 
+std::vector<Tensor> NoisyValues::tensors() const {
+  if (!is_all_of_loss) return {};
+  return {x_0, x_t, noise, t};
+}
+
+std::shared_ptr<const Prepared> NoisyValues::to(Device device) const {
+  if (!is_all_of_loss) return nullptr;
+  auto result = std::make_shared<NoisyValues>(*this);
+  for (Tensor* tensor : {&result->x_0, &result->x_t, &result->noise, &result->t})
+    *tensor = clone(haze::to(*tensor, device));
+  return result;
+}
+
 NoisyValues add_noise(const NoiseSchedule& schedule, const Tensor& x_0, const Tensor& t,
                       Generator& generator) {
   NoisyValues result;

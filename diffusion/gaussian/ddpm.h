@@ -41,6 +41,11 @@ struct NoisyValues : Prepared {
   Tensor x_0, x_t, noise;  // [n, ...]
   Tensor t;                // int32 [n], in 1..T
   Tensor weights;          // real [n]: 1 / (T p_t) where t was drawn with p_t; undefined where all are 1
+  /// Whether the loss reads x_0, x_t, noise and t, and nothing of them on the host.
+  bool is_all_of_loss = false;
+
+  std::vector<Tensor> tensors() const override;
+  std::shared_ptr<const Prepared> to(Device device) const override;
 };
 NoisyValues add_noise(const NoiseSchedule& schedule, const Tensor& x_0, const Tensor& t,
                       Generator& generator);

@@ -80,6 +80,9 @@ class Ddpm : public Model, private Sampler, private Likelihood {
             : WeightedSteps{spread_steps(x_0.size(0), diffusion_.schedule, generator), {}};
     NoisyValues noisy = add_noise(diffusion_.schedule, x_0, steps.t, generator);  // line 4
     noisy.weights = steps.weights;
+    // The others look up numbers of their steps on the host.
+    noisy.is_all_of_loss = !history_ && diffusion_.prediction != Parameterisation::v &&
+                           (loss_ == DdpmLoss::simple || loss_ == DdpmLoss::l1);
     batch.prepared = std::make_shared<NoisyValues>(std::move(noisy));
     return batch;
   }

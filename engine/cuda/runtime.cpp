@@ -7,9 +7,11 @@
 #include <utility>
 
 #include "haze/engine/cuda/check.h"
+#include "haze/engine/cuda/copy_queue.h"
 #include "haze/engine/cuda/staging.h"
 #include "haze/engine/device.h"
 #include "haze/engine/error.h"
+#include "haze/engine/graph_capture.h"
 #include "haze/engine/refusal.h"
 
 // The device `cuda`: the first GPU of the machine, with one stream for all kernels and copies.
@@ -83,13 +85,44 @@ void allow_shared_memory(const char* name, const void* kernel, size_t bytes) {
 
 namespace {
 
+/// A captured graph, ready to be launched.
+class CudaGraph final : public RecordedWork {
+ public:
+  /// Takes the graph over.
+  CudaGraph(cudaGraph_t graph, cudaStream_t stream) : stream_(stream) {
+    cudaError_t error = cudaGraphGetNodes(graph, nullptr, &size_);
+    if (error == cudaSuccess) error = cudaGraphInstantiate(&executable_, graph, 0);
+    cudaGraphDestroy(graph);
+    check(error, "a graph");
+  }
+  ~CudaGraph() override {
+    cudaGraphExecDestroy(executable_);
+    cudaGetLastError();  // forgets an error that a kernel has made: the next call that waits reports it
+  }
+  CudaGraph(const CudaGraph&) = delete;
+  CudaGraph& operator=(const CudaGraph&) = delete;
+
+  void run() override {
+    last_launched.store("a graph", std::memory_order_relaxed);
+    check(cudaGraphLaunch(executable_, stream_), "the launch of a graph");
+  }
+  int64_t size() const override { return static_cast<int64_t>(size_); }
+
+ private:
+  cudaStream_t stream_;
+  cudaGraphExec_t executable_ = nullptr;
+  size_t size_ = 0;
+};
+
 class CudaRuntime final : public DeviceRuntime {
  public:
   CudaRuntime() {
     check_machine();
     check(cudaSetDevice(0), "the GPU");
     check(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "a stream");
-    staging_ = new StagingRing;
+    void* ring = nullptr;
+    check(cudaHostAlloc(&ring, kRingBytes, cudaHostAllocDefault), "page-locked memory");
+    staging_ = new StagingRing(ring, kRingBytes, *new StreamCopyQueue(stream_));
     check(cudaMalloc(reinterpret_cast<void**>(&slot_), sizeof(Refusal)), "memory for refused values");
     check(cudaHostAlloc(reinterpret_cast<void**>(&landing_), sizeof(Landing), cudaHostAllocDefault),
           "page-locked memory");
@@ -115,6 +148,7 @@ class CudaRuntime final : public DeviceRuntime {
 
   void copy_to_host(void* host, const void* device, size_t bytes) override {
     if (bytes == 0) return synchronize();
+    check_may_wait(Device::cuda);
     const std::lock_guard lock(mutex_);
     const bool small = bytes <= sizeof(landing_->bytes);
     check(cudaMemcpyAsync(small ? landing_->bytes : host, device, bytes, cudaMemcpyDeviceToHost, stream_),
@@ -123,9 +157,12 @@ class CudaRuntime final : public DeviceRuntime {
     if (small) std::memcpy(host, landing_->bytes, bytes);
   }
   void copy_from_host(void* device, const void* host, size_t bytes) override {
-    if (bytes > 0) staging_->copy(device, host, bytes, stream_);
+    if (bytes == 0) return;
+    check_may_copy_from_host(Device::cuda);
+    staging_->copy(device, host, bytes);
   }
   void synchronize() override {
+    check_may_wait(Device::cuda);
     const std::lock_guard lock(mutex_);
     wait();
   }
@@ -133,11 +170,29 @@ class CudaRuntime final : public DeviceRuntime {
     const std::lock_guard lock(mutex_);
     if (!error_) error_ = std::move(error);
   }
+  // Relaxed: the allocator may ask for memory meanwhile.
+  bool begin_capture() override {
+    check(cudaStreamBeginCapture(stream_, cudaStreamCaptureModeRelaxed), "the capture of a graph");
+    return true;
+  }
+  std::unique_ptr<RecordedWork> end_capture() override {
+    cudaGraph_t graph = nullptr;
+    check(cudaStreamEndCapture(stream_, &graph), "the capture of a graph");
+    return std::make_unique<CudaGraph>(graph, stream_);
+  }
+  void abandon_capture() noexcept override {
+    cudaGraph_t graph = nullptr;
+    cudaStreamEndCapture(stream_, &graph);
+    if (graph) cudaGraphDestroy(graph);
+    cudaGetLastError();  // forgets what `work` did to the capture
+  }
 
   cudaStream_t stream() const { return stream_; }
   Refusal* slot() const { return slot_; }
 
  private:
+  static constexpr size_t kRingBytes = 16 << 20;
+
   /// Where small copies to the host arrive: page-locked, so that the GPU writes them by itself.
   struct Landing {
     Refusal refusal;

@@ -64,13 +64,15 @@ cublas::Status gemm(cublas::Context*, cublas::Transposition of_a, cublas::Transp
       !y.allows(k, n) || leading_c < std::max<int64_t>(1, m)) {
     return cublas::kInvalidValue;
   }
-  if (in_float64) {
-    write_products(x, y, m, n, k, *static_cast<const double*>(alpha), *static_cast<const double*>(beta),
-                   static_cast<double*>(c), leading_c, step_c, batch);
-  } else {
-    write_products(x, y, m, n, k, *static_cast<const float*>(alpha), *static_cast<const float*>(beta),
-                   static_cast<float*>(c), leading_c, step_c, batch);
-  }
+  const auto write = [=](auto tag) {
+    using T = decltype(tag);
+    // The host's factors are read now, as the library does.
+    simt::run_in_order([=, by = static_cast<double>(*static_cast<const T*>(alpha)),
+                        kept = static_cast<double>(*static_cast<const T*>(beta))] {
+      write_products(x, y, m, n, k, by, kept, static_cast<T*>(c), leading_c, step_c, batch);
+    });
+  };
+  in_float64 ? write(double{}) : write(float{});
   return cublas::kSuccess;
 }
 

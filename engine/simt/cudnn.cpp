@@ -167,9 +167,14 @@ class Problem {
   bool fits_ = false;
 };
 
+/// A factor of the host's.
+double factor(const Problem& problem, const void* number) {
+  return problem.type() == cudnn::kFloat64 ? *static_cast<const double*>(number)
+                                           : *static_cast<const float*>(number);
+}
+
 template <typename T>
-void write(const std::vector<double>& sums, const void* alpha, const void* beta, void* result) {
-  const double by = *static_cast<const T*>(alpha), keep = *static_cast<const T*>(beta);
+void write(const std::vector<double>& sums, double by, double keep, void* result) {
   T* const to = static_cast<T*>(result);
   for (size_t i = 0; i < sums.size(); ++i)
     to[i] = static_cast<T>(by * sums[i] + (keep == 0 ? 0 : keep * static_cast<double>(to[i])));
@@ -190,14 +195,15 @@ Status compute(const Problem& problem, bool known, void* workspace, size_t bytes
   if (!problem.fits() || !alpha || !beta || !result) return cudnn::kBadParameter;
   if (!known) return cudnn::kNotSupported;
   if (!workspace || bytes < kWorkspaceBytes) return cudnn::kSizeInsufficient;
-  std::memset(workspace, 0xFF, kWorkspaceBytes);
-  std::vector<double> sums(extents.elements());
-  products(sums);
-  if (problem.type() == cudnn::kFloat64) {
-    write<double>(sums, alpha, beta, result);
-  } else {
-    write<float>(sums, alpha, beta, result);
-  }
+  const bool is_wide = problem.type() == cudnn::kFloat64;
+  // The factors are read now, as the library does.
+  simt::run_in_order(
+      [=, count = extents.elements(), by = factor(problem, alpha), keep = factor(problem, beta)] {
+        std::memset(workspace, 0xFF, kWorkspaceBytes);
+        std::vector<double> sums(count);
+        products(sums);
+        is_wide ? write<double>(sums, by, keep, result) : write<float>(sums, by, keep, result);
+      });
   return cudnn::kSuccess;
 }
 
@@ -210,7 +216,7 @@ Status forward(cudnn::Context*, const void* alpha, TensorDescriptor* of_x, const
                void* workspace, size_t bytes, const void* beta, TensorDescriptor* of_y, void* y) {
   const Problem p(of_x, of_w, c, of_y);
   return compute(p, by == cudnn::kImplicitProduct, workspace, bytes, p.y(), alpha, beta, y,
-                 [&](std::vector<double>& sums) {
+                 [=](std::vector<double>& sums) {
                    p.for_each_product([&](size_t pixel, size_t weight, size_t window) {
                      sums[window] += p.at(x, pixel) * p.at(w, weight);
                    });
@@ -226,7 +232,7 @@ Status data(cudnn::Context*, const void* alpha, FilterDescriptor* of_w, const vo
             const void* beta, TensorDescriptor* of_x, void* to_x) {
   const Problem p(of_x, of_w, c, of_g);
   return compute(p, by == cudnn::kDataByProduct, workspace, bytes, p.x(), alpha, beta, to_x,
-                 [&](std::vector<double>& sums) {
+                 [=](std::vector<double>& sums) {
                    p.for_each_product([&](size_t pixel, size_t weight, size_t window) {
                      sums[pixel] += p.at(g, window) * p.at(w, weight);
                    });
@@ -242,7 +248,7 @@ Status filter(cudnn::Context*, const void* alpha, TensorDescriptor* of_x, const 
               void* workspace, size_t bytes, const void* beta, FilterDescriptor* of_w, void* to_w) {
   const Problem p(of_x, of_w, c, of_g);
   return compute(p, by == cudnn::kFilterByProduct, workspace, bytes, p.w(), alpha, beta, to_w,
-                 [&](std::vector<double>& sums) {
+                 [=](std::vector<double>& sums) {
                    p.for_each_product([&](size_t pixel, size_t weight, size_t window) {
                      sums[weight] += p.at(g, window) * p.at(x, pixel);
                    });

@@ -258,10 +258,13 @@ void launch_kernel(const char* name, void (*kernel)(P...), simt::LaunchShape sha
   const auto call = [=]() __attribute__((no_sanitize_thread)) {
     kernel(arguments...);
   };
+  // A graph keeps a copy of its bytes.
+  static_assert(std::is_trivially_copyable_v<decltype(call)>);
   const auto invoke = [](const void* c) __attribute__((no_sanitize_thread)) {
     (*static_cast<const decltype(call)*>(c))();
   };
-  simt::run({name, invoke, &call, simt::kChecked, reinterpret_cast<const void*>(kernel)}, shape);
+  simt::run({name, invoke, &call, sizeof(call), simt::kChecked, reinterpret_cast<const void*>(kernel)},
+            shape);
 }
 
 }  // namespace haze

@@ -9,6 +9,7 @@
 #include "haze/engine/error.h"
 #include "haze/engine/simt/block.h"
 #include "haze/engine/simt/checker.h"
+#include "haze/engine/simt/recording.h"
 
 namespace haze::simt {
 namespace {
@@ -89,7 +90,9 @@ void run_fast(const Kernel& kernel, const LaunchShape& shape) {
 
 void run(const Kernel& kernel, const LaunchShape& shape) {
   check_shape(kernel, shape);
-  if (kernel.checked) {
+  if (Recording* const kept = recording()) {
+    kept->add(kernel, shape);
+  } else if (kernel.checked) {
     run_checked(kernel, shape);
   } else {
     run_fast(kernel, shape);

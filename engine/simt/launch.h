@@ -2,6 +2,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 
 namespace haze::simt {
 
@@ -16,6 +17,7 @@ struct Kernel {
   const char* name;
   void (*call)(const void* arguments);
   const void* arguments;
+  size_t argument_bytes;
   bool checked;          // compiled with hooks: its memory accesses are watched
   const void* function;  // the kernel itself
 };
@@ -38,6 +40,14 @@ inline constexpr unsigned kWarp = 32;
 /// Error where the shape is beyond the device's limits, or where threads wait for others that never come. For
 /// a checked kernel it does so too where a fault is found (checker.h).
 void run(const Kernel& kernel, const LaunchShape& shape);
+
+/// Where launches and other work of the emulated device are kept while a graph is captured; null: they run.
+class Recording;
+Recording* recording();
+
+/// Does what a library does on the device between launches: at once, or when the graph that is captured is
+/// replayed.
+void run_in_order(std::function<void()> work);
 
 /// Whether calls on the emulated device run their checked kernels. At first they do not.
 void set_checked(bool checked);

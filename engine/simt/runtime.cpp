@@ -3,9 +3,11 @@
 #include <utility>
 
 #include "haze/engine/device.h"
+#include "haze/engine/graph_capture.h"
 #include "haze/engine/refusal.h"
 #include "haze/engine/simt/calls.h"
 #include "haze/engine/simt/checker.h"
+#include "haze/engine/simt/recording.h"
 
 namespace haze {
 namespace {
@@ -21,16 +23,24 @@ class SimtRuntime final : public DeviceRuntime {
   }
   void copy_from_host(void* device, const void* host, size_t bytes) override {
     if (bytes == 0) return;
+    check_may_copy_from_host(Device::simt);
     std::memcpy(device, host, bytes);
     if (simt::is_checked()) simt::mark_initialised(device, bytes);
   }
   void synchronize() override {
+    check_may_wait(Device::simt);
     throw_if_taken(std::exchange(*simt::refusal_slot(), {}));
     if (error_) std::rethrow_exception(std::exchange(error_, nullptr));
   }
   void report(std::exception_ptr error) override {
     if (!error_) error_ = std::move(error);
   }
+  bool begin_capture() override {
+    simt::begin_recording();
+    return true;
+  }
+  std::unique_ptr<RecordedWork> end_capture() override { return simt::end_recording(); }
+  void abandon_capture() noexcept override { simt::end_recording(); }
 
  private:
   std::exception_ptr error_;

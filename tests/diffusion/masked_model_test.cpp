@@ -40,6 +40,14 @@ Batch batch_of(const Texts& texts) {
   return diffusion_test::batch_of(texts);
 }
 
+void randomise(Module& module) {
+  Generator generator(7);
+  for (const NamedParameter& parameter : module.parameters()) {
+    const Tensor& value = parameter.variable->value();
+    copy_into(value, normal(value.shape(), generator, 0, 0.5, value.dtype()));
+  }
+}
+
 const std::vector<ModelInfo>& infos() {
   static const std::vector<ModelInfo> result = {mdlm_model(), d3pm_model()};
   return result;
@@ -62,6 +70,41 @@ TEST_CASE("mdlm and d3pm learn texts, and their weights have the names that save
     const auto objectives = model->objectives();
     REQUIRE(objectives.size() == 1);
     CHECK(objectives[0].parameters.size() == names.size());
+  }
+}
+
+TEST_CASE("rows that round a batch up change neither its loss, nor what it logs, nor any gradient") {
+  for (const ModelInfo& info : infos()) {
+    for (const char* time : {"transformer.time=adaptive", "transformer.time=none"}) {
+      const auto model = model_of(info, settings_of(info, {time}));
+      model->to(Dtype::float64);
+      randomise(*model);
+      for (int64_t multiple : {1, 2, 16, 30}) {  // of 17 rows; the last needs two more sequences
+        CAPTURE(info.name);
+        CAPTURE(multiple);
+        Generator generator(3);
+        const Batch batch = model->prepare(batch_of(kTexts), 0, generator),
+                    padded = model->padded(batch, multiple);
+        const Loss one = model->loss(batch, 0, {}), other = model->loss(padded, 0, {});
+        const auto rows = [](const Batch& b) { return b.prepared->tensors().front().size(0); };
+        CHECK(rows(padded) == (rows(batch) + multiple - 1) / multiple * multiple);
+        for (const Tensor& tensor : padded.prepared->tensors()) {
+          // Every count is rounded up, or the same for all batches of four texts.
+          const int64_t size = tensor.rank() == 0 ? 1 : tensor.size(0), sequences = 4 + (multiple + 6) / 8;
+          CHECK((tensor.rank() == 0 || size % multiple == 0 || size == sequences || size == sequences + 1));
+        }
+        CHECK(other.total.value().item() == doctest::Approx(one.total.value().item()).epsilon(1e-12));
+        for (const char* part : {"bound", "cross_entropy"})
+          CHECK(logged(other, part) == doctest::Approx(logged(one, part)).epsilon(1e-12));
+        std::vector<Variable> parameters;
+        for (const NamedParameter& parameter : model->parameters()) parameters.push_back(*parameter.variable);
+        const auto wanted = gradient(one.total, parameters), got = gradient(other.total, parameters);
+        for (size_t i = 0; i < wanted.size(); ++i) {
+          const Tensor difference = subtract(got[i].value(), wanted[i].value());
+          CHECK(reduce(ReduceOp::max, unary(UnaryOp::absolute, difference)).item() < 1e-12);
+        }
+      }
+    }
   }
 }
 

@@ -11,7 +11,7 @@
 #include "engine/thread_bits.h"
 #include "error_of.h"
 
-// Kernels of attention on the emulated GPU: what they refuse, and where a softmax has no value. The operation
+// Kernels of attention on a GPU: what they refuse, and where a softmax has no value. The operation
 // table has their numbers.
 using namespace haze;
 using haze::testing::error_of;
@@ -134,41 +134,42 @@ double difference(const Tensor& got, const Tensor& wanted) {
   return largest;
 }
 
+// That every GPU has the cpu's results.
+void check_results(const Problem& problem, int64_t size, Dtype dtype, double bound) {
+  const Operands operands(problem, size, dtype);
+  const auto wanted = results(operands, problem.options, Device::cpu);
+  for (Device device : test::gpus()) {
+    CAPTURE(name(device));
+    const auto got = results(operands, problem.options, device);
+    for (size_t i = 0; i < wanted.size(); ++i) {
+      CAPTURE(i);
+      CHECK(difference(got[i], wanted[i]) < bound);
+    }
+  }
+}
+
 }  // namespace
 
-TEST_CASE(
-    "attention: with every mask, an emulated GPU has the processor's results past the edges of its tiles") {
+TEST_CASE("attention: with every mask, a GPU has the processor's results past the edges of its tiles") {
   for (Dtype dtype : {Dtype::float32, Dtype::float64, Dtype::bfloat16}) {
     CAPTURE(name(dtype));
     // Sums in another order, and of bfloat16 a result that may be rounded to the other side.
     const double bound = dtype == Dtype::float32 ? 3e-5 : dtype == Dtype::float64 ? 1e-13 : 0x1.02p-7;
     for (const Problem& problem : problems(dtype)) {
       CAPTURE(problem.name);
-      const Operands operands(problem, 8, dtype);
-      const auto wanted = results(operands, problem.options, Device::cpu),
-                 got = results(operands, problem.options, Device::simt);
-      for (size_t i = 0; i < wanted.size(); ++i) {
-        CAPTURE(i);
-        CHECK(difference(got[i], wanted[i]) < bound);
-      }
+      check_results(problem, 8, dtype, bound);
     }
   }
 }
 
-TEST_CASE("attention: on an emulated GPU, heads of any size have the processor's results") {
+TEST_CASE("attention: on a GPU, heads of any size have the processor's results") {
   const Problem problem{"causal", {.causal = true}, 1, 34, 66, 2, 1};
   for (Dtype dtype : {Dtype::float32, Dtype::float64, Dtype::bfloat16}) {
     const double bound = dtype == Dtype::float32 ? 3e-5 : dtype == Dtype::float64 ? 1e-13 : 0x1.02p-7;
     CAPTURE(name(dtype));
     for (int64_t size : {3, 17, 64, 80, 128, 256}) {
       CAPTURE(size);
-      const Operands operands(problem, size, dtype);
-      const auto wanted = results(operands, problem.options, Device::cpu),
-                 got = results(operands, problem.options, Device::simt);
-      for (size_t i = 0; i < wanted.size(); ++i) {
-        CAPTURE(i);
-        CHECK(difference(got[i], wanted[i]) < bound);
-      }
+      check_results(problem, size, dtype, bound);
     }
   }
 }
@@ -185,7 +186,7 @@ TEST_CASE(
   }
 }
 
-TEST_CASE("attention: an emulated GPU refuses offsets and lengths in the words of the processor") {
+TEST_CASE("attention: a GPU refuses offsets and lengths in the words of the processor") {
   using O = AttentionOptions;
   const std::vector<std::function<void(O&, Device)>> changes = {
       [](O& o, Device d) { o.key_lengths = numbers({7}, d); },
@@ -220,7 +221,7 @@ TEST_CASE("attention: an emulated GPU refuses offsets and lengths in the words o
     for (bool gradient : {false, true}) {
       const std::string expected = refusal(Device::cpu, gradient, change);
       CHECK(expected.starts_with(gradient ? "attention_gradient: " : "attention: "));
-      CHECK(refusal(Device::simt, gradient, change) == expected);
+      for (Device device : test::gpus()) CHECK(refusal(device, gradient, change) == expected);
       simt::set_checked(true);  // no access is out of bounds for all that
       CHECK(refusal(Device::simt, gradient, change) == expected);
       simt::set_checked(false);
@@ -228,40 +229,43 @@ TEST_CASE("attention: an emulated GPU refuses offsets and lengths in the words o
   }
 }
 
-TEST_CASE("attention: on an emulated GPU, a query that sees no key gets 0, and one without digits NaN") {
-  const Tensor x = ones({3, 2, 1, 4}, Dtype::float32, Device::simt);
-  fill(slice(x, 0, 1, 2), 1e5);  // scores of 2e10
-  AttentionOptions options;
-  options.key_lengths = numbers({0, 2, 1}, Device::simt);
-  const AttentionResult result = attention(x, x, x, options);
-  const AttentionGradient gradient = attention_gradient(x, x, x, x, result, options);
-  const auto output = result.output.to_vector<float>(), max = result.row_max.to_vector<float>(),
-             sum = result.row_sum.to_vector<float>(), of_query = gradient.query.to_vector<float>();
-  for (size_t i = 0; i < 8; ++i) {
-    CHECK(output[i] == 0);
-    CHECK(of_query[i] == 0);
-    CHECK(std::isnan(output[8 + i]));
-    CHECK(output[16 + i] == 1);
-  }
-  for (size_t row = 0; row < 2; ++row) {
-    CHECK(max[row] == -std::numeric_limits<float>::infinity());
-    CHECK(sum[row] == 0);
-    CHECK(max[4 + row] == 2);
-    CHECK(sum[4 + row] == 1);
+TEST_CASE("attention: on a GPU, a query that sees no key gets 0, and one without digits NaN") {
+  for (Device device : test::gpus()) {
+    const Tensor x = ones({3, 2, 1, 4}, Dtype::float32, device);
+    fill(slice(x, 0, 1, 2), 1e5);  // scores of 2e10
+    AttentionOptions options;
+    options.key_lengths = numbers({0, 2, 1}, device);
+    const AttentionResult result = attention(x, x, x, options);
+    const AttentionGradient gradient = attention_gradient(x, x, x, x, result, options);
+    const auto output = result.output.to_vector<float>(), max = result.row_max.to_vector<float>(),
+               sum = result.row_sum.to_vector<float>(), of_query = gradient.query.to_vector<float>();
+    for (size_t i = 0; i < 8; ++i) {
+      CHECK(output[i] == 0);
+      CHECK(of_query[i] == 0);
+      CHECK(std::isnan(output[8 + i]));
+      CHECK(output[16 + i] == 1);
+    }
+    for (size_t row = 0; row < 2; ++row) {
+      CHECK(max[row] == -std::numeric_limits<float>::infinity());
+      CHECK(sum[row] == 0);
+      CHECK(max[4 + row] == 2);
+      CHECK(sum[4 + row] == 1);
+    }
   }
 }
 
-TEST_CASE("attention: on an emulated GPU, dropout draws from the counter in the device's memory") {
-  const Tensor x = ones({1, 9, 2, 4}, Dtype::float32, Device::simt);
-  AttentionOptions options{.dropout = 0.5, .dropout_position = {3, 4, 5}};
-  const auto first = attention(x, x, x, options).output.to_vector<float>();
-  const Tensor counter =
-      Tensor::from<int32_t>({100, 0}, {2}, Device::simt);  // the lower half of 64 bits first
-  options.dropout_position.base = random_base(counter);
-  CHECK(attention(x, x, x, options).output.to_vector<float>() != first);
-  options.dropout_position = {3, 4, 105};
-  const auto moved = attention(x, x, x, options).output.to_vector<float>();
-  options.dropout_position = {3, 4, 5};
-  options.dropout_position.base = random_base(counter);
-  CHECK(attention(x, x, x, options).output.to_vector<float>() == moved);
+TEST_CASE("attention: on a GPU, dropout draws from the counter in the device's memory") {
+  for (Device device : test::gpus()) {
+    const Tensor x = ones({1, 9, 2, 4}, Dtype::float32, device);
+    AttentionOptions options{.dropout = 0.5, .dropout_position = {3, 4, 5}};
+    const auto first = attention(x, x, x, options).output.to_vector<float>();
+    const Tensor counter = Tensor::from<int32_t>({100, 0}, {2}, device);  // the lower half of 64 bits first
+    options.dropout_position.base = random_base(counter);
+    CHECK(attention(x, x, x, options).output.to_vector<float>() != first);
+    options.dropout_position = {3, 4, 105};
+    const auto moved = attention(x, x, x, options).output.to_vector<float>();
+    options.dropout_position = {3, 4, 5};
+    options.dropout_position.base = random_base(counter);
+    CHECK(attention(x, x, x, options).output.to_vector<float>() == moved);
+  }
 }

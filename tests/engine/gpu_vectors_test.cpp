@@ -19,17 +19,20 @@ Tensor numbers(const Shape& shape, Dtype dtype = Dtype::float32) {
   return cast(uniform(shape, generator, -9, 9), dtype);
 }
 
-Tensor on_gpu(const Tensor& x) {
+Tensor on_simt(const Tensor& x) {
   return to(x, Device::simt);
 }
 
-// f(inputs) on the emulated GPU, fast and checked, has the bits of f(inputs) on the cpu.
+// f(inputs) on each GPU, and checked on the emulated one, has the bits of f(inputs) on the cpu.
 template <typename F, typename... X>
 void check_bits(F&& f, const X&... inputs) {
   const Tensor wanted = f(inputs...);
-  CHECK(same_bits(to(f(on_gpu(inputs)...), Device::cpu), wanted));
+  for (Device device : gpus()) {
+    CAPTURE(name(device));
+    CHECK(same_bits(to(f(to(inputs, device)...), Device::cpu), wanted));
+  }
   const CheckedRungs checked;
-  CHECK(same_bits(to(f(on_gpu(inputs)...), Device::cpu), wanted));
+  CHECK(same_bits(to(f(on_simt(inputs)...), Device::cpu), wanted));
 }
 
 double largest(const Tensor& x) {
@@ -44,7 +47,7 @@ double sectors_of_reads(const Tensor& x, const Tensor& y) {
 
 }  // namespace
 
-TEST_CASE("element-wise kernels of the emulated GPU have the cpu's bits, in vectors and beside them") {
+TEST_CASE("element-wise kernels of a GPU have the cpu's bits, in vectors and beside them") {
   const auto product = [](const Tensor& x, const Tensor& y) { return multiply(x, y); };
   const Tensor x = numbers({6, 16}), odd = numbers({6, 15}), long_one = numbers({37});
   check_bits(product, x, numbers({16}));    // rows
@@ -68,7 +71,7 @@ TEST_CASE("element-wise kernels of the emulated GPU have the cpu's bits, in vect
 }
 
 TEST_CASE("element-wise kernels of the emulated GPU read 16 sectors a request in vectors, 5 beside them") {
-  const Tensor x = on_gpu(numbers({257, 128})), bias = on_gpu(numbers({128}));
+  const Tensor x = on_simt(numbers({257, 128})), bias = on_simt(numbers({128}));
   CHECK(sectors_of_reads(x, x) == 16);
   CHECK(sectors_of_reads(x, bias) == 16);
   const Tensor odd = slice(reshape(x, {257 * 128}), 0, 8, 8 + 32 * 128);
@@ -77,7 +80,7 @@ TEST_CASE("element-wise kernels of the emulated GPU read 16 sectors a request in
   CHECK(sectors_of_reads(beside, beside) == 5);
 }
 
-TEST_CASE("norms of the emulated GPU are the cpu's, for rows in warps, in blocks and beyond registers") {
+TEST_CASE("norms of a GPU are the cpu's, for rows in warps, in blocks and beyond registers") {
   for (const Shape& shape : {Shape{5, 96}, Shape{3, 97}, Shape{2, 1028}, Shape{1, 4400}}) {
     const Tensor x = numbers(shape), g = unary(UnaryOp::sin, x), weight = numbers({shape[1]});
     const NormResult wanted = layer_norm(x, weight, weight, 1e-5);
@@ -86,25 +89,29 @@ TEST_CASE("norms of the emulated GPU are the cpu's, for rows in warps, in blocks
       const Tensor difference = subtract(to(got, Device::cpu), reference);
       CHECK(largest(difference) < 1e-5 * (1 + largest(reference)));
     };
-    Tensor first;
-    const CheckedRungs checked;
-    for (uint64_t seed = 1; seed <= (shape[1] > 4096 ? 2U : 5U); ++seed) {
-      simt::set_seed(seed);
-      const NormResult result = layer_norm(on_gpu(x), on_gpu(weight), on_gpu(weight), 1e-5);
+    // The gradient of x.
+    const auto check_on = [&](Device device) {
+      const Tensor there = to(x, device), scale = to(weight, device);
+      const NormResult result = layer_norm(there, scale, scale, 1e-5);
       check_close(result.output, wanted.output);
-      const NormGradient back = layer_norm_gradient(on_gpu(g), on_gpu(x), on_gpu(weight), result, true);
+      const NormGradient back = layer_norm_gradient(to(g, device), there, scale, result, true);
       check_close(back.x, gradient.x);
       check_close(back.weight, gradient.weight);
       check_close(back.bias, gradient.bias);
-      const Tensor bits = to(back.x, Device::cpu);
-      if (!first.defined()) first = bits;
-      CHECK(same_bits(bits, first));
+      return to(back.x, Device::cpu);
+    };
+    for (Device device : gpus()) CHECK(same_bits(check_on(device), check_on(device)));
+    const Tensor first = check_on(Device::simt);
+    const CheckedRungs checked;
+    for (uint64_t seed = 1; seed <= (shape[1] > 4096 ? 2U : 5U); ++seed) {
+      simt::set_seed(seed);
+      CHECK(same_bits(check_on(Device::simt), first));
     }
   }
 }
 
 TEST_CASE("norms of the emulated GPU read a row that registers hold once, 16 sectors a request") {
-  const Tensor x = on_gpu(numbers({2, 2048}));
+  const Tensor x = on_simt(numbers({2, 2048}));
   const CheckedRungs checked(true);
   rms_norm(x, Tensor(), 1e-5);
   const simt::LineCount reads = simt::last_counts().total(false, false);
@@ -112,7 +119,7 @@ TEST_CASE("norms of the emulated GPU read a row that registers hold once, 16 sec
   CHECK(sectors_a_request(reads) == 16);
 }
 
-TEST_CASE("adamw on the emulated GPU takes more parameters than a launch, of two dtypes and any alignment") {
+TEST_CASE("adamw on a GPU takes more parameters than a launch, of two dtypes and any alignment") {
   const auto step = [](Device device) {
     std::vector<AdamWSlot> slots;
     for (int64_t i = 0; i < 70; ++i) {
@@ -127,24 +134,32 @@ TEST_CASE("adamw on the emulated GPU takes more parameters than a launch, of two
     adamw_step(slots, {.step = 3});
     return slots;
   };
-  const std::vector<AdamWSlot> wanted = step(Device::cpu), got = step(Device::simt);
-  for (size_t i = 0; i < wanted.size(); ++i) {
-    const Tensor difference = subtract(to(got[i].parameter, Device::cpu), wanted[i].parameter);
-    CHECK(largest(difference) < 1e-6);
+  const std::vector<AdamWSlot> wanted = step(Device::cpu);
+  for (Device device : gpus()) {
+    const std::vector<AdamWSlot> got = step(device);
+    for (size_t i = 0; i < wanted.size(); ++i) {
+      const Tensor difference = subtract(to(got[i].parameter, Device::cpu), wanted[i].parameter);
+      CHECK(largest(difference) < 1e-6);
+    }
   }
 }
 
-TEST_CASE("global_norm on the emulated GPU takes more tensors than a launch, of any dtype and alignment") {
-  std::vector<Tensor> tensors, on_device;
+TEST_CASE("global_norm on a GPU takes more tensors than a launch, of any dtype and alignment") {
+  const auto tensors_on = [](Device device) {
+    std::vector<Tensor> tensors;
+    for (int64_t i = 0; i < 140; ++i) {
+      const Dtype dtype = i == 3 ? Dtype::float64 : i == 9 ? Dtype::bfloat16 : Dtype::float32;
+      const int64_t count = i == 5 ? 9001 : i + 4;
+      tensors.push_back(slice(to(numbers({count}, dtype), device), 0, i % 3, count));
+    }
+    return tensors;
+  };
   double squares = 0;
-  for (int64_t i = 0; i < 140; ++i) {
-    const Dtype dtype = i == 3 ? Dtype::float64 : i == 9 ? Dtype::bfloat16 : Dtype::float32;
-    const int64_t count = i == 5 ? 9001 : i + 4;
-    tensors.push_back(slice(numbers({count}, dtype), 0, i % 3, count));
-    on_device.push_back(slice(on_gpu(numbers({count}, dtype)), 0, i % 3, count));
-    for (const double x : tensors.back().to_vector<double>()) squares += x * x;
+  for (const Tensor& tensor : tensors_on(Device::cpu)) {
+    for (const double x : tensor.to_vector<double>()) squares += x * x;
   }
-  CHECK(global_norm(on_device) == doctest::Approx(std::sqrt(squares)).epsilon(1e-6));
+  const auto wanted = doctest::Approx(std::sqrt(squares)).epsilon(1e-6);
+  for (Device device : gpus()) CHECK(global_norm(tensors_on(device)) == wanted);
   const CheckedRungs checked;
-  CHECK(global_norm(on_device) == doctest::Approx(std::sqrt(squares)).epsilon(1e-6));
+  CHECK(global_norm(tensors_on(Device::simt)) == wanted);
 }

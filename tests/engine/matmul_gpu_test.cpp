@@ -1,14 +1,37 @@
+#include <optional>
+
 #include <doctest/doctest.h>
 
+#include "haze/engine/library_choice.h"
 #include "haze/engine/ops.h"
 
 #include "engine/gpu_results.h"
 
-// Options and sizes of the matrix product on the emulated GPU that the operation table leaves out.
+// Options and sizes of the matrix product on a GPU, by the kernels of engine/cuda, that the operation table
+// leaves out.
 using namespace haze;
 using namespace haze::test;
 
 namespace {
+
+/// While it lives, no library multiplies.
+struct ByHand {
+  ByHand() { set_matmul_by(MatmulBy::hand); }
+  ~ByHand() { set_matmul_by(std::nullopt); }
+};
+
+// Calls check(product(device)) for each GPU. On the emulated one, checked kernels have the same bits.
+template <typename F, typename Check>
+void check_products(const F& product, const Check& check) {
+  const ByHand by_hand;
+  for (Device device : gpus()) {
+    CAPTURE(name(device));
+    check(to(product(device), Device::cpu));
+  }
+  const Tensor fast = to(product(Device::simt), Device::cpu);
+  const CheckedRungs checked;
+  CHECK(same_bits(to(product(Device::simt), Device::cpu), fast));
+}
 
 // As it lies, or with its last two axes the other way round in memory.
 Tensor laid_out(const Tensor& x, bool transposed) {
@@ -17,7 +40,7 @@ Tensor laid_out(const Tensor& x, bool transposed) {
 
 }  // namespace
 
-TEST_CASE("matmul: on an emulated GPU, large tiles multiply operands that lie either way, with an epilogue") {
+TEST_CASE("matmul: on a GPU, large tiles multiply operands that lie either way, with an epilogue") {
   Generator generator(4);
   constexpr int64_t kM = 120, kN = 128, kK = 40;
   const Tensor bias = normal({kN}, generator), residual = normal({kM, kN}, generator);
@@ -31,17 +54,19 @@ TEST_CASE("matmul: on an emulated GPU, large tiles multiply operands that lie ei
       for (bool transposed_b : {false, true}) {
         CAPTURE(transposed_a);
         CAPTURE(transposed_b);
-        const Tensor gpu_a = on_gpu(laid_out(a, transposed_a)), gpu_b = on_gpu(laid_out(b, transposed_b));
-        const Tensor before({kM, kN}, Dtype::float32, Device::simt);
-        const Tensor got = fast_and_checked([&] {
-          return matmul(gpu_a, gpu_b,
-                        {.bias = on_gpu(bias),
+        Tensor before;
+        const auto product = [&](Device device) {
+          before = Tensor({kM, kN}, Dtype::float32, device);
+          return matmul(laid_out(to(a, device), transposed_a), laid_out(to(b, device), transposed_b),
+                        {.bias = to(bias, device),
                          .activation = Activation::gelu,
                          .pre_activation = before,
-                         .residual = on_gpu(residual)});
+                         .residual = to(residual, device)});
+        };
+        check_products(product, [&](const Tensor& got) {
+          CHECK(largest_difference(got, wanted) < 2e-5);
+          CHECK(largest_difference(before, wanted_before) < 2e-5);
         });
-        CHECK(largest_difference(got, wanted) < 2e-5);
-        CHECK(largest_difference(to(before, Device::cpu), wanted_before) < 2e-5);
       }
     }
   }
@@ -59,7 +84,8 @@ TEST_CASE("matmul: on an emulated GPU, tiles that lie either way are read whole 
           CAPTURE(transposed_a);
           CAPTURE(transposed_b);
           const CheckedRungs counting(true);
-          matmul(on_gpu(laid_out(x, transposed_a)), on_gpu(laid_out(transpose(x), transposed_b)));
+          const Tensor there = to(x, Device::simt);
+          matmul(laid_out(there, transposed_a), laid_out(transpose(there), transposed_b));
           const simt::LaunchCounts counts = simt::last_counts();
           CHECK(sectors_a_request(counts.total(false, false)) == 16);
           CHECK(sectors_a_request(counts.total(false, true)) == 4);
@@ -70,29 +96,38 @@ TEST_CASE("matmul: on an emulated GPU, tiles that lie either way are read whole 
   }
 }
 
-TEST_CASE("matmul: on an emulated GPU, a long K is split, and the sum is the same in any order of blocks") {
+TEST_CASE("matmul: on a GPU, a long K is split, and the sum is the same in any order of blocks") {
   Generator generator(5);
   for (Dtype dtype : {Dtype::float32, Dtype::bfloat16}) {
     const Tensor a = cast(normal({3, 800}, generator), dtype), b = cast(normal({800, 21}, generator), dtype);
     const Tensor start = normal({3, 21}, generator);
-    const auto product = [&] {
-      const Tensor target = clone(on_gpu(start));
-      matmul_into(target, on_gpu(a), on_gpu(b));
+    const auto product = [&](Device device) {
+      const Tensor target = clone(to(start, device));
+      matmul_into(target, to(a, device), to(b, device));
       return target;
     };
-    const Tensor got = fast_and_checked(product, 5);
-    CHECK(largest_difference(got, matmul(wide(a), wide(b), {.residual = wide(start)})) < 5e-5);
+    const Tensor wanted = matmul(wide(a), wide(b), {.residual = wide(start)});
+    check_products(product, [&](const Tensor& got) { CHECK(largest_difference(got, wanted) < 5e-5); });
+    const Tensor fast = to(product(Device::simt), Device::cpu);
+    const CheckedRungs checked;
+    for (uint64_t seed = 2; seed <= 5; ++seed) {
+      simt::set_seed(seed);
+      CHECK(same_bits(to(product(Device::simt), Device::cpu), fast));
+    }
   }
 }
 
-TEST_CASE("matmul: on an emulated GPU, operands may begin and step anywhere, and repeat") {
+TEST_CASE("matmul: on a GPU, operands may begin and step anywhere, and repeat") {
   Generator generator(6);
   const Tensor x = normal({3, 40, 52}, generator);
   const auto check = [&](const auto& view_a, const auto& view_b) {
     for (Dtype dtype : {Dtype::float32, Dtype::bfloat16}) {
-      const Tensor host = cast(x, dtype), device = on_gpu(host);
-      const Tensor got = fast_and_checked([&] { return matmul(view_a(device), view_b(device)); });
-      CHECK(largest_difference(got, matmul(wide(view_a(host)), wide(view_b(host)))) < 2e-5);
+      const Tensor host = cast(x, dtype), wanted = matmul(wide(view_a(host)), wide(view_b(host)));
+      const auto product = [&](Device device) {
+        const Tensor there = to(host, device);
+        return matmul(view_a(there), view_b(there));
+      };
+      check_products(product, [&](const Tensor& got) { CHECK(largest_difference(got, wanted) < 2e-5); });
     }
   };
   const auto shifted = [](const Tensor& t) { return slice(t, 2, 1, 42); };
@@ -107,41 +142,52 @@ TEST_CASE("matmul: on an emulated GPU, operands may begin and step anywhere, and
   check(every_other, repeated);
 }
 
-TEST_CASE("matmul: on an emulated GPU, row_sums are the sums of a's rows, whichever way a lies") {
+TEST_CASE("matmul: on a GPU, row_sums are the sums of a's rows, whichever way a lies") {
   Generator generator(1);
   const Tensor x = normal({37, 50}, generator), columns = normal({50, 3}, generator);
-  const Tensor across = contiguous(transpose(x));
-  for (const Tensor& a : {on_gpu(x), transpose(on_gpu(across))}) {
-    for (int64_t n : {3, 0}) {  // without columns, the rows still have sums
-      const Tensor sums({37}, Dtype::float32, Device::simt);
-      MatmulOptions options{.row_sums = sums, .precision = Precision::bfloat16};
-      matmul(a, on_gpu(slice(columns, 1, 0, n)), options);
-      CHECK(largest_difference(sums, reduce(ReduceOp::sum, cast(x, Dtype::float64), {1})) < 1e-5);
+  const Tensor across = contiguous(transpose(x)), wanted = reduce(ReduceOp::sum, wide(x), {1});
+  const ByHand by_hand;
+  for (Device device : gpus()) {
+    for (const Tensor& a : {to(x, device), transpose(to(across, device))}) {
+      for (int64_t n : {3, 0}) {  // without columns, the rows still have sums
+        const Tensor sums({37}, Dtype::float32, device);
+        MatmulOptions options{.row_sums = sums, .precision = Precision::bfloat16};
+        matmul(a, to(slice(columns, 1, 0, n), device), options);
+        CHECK(largest_difference(sums, wanted) < 1e-5);
+      }
     }
   }
 }
 
-TEST_CASE("matmul: on an emulated GPU, precision bfloat16 multiplies operands rounded to bfloat16") {
+TEST_CASE("matmul: on a GPU, precision bfloat16 multiplies operands rounded to bfloat16") {
   Generator generator(2);
   // Sums of their products are exact, in any order.
   const auto integers = [&](const Shape& shape) {
-    return on_gpu(cast(random_integers(shape, generator, -400, 400), Dtype::float32));
+    return cast(random_integers(shape, generator, -400, 400), Dtype::float32);
   };
-  const Tensor a = integers({3, 33, 40}), b = integers({3, 40, 18});
+  const Tensor host_a = integers({3, 33, 40}), host_b = integers({3, 40, 18});
   const auto rounded = [](const Tensor& x) { return cast(cast(x, Dtype::bfloat16), Dtype::float32); };
-  const Tensor narrow = matmul(a, b, {.precision = Precision::bfloat16});
-  CHECK(largest_difference(narrow, matmul(rounded(a), rounded(b))) == 0);
-  CHECK(largest_difference(narrow, matmul(a, b)) > 1e-4);
+  const ByHand by_hand;
+  for (Device device : gpus()) {
+    const Tensor a = to(host_a, device), b = to(host_b, device);
+    const Tensor narrow = matmul(a, b, {.precision = Precision::bfloat16});
+    CHECK(largest_difference(narrow, matmul(rounded(a), rounded(b))) == 0);
+    CHECK(largest_difference(narrow, matmul(a, b)) > 1e-4);
+  }
 }
 
-TEST_CASE("matmul: on an emulated GPU, slope_at multiplies by the activation's derivative there") {
+TEST_CASE("matmul: on a GPU, slope_at multiplies by the activation's derivative there") {
   Generator generator(3);
   const Tensor a = normal({19, 24}, generator), b = normal({24, 21}, generator);
   const Tensor at = normal({19, 21}, generator);
+  const ByHand by_hand;
   for (Activation activation :
        {Activation::none, Activation::relu, Activation::gelu, Activation::gelu_tanh, Activation::silu}) {
     const Tensor expected = matmul(a, b, {.activation = activation, .slope_at = at});
-    const Tensor got = matmul(on_gpu(a), on_gpu(b), {.activation = activation, .slope_at = on_gpu(at)});
-    CHECK(largest_difference(got, expected) < 2e-5);
+    for (Device device : gpus()) {
+      const Tensor got =
+          matmul(to(a, device), to(b, device), {.activation = activation, .slope_at = to(at, device)});
+      CHECK(largest_difference(got, expected) < 2e-5);
+    }
   }
 }

@@ -6,6 +6,8 @@
 
 #include <doctest/doctest.h>
 
+#include "haze/engine/guarded_runtime.h"
+
 #include "engine/op_table/table.h"
 #include "engine/thread_bits.h"
 
@@ -117,6 +119,21 @@ TEST_CASE("the operations of attention are those of the pairs that see each othe
   CHECK(call_of("attention", [&] {
           attention(rows, zeros_of({1, 9, 1, kSize}), zeros_of({1, 9, 1, kSize}), cross);
         }).flops == 2 * 2.0 * (3 + 4 + 4 + 1 + 2 + 2) * kHeads * kSize);
+}
+
+TEST_CASE("under a profile the host waits for a device before and after each kernel that runs there") {
+  auto& device = dynamic_cast<GuardedRuntime&>(runtime(Device::guarded));
+  const Tensor x = zeros({3}, Dtype::float32, Device::guarded);
+  const auto waits = [&](Kernels kernels) {
+    Profile profile;
+    const ProfileScope scope(profile, kernels);
+    const int64_t before = device.waits();
+    add(x, x);
+    CHECK(profile.calls.size() == 1);
+    return device.waits() - before;
+  };
+  CHECK(waits(Kernels::run) == 2);
+  CHECK(waits(Kernels::skipped) == 0);
 }
 
 TEST_CASE("calls lie in their step and phase, one after the other, and take no longer than these") {

@@ -507,4 +507,91 @@ TEST_CASE("SIGKILL at 50 random moments of saving always leaves a whole latest a
   for (const auto& name : sorted_names(run.path())) CHECK_FALSE(is_unfinished_name(name));
 }
 
+TEST_CASE(
+    "a reader beside a process that saves all the time always finds a whole checkpoint, latest and best") {
+  TemporaryFolder folder;
+  const fs::path run = folder / "run";
+  save_checkpoint(run, checkpoint_of(1), {.best = true});
+  const pid_t child = in_child([&]() -> int {
+    for (int64_t step = 2;; ++step)
+      save_checkpoint(run, checkpoint_of(step % 200 + 1), {.keep = 1, .best = true});
+  });
+  const auto found = [](const std::optional<fs::path>& checkpoint) {
+    if (!checkpoint) fail("there is no checkpoint");
+    return *checkpoint;
+  };
+  for (int i = 0; i < 100; ++i) {
+    std::vector<std::string> damage;
+    const Checkpoint latest = read_checkpoint([&] { return found(find_latest_checkpoint(run, &damage)); });
+    CHECK(is_consistent(latest));
+    CHECK(is_consistent(read_checkpoint([&] { return found(find_best_checkpoint(run, &damage)); })));
+    CHECK(damage.empty());
+  }
+  kill(child, SIGKILL);
+  wait_for(child);
+}
+
+TEST_CASE("a save leaves a file alone that another process is writing, and removes what a dead one left") {
+  TemporaryFolder folder;
+  const fs::path run = folder / "run";
+  save_checkpoint(run, checkpoint_of(1));
+  FileWriter plot(unfinished_name(run / "plot.svg"));
+  plot.append("<svg/>");
+  write_bytes(run / ".haze-unfinished-1-0-plot.svg", "<sv");
+  save_checkpoint(run, checkpoint_of(2));
+  CHECK_FALSE(fs::exists(run / ".haze-unfinished-1-0-plot.svg"));
+  plot.finish_as(run / "plot.svg");
+  CHECK(read_bytes(run / "plot.svg") == "<svg/>");
+}
+
+TEST_CASE("a save asks before it changes anything, and changes nothing where it is refused") {
+  TemporaryFolder folder;
+  const fs::path run = folder / "run";
+  int asked = 0;
+  save_checkpoint(run, checkpoint_of(1), {.before_change = [&] { ++asked; }});
+  REQUIRE(asked > 1);
+  for (int allowed = 0; allowed < asked; ++allowed) {
+    CAPTURE(allowed);
+    int times = 0;
+    std::vector<std::string> names;
+    const auto refuse = [&] {
+      names = sorted_names(run);
+      if (times++ == allowed) fail("no longer mine");
+    };
+    CHECK(error_of([&] { save_checkpoint(run, checkpoint_of(1), {.before_change = refuse}); }) ==
+          "no longer mine");
+    std::erase_if(names, [](const std::string& name) { return is_unfinished_name(name); });
+    CHECK(sorted_names(run) == names);
+  }
+}
+
+TEST_CASE("a manifest of another step than its weights, or with an impossible number, is refused") {
+  TemporaryFolder folder;
+  const fs::path checkpoint = save_checkpoint(folder / "run", checkpoint_of(40));
+  const fs::path path = checkpoint / "manifest.json";
+  const std::string manifest = read_bytes(path);
+  const auto error_with = [&](const std::string& part, const std::string& by) {
+    std::string changed = manifest;
+    const size_t at = changed.find(part);
+    REQUIRE(at != std::string::npos);
+    write_bytes(path, changed.replace(at, part.size(), by));
+    return error_of([&] { read_checkpoint(checkpoint); });
+  };
+  CHECK(error_with("\"step\": 40", "\"step\": 36") ==
+        path.string() + " is damaged: it says step 36, and model.safetensors is of step \"40\"");
+  CHECK_FALSE(find_latest_checkpoint(folder / "run"));
+  for (const char* number : {"-5", "1e300", "40.0", "18446744073709551615"}) {
+    CAPTURE(number);
+    CHECK(error_with("\"step\": 40", std::string("\"step\": ") + number)
+              .starts_with(path.string() + " is damaged: its step is "));
+    CHECK(error_with("\"format\": 1", std::string("\"format\": ") + number).find("format") !=
+          std::string::npos);
+  }
+  CHECK(
+      error_with("\"step\": 40", "\"step\": 9223372036854775807").find("it says step 9223372036854775807") !=
+      std::string::npos);
+  CHECK(error_with("\"bytes\": ", "\"bytes\": -").find("its number of bytes is") != std::string::npos);
+  CHECK(error_with("\"step\": 40", "\"step\": 40") == "");
+}
+
 }  // namespace haze

@@ -247,6 +247,60 @@ TEST_CASE("on a GPU, mdlm and ddpm have the losses of the cpu over 20 steps, and
   }
 }
 
+TEST_CASE(
+    "captured steps have the losses and the weights of steps one by one, bit for bit, across a resume") {
+  for (const ModelRow& row : model_table()) {
+    if (row.info.name != "mdlm" && row.info.name != "ddpm") continue;
+    CAPTURE(row.info.name);
+    const Settings settings = tiny_settings_of(row, {{"train.steps", "14"},
+                                                     {"train.log_every", "1"},
+                                                     {"train.evaluate_every", "14"},
+                                                     {"optimizer.schedule", "cosine"}});
+    for (const Device gpu : test::gpus()) {
+      CAPTURE(name(gpu));
+      const TemporaryFolder folder;
+      const auto options = [&](bool graphs, int64_t stop_at = 0) {
+        TrainOptions result = on(gpu, folder / (graphs ? "graphs" : "one by one"), stop_at);
+        result.graphs = graphs;
+        result.row_multiple = 16;
+        return result;
+      };
+      Trainer::start(settings, options(false))->run();
+      int64_t replays = Trainer::start(settings, options(true, 7))->run().replays;
+      replays += Trainer::resume(options(true))->run().replays;
+      CHECK(replays >= 4);
+      CHECK(losses_of(folder / "graphs") == losses_of(folder / "one by one"));
+      const Checkpoint one = latest_checkpoint(folder / "graphs"),
+                       other = latest_checkpoint(folder / "one by one");
+      for (const auto part : {&Checkpoint::model, &Checkpoint::optimizer, &Checkpoint::ema})
+        CHECK(distance(one.*part, other.*part) == 0);
+      CHECK(one.text("state.toml") == other.text("state.toml"));
+    }
+  }
+}
+
+TEST_CASE("graphs are refused where a step needs the host") {
+  const auto refusal = [](Device device, const std::string& setting) {
+    const TemporaryFolder folder;
+    TrainOptions options = on(device, folder / "run");
+    options.graphs = true;
+    return error_of([&] { Trainer::start(tiny_settings({setting}), options); });
+  };
+  CHECK(refusal(Device::cpu, "train.seed=1") == "graphs are for the devices cuda and simt, not for cpu");
+  CHECK(refusal(Device::simt, "train.accumulate=2") == "graphs go with train.accumulate 1 only");
+  CHECK(refusal(Device::simt, "train.detect_nonfinite=true") ==
+        "graphs do not go with train.detect_nonfinite, for which the host reads every result");
+  const TemporaryFolder folder;
+  TrainOptions options = on(Device::simt, folder / "run");
+  options.graphs = true;
+  options.row_multiple = 256;  // every batch has one shape
+  const Settings settings =
+      tiny_settings({"transformer.time=prefix", "transformer.layers=1", "transformer.hidden=16"});
+  CHECK(error_of([&] {
+          Trainer::start(settings, options)->run();
+        }).starts_with("a step of this model cannot be captured: graph: numbers of the host are copied"));
+}
+
 TEST_CASE("--device takes a device of this build, and refuses others in one sentence") {
   const TemporaryFolder folder;
   const auto run = [&](const std::string& device) {
@@ -262,4 +316,17 @@ TEST_CASE("--device takes a device of this build, and refuses others in one sent
   }
   CHECK(run("tpu").error.find("there are cpu, cuda, simt, guarded") != std::string::npos);
   CHECK(run("tpu").status != 0);
+}
+
+TEST_CASE("haze train --graphs says how many updates were replays, and refuses the cpu in one sentence") {
+  const TemporaryFolder folder;
+  const auto run = [&](const std::string& device) {
+    return run_program({"train", "--out", (folder / device).string(), "--device", device, "--graphs",
+                        "--json", "--stop-at", "3", "--set", "model=ddpm", "--set", "train.batch_size=8"});
+  };
+  const ProgramResult simt = run("simt");
+  CHECK(simt.status == 0);
+  CHECK(nlohmann::json::parse(simt.output).at("replays") == 2);
+  CHECK(run("cpu").error.find("graphs are for the devices cuda and simt, not for cpu") != std::string::npos);
+  CHECK_FALSE(std::filesystem::exists(folder / "cpu"));
 }

@@ -97,6 +97,22 @@ TEST_CASE("a profile in JSON has the figures of the table") {
   CHECK(copy.at("share_of_limit").get<double>() == doctest::Approx(0.2));
 }
 
+TEST_CASE("a profile of a device without known limits has rates, and no share of a limit") {
+  const ProfileReport report = report_of(two_steps(), std::nullopt);
+  CHECK(report.rows[0].limit_seconds == 0);
+  CHECK(report.rows[0].bound_by_arithmetic);
+  CHECK(!report.rows[1].bound_by_arithmetic);
+  const std::string table = profile_table(report);
+  CAPTURE(table);
+  for (const char* words : {"50.5 GFLOP/s", "2.0 GB/s", "a step: 10.000 ms"})
+    CHECK(table.find(words) != std::string::npos);
+  CHECK(table.find("limit") == std::string::npos);
+  const Json json = Json::parse(profile_json(report).dump());
+  CHECK(json.at("machine").is_null());
+  CHECK(json.at("rows").at(1).at("gbytes").get<double>() == doctest::Approx(2.0));
+  CHECK(!json.at("rows").at(1).contains("share_of_limit"));
+}
+
 TEST_CASE(
     "the trace names its process, then has complete events in microseconds: a step, phase and call each") {
   Json events = Json::parse(chrome_trace(two_steps()));

@@ -21,10 +21,11 @@ namespace haze::testing {
 /// The haze program running, with its output in files.
 class RunningProgram {
  public:
-  /// `standard_output` and `standard_error` stand for its own where they are file descriptors (not -1).
+  /// `standard_output` and `standard_error` stand for its own where they are file descriptors (not -1);
+  /// `file` is another program to run.
   explicit RunningProgram(const std::vector<std::string>& arguments, int standard_output = -1,
-                          int standard_error = -1) {
-    std::vector<std::string> all = {HAZE_PROGRAM};
+                          int standard_error = -1, const std::string& file = HAZE_PROGRAM) {
+    std::vector<std::string> all = {file};
     all.insert(all.end(), arguments.begin(), arguments.end());
     std::vector<char*> pointers;
     for (std::string& argument : all) pointers.push_back(argument.data());
@@ -36,6 +37,7 @@ class RunningProgram {
       // Several programs run next to each other and next to the tests: one thread each, and one order of
       // sums.
       setenv("OMP_NUM_THREADS", "1", 1);
+      setenv("HAZE", HAZE_PROGRAM, 1);
       dup2(standard_output >= 0 ? standard_output : open(output.c_str(), O_WRONLY | O_CREAT, 0600), 1);
       dup2(standard_error >= 0 ? standard_error : open(error.c_str(), O_WRONLY | O_CREAT, 0600), 2);
       execv(pointers[0], pointers.data());
@@ -86,6 +88,21 @@ inline ProgramResult run_program(const std::vector<std::string>& arguments) {
   RunningProgram program(arguments);
   const int status = program.wait();
   return {status, program.output(), program.error()};
+}
+
+/// A script of bash, in which "$HAZE" is the haze program. Its status is that of a pipe's last command that
+/// failed.
+inline ProgramResult run_script(const std::string& script) {
+  RunningProgram program({"-c", "set -o pipefail\n" + script}, -1, -1, "/bin/bash");
+  const int status = program.wait();
+  return {status, program.output(), program.error()};
+}
+
+/// Words as one line of a script.
+inline std::string in_script(const std::vector<std::string>& words) {
+  std::string line;
+  for (const std::string& word : words) line += "'" + word + "' ";
+  return line;
 }
 
 /// Arguments of `haze train`: the folder, one thread and settings.

@@ -87,3 +87,56 @@ TEST_CASE("a run that ended before its first checkpoint is begun anew in its fol
   CHECK(fs::exists(folder / "run" / "config.toml"));
   CHECK(Trainer::start(tiny_settings(), quiet(folder / "run", 1))->run().step == 1);
 }
+
+TEST_CASE("a folder that was removed, moved or replaced is held no longer, and is left alone") {
+  const TemporaryFolder folder;
+  const fs::path run = folder / "run";
+  const std::string lost =
+      run.string() +
+      ": the folder was removed, moved or replaced while the run trained in it; the run has ended";
+  const auto hold = [&] { return RunFolder::start(run); };
+  {
+    const RunFolder held = hold();
+    CHECK(error_of([&] { held.require_held(); }) == "no error");
+    fs::remove_all(run);
+    CHECK(error_of([&] { held.require_held(); }) == lost);
+    RunFolder other = hold();
+    write_text(run / "config.toml", "the other's");
+    CHECK(error_of([&] { held.require_held(); }) == lost);
+    other.keep();
+  }
+  CHECK(read_text(run / "config.toml") == "the other's");
+  const RunFolder held = hold();
+  fs::rename(run, folder / "moved");
+  CHECK(error_of([&] { held.require_held(); }) == lost);
+}
+
+TEST_CASE("a run whose folder another one takes while it trains ends, and changes nothing of the other's") {
+  for (const bool is_replaced : {false, true}) {
+    CAPTURE(is_replaced);
+    const TemporaryFolder folder;
+    const fs::path run = folder / "run";
+    TrainOptions options = quiet(run);
+    options.progress.now = [&, calls = std::make_shared<int>(0)] {
+      if (++*calls == 10) {
+        fs::remove_all(run);
+        if (is_replaced) {
+          fs::create_directory(run);
+          for (const char* name : {"run.lock", "metrics.jsonl", ".haze-unfinished-1-0-step-000001"})
+            write_text(run / name, "the other's");
+          fs::create_directory(run / "step-000900");
+        }
+      }
+      return 0.0;
+    };
+    const std::string error = error_of([&] { Trainer::start(tiny_settings(), options)->run(); });
+    CHECK(error == run.string() +
+                       ": the folder was removed, moved or replaced while the run trained in it; "
+                       "the run has ended");
+    CHECK(fs::exists(run) == is_replaced);
+    if (!is_replaced) continue;
+    CHECK(contents_of(run).size() == 4);
+    CHECK(read_text(run / "metrics.jsonl") == "the other's");
+    CHECK(read_text(run / ".haze-unfinished-1-0-step-000001") == "the other's");
+  }
+}

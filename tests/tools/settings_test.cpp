@@ -99,7 +99,7 @@ TEST_CASE("an unknown key that is near no other is answered with those of its se
         "run.toml:1: 'model' takes " + training_settings().front().accepts() + ", not 'mdml'");
   CHECK(error_of_override("colour=3") ==
         "--set colour=3: there is no setting 'colour'; the sections are data, mdlm, transformer, "
-        "optimizer, train, sample");
+        "optimizer, train, sample, control");
 }
 
 TEST_CASE("an unknown section is named with file and line") {
@@ -107,7 +107,7 @@ TEST_CASE("an unknown section is named with file and line") {
         "run.toml:2: there is no section [optimiser]; did you mean [optimizer]?");
   CHECK(error_in_file("[network]\n") ==
         "run.toml:1: there is no section [network]; the sections are data, mdlm, transformer, "
-        "optimizer, train, sample");
+        "optimizer, train, sample, control");
 }
 
 TEST_CASE("a value that a setting does not take is answered with what it takes") {
@@ -356,8 +356,12 @@ TEST_CASE("settings that contradict one another are refused") {
         "is 3");
   CHECK(error_with({"transformer.hidden=3", "transformer.heads=1", "transformer.positions=sinusoidal"}) ==
         "sinusoidal positions need an even transformer.hidden, not 3");
-  CHECK(error_with({"data.train=a.txt"}) ==
-        "data.train and data.valid go together: give both files, or neither for the built-in corpus");
+  CHECK(error_with({"data.valid=b.txt"}) ==
+        "data.valid is for files of one's own, and data.train is missing; without both there is the built-in "
+        "corpus");
+  CHECK(error_with({"data.train=a.txt"}) == "no error");
+  CHECK(error_with({"model=word_tagger", "data.train=a.txt"}) ==
+        "data.task tagged needs data.valid, since what stands beside a text is in a file of its own");
   CHECK(error_with({"data.train=a.txt", "data.valid=b.txt", "transformer.positions=rotary"}) == "no error");
   CHECK(error_with({"data.format=lines"}) ==
         "data.format lines is for files of one's own; the built-in corpus is e2e");
@@ -394,9 +398,9 @@ TEST_CASE("a run's configuration is read whole: another version or a missing key
               key));
   }
   std::string later = whole;
-  later.replace(later.find("settings_version = 3"), 20, "settings_version = 4");
+  later.replace(later.find("settings_version = 4"), 20, "settings_version = 5");
   CHECK(error_of([&] { read(later); }) ==
-        "config.toml: settings of version 4 are not known here, where the version is 3");
+        "config.toml: settings of version 5 are not known here, where the version is 4");
   // Without a version, it is the first: a key of that version is asked for.
   CHECK(error_of([&] { read(without("settings_version = ")); }).starts_with("settings of version 1: "));
 }

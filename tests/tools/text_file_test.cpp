@@ -2,14 +2,18 @@
 
 #include <algorithm>
 #include <random>
+#include <set>
 
 #include <doctest/doctest.h>
 
+#include "temporary_folder.h"
 #include "tools/text_test_files.h"
 
 namespace haze {
 namespace {
 
+using testing::TemporaryFolder;
+using testing::write_text;
 using text_test::TestFolder;
 
 // The sentence that opening a file with this content gives; "" where it opens.
@@ -233,6 +237,48 @@ TEST_CASE("E2E's training part gives a vocabulary of 853 words that occur ten ti
   CHECK(file.size() == 42'061);
   CHECK(file.record(0).fields.size() == 5);
   CHECK(build_tokenizer(TokenizerKind::word, file, 10).vocabulary_size() == 853);
+}
+
+TEST_CASE("every tenth record of a file can be held out, and of fewer than ten the last") {
+  const TemporaryFolder folder;
+  for (const auto& [all, held_out] : {std::pair{2, 1}, {9, 1}, {10, 1}, {19, 1}, {20, 2}, {25, 2}}) {
+    std::string content;
+    for (int i = 0; i < all; ++i) content += fmt::format("text {}\n\n", i);
+    write_text(folder / "texts", content);
+    const TextFile rest(folder / "texts", {.part = FilePart::all_but_tenth}),
+        tenth(folder / "texts", {.part = FilePart::tenth});
+    CHECK(rest.size() == all - held_out);
+    CHECK(tenth.size() == held_out);
+    std::set<std::string> texts;
+    for (const TextFile* file : {&rest, &tenth}) {
+      for (int64_t i = 0; i < file->size(); ++i) texts.insert(file->record(i).target);
+    }
+    CHECK(std::ssize(texts) == all);
+    CHECK(tenth.record(0).target == fmt::format("text {}", all < 10 ? all - 1 : 9));
+  }
+  write_text(folder / "texts", "one\n");
+  CHECK_THROWS_WITH_AS(TextFile(folder / "texts", {.part = FilePart::tenth}),
+                       ((folder / "texts").string() +
+                        ": of one text none can be held out; name a file to evaluate on (data.valid)")
+                           .c_str(),
+                       Error);
+}
+
+TEST_CASE("the format of a file is that of at least half of its first lines, otherwise lines") {
+  const std::string e2e = "name : x | food : y||A text .", json = "{\"src\": \"\", \"trg\": \"x\"}",
+                    plain = "A line: it is a || b .";
+  CHECK(guess_format({e2e, e2e}) == TextFormat::e2e);
+  CHECK(guess_format({e2e, "name x||A mistake ."}) == TextFormat::e2e);
+  CHECK(guess_format({json, " " + json + " "}) == TextFormat::jsonl);
+  CHECK(guess_format({"{\"src\": broken}"}) == TextFormat::jsonl);
+  CHECK(guess_format({"A line .", "Another one ."}) == TextFormat::lines);
+  CHECK(guess_format({"A line .", e2e, "Another one ."}) == TextFormat::lines);
+  CHECK(guess_format({}) == TextFormat::e2e);
+  CHECK(looks_like_table({"a,b", "1,2", "3,4"}));
+  CHECK(looks_like_table({"a\tb", "1, x\t2", "3\t4"}));
+  CHECK_FALSE(looks_like_table({"a, b", "c", "d"}));
+  CHECK_FALSE(looks_like_table({"a,b", "1,2"}));
+  CHECK_FALSE(looks_like_table({"One .", "Two .", "Three ."}));
 }
 
 }  // namespace haze

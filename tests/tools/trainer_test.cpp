@@ -382,3 +382,22 @@ TEST_CASE("a profile of a run without steps left for it is refused") {
         "a profile begins after 3 steps of warm-up, and the run has 3 left");
   CHECK(!std::filesystem::exists(folder / "run"));
 }
+
+TEST_CASE("a run whose metrics were lost says so when it goes on, and no other does") {
+  const TemporaryFolder folder;
+  const std::filesystem::path run = folder / "run";
+  start_and_run(tiny_settings({"train.steps=20"}), quiet(run, 10));
+  std::string said;
+  TrainOptions options = quiet(run, 10);
+  options.progress.write = [&](std::string_view text) { said += text; };
+  Trainer::resume(options);
+  CHECK(said.empty());
+  const std::string whole = read_text(run / "metrics.jsonl");
+  write_text(run / "metrics.jsonl", whole.substr(0, whole.find('\n') + 1));
+  Trainer::resume(options);
+  CHECK(said == "haze: metrics.jsonl has 1 of the 3 lines up to step 10; the others are lost\n");
+  said.clear();
+  std::filesystem::remove(run / "metrics.jsonl");
+  Trainer::resume(options);
+  CHECK(said == "haze: metrics.jsonl has 0 of the 3 lines up to step 10; the others are lost\n");
+}

@@ -14,9 +14,9 @@
 #include "haze/bench/machine.h"
 #include "haze/bench/sampling.h"
 #include "haze/bench/step.h"
-#include "haze/nn/file_io.h"
 #include "haze/tools/commands/commands.h"
 #include "haze/tools/commands/options.h"
+#include "haze/tools/run/output_file.h"
 #include "haze/tools/run/roofline.h"
 
 namespace haze {
@@ -82,7 +82,7 @@ void show_progress(const std::string& row) {
 template <typename Draw>
 void write_figure(const Arguments& arguments, Draw&& draw) {
   std::fflush(stdout);
-  if (!arguments.plot.empty()) write_file_atomically(arguments.plot, draw());
+  if (!arguments.plot.empty()) write_output_file(arguments.plot, draw());
 }
 
 void report(const Arguments& arguments, const std::vector<ComparisonGroup>& groups) {

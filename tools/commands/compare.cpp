@@ -3,14 +3,16 @@
 #include <set>
 
 #include <fmt/format.h>
+#include <unistd.h>
 
-#include "haze/nn/file_io.h"
 #include "haze/tools/commands/commands.h"
 #include "haze/tools/commands/options.h"
 #include "haze/tools/run/compare_picture.h"
 #include "haze/tools/run/compare_runs.h"
 #include "haze/tools/run/compare_table.h"
+#include "haze/tools/run/output_file.h"
 #include "haze/tools/run/result_table.h"
+#include "haze/tools/run/terminal.h"
 
 namespace haze {
 namespace {
@@ -31,7 +33,7 @@ void write_picture_of(const CompareTable& table, const std::vector<CompareRun>& 
                       const std::string& path) {
   const ComparePicture picture = compare_picture(table, runs);
   write_picture(path, picture.picture);
-  fmt::print(stderr, "{}, from left to right: {}\n", path, fmt::join(picture.panels, "; "));
+  say(fmt::format("{}, from left to right: {}", path, fmt::join(picture.panels, "; ")));
 }
 
 std::string printed(const ResultTable& table, const std::string& format) {
@@ -63,8 +65,8 @@ bool report_empty_columns(const ResultTable& table, const std::vector<CompareRun
   for (const CompareColumn& column : table.columns) {
     if (names.contains(column.measure)) continue;
     found = true;
-    fmt::print(stderr, "haze: no row has the measure '{}'; there are {}\n", column.measure,
-               fmt::join(names, ", "));
+    say(fmt::format("haze: no row has the measure '{}'; there are {}", column.measure,
+                    fmt::join(names, ", ")));
   }
   return found;
 }
@@ -86,9 +88,9 @@ int compare(const Arguments& arguments) {
   const ResultTable result = result_table(table, runs);
   const std::string text = printed(result, arguments.json ? "json" : arguments.format);
   if (arguments.out.empty()) {
-    fmt::print("{}", text);
+    fmt::print("{}", for_stream(text, STDOUT_FILENO));
   } else {
-    write_file_atomically(arguments.out, text);
+    write_output_file(arguments.out, text);
   }
   if (!arguments.png.empty()) write_picture_of(table, runs, arguments.png);
   return report_empty_columns(result, runs) ? 1 : 0;
@@ -100,15 +102,17 @@ void add_compare_command(CLI::App& app, int& status) {
   auto arguments = std::make_shared<Arguments>();
   CLI::App* command = app.add_subcommand(
       "compare", "A table of models from one file: trains and evaluates what is missing, and prints it");
-  command->add_option("file", arguments->file, "TOML file of the table")->required();
+  command->add_option("file", arguments->file, "TOML file of the table")->required()->check(file_name());
   CLI::Option* format = command->add_option("--format", arguments->format, "text, markdown, json or svg")
                             ->capture_default_str()
                             ->check(known_format());
   command->add_flag("--json", arguments->json, "the same as --format json")->excludes(format);
-  command->add_option("--out", arguments->out, "file to write the table to (default: standard output)");
-  command->add_option(
-      "--png", arguments->png,
-      "also write a picture: the data, and samples of each row's first seed beside each other");
+  command->add_option("--out", arguments->out, "file to write the table to (default: standard output)")
+      ->check(file_name());
+  command
+      ->add_option("--png", arguments->png,
+                   "also write a picture: the data, and samples of each row's first seed beside each other")
+      ->check(file_name());
   command->add_flag("--dry-run", arguments->dry_run, "say what would be trained and evaluated, and leave");
   add_threads_option(*command);
   command->callback([arguments, &status] { status = compare(*arguments); });

@@ -13,6 +13,7 @@
 #include "haze/tools/corpus/corpus.h"
 #include "haze/tools/run/sampling.h"
 #include "haze/tools/run/saved_model.h"
+#include "haze/tools/run/terminal.h"
 #include "haze/tools/run/work_observer.h"
 #include "haze/tools/tasks/control_requests.h"
 #include "haze/tools/tasks/control_success.h"
@@ -168,7 +169,7 @@ void control(const Arguments& arguments) {
   if (keeper) fmt::print("{}\n", render_trace(keeper->trace(), TraceStyle::for_stream(STDOUT_FILENO)));
   std::vector<std::string> texts;
   for (int64_t i = 0; i < count; ++i) texts.push_back(task->written(samples, i));
-  for (const std::string& text : texts) fmt::print("{}\n", marked(text, targets));
+  for (const std::string& text : texts) fmt::print("{}\n", for_stream(marked(text, targets), STDOUT_FILENO));
   print_success(targets, texts);
 }
 
@@ -178,7 +179,9 @@ void add_control_command(CLI::App& app, int&) {
   auto arguments = std::make_shared<Arguments>();
   CLI::App* command =
       app.add_subcommand("control", "Write texts that have a property, and count how many have it");
-  command->add_option("run", arguments->run, "folder of a run or of a checkpoint")->required();
+  command->add_option("run", arguments->run, "folder of a run or of a checkpoint")
+      ->required()
+      ->check(file_name());
   command->add_option(
       "--semantic", arguments->semantic,
       "a field and its value that the text says, such as \"food: Japanese\"; needs --classifier");
@@ -196,7 +199,7 @@ void add_control_command(CLI::App& app, int&) {
   command->add_option("--left", arguments->left, "the words that the text begins with");
   command->add_option("--right", arguments->right, "the words that it ends with; needs --length");
   command->add_option("--count", arguments->count, "texts to write (default: the run's)")
-      ->check(whole_number(1));
+      ->check(whole_number(1, kMostSamples));
   arguments->settings.add_to(*command, {"count"});
   command->add_option("--seed", arguments->seed, "of the random numbers")
       ->capture_default_str()

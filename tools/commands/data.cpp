@@ -15,12 +15,14 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 #include <nlohmann/json.hpp>
+#include <unistd.h>
 
 #include "haze/engine/error.h"
 #include "haze/nn/file_io.h"
 #include "haze/tools/commands/commands.h"
 #include "haze/tools/commands/options.h"
 #include "haze/tools/corpus/corpus.h"
+#include "haze/tools/run/terminal.h"
 #include "haze/tools/tasks/text_annotations.h"
 #include "haze/tools/text/conllu.h"
 #include "haze/tools/text/text_format.h"
@@ -48,7 +50,9 @@ void add_generate(CLI::App& data) {
   };
   auto arguments = std::make_shared<Arguments>();
   CLI::App* command = data.add_subcommand("generate", "Write the built-in corpus of restaurant descriptions");
-  command->add_option("folder", arguments->folder, "folder to write train, valid and test to")->required();
+  command->add_option("folder", arguments->folder, "folder to write train, valid and test to")
+      ->required()
+      ->check(file_name());
   command->add_option("--seed", arguments->options.seed, "of the corpus")
       ->capture_default_str()
       ->check(whole_number(0));
@@ -131,7 +135,7 @@ bool check_texts(std::istream& input, const std::string& name, const CheckArgume
     if (arguments.json) {
       print_as_json(text_of(line), log_probability);
     } else if (!log_probability) {
-      fmt::print("line {} is not of the grammar: {}\n", texts, shown(line));
+      fmt::print("line {} is not of the grammar: {}\n", texts, for_stream(shown(line), STDOUT_FILENO));
     }
   }
   // An error of standard input looks like its end to a stream.

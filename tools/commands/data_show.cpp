@@ -53,14 +53,14 @@ void add_data_show_command(CLI::App& data) {
   auto arguments = std::make_shared<Arguments>();
   CLI::App* command = data.add_subcommand("show", "Show points or images that a model may learn");
   command->add_option("set", arguments->set, "what data.set may be, such as digits")->required();
-  command->add_option("--folder", arguments->folder, "data.folder of mnist and png");
+  command->add_option("--folder", arguments->folder, "data.folder of mnist and png")->check(file_name());
   command->add_option("--count", arguments->count, "examples of the training part")
       ->capture_default_str()
       ->check(whole_number(1, 1000000));
   command->add_option("--seed", arguments->seed, "of the drawn examples, as train.seed")
       ->capture_default_str()
       ->check(whole_number(0));
-  command->add_option("--png", arguments->png, "write a picture instead of text");
+  command->add_option("--png", arguments->png, "write a picture instead of text")->check(file_name());
   command->callback([arguments] { show(*arguments); });
 }
 

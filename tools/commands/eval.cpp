@@ -3,13 +3,15 @@
 #include <optional>
 
 #include <fmt/format.h>
+#include <unistd.h>
 
-#include "haze/nn/file_io.h"
 #include "haze/tools/commands/commands.h"
 #include "haze/tools/commands/options.h"
 #include "haze/tools/run/evaluation.h"
+#include "haze/tools/run/output_file.h"
 #include "haze/tools/run/plot.h"
 #include "haze/tools/run/saved_model.h"
+#include "haze/tools/run/terminal.h"
 #include "haze/tools/run/work_observer.h"
 #include "haze/tools/text/text_format.h"
 
@@ -74,8 +76,8 @@ Report evaluate(const Arguments& arguments) {
 void plot(const Arguments& arguments) {
   if (!std::filesystem::is_directory(arguments.run)) fail("{}: there is no such run", arguments.run);
   const std::filesystem::path run = folder_with(arguments.run, "metrics.jsonl");
-  write_file_atomically(arguments.plot, plot_run_svg(read_metrics(run / "metrics.jsonl"),
-                                                     std::filesystem::canonical(run).filename().string()));
+  write_output_file(arguments.plot, plot_run_svg(read_metrics(run / "metrics.jsonl"),
+                                                 std::filesystem::canonical(run).filename().string()));
 }
 
 }  // namespace
@@ -84,9 +86,13 @@ void add_eval_command(CLI::App& app, int&) {
   auto arguments = std::make_shared<Arguments>();
   CLI::App* command = app.add_subcommand(
       "eval", "Measure a model: its bound on -log p of data, its samples, and a plot of its run");
-  command->add_option("run", arguments->run, "folder of a run or of a checkpoint")->required();
-  command->add_option("--data", arguments->data,
-                      "file to evaluate on (default: the run's test part, or data.valid where it has none)");
+  command->add_option("run", arguments->run, "folder of a run or of a checkpoint")
+      ->required()
+      ->check(file_name());
+  command
+      ->add_option("--data", arguments->data,
+                   "file to evaluate on (default: the run's test part, or data.valid where it has none)")
+      ->check(file_name());
   command
       ->add_option("--set", arguments->assignments,
                    "how to sample (sample.sampler=... and the like), or how to read the file of --data: "
@@ -110,13 +116,15 @@ void add_eval_command(CLI::App& app, int&) {
       ->check(whole_number(0));
   command->add_flag("--json", arguments->json, "report in JSON");
   command->add_option("--plot", arguments->plot, "write a plot of the run (SVG) and leave")
+      ->check(file_name())
       ->excludes("--json");
   add_threads_option(*command);
   add_device_option(*command, arguments->device);
   command->callback([arguments] {
     if (!arguments->plot.empty()) return plot(*arguments);
     const Report report = evaluate(*arguments);
-    fmt::print("{}", arguments->json ? report_json(report) + "\n" : report_table(report));
+    const std::string text = arguments->json ? report_json(report) + "\n" : report_table(report);
+    fmt::print("{}", for_stream(text, STDOUT_FILENO));
   });
 }
 

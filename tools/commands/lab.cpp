@@ -12,6 +12,7 @@
 #include "haze/tools/lab/lab_report.h"
 #include "haze/tools/lab/model_cost.h"
 #include "haze/tools/lab/puzzles.h"
+#include "haze/tools/run/output_file.h"
 #include "haze/tools/run/training_settings.h"
 
 namespace haze {
@@ -75,7 +76,7 @@ void check_rung_options(const Arguments& arguments, const CLI::App& command) {
 void draw(const Arguments& arguments, const RungReport& report) {
   const simt::LineCount& line =
       *named([&]() -> const simt::LineCount& { return line_to_draw(report, arguments.line); });
-  write_file_atomically(arguments.svg, request_svg(report, line));
+  write_output_file(arguments.svg, request_svg(report, line));
 }
 
 /// The rungs that were asked for: all, or one.
@@ -198,7 +199,7 @@ void add_model_command(CLI::App& lab) {
   };
   auto arguments = std::make_shared<ModelArguments>();
   CLI::App* command = lab.add_subcommand("model", "What a training step would take on a GPU, on paper");
-  command->add_option("--config", arguments->config, "TOML file of settings");
+  command->add_option("--config", arguments->config, "TOML file of settings")->check(file_name());
   command->add_option("--set", arguments->assignments, "one setting, as key=value; may be given again")
       ->allow_extra_args(false)
       ->type_name("KEY=VALUE");
@@ -245,8 +246,10 @@ void add_lab_command(CLI::App& app, int& status) {
   command->add_option("--blocks", arguments->blocks, "how many of a launch's blocks are counted; 0: all")
       ->capture_default_str()
       ->check(whole_number(0, 1000000));
-  command->add_option("--svg", arguments->svg,
-                      "draw one request of a line of the rung: lanes by sectors or by banks");
+  command
+      ->add_option("--svg", arguments->svg,
+                   "draw one request of a line of the rung: lanes by sectors or by banks")
+      ->check(file_name());
   command->add_option("--line", arguments->line, "which one (default: that which needs most of them)")
       ->check(whole_number(1));
   command

@@ -102,11 +102,13 @@ void add_lecture_command(CLI::App& app, int&) {
       ->capture_default_str();
   command
       ->add_option("--data", arguments->data, "what forward noises: digits, a set of points, or a PNG file")
+      ->check(file_name())
       ->capture_default_str();
   command->add_option("--seed", arguments->question.seed, "of the random numbers")
       ->capture_default_str()
       ->check(whole_number(0));
-  command->add_option("--png", arguments->png, "write a picture: one step at a time, and in one go");
+  command->add_option("--png", arguments->png, "write a picture: one step at a time, and in one go")
+      ->check(file_name());
   add_threads_option(*command);
   command->callback([arguments, command] {
     check_options(*command, arguments->page);

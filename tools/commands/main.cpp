@@ -1,7 +1,14 @@
-#include <cerrno>
+#include <algorithm>
 #include <cstdio>
-#include <cstring>
 #include <exception>
+#include <memory>
+#include <new>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+#include <system_error>
+#include <utility>
+#include <vector>
 
 #include <fmt/format.h>
 
@@ -12,7 +19,10 @@
 #include "haze/engine/library_choice.h"
 #include "haze/tools/commands/commands.h"
 #include "haze/tools/commands/options.h"
+#include "haze/tools/commands/waiting_threads.h"
 #include "haze/tools/run/interrupt.h"
+#include "haze/tools/run/standard_streams.h"
+#include "haze/tools/run/terminal.h"
 #include "haze/tools/run/version.h"
 
 namespace haze {
@@ -59,18 +69,18 @@ namespace {
 
 constexpr int kFailure = 1, kWrongUsage = 2;
 
-/// Says what went wrong on standard error. Where that cannot be written there is nobody to tell.
-void complain(const std::string& sentence) {
-  std::fputs((sentence + "\n").c_str(), stderr);
+void add_help_command(CLI::App& app) {
+  auto words = std::make_shared<std::vector<std::string>>();
+  CLI::App* command = app.add_subcommand("help", "Explain a command: haze help sample");
+  command->add_option("command", *words, "the command, such as sample or data show");
+  command->callback([&app, words] { fmt::print("{}", help_of(command_called(app, *words))); });
 }
 
-int run(int argc, char** argv) {
-  CLI::App app("haze: text diffusion models, trained and sampled from scratch", "haze");
+void add_commands(CLI::App& app, int& status) {
   app.set_version_flag(
       "--version", [] { return fmt::format("haze {} ({})", program_version(), name(instruction_set())); });
   app.require_subcommand(0, 1);
   app.get_formatter()->column_width(26);
-  int status = 0;
   add_train_command(app, status);
   add_sample_command(app, status);
   add_infill_command(app, status);
@@ -83,6 +93,7 @@ int run(int argc, char** argv) {
   add_lecture_command(app, status);
   add_lab_command(app, status);
   add_bench_command(app, status);
+  add_help_command(app);
   // Commands that are added later would take it over.
   app.footer(
       "A first run:\n"
@@ -90,35 +101,67 @@ int run(int argc, char** argv) {
       "  haze sample runs/first --trace\n"
       "Every command explains its options: haze train --help.\n"
       "Exit status: 0 success, 1 failure, 2 wrong usage, 130 stopped by Ctrl-C, 143 by SIGTERM,\n"
-      "129 because the terminal was closed.");
+      "129 because the terminal was closed, 141 because nobody read the output.");
+}
+
+/// Runs the command that the words name; the exit status.
+int run_command(CLI::App& app, std::vector<std::string> words, const int& status) {
+  if (!words.empty() && words.front() == "infill") mark_texts(*app.get_subcommand("infill"), words);
+  std::reverse(words.begin(), words.end());  // as CLI11 wants them
   try {
-    app.parse(argc, argv);
+    app.parse(std::move(words));
     if (app.get_subcommands().empty()) fmt::print("{}", app.help());
+  } catch (const CLI::CallForHelp&) {
+    fmt::print("{}", app.help());
+    return 0;
+  } catch (const CLI::CallForVersion&) {
+    fmt::print("{}\n", app.version());
+    return 0;
   } catch (const CLI::ParseError& error) {
-    // --help and --version arrive here too.
-    if (error.get_exit_code() == 0) return app.exit(error);
-    complain(describe_parse_error(app, error));
+    say(describe_parse_error(app, error));
     return kWrongUsage;
-  } catch (const WrongUsage& error) {
-    complain(fmt::format("haze: {}", error.what()));
-    return kWrongUsage;
-  } catch (const Interrupted& interrupted) {
-    complain(fmt::format("haze: {}", interrupted.what()));
-    return interrupted_status(interrupted.signal());
-  } catch (const std::exception& error) {
-    complain(fmt::format("haze: {}", error.what()));
-    return kFailure;
-  }
-  if (std::fflush(stdout) != 0) {
-    complain(fmt::format("haze: cannot write the output: {}", std::strerror(errno)));
-    return kFailure;
   }
   return status;
+}
+
+/// The exit status. Whatever goes wrong is one sentence on standard error.
+int run(const std::vector<std::string>& words) {
+  CLI::App app("haze: text diffusion models, trained and sampled from scratch", "haze");
+  int status = 0;
+  add_commands(app, status);
+  int reason = 0;
+  try {
+    status = run_command(app, words, status);
+  } catch (const WrongUsage& error) {
+    say(fmt::format("haze: {}", error.what()));
+    return kWrongUsage;
+  } catch (const Interrupted& interrupted) {
+    say(fmt::format("haze: {}", interrupted.what()));
+    return interrupted_status(interrupted.signal());
+  } catch (const std::bad_alloc&) {
+    say("haze: this needs more memory than there is");
+    return kFailure;
+  } catch (const std::length_error&) {
+    say("haze: this needs more memory than there is");
+    return kFailure;
+  } catch (const std::exception& error) {
+    const auto* refused = dynamic_cast<const std::system_error*>(&error);
+    const bool is_of_output = refused && std::ferror(stdout) != 0;
+    if (!is_of_output) {
+      say(fmt::format("haze: {}", error.what()));
+      return kFailure;
+    }
+    reason = refused->code().value();
+  }
+  return finish_standard_output(status, reason);
 }
 
 }  // namespace
 }  // namespace haze
 
 int main(int argc, char** argv) {
-  return haze::run(argc, argv);
+  haze::prepare_standard_streams();
+  // haze bench measures a machine that does nothing else.
+  if (argc < 2 || std::string_view(argv[1]) != "bench") haze::shorten_waiting(argv);
+  return haze::run({argv + std::min(argc, 1), argv + argc});
 }

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <optional>
 #include <vector>
 
 #include <fmt/format.h>
@@ -54,11 +55,40 @@ std::vector<std::string> command_names(const CLI::App& command) {
   return names;
 }
 
+/// The commands that have an option, with their full names.
+void add_commands_with(const CLI::App& app, const std::string& option, std::vector<std::string>& found) {
+  for (const CLI::App* sub : app.get_subcommands([](const CLI::App*) { return true; })) {
+    if (sub->get_option_no_throw(option)) found.push_back(full_name(*sub));
+    add_commands_with(*sub, option, found);
+  }
+}
+
+const CLI::App& root_of(const CLI::App& command) {
+  return command.get_parent() ? root_of(*command.get_parent()) : command;
+}
+
+/// What is wrong with an option that some command has; nothing where none has it.
+std::optional<std::string> describe_misplaced(const CLI::App& command, const std::string& option) {
+  if (!option.starts_with("--")) return {};
+  if (command.get_option_no_throw(option))
+    return fmt::format("the option '{}' stands after the command: {} {} ...", option, full_name(command),
+                       option);
+  std::vector<std::string> others;
+  add_commands_with(root_of(command), option, others);
+  if (others.empty()) return {};
+  if (!command.get_parent())
+    return fmt::format("the option '{}' stands after a command: {} {} ...", option, others.front(), option);
+  return fmt::format("there is no option '{}' here, but {} {} it{}", option, fmt::join(others, ", "),
+                     others.size() == 1 ? "has" : "have",
+                     option == "--out" ? "; the result goes to standard output" : "");
+}
+
 std::string describe_unexpected(const CLI::App& command, const std::string& word) {
   const bool is_option = word.starts_with("-");
   const std::vector<std::string> commands = command_names(command);
   if (!is_option && commands.empty()) return fmt::format("there is no place for the argument '{}'", word);
   const std::string spelled = word.substr(0, word.find('='));
+  if (const auto misplaced = describe_misplaced(command, spelled)) return *misplaced;
   const std::string fault = fmt::format("there is no {} '{}'", is_option ? "option" : "command", spelled);
   const std::string suggestion = nearest(is_option ? option_names(command) : commands, spelled);
   if (!suggestion.empty()) return fmt::format("{}; did you mean {}?", fault, suggestion);
@@ -143,11 +173,43 @@ CLI::Validator whole_number(int64_t minimum, int64_t maximum) {
     const auto [rest, error] = std::from_chars(text.data(), end, number);
     const bool is_number = error == std::errc() && rest == end && !reads_as_octal(text);
     if (is_number && number >= minimum && number <= maximum) return {};
-    if (maximum == std::numeric_limits<int64_t>::max())
+    const bool is_too_large = error == std::errc::result_out_of_range && !text.starts_with("-");
+    if (maximum == std::numeric_limits<int64_t>::max() && !is_too_large)
       return fmt::format("takes a whole number of at least {}, not '{}'", minimum, text);
     return fmt::format("takes a whole number from {} to {}, not '{}'", minimum, maximum, text);
   };
   return CLI::Validator(check, "");
+}
+
+CLI::Validator file_name() {
+  const auto check = [](const std::string& text) -> std::string {
+    return text.empty() ? "takes a name, not ''" : "";
+  };
+  return CLI::Validator(check, "");
+}
+
+namespace {
+
+/// No text that a person writes begins with it (ASCII's "start of text").
+constexpr char kTextMark = '\x02';
+
+/// CLI11 takes whatever begins with a dash for an option; but no option has a blank in its name.
+bool is_text(const std::string& word) {
+  return word.starts_with("-") && word.substr(0, word.find('=')).find_first_of(" \t\n") != std::string::npos;
+}
+
+}  // namespace
+
+void mark_texts(const CLI::App& command, std::vector<std::string>& words) {
+  for (size_t i = 1; i < words.size(); ++i) {
+    const CLI::Option* before = command.get_option_no_throw(words[i - 1]);
+    const bool is_value = before && before->get_items_expected_max() > 0;
+    if (!is_value && is_text(words[i])) words[i].insert(words[i].begin(), kTextMark);
+  }
+}
+
+std::string without_text_mark(const std::string& word) {
+  return word.starts_with(kTextMark) ? word.substr(1) : word;
 }
 
 namespace {
@@ -277,6 +339,25 @@ std::optional<std::string> SampleSettingOptions::given(std::string_view key) con
     if (option.key == key && option.value) return option.name;
   }
   return std::nullopt;
+}
+
+const CLI::App& command_called(const CLI::App& app, const std::vector<std::string>& words) {
+  const CLI::App* command = &app;
+  for (const std::string& word : words) {
+    const auto is_called = [&](const CLI::App* sub) { return sub->get_name() == word; };
+    const std::vector<const CLI::App*> found = command->get_subcommands(is_called);
+    if (found.empty()) {
+      throw WrongUsage(command_names(*command).empty()
+                           ? fmt::format("{} has no commands of its own", full_name(*command))
+                           : describe_unexpected(*command, word));
+    }
+    command = found.front();
+  }
+  return *command;
+}
+
+std::string help_of(const CLI::App& command) {
+  return command.get_formatter()->make_help(&command, full_name(command), CLI::AppFormatMode::Normal);
 }
 
 std::string describe_parse_error(const CLI::App& app, const CLI::ParseError& error) {

@@ -32,6 +32,24 @@ bool assigns_only(std::initializer_list<std::string_view> keys, const std::vecto
 /// Accepts the whole numbers in [minimum, maximum]; the sentence for any other text says so.
 CLI::Validator whole_number(int64_t minimum, int64_t maximum = std::numeric_limits<int64_t>::max());
 
+/// Accepts a name that is not empty, of a file or a folder.
+CLI::Validator file_name();
+
+/// Most samples that a command draws: they are all in memory.
+inline constexpr int64_t kMostSamples = 1000000;
+
+/// Marks the words of a command line that begin with a dash and are no options, as in `haze infill RUN
+/// "-h _"`, so that they are taken for arguments of `command`.
+void mark_texts(const CLI::App& command, std::vector<std::string>& words);
+/// The word without its mark, if it has one.
+std::string without_text_mark(const std::string& word);
+
+/// The command of `app` called by these words, such as "data", "show". Throws WrongUsage where there is none.
+const CLI::App& command_called(const CLI::App& app, const std::vector<std::string>& words);
+
+/// What `--help` prints of a command.
+std::string help_of(const CLI::App& command);
+
 /// Options for the settings of section [sample], of all models together: --top-p for sample.top_p. What a
 /// model does not have is refused once it is known which one it is.
 class SampleSettingOptions {

@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <memory>
 #include <optional>
 
@@ -10,41 +11,29 @@
 #include "haze/tools/run/configuration.h"
 #include "haze/tools/run/interrupt.h"
 #include "haze/tools/run/models.h"
+#include "haze/tools/run/terminal.h"
 #include "haze/tools/run/trainer.h"
 #include "haze/tools/run/training_settings.h"
+#include "haze/tools/text/text_format.h"
 
 namespace haze {
 namespace {
+
+/// With graphs, rows of a batch are rounded up to multiples of it.
+constexpr int64_t kRowMultiple = 64;
 
 struct Arguments {
   std::string config, out = "runs/train", init;
   std::vector<std::string> assignments;
   std::optional<int64_t> seed;
   int64_t stop_at = 0, record = 0, profile = 0;
-  bool resume = false, print_config = false, json = false;
+  bool resume = false, print_config = false, json = false, graphs = false;
   Device device = Device::cpu;
 };
 
 std::optional<std::filesystem::path> configuration_of(const Arguments& arguments) {
   if (arguments.config.empty()) return {};
   return arguments.config;
-}
-
-Settings settings_of(const Arguments& arguments) {
-  const auto configuration = configuration_of(arguments);
-  settings_from(configuration, {});  // for what is wrong in the file, which is no wrong command line
-  try {
-    Settings settings = settings_from(configuration, arguments.assignments);
-    if (arguments.seed) settings.set("train.seed", *arguments.seed);
-    return settings;
-  } catch (const Error& error) {
-    throw WrongUsage(error.what());
-  }
-}
-
-Settings resolved(Settings settings) {
-  resolve_training_settings(settings);
-  return settings;
 }
 
 /// The value of an assignment of this key; nothing where there is none.
@@ -56,6 +45,68 @@ std::optional<std::string> assigned(const Arguments& arguments, std::string_view
       value = assignment.substr(equals + 1);
   }
   return value;
+}
+
+/// Whether data.train is a file of one's own of which nobody has said what it holds.
+bool format_is_guessed(const Arguments& arguments, const Settings& settings) {
+  if (!settings.has("data.format") || settings.text("data.train").empty()) return false;
+  if (assigned(arguments, "data.format")) return false;
+  if (arguments.config.empty()) return true;
+  const std::vector<ConfigurationEntry> entries = parse_configuration_file(arguments.config);
+  return std::none_of(entries.begin(), entries.end(),
+                      [](const auto& entry) { return entry.key == "data.format"; });
+}
+
+Settings settings_of(const Arguments& arguments) {
+  const auto configuration = configuration_of(arguments);
+  settings_from(configuration, {});  // for what is wrong in the file, which is no wrong command line
+  try {
+    Settings settings = settings_from(configuration, arguments.assignments);
+    if (arguments.seed) settings.set("train.seed", *arguments.seed);
+    if (format_is_guessed(arguments, settings)) {
+      const TextFormat format = guess_format(beginning_of(settings.text("data.train")));
+      settings.set("data.format", std::string(format_name(format)));
+    }
+    return settings;
+  } catch (const Error& error) {
+    throw WrongUsage(error.what());
+  }
+}
+
+/// Says what was guessed of the files, so that nobody trains on what they did not mean.
+void say_guesses(const Arguments& arguments, const Settings& settings) {
+  if (!settings.has("data.format") || settings.text("data.train").empty()) return;
+  const std::string& file = settings.text("data.train");
+  if (format_is_guessed(arguments, settings)) {
+    const std::string& format = settings.text("data.format");
+    const bool is_table = format == "lines" && looks_like_table(beginning_of(file));
+    say(fmt::format("haze: {} is read as data.format={}{}", file, format,
+                    is_table ? "; it looks like a table, whose separators become part of the texts; "
+                               "data.format=jsonl has fields"
+                             : ""));
+  }
+  if (settings.text("data.valid").empty()) {
+    say(fmt::format("haze: every tenth text of {} is held out to evaluate on; data.valid names another file",
+                    file));
+  }
+}
+
+/// Does `begin` with the settings of the command line. What only `--set` makes wrong is a wrong command line.
+template <typename Begin>
+auto with_settings(const Arguments& arguments, Begin begin) {
+  Settings settings = settings_of(arguments);
+  try {
+    resolve_training_settings(settings);
+  } catch (const Error& error) {
+    if (arguments.assignments.empty()) throw;
+    throw WrongUsage(error.what());
+  }
+  try {
+    return begin(settings);
+  } catch (const RefusedSettings& error) {
+    if (arguments.assignments.empty()) throw;
+    throw WrongUsage(error.what());
+  }
 }
 
 /// The options of a run that goes on: its settings are what they were, but its files may have moved, and it
@@ -88,13 +139,14 @@ void report(const Arguments& arguments, const TrainResult& result) {
                                 {"step", result.step},
                                 {"last_step", result.last_step},
                                 {"interrupted", result.interrupted_by != 0}};
+    if (arguments.graphs) json["replays"] = result.replays;
     if (result.evaluation) {
       const Measure& first = result.evaluation->measures.front();
       json["validation_" + first.name] = first.value;
       if (first.error) json["validation_error"] = *first.error;
     }
     if (result.profile) json["profile"] = profile_json(*result.profile);
-    fmt::print("{}\n", json.dump());
+    fmt::print("{}\n", json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
     return;
   }
   if (result.profile) {
@@ -114,9 +166,9 @@ void report(const Arguments& arguments, const TrainResult& result) {
 
 int train(const Arguments& arguments) {
   if (arguments.print_config) {
-    const Settings settings = settings_of(arguments);
-    resolved(settings);  // for its refusals: what is printed says "auto" where that is what was said
-    fmt::print("{}", print_configuration(settings));
+    // What is printed says "auto" where that is what was said.
+    with_settings(arguments, [](const Settings&) {});
+    fmt::print("{}", print_configuration(settings_of(arguments)));
     return 0;
   }
   TrainOptions options;
@@ -125,12 +177,17 @@ int train(const Arguments& arguments) {
   options.record_steps = arguments.record;
   options.profile_steps = arguments.profile;
   options.device = arguments.device;
+  options.graphs = arguments.graphs;
+  if (arguments.graphs) options.row_multiple = kRowMultiple;
   std::unique_ptr<Trainer> trainer;
   if (arguments.resume) {
     trainer = Trainer::resume(resuming(options, arguments));
   } else {
     if (!arguments.init.empty()) options.initial_run = arguments.init;
-    trainer = Trainer::start(resolved(settings_of(arguments)), options);
+    trainer = with_settings(arguments, [&](const Settings& settings) {
+      say_guesses(arguments, settings);
+      return Trainer::start(settings, options);
+    });
   }
   const TrainResult result = trainer->run();
   // Nobody is left to read it where the terminal was closed.
@@ -143,14 +200,18 @@ int train(const Arguments& arguments) {
 void add_train_command(CLI::App& app, int& status) {
   auto arguments = std::make_shared<Arguments>();
   CLI::App* command = app.add_subcommand("train", "Train a model, or go on with a run");
-  command->add_option("--config", arguments->config, "TOML file of settings");
+  command->add_option("--config", arguments->config, "TOML file of settings")->check(file_name());
   command->add_option("--set", arguments->assignments, "one setting, as key=value; may be given again")
       ->allow_extra_args(false)
       ->type_name("KEY=VALUE");
-  command->add_option("--out", arguments->out, "folder of the run")->capture_default_str();
+  command->add_option("--out", arguments->out, "folder of the run")
+      ->capture_default_str()
+      ->check(file_name());
   command->add_option("--seed", arguments->seed, "the same as --set train.seed=N")->check(whole_number(0));
-  command->add_option("--init", arguments->init,
-                      "run whose weights a new run starts from, where names and shapes match");
+  command
+      ->add_option("--init", arguments->init,
+                   "run whose weights a new run starts from, where names and shapes match")
+      ->check(file_name());
   command->add_flag("--resume", arguments->resume,
                     "go on from the latest checkpoint of the run; --set train.steps=N for longer");
   command->add_option("--stop-at", arguments->stop_at, "checkpoint and leave after this step; 0: the last")
@@ -176,6 +237,11 @@ void add_train_command(CLI::App& app, int& status) {
       ->excludes("--json");
   add_threads_option(*command);
   add_device_option(*command, arguments->device);
+  command->add_flag(
+      "--graphs", arguments->graphs,
+      fmt::format("on cuda and simt: capture the step for each shape of a batch as a graph; rows of "
+                  "texts are rounded up to multiples of {}",
+                  kRowMultiple));
   command->callback([arguments, &status] { status = train(*arguments); });
 }
 

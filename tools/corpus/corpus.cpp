@@ -1,7 +1,6 @@
 #include "haze/tools/corpus/corpus.h"
 
 #include <cmath>
-#include <fstream>
 #include <map>
 #include <numbers>
 #include <set>
@@ -14,6 +13,7 @@
 #include "haze/engine/error.h"
 #include "haze/engine/generator.h"
 #include "haze/nn/file_io.h"
+#include "haze/nn/nesting.h"
 #include "haze/tools/corpus/ambiguity.h"
 #include "haze/tools/corpus/entropy.h"
 #include "haze/tools/corpus/recogniser.h"
@@ -167,8 +167,10 @@ CorpusStatistics corpus_statistics() {
 void require_place_for_corpus(const std::filesystem::path& folder) {
   std::error_code ignored;
   if (!std::filesystem::is_directory(folder, ignored) || std::filesystem::is_empty(folder, ignored)) return;
-  std::ifstream file(folder / kStatisticsFile);
-  const auto json = nlohmann::json::parse(file, nullptr, /*allow_exceptions=*/false);
+  const std::filesystem::path path = folder / kStatisticsFile;
+  const std::string text = std::filesystem::is_regular_file(path) ? read_whole_file(path) : "";
+  require_shallow(text, path.string());
+  const auto json = nlohmann::json::parse(text, nullptr, /*allow_exceptions=*/false);
   if (json.is_object() && json.contains("seed") && json.contains("parts")) return;
   fail("{}: the folder is not empty, and what it holds is not a whole corpus; choose another, or empty it",
        folder.string());

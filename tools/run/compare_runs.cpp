@@ -9,6 +9,7 @@
 #include "haze/engine/error.h"
 #include "haze/nn/checkpoint.h"
 #include "haze/nn/file_io.h"
+#include "haze/nn/nesting.h"
 #include "haze/tools/run/evaluation.h"
 #include "haze/tools/run/interrupt.h"
 #include "haze/tools/run/kept_evaluation.h"
@@ -93,8 +94,10 @@ struct TrainingTime {
 TrainingTime read_time(const fs::path& folder) {
   const fs::path path = folder / kTimeFile;
   if (!fs::exists(path)) return {};
+  const std::string text = read_whole_file(path);
+  require_shallow(text, path.string());
   try {
-    const Json json = Json::parse(read_whole_file(path));
+    const Json json = Json::parse(text);
     return {json.at("seconds").get<double>(), json.at("steps").get<int64_t>()};
   } catch (const Json::exception&) {
     fail("{}: this is no record of training time; remove it", path.string());
@@ -133,7 +136,7 @@ void inspect(const CompareTable& table, CompareRun& run) {
   const fs::path configuration = *checkpoint / "config.toml";
   require_same(row, run.folder, training_of(row, run.seed),
                read_run_configuration(read_whole_file(configuration), configuration.string()));
-  run.step = Json::parse(read_whole_file(*checkpoint / "manifest.json")).at("step").get<int64_t>();
+  run.step = step_of_checkpoint(*checkpoint);
   run.finished =
       run.step == steps_of(row) && !parse_state(read_whole_file(*checkpoint / "state.toml")).evaluation_due;
   if (!run.finished) return;

@@ -9,6 +9,7 @@
 
 #include "haze/engine/error.h"
 #include "haze/nn/file_io.h"
+#include "haze/nn/nesting.h"
 #include "haze/tools/run/evaluation.h"
 #include "haze/tools/run/models.h"
 #include "haze/tools/run/training_settings.h"
@@ -292,6 +293,7 @@ CompareTable read_compare_table(const fs::path& file) {
   const std::string contents = read_whole_file(file);
   Shared shared;
   shared.source = file.string();
+  require_shallow(contents, shared.source);
   toml::table document;
   try {
     document = toml::parse(contents, shared.source);

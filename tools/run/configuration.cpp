@@ -10,6 +10,7 @@
 #include <toml++/toml.h>
 
 #include "haze/engine/error.h"
+#include "haze/nn/nesting.h"
 
 namespace haze {
 namespace {
@@ -72,6 +73,7 @@ std::string read_whole_file(const std::filesystem::path& path) {
 }  // namespace
 
 std::vector<ConfigurationEntry> parse_configuration(std::string_view toml, const std::string& source) {
+  require_shallow(toml, source);
   toml::table document;
   try {
     document = toml::parse(toml, source);
@@ -80,6 +82,10 @@ std::vector<ConfigurationEntry> parse_configuration(std::string_view toml, const
   }
   std::vector<ConfigurationEntry> entries;
   const auto add = [&](std::string key, const toml::key& name, const toml::node& node, bool is_section) {
+    if (name.str().find('.') != std::string_view::npos) {
+      fail("{0}:{1}: \"{2}\" in quotes is one name; write {2} without them", source, name.source().begin.line,
+           name.str());
+    }
     entries.push_back({std::move(key), value_of_node(node), show_node(node),
                        fmt::format("{}:{}", source, name.source().begin.line), is_section});
   };

@@ -24,6 +24,8 @@ std::filesystem::path data_file(const Settings& settings, const std::filesystem:
 
 /// How the settings want text files to be read.
 TextFileOptions text_file_options(const Settings& settings);
+/// How they want the file of one part to be read: without data.valid, data.train serves for all parts.
+TextFileOptions text_file_options(const Settings& settings, Part part);
 
 /// What tells a file from a changed one: "1234 bytes, CRC-32 89abcdef". Throws Error where it cannot be read.
 std::string fingerprint_of(const std::filesystem::path& path);

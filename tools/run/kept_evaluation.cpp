@@ -7,6 +7,7 @@
 
 #include "haze/engine/error.h"
 #include "haze/nn/file_io.h"
+#include "haze/nn/nesting.h"
 #include "haze/tools/run/data_files.h"
 #include "haze/tools/run/evaluation.h"
 #include "haze/tools/run/models.h"
@@ -123,8 +124,10 @@ void keep_evaluation(const fs::path& run_folder, const std::string& key, const K
 std::optional<KeptEvaluation> find_evaluation(const fs::path& run_folder, const std::string& key) {
   const fs::path path = file_of(run_folder, key);
   if (!fs::exists(path)) return {};
+  const std::string text = read_whole_file(path);
+  require_shallow(text, path.string());
   try {
-    const Json json = Json::parse(read_whole_file(path));
+    const Json json = Json::parse(text);
     if (json.at("key") != key) return {};
     KeptEvaluation evaluation;
     evaluation.report.subject = json.at("subject").get<std::string>();

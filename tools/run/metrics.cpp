@@ -7,8 +7,10 @@
 #include <limits>
 
 #include <nlohmann/json.hpp>
+#include <unistd.h>
 
 #include "haze/engine/error.h"
+#include "haze/nn/nesting.h"
 
 namespace haze {
 namespace {
@@ -24,6 +26,7 @@ std::string to_line(const MetricsRow& row) {
 
 /// The row that a line holds, or nothing where it holds none.
 std::optional<MetricsRow> from_line(const std::string& line) {
+  require_shallow(line, "a line of metrics");
   const Json json = Json::parse(line, nullptr, /*allow_exceptions=*/false);
   if (!json.is_object() || !json.contains("step") || !json["step"].is_number_integer()) return std::nullopt;
   MetricsRow row{.step = json["step"].get<std::int64_t>(), .values = {}};
@@ -115,6 +118,12 @@ void MetricsLog::append(const MetricsRow& row) {
   }
   last_step_ = row.step;
   ++rows_;
+}
+
+void MetricsLog::sync() {
+  // What has no disk behind it, such as a device, cannot be synced.
+  if (::fsync(::fileno(file_.get())) != 0 && errno != EINVAL)
+    fail("cannot write the metrics {}: {}", path_.string(), std::strerror(errno));
 }
 
 std::vector<MetricsRow> read_metrics(const std::filesystem::path& path) {

@@ -42,6 +42,8 @@ class MetricsLog {
   /// Appends one line and hands it to the system before it returns. Throws where it cannot be written, and
   /// where the step is smaller than that of the row before.
   void append(const MetricsRow& row);
+  /// Waits until all lines are on the disk. Throws where the system refuses.
+  void sync();
   /// Lines in the file.
   std::int64_t rows() const { return rows_; }
 

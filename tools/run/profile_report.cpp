@@ -62,23 +62,31 @@ std::string name_of(const Group& group, const Shape& pattern) {
   return extents.empty() ? operation : fmt::format("{} {}", operation, fmt::join(extents, "x"));
 }
 
-ProfileRow row_of(const Group& group, const Shape& pattern, double steps, const MachineLimits& limits) {
+// By what the machine leaves of the time of one call.
+void set_limit(ProfileRow& row, const Group& group, double steps, const MachineLimits& limits) {
   const double peak = group.first->bfloat16 ? limits.bfloat16_gflops : limits.fma_gflops;
   // Operands as small as the second-level caches may still be there.
   const auto caches = static_cast<double>(limits.threads * limits.l2_bytes);
   const double bandwidth = group.bytes / group.calls <= caches ? limits.l2_gbytes : limits.copy_gbytes;
   const double arithmetic = group.flops / (peak * kGiga), memory = group.bytes / (bandwidth * kGiga);
-  return {.operation = name_of(group, pattern),
-          .phase = group.first->phase,
-          .calls = group.calls / steps,
-          .seconds = group.seconds / steps,
-          .flops = group.flops / steps,
-          .bytes = group.bytes / steps,
-          .limit_seconds = std::max(arithmetic, memory) / steps,
-          .bound_by_arithmetic = arithmetic > memory};
+  row.limit_seconds = std::max(arithmetic, memory) / steps;
+  row.bound_by_arithmetic = arithmetic > memory;
 }
 
-std::vector<ProfileRow> rows_of(const Profile& profile, const MachineLimits& limits) {
+ProfileRow row_of(const Group& group, const Shape& pattern, double steps,
+                  const std::optional<MachineLimits>& limits) {
+  ProfileRow row{.operation = name_of(group, pattern),
+                 .phase = group.first->phase,
+                 .calls = group.calls / steps,
+                 .seconds = group.seconds / steps,
+                 .flops = group.flops / steps,
+                 .bytes = group.bytes / steps,
+                 .bound_by_arithmetic = group.flops > 0};
+  if (limits) set_limit(row, group, steps, *limits);
+  return row;
+}
+
+std::vector<ProfileRow> rows_of(const Profile& profile, const std::optional<MachineLimits>& limits) {
   const SteadyExtents steady(profile);
   std::map<std::tuple<std::string, std::string, std::vector<int64_t>>, std::pair<Group, Shape>> groups;
   for (const ProfileCall& call : profile.calls) {
@@ -137,23 +145,47 @@ std::string rate_of(const ProfileRow& row) {
                                  : fmt::format("{:.1f} GB/s", share(row.bytes, row.seconds) / kGiga);
 }
 
-std::string table_line(const ProfileRow& row, double step_seconds, size_t width) {
-  return fmt::format("{:<{}}  {:<9}  {:>7.1f}  {:>8.3f}  {:>5.1f}%  {:>14}  {:>7.0f}%\n", row.operation,
-                     width, row.phase, row.calls, row.seconds * kMilli,
-                     100 * share(row.seconds, step_seconds), rate_of(row),
-                     100 * share(row.limit_seconds, row.seconds));
+std::string table_line(const ProfileRow& row, const ProfileReport& report, size_t width) {
+  const std::string of_limit =
+      report.limits ? fmt::format("  {:>7.0f}%", 100 * share(row.limit_seconds, row.seconds)) : "";
+  return fmt::format("{:<{}}  {:<9}  {:>7.1f}  {:>8.3f}  {:>5.1f}%  {:>14}{}\n", row.operation, width,
+                     row.phase, row.calls, row.seconds * kMilli,
+                     100 * share(row.seconds, report.step_seconds), rate_of(row), of_limit);
 }
 
-Json json_of(const ProfileRow& row, double step_seconds) {
-  return {{"operation", row.operation},
-          {"phase", row.phase},
-          {"calls", row.calls},
-          {"ms", row.seconds * kMilli},
-          {"share", share(row.seconds, step_seconds)},
-          {"gflops", share(row.flops, row.seconds) / kGiga},
-          {"gbytes", share(row.bytes, row.seconds) / kGiga},
-          {"limit", row.bound_by_arithmetic ? "arithmetic" : "memory"},
-          {"share_of_limit", share(row.limit_seconds, row.seconds)}};
+std::string limits_line(const MachineLimits& limits) {
+  return fmt::format(
+      "\nthe limit, on {}: {:.1f} GFLOP/s of float32 and {:.1f} of bfloat16 multiply-adds, or {:.1f} GB/s "
+      "copied "
+      "in memory and {:.1f} in the second-level caches, whichever takes longer\n(more than 100%: from the "
+      "first-level caches, which copy {:.1f} GB/s, or because something else ran while the limits were "
+      "measured)\n",
+      number_of_threads(limits.threads), limits.fma_gflops, limits.bfloat16_gflops, limits.copy_gbytes,
+      limits.l2_gbytes, limits.l1_gbytes);
+}
+
+Json json_of(const MachineLimits& limits) {
+  return {{"threads", limits.threads},
+          {"fma_gflops", limits.fma_gflops},
+          {"bfloat16_gflops", limits.bfloat16_gflops},
+          {"copy_gbytes", limits.copy_gbytes},
+          {"l1_gbytes", limits.l1_gbytes},
+          {"l2_gbytes", limits.l2_gbytes}};
+}
+
+Json json_of(const ProfileRow& row, const ProfileReport& report) {
+  Json json{{"operation", row.operation},
+            {"phase", row.phase},
+            {"calls", row.calls},
+            {"ms", row.seconds * kMilli},
+            {"share", share(row.seconds, report.step_seconds)},
+            {"gflops", share(row.flops, row.seconds) / kGiga},
+            {"gbytes", share(row.bytes, row.seconds) / kGiga}};
+  if (report.limits) {
+    json["limit"] = row.bound_by_arithmetic ? "arithmetic" : "memory";
+    json["share_of_limit"] = share(row.limit_seconds, row.seconds);
+  }
+  return json;
 }
 
 constexpr int kProcess = 1;  // of a trace
@@ -173,7 +205,7 @@ Json trace_event(const std::string& name, const char* category, double start, do
 
 }  // namespace
 
-ProfileReport report_of(const Profile& profile, const MachineLimits& limits) {
+ProfileReport report_of(const Profile& profile, const std::optional<MachineLimits>& limits) {
   if (profile.steps.empty()) fail("a profile without a step has nothing to report");
   const auto steps = static_cast<double>(profile.steps.size());
   ProfileReport report;
@@ -203,12 +235,12 @@ std::string profile_table(const ProfileReport& report) {
     others.seconds += row.seconds;
     others.limit_seconds += row.limit_seconds;
   }
-  std::string text = fmt::format("{:<{}}  {:<9}  {:>7}  {:>8}  {:>6}  {:>14}  {:>8}\n", "operation", width,
-                                 "phase", "calls", "ms", "step", "rate", "of limit");
-  for (size_t i = 0; i < shown; ++i) text += table_line(report.rows[i], report.step_seconds, width);
+  std::string text = fmt::format("{:<{}}  {:<9}  {:>7}  {:>8}  {:>6}  {:>14}{}\n", "operation", width,
+                                 "phase", "calls", "ms", "step", "rate", report.limits ? "  of limit" : "");
+  for (size_t i = 0; i < shown; ++i) text += table_line(report.rows[i], report, width);
   if (shown < report.rows.size()) {
     others.operation = fmt::format("{} smaller", report.rows.size() - shown);
-    text += table_line(others, report.step_seconds, width);
+    text += table_line(others, report, width);
   }
   text +=
       fmt::format("{:<{}}  {:<9}  {:>7}  {:>8.3f}  {:>5.1f}%\n", "outside any operation", width, "", "",
@@ -218,27 +250,12 @@ std::string profile_table(const ProfileReport& report) {
     text += fmt::format("\n  {:<9}  {:>8.3f} ms, {:.3f} of them outside any operation", phase.phase,
                         phase.seconds * kMilli, phase.outside_seconds * kMilli);
   }
-  const MachineLimits& limits = report.limits;
-  text += fmt::format(
-      "\nthe limit, on {}: {:.1f} GFLOP/s of float32 and {:.1f} of bfloat16 multiply-adds, or {:.1f} GB/s "
-      "copied "
-      "in memory and {:.1f} in the second-level caches, whichever takes longer\n(more than 100%: from the "
-      "first-level caches, which copy {:.1f} GB/s, or because something else ran while the limits were "
-      "measured)\n",
-      number_of_threads(limits.threads), limits.fma_gflops, limits.bfloat16_gflops, limits.copy_gbytes,
-      limits.l2_gbytes, limits.l1_gbytes);
+  text += report.limits ? limits_line(*report.limits) : "\n";
   return text;
 }
 
 Json profile_json(const ProfileReport& report) {
-  const MachineLimits& limits = report.limits;
-  Json json{{"machine",
-             {{"threads", limits.threads},
-              {"fma_gflops", limits.fma_gflops},
-              {"bfloat16_gflops", limits.bfloat16_gflops},
-              {"copy_gbytes", limits.copy_gbytes},
-              {"l1_gbytes", limits.l1_gbytes},
-              {"l2_gbytes", limits.l2_gbytes}}},
+  Json json{{"machine", report.limits ? json_of(*report.limits) : Json()},
             {"steps", report.steps},
             {"step_ms", report.step_seconds * kMilli},
             {"outside_ms", report.outside_seconds * kMilli},
@@ -249,7 +266,7 @@ Json profile_json(const ProfileReport& report) {
                               {"ms", phase.seconds * kMilli},
                               {"outside_ms", phase.outside_seconds * kMilli}});
   }
-  for (const ProfileRow& row : report.rows) json["rows"].push_back(json_of(row, report.step_seconds));
+  for (const ProfileRow& row : report.rows) json["rows"].push_back(json_of(row, report));
   return json;
 }
 

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -19,9 +20,10 @@ struct ProfileRow {
   double flops = 0, bytes = 0;
   /// What the machine's limits leave of `seconds`: the time for its operations at the peak of their precision
   /// or for its bytes, whichever is longer. Bytes of operands that fit in the second-level caches have these
-  /// caches' bandwidth, the others that of memory.
+  /// caches' bandwidth, the others that of memory. 0 where no limits are known.
   double limit_seconds = 0;
-  bool bound_by_arithmetic = false;  // which of the two is longer
+  /// Which of the two is longer. Without limits, whether the operation counts any.
+  bool bound_by_arithmetic = false;
 };
 
 /// A phase of the step, on average, and what of it was outside any operation.
@@ -32,7 +34,7 @@ struct ProfilePhaseTime {
 
 /// What a profile says of a step.
 struct ProfileReport {
-  MachineLimits limits;
+  std::optional<MachineLimits> limits;  // of the cpu; a profile of another device has none
   int64_t steps = 0;
   double step_seconds = 0, outside_seconds = 0;  // of a step, on average
   std::vector<ProfileRow> rows;                  // the slowest first
@@ -42,12 +44,13 @@ struct ProfileReport {
 /// Adds up calls of the same operation, extents and phase. An extent that does not come back in at least half
 /// of the steps, such as the number of tokens in a batch, does not keep calls apart. Throws Error where there
 /// is no step.
-ProfileReport report_of(const Profile& profile, const MachineLimits& limits);
+ProfileReport report_of(const Profile& profile, const std::optional<MachineLimits>& limits);
 
-/// For people: a line an operation, the times of the phases, the machine's limits.
+/// For people: a line an operation, the times of the phases, the machine's limits where they are known.
 std::string profile_table(const ProfileReport& report);
 
-/// machine, step, phases and all rows; milliseconds, GFLOP/s and GB/s.
+/// machine, step, phases and all rows; milliseconds, GFLOP/s and GB/s. Without limits, machine is null, and
+/// rows have no share of them.
 nlohmann::ordered_json profile_json(const ProfileReport& report);
 
 /// Every step, phase and call as a complete event of a Chrome trace, after the process's name: a JSON array

@@ -104,10 +104,16 @@ RunFolder::RunFolder(RunFolder&& other) noexcept
       remove_(other.remove_),
       descriptor_(std::exchange(other.descriptor_, -1)) {}
 
+void RunFolder::require_held() const {
+  if (!is_called(descriptor_, folder_ / kLockFile))
+    fail("{}: the folder was removed, moved or replaced while the run trained in it; the run has ended",
+         folder_.string());
+}
+
 RunFolder::~RunFolder() {
   if (descriptor_ < 0) return;
   std::error_code ignored;
-  if (remove_) {
+  if (remove_ && is_called(descriptor_, folder_ / kLockFile)) {
     for (const char* name : {"data", "recorded", "metrics.jsonl", "config.toml", kLockFile})
       fs::remove_all(folder_ / name, ignored);
     if (made_) fs::remove(folder_, ignored);

@@ -25,6 +25,10 @@ class RunFolder {
   /// The run has begun: its files stay.
   void keep() { remove_ = false; }
 
+  /// Throws Error where the folder is no longer the one that was taken: it was removed or moved, and another
+  /// may be in its place, whose files belong to another process.
+  void require_held() const;
+
  private:
   RunFolder(const std::filesystem::path& folder, bool made);
 

@@ -6,7 +6,9 @@
 #include <toml++/toml.h>
 
 #include "haze/engine/error.h"
+#include "haze/nn/nesting.h"
 #include "haze/nn/settings.h"
+#include "haze/tools/text/utf8.h"
 
 namespace haze {
 namespace {
@@ -88,6 +90,9 @@ std::string print_state(const RunState& state) {
   text += fmt::format("sums = [{}]\n", fmt::join(sums, ", "));
   if (state.best)
     text += fmt::format("\n[best]\nvalue = {}\nstep = {}\n", print_real(state.best->value), state.best->step);
+  // TOML holds UTF-8 alone.
+  if (!state.working_folder.empty() && !first_invalid_utf8(state.working_folder))
+    text += fmt::format("\n[run]\nworking_folder = {}\n", print_value(state.working_folder));
   text += "\n[files]\n";
   for (const auto& [name, fingerprint] : state.origins)
     text += fmt::format("{} = {}\n", print_value(name), print_value(fingerprint));
@@ -95,6 +100,7 @@ std::string print_state(const RunState& state) {
 }
 
 RunState parse_state(const std::string& text) {
+  require_shallow(text, "state.toml of the checkpoint");
   toml::table table;
   try {
     table = toml::parse(std::string_view(text));
@@ -115,6 +121,7 @@ RunState parse_state(const std::string& text) {
     // Nothing is better than NaN: no evaluation would be the best again.
     if (!std::isfinite(state.best->value)) fail_damaged("best", "value");
   }
+  if (table["run"]) state.working_folder = value_at<std::string>(table, "run", "working_folder");
   for (const char* name : {"train", "valid"})
     state.origins.emplace_back(name, value_at<std::string>(table, "files", name));
   for (const auto& [name, fingerprint] : *table["files"].as_table()) {

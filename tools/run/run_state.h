@@ -31,6 +31,8 @@ struct RunState {
   std::optional<int64_t> metrics_rows;  // lines of metrics.jsonl; none: written by settings version 1
   bool evaluation_due = false;          // that of this step was broken off
   std::optional<BestEvaluation> best;
+  /// The folder that relative paths of the settings begin in; empty where it is not known.
+  std::string working_folder = {};
   std::vector<std::pair<std::string, std::string>> origins;  // of what the run stands on: name, fingerprint
 
   /// Throws Error where the run does not stand on it.

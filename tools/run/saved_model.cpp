@@ -1,10 +1,11 @@
 #include "haze/tools/run/saved_model.h"
 
-#include <cstdio>
-
+#include "haze/engine/memory_limit.h"
 #include "haze/tools/run/data_files.h"
 #include "haze/tools/run/models.h"
+#include "haze/tools/run/relative_paths.h"
 #include "haze/tools/run/run_state.h"
+#include "haze/tools/run/terminal.h"
 #include "haze/tools/run/training_settings.h"
 
 namespace haze {
@@ -29,14 +30,26 @@ void check_frozen(const Settings& settings, const RunState& state) {
   }
 }
 
+// Bytes that a model of these weights may take while it is made: its weights and what they are drawn with.
+size_t memory_for(const NamedTensors& weights) {
+  constexpr size_t kSmall = size_t{64} << 20;
+  size_t bytes = 0;
+  for (const NamedTensor& weight : weights)
+    bytes += static_cast<size_t>(weight.tensor.elements()) * size_of(weight.tensor.dtype());
+  return kSmall + 8 * bytes;
+}
+
 SavedModel restored(const Checkpoint& checkpoint, const fs::path& run_folder,
                     const std::function<void(Settings&)>& adjust, Purpose purpose, Device device) {
   Settings settings = read_run_configuration(checkpoint.text("config.toml"), "config.toml of the checkpoint");
-  check_frozen(settings, parse_state(checkpoint.text("state.toml")));
+  const RunState state = parse_state(checkpoint.text("state.toml"));
+  find_relative_paths(state.working_folder, settings);
+  check_frozen(settings, state);
   if (adjust) adjust(settings);
   std::unique_ptr<Task> task = restore_task(settings, run_folder, checkpoint.texts);
   Generator unused(0);
-  std::unique_ptr<Model> model = make_model(settings, task->facts(), unused, purpose, device);
+  std::unique_ptr<Model> model =
+      make_model(settings, task->facts(), unused, purpose, device, memory_for(checkpoint.model));
   copy_by_name(state_tensors(*model), checkpoint.model, true, "model.safetensors of the checkpoint");
   return {std::move(settings), std::move(task), std::move(model)};
 }
@@ -44,7 +57,7 @@ SavedModel restored(const Checkpoint& checkpoint, const fs::path& run_folder,
 }  // namespace
 
 std::unique_ptr<Model> make_model(const Settings& settings, const DataFacts& facts, Generator& generator,
-                                  Purpose purpose, Device device) {
+                                  Purpose purpose, Device device, std::optional<size_t> most_bytes) {
   const ModelInfo& info = model_row(settings.text("model")).info;
   FrozenModels frozen;
   for (const std::string& key : info.frozen) {
@@ -52,7 +65,17 @@ std::unique_ptr<Model> make_model(const Settings& settings, const DataFacts& fac
     const bool left_out = run.empty() || (purpose == Purpose::training && is_of_sampling(key));
     frozen.push_back(left_out ? FrozenModel{nullptr, {}, settings} : load_frozen(run, purpose, device));
   }
-  std::unique_ptr<Model> model = info.make(settings, facts, frozen, generator);
+  std::optional<MemoryLimit> limit;
+  if (most_bytes) limit.emplace(*most_bytes);
+  std::unique_ptr<Model> model;
+  try {
+    model = info.make(settings, facts, frozen, generator);
+  } catch (const MemoryLimitReached&) {
+    fail("config.toml of the checkpoint asks for a network that is far larger than the weights beside it");
+  } catch (const Error& error) {
+    throw RefusedSettings(error.what());
+  }
+  limit.reset();
   model->to(device);
   return model;
 }
@@ -73,9 +96,13 @@ SavedModel model_of(const Checkpoint& checkpoint, const fs::path& run_folder, De
 
 SavedModel load_model(const fs::path& folder, const std::function<void(Settings&)>& adjust, Purpose purpose,
                       Device device) {
-  const fs::path checkpoint_folder = checkpoint_in(folder);
-  const Checkpoint checkpoint = read_checkpoint(checkpoint_folder);
-  SavedModel saved = restored(checkpoint, run_of_checkpoint(checkpoint_folder), adjust, purpose, device);
+  fs::path run_folder;
+  const Checkpoint checkpoint = read_checkpoint([&] {
+    const fs::path checkpoint_folder = checkpoint_in(folder);
+    run_folder = run_of_checkpoint(checkpoint_folder);
+    return checkpoint_folder;
+  });
+  SavedModel saved = restored(checkpoint, run_folder, adjust, purpose, device);
   if (!checkpoint.ema.empty()) {
     copy_by_name(parameter_tensors(*saved.model), checkpoint.ema, false, "ema.safetensors of the checkpoint");
   }
@@ -102,18 +129,25 @@ fs::path checkpoint_in(const fs::path& folder) {
 }
 
 fs::path run_of_checkpoint(const fs::path& checkpoint_folder) {
-  return fs::canonical(checkpoint_folder).parent_path();
+  // Not fs::canonical: a run that trains may have removed it meanwhile.
+  return fs::weakly_canonical(checkpoint_folder).parent_path();
 }
 
 fs::path latest_checkpoint_of(const fs::path& run_folder) {
   std::vector<std::string> damage;
   const auto latest = find_latest_checkpoint(run_folder, &damage);
+  if (!latest && damage.empty() && fs::exists(run_folder / "run.lock")) {
+    fail(
+        "{0}: the run was ended before its first checkpoint, or has not come to it yet; haze train --out {0} "
+        "begins anew",
+        run_folder.string());
+  }
   if (!latest) {
     fail("{}: the folder holds no whole checkpoint{}", run_folder.string(),
          damage.empty() ? "" : fmt::format(" ({})", damage.front()));
   }
   for (const std::string& sentence : damage)
-    std::fputs(fmt::format("haze: {}; this is {} instead\n", sentence, latest->string()).c_str(), stderr);
+    say(fmt::format("haze: {}; this is {} instead", sentence, latest->string()));
   return *latest;
 }
 

@@ -3,7 +3,9 @@
 #include <filesystem>
 #include <functional>
 #include <memory>
+#include <optional>
 
+#include "haze/engine/error.h"
 #include "haze/nn/checkpoint.h"
 #include "haze/tools/tasks/task.h"
 
@@ -37,10 +39,18 @@ std::unique_ptr<Task> load_task(const std::filesystem::path& folder);
 SavedModel model_of(const Checkpoint& checkpoint, const std::filesystem::path& run_folder,
                     Device device = Device::cpu);
 
+/// Thrown where settings that are each right make no model together.
+class RefusedSettings : public Error {
+ public:
+  using Error::Error;
+};
+
 /// A model of these settings on `device`, with weights drawn from `generator`, the same on every device. The
-/// runs that it stands on for `purpose` are read; throws Error where one is missing.
+/// runs that it stands on for `purpose` are read; throws Error where one is missing. Where it would take more
+/// than `most_bytes` to make, throws Error before the memory is asked for.
 std::unique_ptr<Model> make_model(const Settings& settings, const DataFacts& facts, Generator& generator,
-                                  Purpose purpose = Purpose::training, Device device = Device::cpu);
+                                  Purpose purpose = Purpose::training, Device device = Device::cpu,
+                                  std::optional<size_t> most_bytes = {});
 
 /// The weights of the runs that training a model of these settings stands on: the setting's key and the file.
 /// Runs that settings of section [sample] name are not among them: they may be chosen anew for each sampling.

@@ -1,6 +1,10 @@
 #include "haze/tools/run/svg.h"
 
+#include <algorithm>
+
 #include <fmt/format.h>
+
+#include "haze/tools/text/utf8.h"
 
 namespace haze {
 
@@ -22,7 +26,11 @@ const std::string_view kFigureStyle =
 
 std::string escape_xml(std::string_view text) {
   std::string escaped;
-  for (const char letter : text) {
+  while (!text.empty()) {
+    const char letter = text.front();
+    const size_t bytes = utf8_code_point_bytes(text);
+    const std::string_view character = bytes == 0 ? "\xEF\xBF\xBD" : text.substr(0, bytes);
+    text.remove_prefix(std::max<size_t>(bytes, 1));
     switch (letter) {
       case '&':
         escaped += "&amp;";
@@ -37,7 +45,7 @@ std::string escape_xml(std::string_view text) {
         escaped += "&quot;";
         break;
       default:
-        if (static_cast<unsigned char>(letter) >= 0x20) escaped += letter;
+        if (static_cast<unsigned char>(letter) >= 0x20) escaped += character;
     }
   }
   return escaped;

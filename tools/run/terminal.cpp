@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cstdint>
+#include <cstdio>
 #include <cstdlib>
 
 #include <sys/ioctl.h>
@@ -109,18 +110,43 @@ std::string_view cut_to_width(std::string_view text, int columns) {
 
 std::string without_control_characters(std::string_view text) {
   std::string clean;
-  for (const char letter : text) {
-    const auto byte = static_cast<unsigned char>(letter);
+  for (size_t i = 0; i < text.size(); ++i) {
+    const auto byte = static_cast<unsigned char>(text[i]);
+    const bool is_c1 = byte == 0xC2 && i + 1 < text.size() &&
+                       static_cast<unsigned char>(text[i + 1]) < 0xA0 &&
+                       static_cast<unsigned char>(text[i + 1]) >= 0x80;
     if (byte < 0x20) {
       clean += "\xE2\x90";
       clean += static_cast<char>(0x80 + byte);
     } else if (byte == 0x7F) {
       clean += "\xE2\x90\xA1";
+    } else if (is_c1) {
+      clean += "\xEF\xBF\xBD";
+      ++i;
     } else {
-      clean += letter;
+      clean += text[i];
     }
   }
   return clean;
+}
+
+std::string without_escape_sequences(std::string_view text) {
+  std::string clean;
+  while (!text.empty()) {
+    const std::size_t end = std::min(text.find_first_of("\n\t"), text.size());
+    clean += without_control_characters(text.substr(0, end));
+    if (end < text.size()) clean += text[end];
+    text.remove_prefix(std::min(end + 1, text.size()));
+  }
+  return clean;
+}
+
+void say(std::string_view line) {
+  std::fputs((without_escape_sequences(line) + "\n").c_str(), stderr);
+}
+
+std::string for_stream(std::string text, int file_descriptor) {
+  return isatty(file_descriptor) == 1 ? without_escape_sequences(text) : text;
 }
 
 }  // namespace haze

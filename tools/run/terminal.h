@@ -25,8 +25,18 @@ int display_width(std::string_view text);
 /// The longest beginning of a UTF-8 text, whole characters only, that takes at most `columns` columns.
 std::string_view cut_to_width(std::string_view text, int columns);
 
-/// The text with control characters replaced by their pictures (U+2400 and on), so that no text moves the
-/// cursor.
+/// The text with control characters replaced by their pictures (U+2400 and on; U+FFFD for those from U+0080
+/// on), so that no text moves the cursor.
 std::string without_control_characters(std::string_view text);
+
+/// The same with line feeds and tabs left as they are.
+std::string without_escape_sequences(std::string_view text);
+
+/// Writes a line to standard error, without escape sequences. Where it cannot be written there is nobody to
+/// tell.
+void say(std::string_view line);
+
+/// The text as a stream gets it: without escape sequences where it is a terminal, byte for byte otherwise.
+std::string for_stream(std::string text, int file_descriptor);
 
 }  // namespace haze

@@ -10,7 +10,10 @@
 #include "haze/tools/run/configuration.h"
 #include "haze/tools/run/evaluation.h"
 #include "haze/tools/run/models.h"
+#include "haze/tools/run/optimizer_settings.h"
 #include "haze/tools/run/plot.h"
+#include "haze/tools/run/resumed_settings.h"
+#include "haze/tools/run/terminal.h"
 #include "haze/tools/run/training_settings.h"
 #include "haze/tools/run/work_observer.h"
 
@@ -21,36 +24,6 @@ namespace fs = std::filesystem;
 
 // Streams of the run's seed: each use of random numbers has its own.
 enum Stream : uint64_t { kInitialWeights = 1, kTraining = 2 };
-
-LearningRateOptions learning_rate_options(const Settings& settings) {
-  LearningRateOptions options;
-  const std::string& curve = settings.text("optimizer.schedule");
-  options.curve = curve == "cosine"   ? LearningRateCurve::cosine
-                  : curve == "linear" ? LearningRateCurve::linear
-                                      : LearningRateCurve::constant;
-  options.peak = settings.real("optimizer.learning_rate");
-  options.total_steps = settings.integer("train.steps");
-  options.warmup_steps = std::min(settings.integer("optimizer.warmup_steps"), options.total_steps);
-  options.final_fraction = settings.real("optimizer.final_fraction");
-  return options;
-}
-
-std::unique_ptr<Optimizer> optimizer_of(const Settings& settings, const std::vector<ParameterGroup>& groups) {
-  const std::string& kind = settings.text("optimizer.kind");
-  const double decay = settings.real("optimizer.weight_decay"), epsilon = settings.real("optimizer.epsilon");
-  if (kind == "adagrad")
-    return std::make_unique<Adagrad>(groups,
-                                     AdagradHyperparameters{.epsilon = epsilon, .weight_decay = decay});
-  if (kind == "sgd") {
-    const SgdHyperparameters sgd{.momentum = settings.real("optimizer.momentum"), .weight_decay = decay};
-    return std::make_unique<Sgd>(groups, sgd);
-  }
-  const AdamWHyperparameters adamw{.beta1 = settings.real("optimizer.beta1"),
-                                   .beta2 = settings.real("optimizer.beta2"),
-                                   .epsilon = epsilon,
-                                   .weight_decay = decay};
-  return std::make_unique<AdamW>(groups, adamw);
-}
 
 // The part of each group that belongs to an objective.
 std::vector<ParameterGroup> groups_of(const std::vector<ParameterGroup>& groups, const Objective& objective) {
@@ -66,27 +39,6 @@ std::vector<ParameterGroup> groups_of(const std::vector<ParameterGroup>& groups,
   }
   if (result.empty()) fail("the objective {} has no parameters", objective.name);
   return result;
-}
-
-/// Adds a part of a mean under its name.
-void add_share(NamedTensors& means, const NamedTensor& part, double share) {
-  const Tensor number = scale_shift(cast(part.tensor, Dtype::float64), share, 0);
-  const auto found =
-      std::find_if(means.begin(), means.end(), [&](const auto& mean) { return mean.name == part.name; });
-  if (found == means.end()) {
-    means.push_back({part.name, number});
-  } else {
-    add_into(found->tensor, number);
-  }
-}
-
-bool any_gradient(const std::vector<ParameterGroup>& groups) {
-  for (const ParameterGroup& group : groups) {
-    for (const NamedParameter& parameter : group.parameters) {
-      if (group.rate > 0 && parameter.variable->gradient().defined()) return true;
-    }
-  }
-  return false;
 }
 
 /// The step after which a run that has done `done` of `last` leaves.
@@ -105,24 +57,6 @@ std::string way_back(const fs::path& run_folder) {
   const auto latest = find_latest_checkpoint(run_folder);
   if (!latest) return "";
   return fmt::format("; {} is the checkpoint to go back to", latest->filename().string());
-}
-
-Settings resumed_settings(const Checkpoint& checkpoint, const TrainOptions& options) {
-  Settings settings = read_run_configuration(checkpoint.text("config.toml"), "config.toml of the checkpoint");
-  if (options.moved_files) {
-    settings.set("data.train", options.moved_files->train.string());
-    settings.set("data.valid", options.moved_files->valid.string());
-  }
-  if (options.steps) {
-    if (*options.steps < checkpoint.step)
-      fail("train.steps {} is less than the {} steps that the run has done", *options.steps, checkpoint.step);
-    // The warm-up was cut at the end of the run; it does not begin again.
-    const int64_t warmup =
-        std::min(settings.integer("optimizer.warmup_steps"), settings.integer("train.steps"));
-    settings.set("optimizer.warmup_steps", warmup);
-    settings.set("train.steps", *options.steps);
-  }
-  return settings;
 }
 
 }  // namespace
@@ -162,6 +96,7 @@ void Trainer::make_optimizers() {
     std::unique_ptr<Optimizer> optimizer = optimizer_of(settings(), own);
     minimisations_.push_back({std::move(objective), std::move(own), std::move(optimizer)});
   }
+  if (options_.graphs) graphs_.emplace(options_.device);
   schedule_.emplace(learning_rate_options(settings()));
   if (settings().real("optimizer.ema") > 0)
     ema_.emplace(model().parameters(), settings().real("optimizer.ema"));
@@ -170,7 +105,9 @@ void Trainer::make_optimizers() {
 void Trainer::start_from(const fs::path& run) {
   const SavedModel initial = load_model(run, {}, Purpose::training);
   const NameMatch match = copy_matching(state_tensors(model()), state_tensors(*initial.model));
-  const auto say = [&](const std::string& line) { options_.progress.write(line + "\n"); };
+  const auto say = [&](const std::string& line) {
+    options_.progress.write(without_escape_sequences(line) + "\n");
+  };
   say(fmt::format("{}: {} of {} tensors have the same name and shape and are taken", run.string(),
                   match.taken.size(), state_tensors(model()).size()));
   if (!match.missing.empty()) say(fmt::format("not there, drawn anew: {}", fmt::join(match.missing, ", ")));
@@ -181,7 +118,18 @@ void Trainer::start_from(const fs::path& run) {
     say("the run's tokens or lengths are not those of this one: the same id may stand for another token");
 }
 
+void Trainer::check_graphs(const Settings& settings, const TrainOptions& options) {
+  if (!options.graphs) return;
+  if (options.device != Device::cuda && options.device != Device::simt)
+    fail("graphs are for the devices cuda and simt, not for {}", name(options.device));
+  if (settings.integer("train.accumulate") > 1) fail("graphs go with train.accumulate 1 only");
+  if (settings.boolean("train.detect_nonfinite"))
+    fail("graphs do not go with train.detect_nonfinite, for which the host reads every result");
+  if (options.record_steps > 0) fail("steps are recorded of runs without graphs");
+}
+
 std::unique_ptr<Trainer> Trainer::start(const Settings& settings, const TrainOptions& options) {
+  check_graphs(settings, options);
   if (options.record_steps > settings.integer("train.steps")) {
     fail("{} steps cannot be recorded of a run of {}", options.record_steps, settings.integer("train.steps"));
   }
@@ -215,12 +163,16 @@ std::unique_ptr<Trainer> Trainer::resume(const TrainOptions& options) {
   RunFolder folder = RunFolder::resume(options.run_folder);
   Checkpoint checkpoint = read_checkpoint(latest_checkpoint_of(options.run_folder));
   const RunState state = parse_state(checkpoint.text("state.toml"));
-  const std::string configuration = print_run_configuration(resumed_settings(checkpoint, options));
+  const Settings settings =
+      resumed_settings(checkpoint, state.working_folder, options.moved_files, options.steps);
+  check_graphs(settings, options);
+  const std::string configuration = print_run_configuration(settings);
   for (auto& [name, contents] : checkpoint.texts) {
     if (name == "config.toml") contents = configuration;
   }
   std::unique_ptr<Trainer> trainer(
       new Trainer(std::move(folder), options, model_of(checkpoint, options.run_folder, options.device)));
+  require_texts(trainer->settings(), options.run_folder);
   trainer->check_origins(&state);
   trainer->open_data();
   trainer->make_optimizers();
@@ -230,12 +182,18 @@ std::unique_ptr<Trainer> Trainer::resume(const TrainOptions& options) {
   write_file_atomically(options.run_folder / "config.toml", configuration);
   trainer->metrics_.emplace(
       MetricsLog::resume(options.run_folder / "metrics.jsonl", checkpoint.step, state.metrics_rows));
+  if (state.metrics_rows && trainer->metrics_->rows() < *state.metrics_rows) {
+    options.progress.write(
+        fmt::format("haze: metrics.jsonl has {} of the {} lines up to step {}; the others are lost\n",
+                    trainer->metrics_->rows(), *state.metrics_rows, checkpoint.step));
+  }
   return trainer;
 }
 
 void Trainer::restore(const Checkpoint& checkpoint, const RunState& state) {
   constexpr const char* kOptimizer = "optimizer.safetensors of the checkpoint";
   copy_by_name(optimizer_state(), checkpoint.optimizer, true, kOptimizer);
+  for (const Minimisation& minimisation : minimisations_) minimisation.optimizer->state_changed();
   if (ema_) ema_->load_state(checkpoint.ema, "ema.safetensors of the checkpoint");
   generator_.set_state(state.generator);
   stream_->restore(state.data);
@@ -244,6 +202,7 @@ void Trainer::restore(const Checkpoint& checkpoint, const RunState& state) {
   evaluation_due_ = state.evaluation_due;
   // Without its checkpoint, the next evaluation is the best again.
   if (find_best_checkpoint(options_.run_folder)) best_ = state.best;
+  if (!state.working_folder.empty()) working_folder_ = state.working_folder;
   step_ = checkpoint.step;
 }
 
@@ -267,54 +226,6 @@ void Trainer::log(const std::string& name, const Tensor& value) {
     add_into(found->sum, value);
     ++found->count;
   }
-}
-
-Tensor Trainer::minimise(size_t index, const std::vector<Batch>& batches, double learning_rate,
-                         ProfilePhase& phase) {
-  Minimisation& minimisation = minimisations_[index];
-  double units = 0;
-  for (const Batch& batch : batches) units += static_cast<double>(model().units(batch));
-  const std::string suffix = minimisations_.size() > 1 ? "_" + minimisation.objective.name : "";
-  NamedTensors logged;  // the loss, then what else the model logs
-  model().clear_gradients();
-  for (const Batch& batch : batches) {
-    phase.next("batch");
-    const Batch prepared = model().prepare(batch, index, generator_);
-    phase.next("forward");
-    const Loss loss = model().loss(prepared, index, {true, &generator_});
-    // A mean over all batches is one over all units: batches count by how many they have.
-    const double share = static_cast<double>(model().units(batch)) / units;
-    add_share(logged, {std::string(kTrainingLoss) + suffix, loss.total.value()}, share);
-    for (const NamedTensor& part : loss.log) add_share(logged, part, share);
-    phase.next("backward");
-    if (loss.total.requires_gradient()) backward(batches.size() == 1 ? loss.total : loss.total * share);
-    if (recorder_ && !recorder_->done())
-      recorder_->add_step(loss.inputs, learning_rate, logged.front().tensor.item());
-  }
-  phase.next("optimizer");
-  const Tensor mean = logged.front().tensor;
-  if (numbers_are_there()) check_loss(fmt::format("step {}", step_), mean.item());
-  const Tensor norm = step_optimizer(minimisation, learning_rate, mean);
-  for (const NamedTensor& part : logged) log(part.name, part.tensor);
-  log("gradient_norm" + suffix, norm);
-  return mean;
-}
-
-Tensor Trainer::step_optimizer(Minimisation& minimisation, double learning_rate, const Tensor& loss) {
-  const double max_norm = settings().real("optimizer.clip_norm");
-  if (numbers_are_there()) {
-    double norm = 0;
-    const double scale = clip_scale(minimisation.groups, max_norm, &norm);
-    minimisation.optimizer->step(learning_rate, scale);
-    return full({}, norm, Dtype::float64);
-  }
-  Tensor norm = zeros({}, Dtype::float64, options_.device);
-  if (!any_gradient(minimisation.groups)) return norm;
-  Tensor scale = device_clip_scale(minimisation.groups, max_norm, 1, &norm);
-  // Not finite where the loss is not: then the step changes nothing.
-  scale = add(scale, scale_shift(cast(loss, scale.dtype()), 0, 0));
-  minimisation.optimizer->step(learning_rate, scale);
-  return norm;
 }
 
 void Trainer::check_loss(std::string_view steps, double loss) const {
@@ -353,7 +264,8 @@ void Trainer::train_step(ProgressBar& progress) {
   Tensor loss;
   for (size_t i = 0; i < minimisations_.size(); ++i) {
     if (step_ % minimisations_[i].objective.every != 0) continue;
-    const Tensor mean = minimise(i, batches, learning_rate, phase);
+    const Tensor mean = graphs_ ? minimise_by_graph(i, batches.front(), learning_rate, phase)
+                                : minimise(i, batches, learning_rate, phase);
     if (!loss.defined()) loss = mean;
   }
   if (ema_) ema_->update();
@@ -363,6 +275,8 @@ void Trainer::train_step(ProgressBar& progress) {
   std::optional<double> shown;
   if (loss.defined() && (due || numbers_are_there())) shown = loss.item();
   progress.update(step_, tokens, shown);
+  evaluation_due_ =
+      step_ % settings().integer("train.evaluate_every") == 0 || step_ == settings().integer("train.steps");
   if (due) write_metrics();
 }
 
@@ -371,8 +285,32 @@ void Trainer::write_metrics() {
   for (const RunningSum& sum : sums_)
     row.values.emplace_back(sum.name, sum.sum.item() / static_cast<double>(sum.count));
   row.values.emplace_back("learning_rate", schedule_->at(step_));
-  metrics_->append(row);
   sums_.clear();
+  append(row);
+  check_divergence(row);
+}
+
+void Trainer::check_divergence(const MetricsRow& row) {
+  const std::optional<double> loss = row.value(kTrainingLoss);
+  if (!loss || !divergence_.has_diverged(*loss)) return;
+  const auto best = find_best_checkpoint(options_.run_folder);
+  const auto checkpoint = best ? best : find_latest_checkpoint(options_.run_folder);
+  const std::string way = checkpoint ? fmt::format("--init {} ", checkpoint->string()) : "";
+  fail(
+      "step {}: the loss {:.4g} is far above {:.4g}, where it began: the weights are ruined, and are not "
+      "saved; "
+      "haze train {}--out NEW with a smaller optimizer.learning_rate begins anew{}",
+      step_, *loss, divergence_.start(), way, checkpoint ? " from the checkpoint before" : "");
+}
+
+void Trainer::append(const MetricsRow& row) {
+  folder_.require_held();
+  try {
+    metrics_->append(row);
+  } catch (const Error& error) {
+    save();  // what has been learnt is not lost
+    fail("step {}: {}{}", step_, error.what(), way_back(options_.run_folder));
+  }
 }
 
 void Trainer::evaluate(ProgressBar& progress, const InterruptGuard& interrupt) {
@@ -409,7 +347,7 @@ void Trainer::evaluate(ProgressBar& progress, const InterruptGuard& interrupt) {
   }
   for (const std::string& warning : model().warnings())
     progress.print_line(fmt::format("step {}: warning: {}", step_, warning));
-  metrics_->append(row);
+  append(row);
   const double value = measures.front().value;
   if (can_be_best(model()) && (!best_ || value < best_->value)) {
     best_ = {value, step_};
@@ -425,6 +363,7 @@ RunState Trainer::state() const {
   state.metrics_rows = metrics_->rows();
   state.evaluation_due = evaluation_due_;
   state.best = best_;
+  state.working_folder = working_folder_;
   state.origins = origins_;
   return state;
 }
@@ -439,7 +378,15 @@ void Trainer::save() {
   checkpoint.texts = {{"config.toml", print_run_configuration(settings())},
                       {"state.toml", print_state(state())}};
   for (auto& file : saved_.task->side_files()) checkpoint.texts.push_back(std::move(file));
-  save_checkpoint(options_.run_folder, checkpoint, {.best = best_unsaved_});
+  // A power cut must not leave a checkpoint that counts on lines which are lost.
+  metrics_->sync();
+  const auto held = [&] { folder_.require_held(); };
+  try {
+    save_checkpoint(options_.run_folder, checkpoint, {.best = best_unsaved_, .before_change = held});
+  } catch (const Error&) {
+    held();  // for its sentence: without the folder, everything in it fails
+    throw;
+  }
   best_unsaved_ = false;
 }
 
@@ -451,7 +398,8 @@ TrainResult Trainer::run() {
       "\nhaze: stopping after this step, with a checkpoint; a second Ctrl-C ends at once, without one\n");
   ProgressBar progress("training", last, step_, options_.progress);
   bool saved = step_ > 0 && !options_.moved_files && !options_.steps;
-  const MachineLimits limits = options_.profile_steps > 0 ? measure_machine_limits() : MachineLimits{};
+  std::optional<MachineLimits> limits;
+  if (options_.profile_steps > 0 && options_.device == Device::cpu) limits = measure_machine_limits();
   Profile profile;
   while ((step_ < stop || evaluation_due_) && !interrupt.requested()) {
     saved = false;
@@ -459,7 +407,6 @@ TrainResult Trainer::run() {
       std::optional<ProfileScope> profiling;
       if (options_.profile_steps > 0 && step_ >= profiled_from) profiling.emplace(profile);
       train_step(progress);
-      evaluation_due_ = step_ % settings().integer("train.evaluate_every") == 0 || step_ == last;
     }
     if (evaluation_due_) evaluate(progress, interrupt);
     const bool due = step_ % settings().integer("train.checkpoint_every") == 0 || best_unsaved_;
@@ -470,6 +417,7 @@ TrainResult Trainer::run() {
   }
   if (!saved) save();
   progress.finish();
+  folder_.require_held();
   const std::vector<MetricsRow> rows = read_metrics(options_.run_folder / "metrics.jsonl");
   if (!rows.empty()) {
     write_file_atomically(options_.run_folder / "plot.svg",
@@ -477,6 +425,7 @@ TrainResult Trainer::run() {
   }
   const bool broken_off = step_ < last || evaluation_due_;
   TrainResult result{broken_off ? interrupt.signal() : 0, step_, last, evaluation_, {}};
+  if (graphs_) result.replays = graphs_->replays();
   if (!profile.steps.empty()) {
     write_file_atomically(options_.run_folder / "profile.json", chrome_trace(profile));
     result.profile = report_of(profile, limits);

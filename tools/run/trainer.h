@@ -1,6 +1,7 @@
 #pragma once
 
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <optional>
 
@@ -8,13 +9,16 @@
 #include "haze/nn/optimizer.h"
 #include "haze/nn/schedule.h"
 #include "haze/tools/run/data_files.h"
+#include "haze/tools/run/divergence.h"
 #include "haze/tools/run/interrupt.h"
 #include "haze/tools/run/metrics.h"
 #include "haze/tools/run/profile_report.h"
 #include "haze/tools/run/progress.h"
+#include "haze/tools/run/relative_paths.h"
 #include "haze/tools/run/run_folder.h"
 #include "haze/tools/run/run_state.h"
 #include "haze/tools/run/saved_model.h"
+#include "haze/tools/run/step_graphs.h"
 #include "haze/tools/run/step_recorder.h"
 
 namespace haze {
@@ -35,6 +39,11 @@ struct TrainOptions {
   std::optional<int64_t> steps;          // of a resumed run: a new train.steps
   ProgressOutput progress = ProgressOutput::standard_error();
   Device device = Device::cpu;  // where the model lies; no setting: a run can go on elsewhere
+  /// Rows of a batch are rounded up to a multiple of it, where the model can (Model::padded()); 0: they are
+  /// not. The added rows change the order of sums, and so the last bits.
+  int64_t row_multiple = 0;
+  /// Whether steps over batches of shapes that come again are captured as graphs. Needs a GPU.
+  bool graphs = false;
 };
 
 /// How a training run ended.
@@ -44,6 +53,7 @@ struct TrainResult {
   int64_t last_step = 0;                 // where the settings end the run
   std::optional<Report> evaluation;      // the last one, on the validation examples
   std::optional<ProfileReport> profile;  // where one was asked for
+  int64_t replays = 0;                   // updates that a graph has made
 };
 
 /// A training run of any model on any task: settings and data in, a folder of checkpoints, metrics.jsonl and
@@ -89,8 +99,20 @@ class Trainer {
   void train_step(ProgressBar& progress);
   /// One update of one objective; the mean loss, float64 [].
   Tensor minimise(size_t index, const std::vector<Batch>& batches, double learning_rate, ProfilePhase& phase);
+  /// The same by a graph, where one is captured; a model's own parts of the loss are logged, too.
+  Tensor minimise_by_graph(size_t index, const Batch& batch, double learning_rate, ProfilePhase& phase);
+  /// Forward, backward and a step of the optimizer, with no number of the host that changes. What is to be
+  /// logged: the mean loss first, the gradients' norm last.
+  NamedTensors update(size_t index, const Batch& prepared, Generator& generator, const Tensor& learning_rate);
+  /// "" where there is one objective.
+  std::string suffix_of(size_t index) const;
+  Batch prepared(const Batch& batch, size_t index);
   /// Clips the gradients and steps by them; their norm before, float64 [].
   Tensor step_optimizer(Minimisation& minimisation, double learning_rate, const Tensor& loss);
+  /// The same where numbers are not there. `step` is given the scale of the gradients.
+  Tensor step_on_device(Minimisation& minimisation, const Tensor& loss,
+                        const std::function<void(const Tensor& scale)>& step);
+  static void check_graphs(const Settings& settings, const TrainOptions& options);
   /// On the cpu every number is there at once, and is looked at in each step. Another device is still at
   /// work: its numbers are looked at by check_steps() alone.
   bool numbers_are_there() const { return options_.device == Device::cpu; }
@@ -99,6 +121,10 @@ class Trainer {
   void check_steps();
   void log(const std::string& name, const Tensor& value);
   void write_metrics();
+  /// Throws Error where the loss of this session is far above where it began.
+  void check_divergence(const MetricsRow& row);
+  /// Appends a line of metrics. Where it cannot be written, leaves a checkpoint and throws Error.
+  void append(const MetricsRow& row);
   void evaluate(ProgressBar& progress, const InterruptGuard& interrupt);
   void save();
   RunState state() const;
@@ -110,6 +136,7 @@ class Trainer {
   RunFolder folder_;
   TrainOptions options_;
   SavedModel saved_;
+  std::string working_folder_ = current_folder().string();  // in which the run was begun
   std::vector<std::pair<std::string, std::string>> origins_;
   std::unique_ptr<Examples> train_, valid_;
   std::optional<BatchStream> stream_;
@@ -117,7 +144,9 @@ class Trainer {
   std::optional<LearningRateSchedule> schedule_;
   std::optional<Ema> ema_;
   std::optional<StepRecorder> recorder_;
+  std::optional<StepGraphs> graphs_;
   std::optional<MetricsLog> metrics_;
+  DivergenceDetector divergence_;
   std::optional<Report> evaluation_;
   std::optional<BestEvaluation> best_;
   bool best_unsaved_ = false;  // the checkpoint that is due is the best so far

@@ -36,7 +36,9 @@ SettingsTable text_settings(const ModelInfo& model) {
   return {
       choice_setting("data.task", model.tasks.front(), model.tasks, "what is learnt from the files"),
       text_setting("data.train", "", "file to train on; empty: the built-in corpus"),
-      text_setting("data.valid", "", "file to evaluate on; empty: held-out sentences of the built-in corpus"),
+      text_setting("data.valid", "",
+                   "file to evaluate on; empty: every tenth text of data.train, which is not trained on, or "
+                   "held-out sentences of the built-in corpus"),
       text_setting("data.test", "", "file that haze eval takes; empty: data.valid, or the corpus's own"),
       choice_setting("data.format", "e2e", {"e2e", "lines", "jsonl"}, "what the files hold"),
       choice_setting("data.layout", "padded", {"padded", "packed"},
@@ -135,8 +137,12 @@ void resolve_min_count(Settings& settings) {
 void check_text_data(const Settings& settings) {
   const bool built_in = settings.text("data.train").empty();
   const std::string& task = settings.text("data.task");
-  if (built_in != settings.text("data.valid").empty())
-    fail("data.train and data.valid go together: give both files, or neither for the built-in corpus");
+  if (built_in && !settings.text("data.valid").empty())
+    fail(
+        "data.valid is for files of one's own, and data.train is missing; without both there is the built-in "
+        "corpus");
+  if (!built_in && settings.text("data.valid").empty() && (task == "tagged" || task == "parsed"))
+    fail("data.task {} needs data.valid, since what stands beside a text is in a file of its own", task);
   if (built_in && settings.text("data.format") != "e2e") {
     fail("data.format {} is for files of one's own; the built-in corpus is e2e",
          settings.text("data.format"));

@@ -19,7 +19,9 @@ std::vector<std::string> words_of(const std::string& text) {
 void add_floor(const TextTask& task, const TaskEvaluation& evaluation, Report& report) {
   const auto& examples = dynamic_cast<const TextExamples&>(evaluation.examples);
   const std::vector<double> length_distribution = corpus_statistics().length_distribution;
-  const TextFile texts(evaluation.file, text_file_options(evaluation.settings));
+  const Settings& settings = evaluation.settings;
+  const TextFile texts(evaluation.file, evaluation.own_data ? text_file_options(settings, Part::test)
+                                                            : text_file_options(settings));
   double nats = 0, length_nats = 0;
   const int64_t all = std::ssize(evaluation.indices);
   for (int64_t done = 0; done < all; ++done) {

@@ -6,6 +6,7 @@
 
 #include "haze/engine/error.h"
 #include "haze/nn/file_io.h"
+#include "haze/tools/run/output_file.h"
 
 namespace haze {
 namespace {
@@ -78,7 +79,7 @@ std::string encode_png(const PngImage& image) {
 }
 
 void write_png(const std::filesystem::path& path, const PngImage& image) {
-  write_file_atomically(path, encode_png(image));
+  write_output_file(path, encode_png(image));
 }
 
 }  // namespace haze

@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "haze/engine/ops.h"
+#include "haze/nn/nesting.h"
 #include "haze/tools/tasks/point_sets.h"
 #include "haze/tools/tasks/sample_measures.h"
 #include "haze/tools/tasks/tensor_data.h"
@@ -55,6 +56,7 @@ std::vector<int64_t> image_shape(const nlohmann::json& json, const std::string& 
 }
 
 DataFacts facts_from_json(const std::string& text, const std::string& source) {
+  require_shallow(text, source);
   try {
     const nlohmann::json json = nlohmann::json::parse(text);
     DataFacts facts;

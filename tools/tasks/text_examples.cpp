@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "haze/engine/error.h"
+#include "haze/nn/nesting.h"
 
 namespace haze {
 namespace {
@@ -62,6 +63,7 @@ std::string Labels::to_json() const {
 }
 
 Labels Labels::from_json(const std::string& text, const std::string& source) {
+  require_shallow(text, source);
   const nlohmann::json json = nlohmann::json::parse(text, nullptr, /*allow_exceptions=*/false);
   const nlohmann::json names = json.is_object() ? json.value("labels", nlohmann::json()) : nlohmann::json();
   const auto is_text = [](const nlohmann::json& name) { return name.is_string(); };

@@ -69,7 +69,7 @@ TextTask::TextTask(const Settings& settings, std::filesystem::path folder, Token
 
 std::unique_ptr<TextTask> TextTask::start(const Settings& settings, const std::filesystem::path& folder) {
   const DataFiles files = data_files(settings, folder / "data");
-  const TextFile file(files.train, text_file_options(settings));
+  const TextFile file(files.train, text_file_options(settings, Part::train));
   Tokenizer tokenizer = build_tokenizer(tokenizer_kind(settings.text("data.tokenizer")), file,
                                         settings.integer("data.min_count"), learns_pairs(settings));
   Labels labels = labels_of(settings, file);
@@ -156,7 +156,8 @@ std::string TextTask::fingerprint(const Settings& settings, Part part) const {
 }
 
 std::unique_ptr<Examples> TextTask::examples(const Settings& settings, Part part) const {
-  return examples_of(settings, file_of(settings, part));
+  return std::make_unique<TextExamples>(TextFile(file_of(settings, part), text_file_options(settings, part)),
+                                        tokenizer_, labels_, example_options(settings));
 }
 
 std::unique_ptr<Examples> TextTask::examples_of(const Settings& settings,

@@ -8,6 +8,7 @@
 #include <nlohmann/json.hpp>
 
 #include "haze/engine/error.h"
+#include "haze/nn/nesting.h"
 
 namespace haze {
 
@@ -40,6 +41,7 @@ std::string LengthDistribution::to_json() const {
 }
 
 LengthDistribution LengthDistribution::from_json(std::string_view text, const std::string& source) {
+  require_shallow(text, source);
   const nlohmann::json json = nlohmann::json::parse(text, nullptr, /*allow_exceptions=*/false);
   const nlohmann::json counts = json.is_object() ? json.value("counts", nlohmann::json()) : nlohmann::json();
   const auto is_count = [](const nlohmann::json& count) { return count.is_number_integer(); };

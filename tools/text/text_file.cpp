@@ -85,7 +85,21 @@ void TextFile::index_lines() {
   if (chunk_offset == 0) fail("{}: the file is empty", location_of_line(1));
   if (!line.empty()) index_line(line, line_offset, number);
   if (lines_.empty()) fail("{}: the file has only blank lines", location_of_line(1));
+  keep_part();
   lines_.shrink_to_fit();
+}
+
+void TextFile::keep_part() {
+  if (options_.part == FilePart::all) return;
+  const size_t all = lines_.size();
+  if (all < 2)
+    fail("{}: of one text none can be held out; name a file to evaluate on (data.valid)", path_.string());
+  size_t number = 0;
+  std::erase_if(lines_, [&](const Line&) {
+    const size_t index = number++;
+    const bool is_held_out = all < 10 ? index == all - 1 : index % 10 == 9;
+    return is_held_out != (options_.part == FilePart::tenth);
+  });
 }
 
 void TextFile::index_line(std::string_view line, int64_t offset, int64_t number) {

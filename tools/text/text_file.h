@@ -11,9 +11,14 @@
 
 namespace haze {
 
+/// Which records of a file count. Where one file serves for training and evaluation, every tenth record is
+/// held out; of fewer than ten, the last.
+enum class FilePart { all, all_but_tenth, tenth };
+
 struct TextFileOptions {
   TextFormat format = TextFormat::lines;
   int64_t max_line_bytes = 1 << 20;  ///< at least 1 and below 2^31; the line end is not counted
+  FilePart part = FilePart::all;
 };
 
 /// A file of records, one a line. Opening it reads it once from end to end, checks every line, and keeps only
@@ -49,6 +54,7 @@ class TextFile {
 
   void index_lines();
   void index_line(std::string_view line, int64_t offset, int64_t number);
+  void keep_part();
   [[noreturn]] void fail_over_long(int64_t number) const;
   // Reads up to `bytes` bytes, fewer only at the end of the file.
   size_t read_at(int64_t offset, char* destination, size_t bytes) const;

@@ -2,6 +2,9 @@
 
 #include <algorithm>
 #include <array>
+#include <fstream>
+#include <iterator>
+#include <sstream>
 
 #include <nlohmann/json.hpp>
 
@@ -84,6 +87,56 @@ Record parse_e2e(std::string_view line) {
 
 TextFormat text_format(std::string_view name) {
   return choose("data.format", name, kFormats);
+}
+
+std::string_view format_name(TextFormat format) {
+  return choice_name(format, kFormats);
+}
+
+TextFormat guess_format(const std::vector<std::string>& beginning) {
+  if (beginning.empty()) return TextFormat::e2e;
+  const auto half_is = [&](auto looks) {
+    const auto count = std::count_if(beginning.begin(), beginning.end(), looks);
+    return count > 0 && 2 * count >= std::ssize(beginning);
+  };
+  // Not parse_record(): a mistake in a line is to be said, not to make it another format.
+  if (half_is(
+          [](const std::string& line) { return trim(line).starts_with('{') && trim(line).ends_with('}'); }))
+    return TextFormat::jsonl;
+  const auto is_e2e = [](std::string_view line) {
+    const size_t bars = line.find("||");
+    return bars != std::string_view::npos && line.substr(0, bars).find(':') != std::string_view::npos;
+  };
+  return half_is(is_e2e) ? TextFormat::e2e : TextFormat::lines;
+}
+
+bool looks_like_table(const std::vector<std::string>& beginning) {
+  if (beginning.size() < 3) return false;
+  for (const char separator : {',', ';', '\t'}) {
+    const auto columns = [&](const std::string& line) {
+      return std::count(line.begin(), line.end(), separator);
+    };
+    const auto first = columns(beginning.front());
+    const auto has_as_many = [&](const std::string& line) { return columns(line) == first; };
+    if (first > 0 && std::all_of(beginning.begin(), beginning.end(), has_as_many)) return true;
+  }
+  return false;
+}
+
+std::vector<std::string> beginning_of(const std::filesystem::path& path, size_t most) {
+  std::vector<std::string> lines;
+  std::error_code ignored;
+  if (!std::filesystem::is_regular_file(path, ignored)) return lines;
+  constexpr size_t kBytes = 1 << 20;
+  std::ifstream file(path, std::ios::binary);
+  std::string text(kBytes, '\0');
+  file.read(text.data(), static_cast<std::streamsize>(text.size()));
+  text.resize(static_cast<size_t>(file.gcount()));
+  std::istringstream stream(text);
+  for (std::string line; lines.size() < most && std::getline(stream, line);) {
+    if (!trim(line).empty()) lines.push_back(line);
+  }
+  return lines;
 }
 
 Record parse_record(TextFormat format, std::string_view line) {

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <cstddef>
+#include <filesystem>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -15,6 +17,20 @@ enum class TextFormat {
 
 /// The format called "lines", "jsonl" or "e2e". Throws Error for any other name.
 TextFormat text_format(std::string_view name);
+
+/// The format that the lines of a file's beginning have: e2e or jsonl where at least half of them look like
+/// it, otherwise lines. Of no lines it is e2e.
+TextFormat guess_format(const std::vector<std::string>& beginning);
+
+/// The name that text_format() takes.
+std::string_view format_name(TextFormat format);
+
+/// Whether lines look like a table with columns: all have the same number, at least one, of commas,
+/// semicolons or tabs, and there are several lines.
+bool looks_like_table(const std::vector<std::string>& beginning);
+
+/// The first lines of a file, up to `most` that are not blank; none where it cannot be read.
+std::vector<std::string> beginning_of(const std::filesystem::path& path, size_t most = 20);
 
 /// One property that a text expresses, such as area = riverside.
 struct Field {

@@ -9,6 +9,7 @@
 #include <nlohmann/json.hpp>
 
 #include "haze/engine/error.h"
+#include "haze/nn/nesting.h"
 #include "haze/tools/text/choice.h"
 #include "haze/tools/text/utf8.h"
 
@@ -75,6 +76,7 @@ std::string read_whole(const std::filesystem::path& path) {
 }
 
 nlohmann::json parse_json(std::string_view content, const std::string& source) {
+  require_shallow(content, source);
   try {
     return nlohmann::json::parse(content);
   } catch (const nlohmann::json::parse_error& error) {

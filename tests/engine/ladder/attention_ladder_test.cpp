@@ -23,23 +23,24 @@ Values values_of(const Tensor& x) {
   return cast(to(x, Device::cpu), Dtype::float64).to_vector<double>();
 }
 
-// Operands [heads, length, size] of a ladder, on the emulated GPU, and its calls.
+// Operands [heads, length, size] of a ladder, on a GPU, and its calls.
 struct Problem {
   int64_t heads, length, size;
   Dtype dtype;
   bool causal;
+  Device device = Device::simt;
   double high = 2;
   Tensor query = operand(1), key = operand(2), value = operand(3), g = operand(4);
 
   Tensor operand(uint64_t seed) const {
     Generator generator(seed);
-    return to(cast(uniform({heads, length, size}, generator, -high, high), dtype), Device::simt);
+    return to(cast(uniform({heads, length, size}, generator, -high, high), dtype), device);
   }
   float scale() const { return 1 / std::sqrt(static_cast<float>(size)); }
-  Tensor empty() const { return Tensor(query.shape(), dtype, Device::simt); }
+  Tensor empty() const { return Tensor(query.shape(), dtype, device); }
 
   ladder::Attention forward(unsigned rung) const {
-    const auto rows = [&] { return Tensor({heads, length}, Dtype::float32, Device::simt); };
+    const auto rows = [&] { return Tensor({heads, length}, Dtype::float32, device); };
     const ladder::Attention call{rung, query, key, value, scale(), causal, empty(), rows(), rows()};
     launch(call);
     return call;
@@ -130,7 +131,7 @@ void each_rung_and_dtype(const F& f) {
   }
 }
 
-// Calls f for lengths and head sizes on both sides of the edges of every tile.
+// Calls f for each GPU, with lengths and head sizes on both sides of the edges of every tile.
 template <typename F>
 void each_problem(unsigned rung, Dtype dtype, const F& f) {
   struct Size {
@@ -143,7 +144,10 @@ void each_problem(unsigned rung, Dtype dtype, const F& f) {
       CAPTURE(size.length);
       CAPTURE(size.size);
       CAPTURE(causal);
-      f(Problem{size.heads, size.length, size.size, dtype, causal});
+      for (Device device : gpus()) {
+        CAPTURE(name(device));
+        f(Problem{size.heads, size.length, size.size, dtype, causal, device});
+      }
     }
   }
 }
@@ -155,7 +159,8 @@ TEST_CASE("ladder: every rung of attention gives its values, the same bits in ev
     each_problem(rung, dtype, [&](const Problem& problem) {
       const Tensor fast = problem.forward(rung).out;
       CHECK(error_of_result(fast, Reference(problem).out) < bound(rung, dtype));
-      if (problem.size > 16 || problem.causal || (rung == 1 && dtype == Dtype::bfloat16))
+      if (problem.device != Device::simt || problem.size > 16 || problem.causal ||
+          (rung == 1 && dtype == Dtype::bfloat16))
         return;  // a checked access costs 40 ns
       const CheckedRungs checked;
       for (uint64_t seed = 1; seed <= 5; ++seed) {
@@ -180,7 +185,8 @@ TEST_CASE(
       const double of_scores = dtype == Dtype::float32 ? 2e-5 : 0x1p-6;
       CHECK(error_of_result(fast.to_query, wanted.to_query) < of_scores);
       CHECK(error_of_result(fast.to_key, wanted.to_key) < of_scores);
-      if (problem.size > 16 || problem.causal || dtype == Dtype::bfloat16) return;
+      if (problem.device != Device::simt || problem.size > 16 || problem.causal || dtype == Dtype::bfloat16)
+        return;
       const CheckedRungs checked;
       for (uint64_t seed = 1; seed <= 5; ++seed) {
         CAPTURE(seed);
@@ -195,13 +201,15 @@ TEST_CASE(
 }
 
 TEST_CASE("ladder: attention by tiles keeps the digits of scores of 2^26") {
-  Problem problem{1, 70, 16, Dtype::float32, false};
-  problem.query = to(full({1, 70, 16}, 0x1p13), Device::simt);
   Tensor key = full({1, 70, 16}, 0x1p13);       // scores of 2^28 / 4: neighbours in float32 are 8 apart
   fill(slice(key, 1, 3, 4), 0x1p13 + 0x1p-10);  // larger by a quarter
   fill(slice(key, 1, 66, 67), 0x1p13 - 0x1p-9);
-  problem.key = to(key, Device::simt);
-  CHECK(error_of_result(problem.forward(1).out, Reference(problem).out) < 3e-6);
+  for (Device device : gpus()) {
+    Problem problem{1, 70, 16, Dtype::float32, false, device};
+    problem.query = to(full({1, 70, 16}, 0x1p13), device);
+    problem.key = to(key, device);
+    CHECK(error_of_result(problem.forward(1).out, Reference(problem).out) < 3e-6);
+  }
 }
 
 TEST_CASE("ladder: attention reads and writes whole sectors, and its tiles have no bank conflicts") {

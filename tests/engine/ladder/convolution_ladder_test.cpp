@@ -34,11 +34,10 @@ struct Operands {
   }
   Shape weight_shape() const { return {layer.out, layer.image[1], layer.kernel_h, layer.kernel_w}; }
 
-  Tensor result(unsigned rung) const {
-    const Tensor out({layer.image[0], layer.out, rows, columns}, Dtype::float32, Device::simt);
-    launch(ladder::Convolution{rung, to(Tensor::from<float>(x, layer.image), Device::simt),
-                               to(Tensor::from<float>(weight, weight_shape()), Device::simt), layer.padding,
-                               out});
+  Tensor result(unsigned rung, Device device = Device::simt) const {
+    const Tensor out({layer.image[0], layer.out, rows, columns}, Dtype::float32, device);
+    launch(ladder::Convolution{rung, Tensor::from<float>(x, layer.image, device),
+                               Tensor::from<float>(weight, weight_shape(), device), layer.padding, out});
     return out;
   }
 
@@ -84,17 +83,18 @@ TEST_CASE("ladder: every rung of convolution gives the result, the same bits in 
                              Layer{{3, 2, 3, 2}, 2, 4, 3, 2}}) {
     const Operands operands(layer);
     check_rungs<ladder::Convolution>(
-        [&](unsigned rung) { return operands.result(rung); },
+        [&](unsigned rung, Device device) { return operands.result(rung, device); },
         [&](const Tensor& result) { CHECK(operands.largest_error(result) < 1e-5); });
   }
 }
 
 TEST_CASE("ladder: a convolution of no channels is 0 in every rung") {
   const Operands operands({{2, 0, 3, 3}, 2, 3, 3, 1});
-  check_rungs<ladder::Convolution>([&](unsigned rung) { return operands.result(rung); },
-                                   [](const Tensor& result) {
-                                     for (float y : result.to_vector<float>()) CHECK(y == 0);
-                                   });
+  check_rungs<ladder::Convolution>(
+      [&](unsigned rung, Device device) { return operands.result(rung, device); },
+      [](const Tensor& result) {
+        for (float y : result.to_vector<float>()) CHECK(y == 0);
+      });
 }
 
 TEST_CASE("ladder: convolution reads and writes whole sectors, and its tiles have no bank conflicts") {

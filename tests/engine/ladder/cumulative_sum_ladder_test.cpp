@@ -29,10 +29,11 @@ TEST_CASE(
   // Less than a warp, a length that is no multiple of a vector, several rounds of a block.
   for (const Shape& shape : {Shape{40, 7}, Shape{3, 301}, Shape{2, 2100}}) {
     for (Dtype dtype : {Dtype::float32, Dtype::bfloat16}) {
-      const Tensor x = whole_numbers(shape, dtype), on_gpu = to(x, Device::simt);
+      const Tensor x = whole_numbers(shape, dtype);
       const Tensor wanted = cast(cumulative_sum(cast(x, Dtype::float64)), dtype);
-      check_rungs<ladder::CumulativeSum>([&](unsigned rung) { return rung_of_scan(rung, on_gpu); },
-                                         [&](const Tensor& result) { CHECK(same_bits(result, wanted)); });
+      check_rungs<ladder::CumulativeSum>(
+          [&](unsigned rung, Device device) { return rung_of_scan(rung, to(x, device)); },
+          [&](const Tensor& result) { CHECK(same_bits(result, wanted)); });
     }
   }
 }

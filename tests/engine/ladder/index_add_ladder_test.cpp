@@ -10,10 +10,6 @@ using namespace haze::test;
 
 namespace {
 
-Tensor on_gpu(const Tensor& x) {
-  return to(x, Device::simt);
-}
-
 struct Terms {
   Tensor indices, source, target;
 
@@ -27,9 +23,9 @@ struct Terms {
     target = normal({extent, inner}, generator);
   }
 
-  Tensor rung(unsigned number) const {
-    const Tensor result = on_gpu(clone(target));
-    launch(ladder::IndexAdd{number, on_gpu(indices), on_gpu(source), result});
+  Tensor rung(unsigned number, Device device = Device::simt) const {
+    const Tensor result = to(clone(target), device);
+    launch(ladder::IndexAdd{number, to(indices, device), to(source, device), result});
     return result;
   }
   Tensor on_cpu() const {
@@ -48,7 +44,7 @@ TEST_CASE("ladder: every rung of index_add adds whole numbers as the cpu does, i
       *x = cast(cast(unary(UnaryOp::scale_shift, *x, 10, 0), Dtype::int32), Dtype::float32);
     }
     const Tensor wanted = terms.on_cpu();
-    check_rungs<ladder::IndexAdd>([&](unsigned rung) { return terms.rung(rung); },
+    check_rungs<ladder::IndexAdd>([&](unsigned rung, Device device) { return terms.rung(rung, device); },
                                   [&](const Tensor& result) { CHECK(same_bits(result, wanted)); });
   }
 }

@@ -22,13 +22,13 @@ constexpr unsigned kTf32 = 5;  // the rung
 struct Matrices {
   Tensor a, b;
 
-  Matrices(int64_t m, int64_t n, int64_t k, Dtype dtype) {
+  Matrices(int64_t m, int64_t n, int64_t k, Dtype dtype, Device device = Device::simt) {
     Generator generator(1);
-    a = to(cast(normal({m, k}, generator), dtype), Device::simt);
-    b = to(cast(normal({k, n}, generator), dtype), Device::simt);
+    a = to(cast(normal({m, k}, generator), dtype), device);
+    b = to(cast(normal({k, n}, generator), dtype), device);
   }
   Tensor product(unsigned rung) const {
-    const Tensor out({a.size(0), b.size(1)}, Dtype::float32, Device::simt);
+    const Tensor out({a.size(0), b.size(1)}, Dtype::float32, a.device());
     launch(ladder::Matmul{rung, a, b, out});
     return out;
   }
@@ -80,8 +80,12 @@ TEST_CASE("ladder: every rung of matmul gives the product, the same bits in ever
     for (const Size& size : {Size{130, 8, 24}, Size{3, 136, 40}, Size{1, 8, 136}, Size{34, 37, 19}}) {
       if (dtype == Dtype::bfloat16 && (rung == 4 ? size.n % 8 != 0 : size.m > 34)) continue;
       const Matrices matrices(size.m, size.n, size.k, dtype);
-      const Tensor wanted = reference(matrices, rung), fast = matrices.product(rung);
-      CHECK(largest_error(fast, wanted) < 1e-5);
+      const Tensor wanted = reference(matrices, rung);
+      for (Device device : gpus()) {
+        const Matrices there(size.m, size.n, size.k, dtype, device);
+        CHECK(largest_error(there.product(rung), wanted) < 1e-5);
+      }
+      const Tensor fast = matrices.product(rung);
       const CheckedRungs checked;
       for (uint64_t seed = 1; seed <= (size.m == 130 ? 5 : 1); ++seed) {
         CAPTURE(seed);
@@ -94,7 +98,9 @@ TEST_CASE("ladder: every rung of matmul gives the product, the same bits in ever
 
 TEST_CASE("ladder: a sum of no products is 0 in every rung of matmul") {
   each_rung_and_dtype([](unsigned rung, Dtype dtype) {
-    for (float x : to(Matrices(2, 8, 0, dtype).product(rung), Device::cpu).to_vector<float>()) CHECK(x == 0);
+    for (Device device : gpus()) {
+      for (float x : Matrices(2, 8, 0, dtype, device).product(rung).to_vector<float>()) CHECK(x == 0);
+    }
   });
 }
 

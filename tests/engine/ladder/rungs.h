@@ -1,6 +1,8 @@
 #pragma once
 
 #include <iterator>
+#include <map>
+#include <utility>
 #include <vector>
 
 #include <doctest/doctest.h>
@@ -10,6 +12,7 @@
 
 #include "engine/simt/mutations.h"
 #include "engine/thread_bits.h"
+#include "gpus.h"
 
 /// What the tests of ladders have in common.
 namespace haze::test {
@@ -27,31 +30,40 @@ struct CheckedRungs {
   }
 };
 
-/// Calls f(rung) for every rung of a ladder: with its fast kernel, and checked under 5 seeds.
+/// Calls f(device) for each GPU: twice with fast kernels, and on the emulated one checked, under 5 seeds.
+template <typename F>
+void each_run(F&& f) {
+  for (Device device : gpus()) {
+    CAPTURE(name(device));
+    for (int i = 0; i < 2; ++i) f(device);
+  }
+  const CheckedRungs checked;
+  for (uint64_t seed = 1; seed <= 5; ++seed) {
+    CAPTURE(seed);
+    simt::set_seed(seed);
+    f(Device::simt);
+  }
+}
+
+/// Calls f(rung, device) for every rung of a ladder as each_run() does.
 template <typename Ladder, typename F>
 void each_rung(F&& f) {
   for (unsigned rung = 0; rung < std::size(Ladder::kRungs); ++rung) {
     CAPTURE(Ladder::kRungs[rung].name);
-    f(rung);
-    const CheckedRungs checked;
-    for (uint64_t seed = 1; seed <= 5; ++seed) {
-      CAPTURE(seed);
-      simt::set_seed(seed);
-      f(rung);
-    }
+    each_run([&](Device device) { f(rung, device); });
   }
 }
 
-/// make(rung) gives the result of a rung: with its fast kernel, and checked under 5 seeds. Each is handed to
-/// check(result). All have the same bits, except where the rung says that they need not.
+/// make(rung, device) gives the result of a rung, in the runs of each_run(). Each is handed to check(result).
+/// All of a device have the same bits, except where the rung says that they need not.
 template <typename Ladder, typename Make, typename Check>
 void check_rungs(Make&& make, Check&& check) {
-  std::vector<Tensor> first(std::size(Ladder::kRungs));
-  each_rung<Ladder>([&](unsigned rung) {
-    const Tensor result = to(make(rung), Device::cpu);
+  std::map<std::pair<unsigned, Device>, Tensor> first;
+  each_rung<Ladder>([&](unsigned rung, Device device) {
+    const Tensor result = to(make(rung, device), Device::cpu);
     check(result);
-    if (!first[rung].defined()) first[rung] = result;
-    if (Ladder::kRungs[rung].deterministic) CHECK(same_bits(result, first[rung]));
+    const Tensor& bits = first.try_emplace({rung, device}, result).first->second;
+    if (Ladder::kRungs[rung].deterministic) CHECK(same_bits(result, bits));
   });
 }
 

@@ -14,9 +14,9 @@ TEST_CASE("ladder: every rung of transpose gives the transposed matrix, in every
   for (const Shape& shape : {Shape{64, 96}, Shape{33, 70}, Shape{1, 5}}) {
     for (Dtype dtype : {Dtype::float32, Dtype::bfloat16, Dtype::uint8}) {
       const Tensor x = cast(uniform(shape, generator, 0, 200), dtype);
-      each_rung<ladder::Transpose>([&](unsigned rung) {
-        const Tensor out({shape[1], shape[0]}, dtype, Device::simt);
-        launch(ladder::Transpose{rung, to(x, Device::simt), out});
+      each_rung<ladder::Transpose>([&](unsigned rung, Device device) {
+        const Tensor out({shape[1], shape[0]}, dtype, device);
+        launch(ladder::Transpose{rung, to(x, device), out});
         CHECK(same_bits(to(out, Device::cpu), contiguous(transpose(x))));
       });
     }
@@ -47,16 +47,18 @@ TEST_CASE("ladder: transpose needs the barrier between writing a tile and readin
         }) == std::vector<size_t>{0, 1, 1, 1});
 }
 
-TEST_CASE("copies of transposed matrices, alone and in a batch, are those of the cpu on an emulated GPU") {
+TEST_CASE("copies of transposed matrices, alone and in a batch, are those of the cpu on a GPU") {
   Generator generator(1);
   const Tensor x = normal({3, 40, 50}, generator);
-  const Tensor on_gpu = to(x, Device::simt);
   const auto check = [&](const Tensor& got, const Tensor& wanted) {
     CHECK(same_bits(to(contiguous(got), Device::cpu), contiguous(wanted)));
   };
-  check(permute(on_gpu, {0, 2, 1}), permute(x, {0, 2, 1}));
-  check(permute(on_gpu, {2, 1, 0}), permute(x, {2, 1, 0}));
-  check(slice(permute(on_gpu, {0, 2, 1}), 1, 1, 20), slice(permute(x, {0, 2, 1}), 1, 1, 20));
   const auto first = [](const Tensor& t) { return reshape(slice(t, 0, 0, 1), {40, 50}); };
-  check(cast(transpose(first(on_gpu)), Dtype::bfloat16), cast(transpose(first(x)), Dtype::bfloat16));
+  for (Device device : gpus()) {
+    const Tensor on_gpu = to(x, device);
+    check(permute(on_gpu, {0, 2, 1}), permute(x, {0, 2, 1}));
+    check(permute(on_gpu, {2, 1, 0}), permute(x, {2, 1, 0}));
+    check(slice(permute(on_gpu, {0, 2, 1}), 1, 1, 20), slice(permute(x, {0, 2, 1}), 1, 1, 20));
+    check(cast(transpose(first(on_gpu)), Dtype::bfloat16), cast(transpose(first(x)), Dtype::bfloat16));
+  }
 }

@@ -1,0 +1,185 @@
+#include <doctest/doctest.h>
+#include <nlohmann/json.hpp>
+
+#include "program.h"
+#include "tiny_run.h"
+
+using namespace haze;
+using namespace haze::testing;
+namespace fs = std::filesystem;
+
+namespace {
+
+const fs::path& small_run() {
+  static const TemporaryFolder folder;
+  static const fs::path run = [] {
+    Trainer::start(tiny_settings({"train.steps=2"}), quiet(folder / "run"))->run();
+    return folder / "run";
+  }();
+  return run;
+}
+
+}  // namespace
+
+TEST_CASE("haze help explains a command as --help does, and names the nearest one") {
+  for (const char* command : {"sample", "train", "lab", "data"}) {
+    CAPTURE(command);
+    const ProgramResult result = run_program({"help", command});
+    CHECK(result.status == 0);
+    CHECK(result.output == run_program({command, "--help"}).output);
+  }
+  CHECK(run_program({"help", "data", "show"}).output == run_program({"data", "show", "--help"}).output);
+  CHECK(run_program({"help"}).output == run_program({"--help"}).output);
+  check_failure({"help", "smaple"}, 2, "there is no command 'smaple'; did you mean 'sample'?");
+  check_failure({"help", "data", "shwo"}, 2, "did you mean 'show'?");
+  check_failure({"help", "sample", "x"}, 2, "haze sample has no commands of its own");
+}
+
+TEST_CASE("an option in the wrong place is told its place") {
+  const std::string run = small_run().string();
+  check_failure({"--threads", "1", "train"}, 2,
+                "the option '--threads' stands after the command: haze train --threads ...");
+  check_failure({"--threads", "1"}, 2,
+                "the option '--threads' stands after a command: haze train --threads ...");
+  check_failure(
+      {"sample", run, "--out", "f"}, 2,
+      "there is no option '--out' here, but haze train, haze compare have it; the result goes to standard "
+      "output");
+  check_failure({"train", "--passes", "4"}, 2, "there is no option '--passes' here, but haze eval has it");
+}
+
+TEST_CASE("a name that is empty counts as given, and is refused") {
+  const std::string run = small_run().string();
+  for (const std::vector<std::string>& arguments : {std::vector<std::string>{"train", "--config", ""},
+                                                    {"train", "--out", ""},
+                                                    {"train", "--init", ""},
+                                                    {"sample", run, "--svg", ""},
+                                                    {"sample", run, "--png", ""},
+                                                    {"eval", run, "--plot", ""},
+                                                    {"eval", run, "--data", ""},
+                                                    {"lab", "transpose", "--rung", "tiled", "--svg", ""},
+                                                    {"lecture", "forward", "--png", ""},
+                                                    {"sample", ""}}) {
+    check_failure(arguments, 2, " takes a name, not ''");
+  }
+}
+
+TEST_CASE("numbers that are too large are told their limit") {
+  const std::string run = small_run().string();
+  check_failure({"train", "--seed", "18446744073709551615"}, 2,
+                "--seed takes a whole number from 0 to 9223372036854775807, not '18446744073709551615'");
+  check_failure({"train", "--seed", "-18446744073709551615"}, 2, "--seed takes a whole number of at least 0");
+  for (const std::vector<std::string>& command :
+       {std::vector<std::string>{"sample", run}, {"infill", run, "_"}, {"control", run, "--length", "4"}}) {
+    std::vector<std::string> arguments = command;
+    arguments.insert(arguments.end(), {"--count", "9223372036854775807"});
+    check_failure(arguments, 2, "--count takes a whole number from 1 to 1000000, not '9223372036854775807'");
+  }
+}
+
+TEST_CASE("a text to fill may begin with a dash") {
+  const std::string run = small_run().string();
+  for (const std::vector<std::string>& arguments : {std::vector<std::string>{"infill", run, "-h _"},
+                                                    {"infill", run, "--json", "-h _"},
+                                                    {"infill", run, "--steps", "2", "-h _", "--json"}}) {
+    check_failure(arguments, 1, "infill: the model does not know the word '-h'");
+  }
+}
+
+TEST_CASE("a key in quotes with a dot is told to go without them") {
+  const TemporaryFolder folder;
+  write_text(folder / "c.toml", "\"transformer.layers\" = 3\n");
+  check_failure(
+      {"train", "--out", (folder / "run").string(), "--config", (folder / "c.toml").string()}, 1,
+      "c.toml:1: \"transformer.layers\" in quotes is one name; write transformer.layers without them");
+  write_text(folder / "c.toml", "transformer.layers = 3\n");
+  CHECK(run_program({"train", "--print-config", "--config", (folder / "c.toml").string()}).status == 0);
+}
+
+TEST_CASE("settings that make no model together are a wrong command line where the command line gives them") {
+  const TemporaryFolder folder;
+  const std::string run = (folder / "run").string();
+  check_failure({"train", "--out", run, "--set", "transformer.hidden=100", "--set", "transformer.heads=8"}, 2,
+                "100");
+  write_text(folder / "c.toml", "[transformer]\nhidden = 100\nheads = 8\n");
+  check_failure({"train", "--out", run, "--config", (folder / "c.toml").string()}, 1, "100");
+  CHECK_FALSE(fs::exists(folder / "run"));
+}
+
+TEST_CASE("a run that ended before its first checkpoint says so") {
+  const TemporaryFolder folder;
+  const std::string run = (folder / "run").string();
+  Trainer::start(tiny_settings(), quiet(folder / "run"));
+  const std::string sentence =
+      run +
+      ": the run was ended before its first checkpoint, or has not come to it yet; haze "
+      "train --out " +
+      run + " begins anew\n";
+  check_failure({"sample", run}, 1, sentence);
+  check_failure({"eval", run}, 1, sentence);
+  check_failure({"train", "--resume", "--out", run}, 1, sentence);
+}
+
+TEST_CASE("a name that is not UTF-8 is a name like others, in JSON and in a picture") {
+  const TemporaryFolder folder;
+  const std::string run = (folder / "p\xff").string();
+  std::vector<std::string> assignments = tiny_assignments();
+  assignments.push_back("train.steps=2");
+  std::vector<std::string> arguments = train_arguments(run, assignments);
+  arguments.push_back("--json");
+  const ProgramResult result = run_program(arguments);
+  CHECK(result.status == 0);
+  CHECK(nlohmann::json::parse(result.output)["run"].get<std::string>().ends_with("p\xEF\xBF\xBD"));
+  const std::string plot = read_text(fs::path(run) / "plot.svg");
+  CHECK(plot.find("<title>p\xEF\xBF\xBD") != std::string::npos);
+  CHECK(plot.find('\xff') == std::string::npos);
+}
+
+TEST_CASE("one file of one's own is enough: its format is guessed, a tenth is held out, and both are said") {
+  const TemporaryFolder folder;
+  const std::string file = (folder / "texts").string();
+  const auto train = [&](const std::string& contents, const char* run) {
+    write_text(file, contents);
+    std::vector<std::string> assignments = tiny_assignments();
+    assignments.insert(assignments.end(), {"data.train=" + file, "train.steps=2"});
+    return run_program(train_arguments(folder / run, assignments));
+  };
+  const std::string held_out =
+      "haze: every tenth text of " + file + " is held out to evaluate on; data.valid names another file";
+  std::string prose, table = "name,price\n";
+  for (int i = 0; i < 30; ++i) {
+    prose += fmt::format("This is line {} of a text .\n", i % 3);
+    table += fmt::format("pub{},{}\n", i % 3, i % 2);
+  }
+  const ProgramResult lines = train(prose, "lines");
+  CAPTURE(lines.error);
+  CHECK(lines.status == 0);
+  CHECK(lines_of(lines.error).at(0) == "haze: " + file + " is read as data.format=lines");
+  CHECK(lines_of(lines.error).at(1) == held_out);
+  CHECK(run_program({"eval", (folder / "lines").string(), "--samples", "0"}).status == 0);
+  const ProgramResult comma = train(table, "table");
+  CHECK(comma.status == 0);
+  CHECK(lines_of(comma.error).at(0) ==
+        "haze: " + file +
+            " is read as data.format=lines; it looks like a table, whose separators become part of the "
+            "texts; data.format=jsonl has fields");
+  // A run keeps what was guessed.
+  CHECK(latest_checkpoint(folder / "lines").text("config.toml").find("format = \"lines\"") !=
+        std::string::npos);
+}
+
+TEST_CASE("idle threads sleep early, unless the environment says how they wait") {
+  const TemporaryFolder folder;
+  // The program that opens the FIFO is the one that was started anew.
+  const std::string script =
+      "cd " + in_script({folder.path().string()}) +
+      "; mkfifo texts; \"$HAZE\" data check texts & exec 3>texts; "
+      "tr '\\0' '\\n' </proc/$!/environ | grep -x 'GOMP_SPINCOUNT=.*'; echo x >&3; exec 3>&-; wait; rm texts";
+  CHECK(lines_of(run_script("unset OMP_WAIT_POLICY GOMP_SPINCOUNT; " + script).output).at(0) ==
+        "GOMP_SPINCOUNT=1000");
+  CHECK(lines_of(run_script("unset OMP_WAIT_POLICY; export GOMP_SPINCOUNT=7; " + script).output).at(0) ==
+        "GOMP_SPINCOUNT=7");
+  const std::string own = run_script("unset GOMP_SPINCOUNT; export OMP_WAIT_POLICY=active; " + script).output;
+  CHECK(own.find("GOMP_SPINCOUNT") == std::string::npos);
+  CHECK(own.find("0 of 1 texts are of the grammar") != std::string::npos);
+}

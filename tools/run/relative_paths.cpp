@@ -1,0 +1,29 @@
+#include "haze/tools/run/relative_paths.h"
+
+#include <string>
+#include <vector>
+
+#include "haze/tools/run/models.h"
+
+namespace haze {
+
+std::filesystem::path current_folder() {
+  std::error_code error;
+  const std::filesystem::path folder = std::filesystem::current_path(error);
+  return error ? std::filesystem::path() : folder;
+}
+
+void find_relative_paths(const std::filesystem::path& folder, Settings& settings) {
+  std::error_code ignored;
+  if (folder.empty() || folder == current_folder()) return;
+  std::vector<std::string> keys = {"data.train", "data.valid", "data.test", "data.folder"};
+  for (const std::string& key : model_row(settings.text("model")).info.frozen) keys.push_back(key);
+  for (const std::string& key : keys) {
+    if (!settings.has(key) || settings.text(key).empty()) continue;
+    const std::filesystem::path path = settings.text(key);
+    if (path.is_relative() && std::filesystem::exists(folder / path, ignored))
+      settings.set(key, (folder / path).string());
+  }
+}
+
+}  // namespace haze

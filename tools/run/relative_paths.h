@@ -1,0 +1,17 @@
+#pragma once
+
+#include <filesystem>
+
+#include "haze/nn/settings.h"
+
+namespace haze {
+
+/// The working folder; empty where it has been removed.
+std::filesystem::path current_folder();
+
+/// Makes paths of a run's settings absolute where they are relative, and `folder`, in which the run was
+/// begun, has what they name: a run goes on, and is measured, from any working folder. An empty folder
+/// changes nothing, and neither does the working folder.
+void find_relative_paths(const std::filesystem::path& folder, Settings& settings);
+
+}  // namespace haze
