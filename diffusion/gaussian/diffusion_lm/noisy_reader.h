@@ -27,8 +27,8 @@ struct NoisyEmbeddings : Prepared {
   Tensor time;          // float32 [texts]: t / T
 };
 
-/// What all classifiers of noisy texts begin with (Li et al. 2022, section 5.1): the vectors x_t of a frozen
-/// diffusion_lm, and a transformer that reads them. A head makes a classifier of it.
+/// The first part of every classifier of noisy texts (Li et al. 2022, section 5.1). A transformer reads the
+/// vectors x_t of a frozen diffusion_lm; a head makes a classifier of it.
 class NoisyReader : public Module {
  public:
   /// `name` is the classifier's, for its settings and errors. Throws Error where the frozen run's model has

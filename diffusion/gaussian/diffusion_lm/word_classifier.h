@@ -4,8 +4,8 @@
 
 namespace haze {
 
-/// The model "word_classifier": p(c | x_t) of a text's label c (Li et al. 2022, section 5.1): a linear layer
-/// on the mean of the reader's rows, trained by cross-entropy.
+/// The model "word_classifier": p(c | x_t) of a text's label c (Li et al. 2022, section 5.1). It is a linear
+/// layer on the mean of the reader's rows, trained by cross-entropy.
 class WordClassifier : public Model {
  public:
   /// Throws Error where the data have no labels, and as NoisyReader's.

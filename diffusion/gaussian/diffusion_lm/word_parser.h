@@ -15,8 +15,8 @@ SpanRows all_spans(const Sequences& sequences);
 
 /// The model "word_parser": p(label | x_t) of every span of rows, independent given x_t; the label 0 is no
 /// phrase. The labels of all spans of a text are its tree (Stern et al. 2017, "A minimal span-based neural
-/// constituency parser", section 3; Li et al. 2022, section 6.1, syntax tree and syntax spans). A span's
-/// score is W relu(U h_first + V h_last + b) + c, of the reader's rows h.
+/// constituency parser", section 3). It serves two controls of Li et al. 2022, section 6.1: syntax tree and
+/// syntax spans. A span's score is W relu(U h_first + V h_last + b) + c, of the reader's rows h.
 class WordParser : public Model {
  public:
   /// Throws Error where the data have no trees, and as NoisyReader's.
