@@ -107,13 +107,13 @@ std::vector<double> fluency(const SavedModel& judge, const std::vector<std::stri
         "is exact",
         judge.settings.text("model"));
   std::vector<std::vector<int32_t>> tokens;
+  const int64_t longest = task->facts().max_length;
   for (const std::string& text : texts) {
     tokens.push_back(task->tokenizer().encode(text));
-    tokens.back().push_back(Tokenizer::kEnd);
-    if (std::ssize(tokens.back()) > task->facts().max_length) {
-      fail("control.judge: the judge reads {} tokens, and a text has {}", task->facts().max_length,
-           tokens.back().size());
-    }
+    // A text of all the tokens that there may be was cut: it has no end.
+    if (std::ssize(tokens.back()) < longest) tokens.back().push_back(Tokenizer::kEnd);
+    if (std::ssize(tokens.back()) > longest)
+      fail("control.judge: the judge reads {} tokens, and a text has {}", longest, tokens.back().size());
   }
   Batch batch;
   batch.target = TextBatch::of(std::span<const std::vector<int32_t>>(tokens));
