@@ -68,8 +68,10 @@ std::shared_ptr<const Model> classifier_of(const FrozenModels& frozen, const Dat
 
 SettingsTable fudge_settings() {
   return {
-      real_setting("sample.fudge_weight", 8, at_least(0),
+      real_setting("sample.fudge_weight", 1, at_least(0),
                    "lambda of log p(token) + lambda log p(control); 1 is Bayes' rule (fudge)"),
+      real_setting("sample.fudge_prior", 0.001, Interval{0, 1, /*minimum_open=*/true, /*maximum_open=*/true},
+                   "share of texts that have the control (fudge)"),
       integer_setting("sample.fudge_candidates", 200, at_least(1),
                       "most probable tokens whose log p(control) is asked for (fudge)"),
   };
@@ -157,6 +159,7 @@ std::unique_ptr<LanguageModel> Autoregressive::steered_model(const SampleOptions
         classifier_for<PrefixClassifier>(sampler, "prefix_classifier", options_.classifier);
     return std::make_unique<Fudge>(network_, classifier,
                                    FudgeOptions{.weight = settings.real("sample.fudge_weight"),
+                                                .prior = settings.real("sample.fudge_prior"),
                                                 .candidates = settings.integer("sample.fudge_candidates"),
                                                 .end_id = facts_.end_id,
                                                 .reads_control = reads_sources(),

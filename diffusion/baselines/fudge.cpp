@@ -1,6 +1,7 @@
 #include "haze/diffusion/baselines/fudge.h"
 
 #include <algorithm>
+#include <cmath>
 #include <limits>
 
 #include "haze/diffusion/baselines/control_pairs.h"
@@ -39,11 +40,13 @@ class FudgeDecoder : public Decoder {
     Tensor scores = log_p;
     if (options_.weight > 0) {
       const Tensor c = cast(to(classifier_->logits(candidates), log_p.device()), log_p.dtype());
-      scores = add(log_p, scale_shift(log_sigmoid(c), options_.weight, 0));
+      scores = add(log_p, scale_shift(log_sigmoid(scale_shift(c, 1, prior_log_odds())), options_.weight, 0));
     }
     const Tensor none = full_like(logits, -std::numeric_limits<double>::infinity());
     return scatter(none, 1, candidates, scores);
   }
+
+  double prior_log_odds() const { return std::log(options_.prior / (1 - options_.prior)); }
 
   FudgeOptions options_;
   std::unique_ptr<Decoder> model_;
@@ -68,6 +71,8 @@ int64_t control_length(const Tensor& tokens, int32_t end_id) {
 Fudge::Fudge(const LanguageModel& model, const PrefixModel& classifier, const FudgeOptions& options)
     : model_(model), classifier_(classifier), options_(options) {
   if (!(options.weight >= 0)) fail("fudge: the weight {} is negative", options.weight);
+  if (!(options.prior > 0 && options.prior < 1))
+    fail("fudge: a share of {} texts that have the control is not in (0, 1)", options.prior);
   if (options.candidates < 1) fail("fudge: {} candidates are not enough, one is needed", options.candidates);
 }
 

@@ -34,8 +34,13 @@ class PrefixModel {
   virtual std::unique_ptr<PrefixScorer> scorer() const = 0;
 };
 
+/// Training shows the classifier each text with its own control, and as often with another's. So sigma(c) is
+/// p(control | prefix) where half of the texts have the control. Bayes' rule moves log odds from one prior to
+/// another by their difference: with a share `prior` of texts, p(control | prefix) = sigma(c + log(prior / (1
+/// - prior))). It is exact where controls are equally frequent.
 struct FudgeOptions {
-  double weight = 1;           // lambda of log p + lambda log sigma(c), at least 0; 1 is Bayes' rule
+  double weight = 1;           // lambda of log p(token) + lambda log p(control | prefix, token), at least 0
+  double prior = 0.5;          // the share of texts that have the control, in (0, 1)
   int64_t candidates = 200;    // the most probable tokens, of which each is scored
   int32_t end_id = 0;          // follows the control
   bool reads_control = false;  // the language model reads the control, too

@@ -35,9 +35,9 @@ TEST_CASE("each property of a corpus text is found in it, and seldom in another"
     const CorpusLine from = line(index);
     AnnotatedText text{
         .words = from.words, .tags = from.tags, .constituents = read_corpus_tree(from.tree).constituents};
-    for (const auto& [name, value] : from.fields) {
-      if (name == "name") text.fields.push_back({name, value});
-    }
+    for (const auto& [name, value] : from.fields) text.fields.push_back({name, value});
+    for (const Field& field : text.fields)
+      CHECK(control_success({.kind = ControlKind::semantic, .semantic = field}, from.words) == 1);
     for (const ControlKind kind : control_kinds()) {
       const ControlTarget target = *target_from(kind, text, index);
       own += control_success(target, from.words);
@@ -54,6 +54,8 @@ TEST_CASE("success is counted as the paper's tables count it") {
   CHECK(success(value, "It is in the old town .") == 1);
   CHECK(success(value, "It is in the old small town .") == 0);
   CHECK(success(value, "It is in the old towns .") == 0);
+  const ControlTarget price{.kind = ControlKind::semantic, .semantic = {"price", "high"}};
+  CHECK(success(price, "It has a high customer rating .") == 0);
   const ControlTarget length{.kind = ControlKind::length, .words = 5};
   CHECK(success(length, "It is cheap") == 1);
   CHECK(success(length, "It is") == 0);

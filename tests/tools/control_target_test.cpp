@@ -26,7 +26,7 @@ TEST_CASE("a tree is read with its words, tags and constituents") {
 TEST_CASE("a tree without tags holds its words alone, and several trees follow one another") {
   const BracketedText text = read_brackets("(S (NP *) (VP * (NP * *)) *) (S *)", kLabels);
   CHECK(text.words.size() == 6);
-  CHECK(text.tags.empty());
+  CHECK(text.tags == std::vector<std::string>(6));
   CHECK(text.constituents ==
         std::vector<Constituent>{{0, 5, "S"}, {0, 1, "NP"}, {1, 4, "VP"}, {2, 4, "NP"}, {5, 6, "S"}});
 }
@@ -50,6 +50,7 @@ TEST_CASE("a damaged tree is refused in a sentence") {
   CHECK(read("(") == "the tree (: a bracket has no label");
   CHECK(read("(S (NP) it)") == "the tree (S (NP) it): the bracket of NP holds no word");
   CHECK(read("") == "the tree : it has no words");
+  CHECK(read("(S it) is") == "the tree (S it) is: 'is' stands outside every bracket");
   const std::vector<Constituent> crossing = {{0, 2, "NP"}, {1, 3, "VP"}};
   CHECK(error_of([&] { written_brackets(crossing, 3); }) ==
         "the VP of words 1 to 2 crosses the end of another, or of the text");

@@ -1,6 +1,5 @@
 #include <algorithm>
 #include <cmath>
-#include <iterator>
 #include <memory>
 #include <optional>
 #include <sstream>
@@ -11,6 +10,7 @@
 #include "haze/tools/commands/commands.h"
 #include "haze/tools/commands/options.h"
 #include "haze/tools/corpus/corpus.h"
+#include "haze/tools/corpus/spelling.h"
 #include "haze/tools/run/sampling.h"
 #include "haze/tools/run/saved_model.h"
 #include "haze/tools/run/terminal.h"
@@ -18,6 +18,7 @@
 #include "haze/tools/tasks/control_requests.h"
 #include "haze/tools/tasks/control_success.h"
 #include "haze/tools/tasks/corpus_floor.h"
+#include "haze/tools/text/text_format.h"
 
 namespace haze {
 namespace {
@@ -33,11 +34,6 @@ struct Arguments {
   bool trace = false;
 };
 
-std::vector<std::string> words_of(const std::string& text) {
-  std::istringstream stream(text);
-  return {std::istream_iterator<std::string>(stream), {}};
-}
-
 /// "food: Japanese".
 Field semantic_target(const std::string& text) {
   const size_t colon = text.find(':');
@@ -50,6 +46,8 @@ Field semantic_target(const std::string& text) {
   return target;
 }
 
+constexpr int64_t kLastWord = 1 << 20;
+
 /// "0,2,NP", or "0 2 NP".
 Constituent span_target(const std::string& text) {
   std::string with_blanks = text;
@@ -57,7 +55,8 @@ Constituent span_target(const std::string& text) {
   std::istringstream stream(with_blanks);
   int64_t first = -1, last = -1;
   std::string label, rest;
-  if (!(stream >> first >> last >> label) || stream >> rest || first < 0 || last < first) {
+  if (!(stream >> first >> last >> label) || stream >> rest || first < 0 || last < first ||
+      last > kLastWord) {
     throw WrongUsage(
         fmt::format("--span takes the first and last word of a phrase, counted from 0, and its label, such "
                     "as \"0,2,NP\", "
@@ -67,17 +66,28 @@ Constituent span_target(const std::string& text) {
   return {first, last + 1, label};
 }
 
+/// A tree whose brackets are constituents or Penn Treebank tags. Throws Error, with the nearest constituent,
+/// at another bracket around a word.
+BracketedText tree_target(const std::string& text) {
+  BracketedText tree = read_brackets(text, constituent_labels());
+  for (size_t i = 0; i < tree.tags.size(); ++i) {
+    if (!tree.tags[i].empty() && !is_penn_tag(tree.tags[i]))
+      Labels::of_names(constituent_labels()).called(tree.tags[i], "constituent");
+  }
+  return tree;
+}
+
 std::vector<ControlTarget> targets_of(const Arguments& arguments) {
   std::vector<ControlTarget> targets;
   if (arguments.semantic)
     targets.push_back({.kind = ControlKind::semantic, .semantic = semantic_target(*arguments.semantic)});
   if (arguments.pos) {
-    const std::vector<std::string> tags = words_of(*arguments.pos);
+    const std::vector<std::string> tags = split_words(*arguments.pos);
     if (tags.empty()) throw WrongUsage("--pos takes parts of speech with blanks between");
     targets.push_back({.kind = ControlKind::pos, .tags = tags, .words = std::ssize(tags)});
   }
   if (arguments.tree) {
-    const BracketedText tree = read_brackets(*arguments.tree, constituent_labels());
+    const BracketedText tree = tree_target(*arguments.tree);
     targets.push_back(
         {.kind = ControlKind::tree, .constituents = tree.constituents, .words = std::ssize(tree.words)});
   }
@@ -96,7 +106,7 @@ void add_context(const Arguments& arguments, SampleRequest& request) {
   }
   if (arguments.length == 0) throw WrongUsage("--right needs --length: how many tokens the whole text has");
   const int64_t given =
-      std::ssize(words_of(arguments.left.value_or(""))) + std::ssize(words_of(*arguments.right)) + 1;
+      std::ssize(split_words(arguments.left.value_or(""))) + std::ssize(split_words(*arguments.right)) + 1;
   if (given >= arguments.length)
     throw WrongUsage(fmt::format("--left, --right and the end are {} tokens, which leaves no gap in {}",
                                  given, arguments.length));
@@ -110,7 +120,7 @@ void add_context(const Arguments& arguments, SampleRequest& request) {
 std::string marked(const std::string& text, const std::vector<ControlTarget>& targets) {
   std::string result = text;
   for (const ControlTarget& target : targets) {
-    if (control_success(target, words_of(text)) == 0)
+    if (control_success(target, split_words(text)) == 0)
       result += fmt::format("  [missing {}]", control_name(target.kind));
   }
   return result;
@@ -121,7 +131,7 @@ void print_success(const std::vector<ControlTarget>& targets, const std::vector<
   for (const ControlTarget& target : targets) {
     double sum = 0, squares = 0;
     for (const std::string& text : texts) {
-      const double success = control_success(target, words_of(text));
+      const double success = control_success(target, split_words(text));
       sum += success;
       squares += success * success;
     }

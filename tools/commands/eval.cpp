@@ -46,6 +46,7 @@ void apply_settings(const Arguments& arguments, Settings& settings) {
 }
 
 Report evaluate(const Arguments& arguments) {
+  // Texts that are guided are samples, too.
   const bool controls = std::any_of(arguments.assignments.begin(), arguments.assignments.end(),
                                     [](const std::string& one) { return one.starts_with("control."); });
   const Purpose purpose = arguments.samples == 0 && !controls ? Purpose::training : Purpose::sampling;

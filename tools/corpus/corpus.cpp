@@ -1,5 +1,6 @@
 #include "haze/tools/corpus/corpus.h"
 
+#include <algorithm>
 #include <cmath>
 #include <map>
 #include <numbers>
@@ -111,6 +112,17 @@ BracketedText read_corpus_tree(std::string_view tree) {
   return read_brackets(tree, constituent_labels());
 }
 
+bool is_coded_field(const std::string& field) {
+  const Grammar& grammar = restaurant_grammar();
+  return std::any_of(grammar.rules().begin(), grammar.rules().end(), [&](const Grammar::Rule& rule) {
+    return std::any_of(rule.statements.begin(), rule.statements.end(),
+                       [&](const Grammar::Statement& statement) {
+                         return !statement.value.empty() &&
+                                grammar.fields()[static_cast<std::size_t>(statement.field)] == field;
+                       });
+  });
+}
+
 TextAnalysis analyse_text(const std::vector<std::string>& words) {
   const Grammar& grammar = restaurant_grammar();
   const std::vector<Fragment> fragments = recogniser().fragments(words);
@@ -122,6 +134,7 @@ TextAnalysis analyse_text(const std::vector<std::string>& words) {
     }
     const Realisation realisation = realise(grammar, fragment.derivation, fragment.nonterminal);
     analysis.tags.insert(analysis.tags.end(), realisation.tags.begin(), realisation.tags.end());
+    analysis.fields.insert(analysis.fields.end(), realisation.fields.begin(), realisation.fields.end());
     const auto offset = static_cast<int64_t>(fragment.begin);
     for (Constituent constituent : read_corpus_tree(realisation.tree).constituents) {
       constituent.begin += offset;

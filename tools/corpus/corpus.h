@@ -35,12 +35,17 @@ struct TextAnalysis {
   bool is_grammatical = false;            ///< whether the grammar makes it
   std::vector<std::string> tags;          ///< universal part of speech of each word; X where it is unknown
   std::vector<Constituent> constituents;  ///< in the order of their opening brackets, without ROOT
+  std::vector<std::pair<std::string, std::string>> fields;  ///< name and value of every field that it says
 };
 
-/// Tags and constituents of a text, exact where the built-in grammar makes it. Otherwise those of its longest
-/// phrases that the grammar knows (Recogniser::fragments()). A word outside them has a tag that the grammar
-/// gives it somewhere.
+/// Fields, tags and constituents of a text, exact where the built-in grammar makes it. Otherwise those of its
+/// longest phrases that the grammar knows (Recogniser::fragments()). A word outside them has a tag that the
+/// grammar gives it somewhere.
 TextAnalysis analyse_text(const std::vector<std::string>& words);
+
+/// Whether values of a field of the built-in corpus need not be words of the text: "family friendly" is said
+/// by "Children are welcome".
+bool is_coded_field(const std::string& field);
 
 /// The labels of constituents that the grammar makes, such as NP, ROOT among them.
 const std::vector<std::string>& constituent_labels();

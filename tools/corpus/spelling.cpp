@@ -83,4 +83,8 @@ std::string universal_tag(std::string_view word, std::string_view penn_tag) {
   fail("the word \"{}\" has the tag \"{}\", which is not a Penn Treebank tag known here", word, penn_tag);
 }
 
+bool is_penn_tag(std::string_view tag) {
+  return std::any_of(kUniversal.begin(), kUniversal.end(), [&](const auto& row) { return row.first == tag; });
+}
+
 }  // namespace haze

@@ -24,4 +24,7 @@ std::string spelling_class(std::string_view word);
 /// of a word with a Penn Treebank tag. Throws Error for a tag that it does not know.
 std::string universal_tag(std::string_view word, std::string_view penn_tag);
 
+/// Whether universal_tag() knows the Penn Treebank tag.
+bool is_penn_tag(std::string_view tag);
+
 }  // namespace haze

@@ -283,6 +283,8 @@ void check_frozen_runs(const CompareTable& table) {
       trained.insert((table.runs / run_name(row.name, seed)).lexically_normal());
     // A row may be the classifier that judges the others, and itself.
     check(row, "data.judge", judge_folder(row.evaluation));
+    if (row.evaluation.has("control.judge"))
+      check(row, "control.judge", row.evaluation.text("control.judge"));
   }
 }
 

@@ -82,6 +82,11 @@ std::string evaluation_key(const CompareEvaluation& options, const CompareRow& r
   }
   const fs::path judge = judge_folder(row.evaluation);
   if (fs::is_directory(judge)) key["judge"] = fingerprint_of(checkpoint_in(judge) / "model.safetensors");
+  if (row.evaluation.has("control.judge")) {
+    const fs::path control_judge = row.evaluation.text("control.judge");
+    if (fs::is_directory(control_judge))
+      key["control judge"] = fingerprint_of(checkpoint_in(control_judge) / "model.safetensors");
+  }
   return key.dump(-1, ' ', false, Json::error_handler_t::replace);
 }
 

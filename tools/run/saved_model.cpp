@@ -94,14 +94,24 @@ SavedModel model_of(const Checkpoint& checkpoint, const fs::path& run_folder, De
   return restored(checkpoint, run_folder, {}, Purpose::training, device);
 }
 
-SavedModel load_model(const fs::path& folder, const std::function<void(Settings&)>& adjust, Purpose purpose,
-                      Device device) {
+namespace {
+
+// The checkpoint that `folder` stands for, and its run's folder.
+std::pair<Checkpoint, fs::path> checkpoint_of(const fs::path& folder) {
   fs::path run_folder;
-  const Checkpoint checkpoint = read_checkpoint([&] {
+  Checkpoint checkpoint = read_checkpoint([&] {
     const fs::path checkpoint_folder = checkpoint_in(folder);
     run_folder = run_of_checkpoint(checkpoint_folder);
     return checkpoint_folder;
   });
+  return {std::move(checkpoint), run_folder};
+}
+
+}  // namespace
+
+SavedModel load_model(const fs::path& folder, const std::function<void(Settings&)>& adjust, Purpose purpose,
+                      Device device) {
+  const auto [checkpoint, run_folder] = checkpoint_of(folder);
   SavedModel saved = restored(checkpoint, run_folder, adjust, purpose, device);
   if (!checkpoint.ema.empty()) {
     copy_by_name(parameter_tensors(*saved.model), checkpoint.ema, false, "ema.safetensors of the checkpoint");
@@ -110,11 +120,10 @@ SavedModel load_model(const fs::path& folder, const std::function<void(Settings&
 }
 
 std::unique_ptr<Task> load_task(const fs::path& folder) {
-  const fs::path checkpoint_folder = checkpoint_in(folder);
-  const Checkpoint checkpoint = read_checkpoint(checkpoint_folder);
+  const auto [checkpoint, run_folder] = checkpoint_of(folder);
   const Settings settings =
       read_run_configuration(checkpoint.text("config.toml"), "config.toml of the checkpoint");
-  return restore_task(settings, run_of_checkpoint(checkpoint_folder), checkpoint.texts);
+  return restore_task(settings, run_folder, checkpoint.texts);
 }
 
 fs::path checkpoint_in(const fs::path& folder) {

@@ -3,8 +3,6 @@
 #include <cerrno>
 #include <cstring>
 #include <fstream>
-#include <iterator>
-#include <sstream>
 
 #include <fmt/ranges.h>
 #include <nlohmann/json.hpp>
@@ -13,16 +11,12 @@
 #include "haze/engine/generator.h"
 #include "haze/tools/corpus/corpus.h"
 #include "haze/tools/text/text_file.h"
+#include "haze/tools/text/text_format.h"
 
 namespace haze {
 namespace {
 
 namespace fs = std::filesystem;
-
-std::vector<std::string> words_of(const std::string& text) {
-  std::istringstream stream(text);
-  return {std::istream_iterator<std::string>(stream), {}};
-}
 
 std::vector<std::string> lines_of(const fs::path& path) {
   std::ifstream file(path);
@@ -53,7 +47,7 @@ std::vector<AnnotatedText> annotated_texts(const fs::path& folder, const std::st
     const Record record = texts.record(i);
     const auto line = static_cast<size_t>(i);
     AnnotatedText text{
-        .fields = record.fields, .words = words_of(record.target), .tags = words_of(tags[line])};
+        .fields = record.fields, .words = split_words(record.target), .tags = split_words(tags[line])};
     if (text.tags.size() != text.words.size()) {
       fail("{}:{}: there are {} tags for the text's {} words", tag_file.string(), i + 1, text.tags.size(),
            text.words.size());

@@ -4,14 +4,19 @@
 
 namespace haze {
 
-/// The settings of section [control]: what an evaluation leads texts to.
+/// The settings of section [control]: the properties that an evaluation guides texts to.
 SettingsTable control_settings();
 
-/// Adds to a report, for each of control.kinds, the success of texts that are led to targets, KIND_success,
-/// and their fluency, KIND_nats: nats per token under the run control.judge. The targets are properties of
-/// texts of the built-in corpus's test part, the same ones for every model. With control.led false the texts
-/// are drawn freely, and the best of control.tries counts for each target: rejection by an oracle. Nothing
-/// where control.kinds is empty.
+/// The names of all measures that measure_controls() may add.
+std::vector<std::string> control_measure_names();
+
+/// Adds to a report, for each of control.kinds, the success of texts that are guided to targets,
+/// KIND_success, their fluency, KIND_nats, in nats per token under the run control.judge, and KIND_seconds,
+/// the time of a target. Targets are properties of texts of the built-in corpus's test part. They are the
+/// same for all models with the same data.max_length. With control.guided false, texts have the target's
+/// length alone. The best of control.tries counts for each target: rejection by an oracle. Adds nothing where
+/// control.kinds is empty. Throws Error where a model cannot be guided to a target, or a text is longer than
+/// the judge reads.
 void measure_controls(const TextTask& task, const TaskEvaluation& evaluation, Report& report);
 
 }  // namespace haze

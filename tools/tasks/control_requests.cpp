@@ -32,13 +32,26 @@ std::string training_command(const std::string& task) {
   fail("no model learns the task {}", task);
 }
 
+// Whether a model can be controlled by a source: its classifiers are of other kinds.
+bool may_learn_pairs(const std::string& model) {
+  const std::vector<std::string>& tasks = model_row(model).info.tasks;
+  return std::find(tasks.begin(), tasks.end(), "pairs") != tasks.end();
+}
+
 // The task of the classifier that a control needs.
 const TextTask& needed(const std::unique_ptr<TextTask>& task, ControlKind kind, const Settings& settings,
                        const std::string& setting, const char* learns) {
   if (task) return *task;
+  const std::string& model = settings.text("model");
+  if (may_learn_pairs(model)) {
+    fail(
+        "the control {}: a run of the model {} is controlled where it was trained on pairs of a control and "
+        "a text, "
+        "which haze data controls writes",
+        control_name(kind), model);
+  }
   if (!settings.has("sample." + setting))
-    fail("the control {} needs a classifier, and the model {} takes none", control_name(kind),
-         settings.text("model"));
+    fail("the control {} needs a classifier, and the model {} takes none", control_name(kind), model);
   fail("the control {} needs a classifier of the run, which --{} names; {} trains one", control_name(kind),
        setting, training_command(learns));
 }
@@ -95,6 +108,13 @@ ControlTasks ControlTasks::of(const Settings& settings) {
           task_of(settings, "sample.parser")};
 }
 
+void set_length(std::span<const ControlTarget> targets, SampleRequest& request) {
+  if (const int64_t length = wanted_length(targets); length > 0) request.length = length;
+  for (const ControlTarget& target : targets) {
+    if (target.kind == ControlKind::span) request.shortest = target.constituents.at(0).end + 1;
+  }
+}
+
 Request controlled_request(const TextTask& task, const Settings& settings, const Uses& uses,
                            const ControlTasks& tasks, std::span<const ControlTarget> targets,
                            SampleRequest request) {
@@ -106,11 +126,7 @@ Request controlled_request(const TextTask& task, const Settings& settings, const
     request.length = 0;  // the source says it
     return task.requests(settings, uses, request).at(0);
   }
-  if (const int64_t length = wanted_length(targets); length > 0) request.length = length;
-  // A text whose length is drawn has to hold the span.
-  for (const ControlTarget& target : targets) {
-    if (target.kind == ControlKind::span) request.shortest = target.constituents.at(0).end + 1;
-  }
+  set_length(targets, request);
   Request result = task.requests(settings, uses, request).at(0);
   for (const ControlTarget& target : targets) want(target, settings, tasks, result);
   return result;

@@ -17,6 +17,10 @@ struct ControlTasks {
   static ControlTasks of(const Settings& settings);
 };
 
+/// Gives a request the length that targets say, or the shortest that holds their spans where lengths are
+/// drawn. Throws Error where they say different lengths.
+void set_length(std::span<const ControlTarget> targets, SampleRequest& request);
+
 /// What is asked of the sampler for one text that has all of `targets`: of a model that learned pairs, their
 /// written forms as the source; of others, the classes for its classifiers. `request` holds the rest: its
 /// count is not read. Throws Error where a class is unknown, naming the nearest; where the model has no

@@ -2,19 +2,23 @@
 
 #include <algorithm>
 #include <cstdlib>
-#include <iterator>
-#include <sstream>
 
 #include "haze/engine/error.h"
 #include "haze/tools/corpus/corpus.h"
+#include "haze/tools/text/text_format.h"
 
 namespace haze {
 namespace {
 
 bool holds_words(const std::vector<std::string>& words, const std::string& value) {
-  std::istringstream stream(value);
-  const std::vector<std::string> wanted{std::istream_iterator<std::string>(stream), {}};
+  const std::vector<std::string> wanted = split_words(value);
   return std::search(words.begin(), words.end(), wanted.begin(), wanted.end()) != words.end();
+}
+
+bool says(const std::vector<std::string>& words, const Field& field) {
+  if (!is_coded_field(field.name) && holds_words(words, field.value)) return true;
+  const auto fields = analyse_text(words).fields;
+  return std::find(fields.begin(), fields.end(), std::pair(field.name, field.value)) != fields.end();
 }
 
 double share_of_equal(const std::vector<std::string>& found, const std::vector<std::string>& wanted) {
@@ -43,7 +47,7 @@ double constituent_f1(const std::vector<Constituent>& found, const std::vector<C
 double control_success(const ControlTarget& target, const std::vector<std::string>& words) {
   switch (target.kind) {
     case ControlKind::semantic:
-      return holds_words(words, target.semantic.value) ? 1 : 0;
+      return says(words, target.semantic) ? 1 : 0;
     case ControlKind::length:
       return std::abs(std::ssize(words) - target.words) <= 2 ? 1 : 0;
     case ControlKind::pos:

@@ -9,7 +9,8 @@ namespace haze {
 
 /// How far a text has the property that was wanted, in [0, 1], by code that knows no classifier (Li et al.
 /// 2022, section 6.1). Tags and constituents are those of the built-in grammar (analyse_text()).
-///   semantic  1 where the value's words stand in the text, one after another
+///   semantic  1 where the grammar finds the value, or its words stand in the text one after another. Words
+///             do not count for fields whose values are codes (is_coded_field())
 ///   pos       the share of positions with the wanted tag, of the longer of text and target
 ///   tree      F1 of constituents with their labels
 ///   span      1 where the words are a constituent with that label

@@ -1,20 +1,14 @@
 #include "haze/tools/tasks/corpus_floor.h"
 
 #include <cmath>
-#include <iterator>
-#include <sstream>
 
 #include "haze/tools/corpus/corpus.h"
 #include "haze/tools/run/data_files.h"
 #include "haze/tools/run/sampling.h"
+#include "haze/tools/text/text_format.h"
 
 namespace haze {
 namespace {
-
-std::vector<std::string> words_of(const std::string& text) {
-  std::istringstream stream(text);
-  return {std::istream_iterator<std::string>(stream), {}};
-}
 
 void add_floor(const TextTask& task, const TaskEvaluation& evaluation, Report& report) {
   const auto& examples = dynamic_cast<const TextExamples&>(evaluation.examples);
@@ -26,7 +20,7 @@ void add_floor(const TextTask& task, const TaskEvaluation& evaluation, Report& r
   const int64_t all = std::ssize(evaluation.indices);
   for (int64_t done = 0; done < all; ++done) {
     const int64_t record = examples.record(evaluation.indices[done]);
-    const std::vector<std::string> words = words_of(texts.record(record).target);
+    const std::vector<std::string> words = split_words(texts.record(record).target);
     const auto probability = corpus_log_probability(words);
     if (!probability) fail("{}: the text is not one of the built-in corpus", texts.location(record));
     nats -= *probability;
@@ -56,7 +50,7 @@ void add_grammatical_share(const TextTask& task, const TaskEvaluation& evaluatio
       [&](const Snapshot& snapshot) { evaluation.observer("sampling", snapshot.step, snapshot.steps); });
   double grammatical = 0;
   for (int64_t i = 0; i < evaluation.samples; ++i)
-    grammatical += corpus_log_probability(words_of(task.written(samples, i))).has_value();
+    grammatical += corpus_log_probability(split_words(task.written(samples, i))).has_value();
   const auto count = static_cast<double>(evaluation.samples);
   report.measures.push_back({"grammatical_share", "samples that the grammar makes", grammatical / count,
                              share_error(grammatical, count)});

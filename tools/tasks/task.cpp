@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <numeric>
 
+#include "haze/tools/tasks/control_measures.h"
 #include "haze/tools/tasks/sample_measures.h"
 #include "haze/tools/tasks/tensor_task.h"
 #include "haze/tools/tasks/text_task.h"
@@ -37,20 +38,22 @@ std::vector<int64_t> spread_indices(int64_t size, int64_t count) {
 
 std::vector<std::string> task_measure_names(const std::string& task) {
   if (task != "tensors") {
-    return {"nats_per_token",
-            "bits_per_token",
-            "perplexity",
-            "tokens",
-            "texts",
-            "blocks",
-            "unknown_share",
-            "length_nats_per_token",
-            "nats_per_token_with_length",
-            "floor_nats_per_token",
-            "floor_nats_per_token_with_length",
-            "grammatical_share",
-            "tag_accuracy",
-            "samples"};
+    std::vector<std::string> names = {"nats_per_token",
+                                      "bits_per_token",
+                                      "perplexity",
+                                      "tokens",
+                                      "texts",
+                                      "blocks",
+                                      "unknown_share",
+                                      "length_nats_per_token",
+                                      "nats_per_token_with_length",
+                                      "floor_nats_per_token",
+                                      "floor_nats_per_token_with_length",
+                                      "grammatical_share",
+                                      "tag_accuracy",
+                                      "samples"};
+    for (std::string& name : control_measure_names()) names.push_back(std::move(name));
+    return names;
   }
   std::vector<std::string> names = {"nats_per_number", "bits_per_number", "numbers", "points", "images"};
   for (std::string& name : sample_measure_names()) names.push_back(std::move(name));

@@ -3,22 +3,13 @@
 #include <algorithm>
 #include <fstream>
 #include <set>
-#include <sstream>
 
 #include "haze/engine/error.h"
 #include "haze/tools/corpus/corpus.h"
+#include "haze/tools/text/text_format.h"
 
 namespace haze {
-namespace {
-
-std::vector<std::string> words_of(const std::string& line) {
-  std::istringstream stream(line);
-  std::vector<std::string> words;
-  for (std::string word; stream >> word;) words.push_back(word);
-  return words;
-}
-
-}  // namespace
+namespace {}  // namespace
 
 Annotation annotation_of_task(const std::string& task) {
   if (task == "tagged") return Annotation::tags;
@@ -61,7 +52,7 @@ TextAnnotations TextAnnotations::read(const std::filesystem::path& texts, Annota
   TextAnnotations result;
   for (std::string line; std::getline(file, line);) {
     if (annotation == Annotation::tags) {
-      result.tags.push_back(words_of(line));
+      result.tags.push_back(split_words(line));
       result.words.push_back(std::ssize(result.tags.back()));
       continue;
     }

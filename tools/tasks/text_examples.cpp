@@ -42,11 +42,12 @@ Labels Labels::of_names(const std::vector<std::string>& names) {
 }
 
 int32_t Labels::called(const std::string& name, const std::string& what) const {
-  const auto found = std::find(names_.begin(), names_.end(), name);
-  if (found != names_.end()) return static_cast<int32_t>(found - names_.begin());
-  const std::string nearest = nearest_name(names_, name);
+  const std::vector<std::string> names(names_.begin() + 1, names_.end());
+  const auto found = std::find(names.begin(), names.end(), name);
+  if (found != names.end()) return static_cast<int32_t>(found - names.begin() + 1);
+  const std::string nearest = nearest_name(names, name);
   if (!nearest.empty()) fail("{}: there is no '{}'; did you mean '{}'?", what, name, nearest);
-  fail("{}: there is no '{}'; there are {}", what, name, fmt::join(names_, ", "));
+  fail("{}: there is no '{}'; there are {}", what, name, fmt::join(names, ", "));
 }
 
 int32_t Labels::of_record(const Record& record, const std::string& field, const std::string& where) const {

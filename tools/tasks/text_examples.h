@@ -25,8 +25,8 @@ class Labels {
   int64_t count() const { return static_cast<int64_t>(names_.size()); }
   const std::string& name(int64_t label) const { return names_.at(static_cast<size_t>(label)); }
   const std::vector<std::string>& names() const { return names_; }
-  /// The number of a class, `what` of which is meant in messages, such as "part of speech". Throws Error with
-  /// the nearest that there is.
+  /// The number of a class other than "none", `what` of which is meant in messages, such as "part of speech".
+  /// Throws Error with the nearest that there is.
   int32_t called(const std::string& name, const std::string& what) const;
   /// The class of a record. Throws Error, naming `where`, where its value is none of the classes.
   int32_t of_record(const Record& record, const std::string& field, const std::string& where) const;

@@ -201,8 +201,10 @@ std::vector<Request> TextTask::requests(const Settings& settings, const Uses& us
   // without one.
   if (request.length > 0 && !uses.length && !(uses.gaps && ends_are_fixed_))
     fail("the model {} decides by itself where a text ends; it takes no length", model);
-  if (request.length < 0 || request.length > max_length_)
-    fail("a text of {} tokens is outside 1..{}, what this model writes", request.length, max_length_);
+  const int64_t least = std::max(request.length, request.shortest);
+  if (request.length < 0 || least > max_length_)
+    fail("a text of {} tokens is outside 1..{}, what this model writes",
+         request.length < 0 ? request.length : least, max_length_);
   if (request.source && !pairs_) fail("the model {} was not trained on pairs; it takes no source", model);
   if (request.source && !uses.source)
     fail("the model {} learned the texts of its pairs alone: without a classifier it takes no source", model);

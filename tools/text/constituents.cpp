@@ -9,12 +9,16 @@ namespace {
 
 constexpr std::string_view kRoot = "ROOT";
 
+bool is_blank(char c) {
+  return c == ' ' || c == '\t' || c == '\r';
+}
+
 // Brackets are symbols of their own, and so is all between brackets and blanks.
 std::vector<std::string_view> symbols_of(std::string_view text) {
   std::vector<std::string_view> symbols;
-  const auto ends_symbol = [](char c) { return c == ' ' || c == '\t' || c == '(' || c == ')'; };
+  const auto ends_symbol = [](char c) { return is_blank(c) || c == '(' || c == ')'; };
   for (size_t i = 0; i < text.size();) {
-    if (text[i] == ' ' || text[i] == '\t') {
+    if (is_blank(text[i])) {
       ++i;
       continue;
     }
@@ -40,6 +44,7 @@ class BracketReader {
       if (symbols[i] == ")") {
         close();
       } else if (symbols[i] != "(") {
+        if (open_.empty()) fail("the tree {}: '{}' stands outside every bracket", text_, symbols[i]);
         result_.words.emplace_back(symbols[i]);
         tags_.emplace_back();
       } else {
@@ -79,8 +84,7 @@ class BracketReader {
 
   BracketedText finished() {
     std::erase_if(result_.constituents, [](const Constituent& one) { return one.label == kRoot; });
-    const auto has_tag = [](const std::string& tag) { return !tag.empty(); };
-    if (std::all_of(tags_.begin(), tags_.end(), has_tag)) result_.tags = std::move(tags_);
+    result_.tags = std::move(tags_);
     return std::move(result_);
   }
 

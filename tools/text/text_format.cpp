@@ -152,6 +152,11 @@ Record parse_record(TextFormat format, std::string_view line) {
   fail("the text format has no reader");
 }
 
+std::vector<std::string> split_words(const std::string& text) {
+  std::istringstream stream(text);
+  return {std::istream_iterator<std::string>(stream), {}};
+}
+
 std::string_view trim(std::string_view text) {
   constexpr std::string_view kBlanks = " \t\n\v\f\r";
   const size_t begin = text.find_first_not_of(kBlanks);

@@ -49,6 +49,9 @@ struct Record {
 /// UTF-8 or not in the format, or where its text is blank.
 Record parse_record(TextFormat format, std::string_view line);
 
+/// The words of a text, which blanks separate.
+std::vector<std::string> split_words(const std::string& text);
+
 /// `text` without the blanks at both its ends.
 std::string_view trim(std::string_view text);
 

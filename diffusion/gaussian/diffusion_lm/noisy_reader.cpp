@@ -71,6 +71,14 @@ Tensor accuracy(const Tensor& logits, const Tensor& targets) {
   return reduce(ReduceOp::mean, cast(right, Dtype::float32));
 }
 
+Tensor share_found(const Tensor& logits, const Tensor& targets) {
+  const Tensor counts = cast(compare(CompareOp::not_equal, targets, zeros_like(targets)), Dtype::float32);
+  const Tensor right = cast(compare(CompareOp::equal, argmax(logits, 1), targets), Dtype::float32);
+  const Tensor all = reduce(ReduceOp::sum, counts);
+  return divide(reduce(ReduceOp::sum, multiply(right, counts)),
+                binary(BinaryOp::maximum, all, ones_like(all)));
+}
+
 ModelInfo noisy_reader_info(const std::string& name, const std::string& task) {
   ModelInfo info;
   info.name = name;

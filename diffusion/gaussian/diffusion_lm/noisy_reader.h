@@ -57,6 +57,10 @@ const NoisyEmbeddings& noisy_of(const Batch& batch, const std::string& name);
 /// The share of rows of `logits` [n, classes] that are greatest at the class `targets` int32 [n], a scalar.
 Tensor accuracy(const Tensor& logits, const Tensor& targets);
 
+/// The same of the rows whose target is not 0, which is that of padding and of spans that are no constituent;
+/// 0 where there is no such row.
+Tensor share_found(const Tensor& logits, const Tensor& targets);
+
 /// A row of the table of models for a classifier that reads the setting NAME.run; `make` is left open.
 ModelInfo noisy_reader_info(const std::string& name, const std::string& task);
 

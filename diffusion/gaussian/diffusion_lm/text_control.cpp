@@ -1,5 +1,6 @@
 #include "haze/diffusion/gaussian/diffusion_lm/text_control.h"
 
+#include <algorithm>
 #include <limits>
 #include <optional>
 
@@ -89,7 +90,8 @@ struct AllowedLabels {
 };
 
 void add_spans(const Request& request, size_t text, int64_t row, int64_t length, AllowedLabels& allowed) {
-  std::vector<const WantedSpan*> wanted(static_cast<size_t>(length * length));  // [begin, end - 1]
+  std::vector<std::optional<std::vector<int32_t>>> wanted(
+      static_cast<size_t>(length * length));  // [begin, end - 1]
   for (const WantedSpan& span : request.spans) {
     if (span.begin < 0 || span.end <= span.begin || span.end > length)
       fail("diffusion_lm: a phrase of tokens {} to {} is wanted of text {}, which has {}", span.begin,
@@ -97,13 +99,24 @@ void add_spans(const Request& request, size_t text, int64_t row, int64_t length,
     if (span.labels.empty())
       fail("diffusion_lm: a phrase is wanted of text {}, and it may have no label", text);
     for (const int32_t label : span.labels) check_class("label", label, allowed.labels);
-    wanted[static_cast<size_t>(span.begin * length + span.end - 1)] = &span;
+    std::optional<std::vector<int32_t>>& both =
+        wanted[static_cast<size_t>(span.begin * length + span.end - 1)];
+    if (!both) both = span.labels;
+    std::erase_if(*both, [&](int32_t label) {
+      return std::find(span.labels.begin(), span.labels.end(), label) == span.labels.end();
+    });
+    if (both->empty()) {
+      fail(
+          "diffusion_lm: tokens {} to {} of text {} are wanted to be two constituents that no label has both "
+          "of",
+          span.begin, span.end - 1, text);
+    }
   }
   for (int64_t begin = 0; begin < length; ++begin) {
     for (int64_t last = begin; last < length; ++last) {
-      const WantedSpan* span = wanted[static_cast<size_t>(begin * length + last)];
-      if (span) {
-        allowed.add(row + begin, row + last, text, span->labels);
+      const auto& labels = wanted[static_cast<size_t>(begin * length + last)];
+      if (labels) {
+        allowed.add(row + begin, row + last, text, *labels);
       } else if (request.spans_are_all) {
         allowed.add(row + begin, row + last, text, {0});
       }

@@ -36,13 +36,6 @@ Tensor span_labels(const Batch& batch, const Sequences& sequences) {
   return Tensor::from(labels, {std::ssize(labels)}, sequences.index.device());
 }
 
-// Most spans are no phrase, and an accuracy would say little: this is the share of phrases that are found.
-Tensor phrase_recall(const Tensor& logits, const Tensor& labels) {
-  const Tensor is_phrase = cast(compare(CompareOp::not_equal, labels, zeros_like(labels)), Dtype::float32);
-  const Tensor is_right = cast(compare(CompareOp::equal, argmax(logits, 1), labels), Dtype::float32);
-  return divide(reduce(ReduceOp::sum, multiply(is_right, is_phrase)), reduce(ReduceOp::sum, is_phrase));
-}
-
 }  // namespace
 
 SpanRows all_spans(const Sequences& sequences) {
@@ -99,7 +92,7 @@ Loss WordParser::loss(const Batch& batch, size_t, const ForwardContext& context)
                                        {std::ssize(shares), 1}, sequences.index.device());
   const Tensor weights = cast(index_select(of_texts, 0, spans.text), of_labels.dtype());
   return {.total = sum(of_labels * Variable(weights)),
-          .log = {{"recall", phrase_recall(logits.value(), labels)}},
+          .log = {{"recall", share_found(logits.value(), labels)}},
           .inputs = {{"x_t", noisy.x_t}, {"time", noisy.time}, {"labels", labels}}};
 }
 

@@ -54,7 +54,7 @@ Loss WordTagger::loss(const Batch& batch, size_t, const ForwardContext& context)
     shares.push_back(-1.0 / static_cast<double>(length * sequences.count));
   const Variable of_tags = gather(log_p, 1, unsqueeze(tags, 1));
   return {.total = sum(of_tags * Variable(for_rows(sequences, shares, of_tags.dtype()))),
-          .log = {{"accuracy", accuracy(log_p.value(), tags)}},
+          .log = {{"accuracy", share_found(log_p.value(), tags)}},
           .inputs = {{"x_t", noisy.x_t}, {"time", noisy.time}, {"tags", tags}}};
 }
 
