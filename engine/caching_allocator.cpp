@@ -98,6 +98,24 @@ void CachingAllocator::close_pool(BlockPool* pool) {
   std::erase_if(pools_, [&](const auto& open) { return open.get() == pool; });
 }
 
+std::vector<Storage> CachingAllocator::in_use(const BlockPool& pool) {
+  const std::lock_guard lock(mutex_);
+  std::vector<Storage> result;
+  result.reserve(pool.all.size());
+  for (Block* const block : pool.all) {
+    // Only beside another handle: a thread that has let go of the last one waits for the lock to free the
+    // block.
+    int count = block->references.load(std::memory_order_relaxed);
+    while (count > 0 &&
+           !block->references.compare_exchange_weak(count, count + 1, std::memory_order_relaxed)) {
+    }
+    if (count == 0) continue;
+    result.emplace_back(block);
+    block->references.fetch_sub(1, std::memory_order_relaxed);  // the new handle counts for itself
+  }
+  return result;
+}
+
 FreeBlocks& CachingAllocator::free_blocks(int stream) {
   const auto index = static_cast<size_t>(stream);
   if (index >= free_.size()) free_.resize(index + 1);
@@ -182,8 +200,9 @@ MemoryStatistics CachingAllocator::statistics() {
 }
 
 void CachingAllocator::fail_out_of_memory(size_t bytes) const {
-  fail("out of memory: {} bytes asked for on {}, where {} are in use and {} reserved", bytes, name(device_),
-       statistics_.held, statistics_.reserved);
+  throw OutOfMemory(
+      fmt::format("out of memory: {} bytes asked for on {}, where {} are in use and {} reserved", bytes,
+                  name(device_), statistics_.held, statistics_.reserved));
 }
 
 }  // namespace haze

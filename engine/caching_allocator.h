@@ -5,6 +5,7 @@
 #include <mutex>
 #include <vector>
 
+#include "haze/engine/error.h"
 #include "haze/engine/memory.h"
 
 namespace haze {
@@ -28,6 +29,12 @@ class FreeBlocks {
     Block* oldest = nullptr;
   };
   std::array<List, kSizeClasses> lists_{};
+};
+
+/// Thrown where the system has no memory left.
+class OutOfMemory : public Error {
+ public:
+  using Error::Error;
 };
 
 /// The blocks of a MemoryPool.
@@ -54,9 +61,9 @@ class CachingAllocator {
 
   /// A block of at least `bytes` bytes on a 64-byte boundary, contents undefined, for kernels of `stream`
   /// (counted from 0). A stream gets only blocks that it freed itself: its kernels run in order, so whatever
-  /// still reads the block runs first. Throws Error where the system has no memory left even after the cache
-  /// was emptied. A pool has blocks of its own; where they do not serve, the system is asked, and nothing is
-  /// given back to it.
+  /// still reads the block runs first. Throws OutOfMemory where the system has no memory left even after the
+  /// cache was emptied. A pool has blocks of its own; where they do not serve, the system is asked, and
+  /// nothing is given back to it.
   Block* allocate(size_t bytes, int stream = 0, BlockPool* pool = nullptr);
   /// Into the cache of the block's stream or pool.
   void free(Block* block);
@@ -64,6 +71,8 @@ class CachingAllocator {
   BlockPool* open_pool();
   /// Its free blocks go to the caches of their streams, and the others when they are freed.
   void close_pool(BlockPool* pool);
+  /// A handle of each block of the pool that someone has a handle of.
+  std::vector<Storage> in_use(const BlockPool& pool);
 
   MemoryStatistics statistics();
   void reset_peak();

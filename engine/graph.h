@@ -33,12 +33,15 @@ class Graph {
   /// must have run before, without a graph: a first run loads kernels and libraries. No other thread may use
   /// the device meanwhile.
   ///
-  /// Throws Error where the device has no graphs, where `work` waits for the device, as item() does, copies
-  /// from the host, captures or replays another graph, and where memory does not suffice. Whatever `work`
-  /// throws passes through; the device is as it was before then.
+  /// Throws Error where the device has no graphs, within a MemoryPoolScope, where `work` waits for the
+  /// device, as item() does, copies from the host, captures or replays another graph, and where memory does
+  /// not suffice. Whatever `work` throws passes through; the device is as it was before then.
   ///
-  /// Graphs may share a pool of the device. They need the memory of the largest alone, and each overwrites
-  /// what the others have left there, but for tensors that `work` has made and that somebody holds.
+  /// Graphs may share a pool of the device. Those of equal shapes need the memory of one; others take blocks
+  /// of the pool where these fit. Each overwrites what the others have left there, but for tensors that
+  /// `work` has made and that somebody holds.
+  ///
+  /// The device's cached free memory is given back first. A profile has no call of a captured kernel.
   static Graph capture(Device device, const std::function<void()>& work,
                        std::shared_ptr<const MemoryPool> pool = nullptr);
 

@@ -22,11 +22,14 @@ GraphCapture* GraphCapture::current() {
 GraphCapture::GraphCapture(Device device, std::shared_ptr<const MemoryPool> pool) {
   if (current_capture)
     fail("graph: one is captured already, on {}; captures do not nest", name(current_capture->device()));
+  // The blocks of the step that ran before lie in the common cache, where the pool cannot have them.
+  release_cached_memory(device);
   memory_.pool = pool ? std::move(pool) : std::make_shared<const MemoryPool>(device);
-  if (!runtime(device).begin_capture()) fail("graph: device {} has none; cuda and simt have", name(device));
-  recording_ = true;
   for (const Storage& storage : memory_.pool->in_use()) before_[storage.data()] = storage;
   scope_.emplace(*memory_.pool);
+  // Last: whatever throws after it would leave the capture open, as nobody calls the destructor then.
+  if (!runtime(device).begin_capture()) fail("graph: device {} has none; cuda and simt have", name(device));
+  recording_ = true;
   current_capture = this;
 }
 

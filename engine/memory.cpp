@@ -49,11 +49,7 @@ bool MemoryPool::owns(const Storage& storage) const {
 }
 
 std::vector<Storage> MemoryPool::in_use() const {
-  std::vector<Storage> result;
-  for (Block* const block : blocks_->all) {
-    if (block->references.load(std::memory_order_relaxed) > 0) result.emplace_back(block);
-  }
-  return result;
+  return allocator(device_).in_use(*blocks_);
 }
 
 MemoryPoolScope::MemoryPoolScope(const MemoryPool& owner) {

@@ -29,11 +29,12 @@ ProfileScope::~ProfileScope() {
 
 void ProfileScope::wait_for(Device device) {
   const bool runs_late = device != Device::cpu;
-  if (runs_late && !GraphCapture::current()) synchronize(device);
+  if (runs_late) synchronize(device);
 }
 
 ProfileScope* ProfileScope::current() {
-  return current_scope;
+  // A captured kernel does not run now, and its replays are calls of their own.
+  return GraphCapture::current() ? nullptr : current_scope;
 }
 
 ProfilePause::ProfilePause() : paused_(std::exchange(current_scope, nullptr)) {}

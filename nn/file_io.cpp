@@ -56,13 +56,27 @@ std::filesystem::path folder_of(const std::filesystem::path& path) {
   return path.has_parent_path() ? path.parent_path() : std::filesystem::path(".");
 }
 
+/// Waits for the lock of a file. True also where its file system has no locks.
+bool lock(int descriptor) {
+  int result = 0;
+  do result = ::flock(descriptor, LOCK_EX);
+  while (result != 0 && errno == EINTR);
+  return result == 0 || errno == ENOLCK || errno == EOPNOTSUPP;
+}
+
 /// Makes a file, which must not exist, and locks it (flock), so that remove_abandoned() leaves it alone; -1
 /// where the system refuses. A file system without locks is taken as it is.
 int create_locked(const std::filesystem::path& path) {
   for (;;) {
     const int descriptor = ::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
     if (descriptor < 0) return -1;
-    ::flock(descriptor, LOCK_EX);
+    if (!lock(descriptor)) {
+      const int reason = errno;
+      ::unlink(path.c_str());
+      ::close(descriptor);
+      errno = reason;
+      return -1;
+    }
     struct stat status {};
     // Another process may have found it abandoned before it was locked.
     if (::fstat(descriptor, &status) != 0 || status.st_nlink > 0) return descriptor;

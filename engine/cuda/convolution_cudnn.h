@@ -27,6 +27,9 @@ class CudnnDescriptor {
   D* descriptor_ = nullptr;
 };
 
+/// cuDNN's algorithms may ask for as much as all windows take, many times the images.
+constexpr size_t kMostWorkspaceBytes = size_t{256} << 20;
+
 /// A convolution as cuDNN has it. windows is the result, or its gradient.
 class CudnnConvolution {
  public:
@@ -56,7 +59,8 @@ class CudnnConvolution {
         done(library.set_math(convolution_, cudnn::kFma));
   }
 
-  // Each says whether it is computed. It is not where cuDNN has no kernel for the operands.
+  // Each says whether it is computed. It is not where cuDNN has no kernel for the operands, or needs more
+  // than kMostWorkspaceBytes. Throws Error instead of the latter where cuDNN was chosen.
 
   bool forward(const Tensor& x, const Tensor& weight, const Tensor& out) const {
     constexpr auto kBy = cudnn::kImplicitProduct;
@@ -114,6 +118,11 @@ class CudnnConvolution {
   bool run(const Bytes& bytes_of, const Compute& compute) const {
     size_t bytes = 0;
     if (!takes_ || !done(bytes_of(&bytes))) return false;
+    if (bytes > kMostWorkspaceBytes) {
+      if (convolution_by() != ConvolutionBy::cudnn) return false;
+      fail("{}: cuDNN asks for a workspace of {} bytes, and {} are allowed; convolutions by hand need none",
+           name_, bytes, kMostWorkspaceBytes);
+    }
     const Tensor workspace({static_cast<int64_t>(bytes)}, Dtype::uint8, like_.device());
     bool computed = false;
     dispatch_real(like_.dtype(), [&](auto tag) {

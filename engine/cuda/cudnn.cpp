@@ -8,7 +8,10 @@
 #include "haze/engine/cuda/runtime.h"
 #include "haze/engine/error.h"
 
-#if __has_include(<cudnn.h>)
+#if __has_include(<cudnn_version.h>)
+#include <cudnn_version.h>
+#endif
+#if defined(CUDNN_MAJOR) && CUDNN_MAJOR == 9  // another version's header says nothing of the library used
 #include <cudnn.h>
 
 namespace haze::cudnn {

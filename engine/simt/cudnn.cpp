@@ -1,5 +1,6 @@
 #include "haze/engine/cuda/cudnn.h"
 
+#include <algorithm>
 #include <array>
 #include <bit>
 #include <cstring>
@@ -52,7 +53,7 @@ using cudnn::FilterDescriptor;
 using cudnn::Status;
 using cudnn::TensorDescriptor;
 
-constexpr size_t kWorkspaceBytes = 256;
+constexpr size_t kLeastWorkspaceBytes = 256;
 
 template <typename D>
 Status create(D** descriptor) {
@@ -124,6 +125,13 @@ class Problem {
   const Extents4& x() const { return x_; }
   const Extents4& w() const { return w_; }
   const Extents4& y() const { return y_; }
+  /// Of the windows, one in each column: what a product that is not implicit would need.
+  size_t workspace_bytes() const {
+    const size_t element = type() == cudnn::kFloat64 ? sizeof(double) : sizeof(float);
+    const size_t taps = w_.elements() / static_cast<size_t>(w_.extents[0]) * static_cast<size_t>(c_.groups),
+                 windows = y_.elements() / static_cast<size_t>(y_.extents[1]);
+    return std::max(kLeastWorkspaceBytes, taps * windows * element);
+  }
 
   double at(const void* elements, size_t i) const {
     if (type() == cudnn::kFloat64) return static_cast<const double*>(elements)[i];
@@ -162,8 +170,8 @@ class Problem {
     return extent < span ? 0 : (extent - span) / c_.stride[axis] + 1;
   }
 
-  Extents4 x_, w_, y_;
-  ConvolutionDescriptor c_;
+  Extents4 x_{}, w_{}, y_{};
+  ConvolutionDescriptor c_{};
   bool fits_ = false;
 };
 
@@ -184,7 +192,7 @@ void write(const std::vector<double>& sums, double by, double keep, void* result
 Status workspace_bytes(const Problem& problem, bool known, size_t* bytes) {
   if (!problem.fits() || !bytes) return cudnn::kBadParameter;
   if (!known) return cudnn::kNotSupported;
-  *bytes = kWorkspaceBytes;
+  *bytes = problem.workspace_bytes();
   return cudnn::kSuccess;
 }
 
@@ -194,12 +202,13 @@ Status compute(const Problem& problem, bool known, void* workspace, size_t bytes
                const void* alpha, const void* beta, void* result, const F& products) {
   if (!problem.fits() || !alpha || !beta || !result) return cudnn::kBadParameter;
   if (!known) return cudnn::kNotSupported;
-  if (!workspace || bytes < kWorkspaceBytes) return cudnn::kSizeInsufficient;
+  const size_t needed = problem.workspace_bytes();
+  if (!workspace || bytes < needed) return cudnn::kSizeInsufficient;
   const bool is_wide = problem.type() == cudnn::kFloat64;
   // The factors are read now, as the library does.
   simt::run_in_order(
       [=, count = extents.elements(), by = factor(problem, alpha), keep = factor(problem, beta)] {
-        std::memset(workspace, 0xFF, kWorkspaceBytes);
+        std::memset(workspace, 0xFF, needed);
         std::vector<double> sums(count);
         products(sums);
         is_wide ? write<double>(sums, by, keep, result) : write<float>(sums, by, keep, result);

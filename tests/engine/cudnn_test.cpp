@@ -7,6 +7,7 @@
 #include "haze/engine/ops.h"
 
 #include "engine/gpu_results.h"
+#include "error_of.h"
 
 using namespace haze;
 using namespace haze::test;
@@ -91,6 +92,16 @@ TEST_CASE("what stands in for cuDNN refuses shapes, types and groups that do not
   CHECK(example.forward() == cudnn::kBadParameter);
   CHECK(library.set_tensor(example.y, cudnn::kNchw, cudnn::kFloat32, 2, 4, 5, 3) == cudnn::kSuccess);
   CHECK(example.forward() == cudnn::kSuccess);
+}
+
+TEST_CASE("cuDNN gets no workspace above 256 MiB: where it was chosen, that is an error") {
+  // 129 * 129 windows of 128 * 128 pixels.
+  const Tensor x = zeros({1, 1, 256, 256}, Dtype::float32, Device::simt),
+               weight = zeros({1, 1, 128, 128}, Dtype::float32, Device::simt);
+  const ByCudnn by_cudnn;
+  CHECK(testing::error_of([&] { conv2d(x, weight, Tensor(), 1, 0); }) ==
+        "conv2d: cuDNN asks for a workspace of 1090584576 bytes, and 268435456 are allowed; convolutions by "
+        "hand need none");
 }
 
 TEST_CASE(

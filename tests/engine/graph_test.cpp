@@ -37,6 +37,39 @@ Graph captured(Device device, Work&& work) {
   return Graph::capture(device, work);
 }
 
+/// While it lives, kernels of the emulated GPU are checked, or not, and a library computes, or not.
+struct Choices {
+  Choices(bool checked, std::optional<MatmulBy> matmul, std::optional<ConvolutionBy> convolution) {
+    simt::set_checked(checked);
+    set_matmul_by(matmul);
+    set_convolution_by(convolution);
+  }
+  ~Choices() {
+    simt::set_checked(false);
+    set_matmul_by({});
+    set_convolution_by({});
+  }
+  Choices(const Choices&) = delete;
+  Choices& operator=(const Choices&) = delete;
+};
+
+// Captures sum += work(operands), a float32 sum of this shape, and checks that each of two replays adds what
+// the operands hold by then: `others`, whose value is computed on the processor.
+template <typename Work>
+void check_recorded(const std::vector<Tensor>& operands, const std::vector<Tensor>& others,
+                    const Shape& shape, Work&& work) {
+  std::vector<Tensor> on_gpu;
+  for (const Tensor& operand : operands) on_gpu.push_back(to(operand, Device::simt));
+  const Tensor sum = zeros(shape, Dtype::float32, Device::simt);
+  const Graph graph = Graph::capture(Device::simt, [&] { add_into(sum, work(on_gpu)); });
+  CHECK(same_bits(to(sum, Device::cpu), zeros(shape)));  // nothing has run
+  for (size_t i = 0; i < others.size(); ++i) copy_into(on_gpu[i], to(others[i], Device::simt));
+  graph.replay();
+  graph.replay();
+  const Tensor difference = subtract(scale_shift(work(others), 2, 0), to(sum, Device::cpu));
+  CHECK(reduce(ReduceOp::max, unary(UnaryOp::absolute, difference)).item() < 1e-4);
+}
+
 }  // namespace
 
 TEST_CASE("graph: a capture runs nothing, and each replay does all of it again, to the same memory") {
@@ -64,39 +97,68 @@ TEST_CASE("graph: a capture runs nothing, and each replay does all of it again, 
 
 TEST_CASE("graph: on the emulated GPU, checked kernels and the stand-in of cuBLAS are recorded, too") {
   Generator generator(1);
-  const Tensor a = normal({8, 16}, generator, 0, 1, Dtype::float32, Device::simt), b = clone(transpose(a)),
-               sum = zeros({8, 8}, Dtype::float32, Device::simt);
-  const Tensor product = to(matmul(a, b), Device::cpu);
+  const auto draw = [&](const Shape& shape) { return normal(shape, generator); };
   for (bool checked : {false, true}) {
     for (MatmulBy by : {MatmulBy::hand, MatmulBy::cublas}) {
-      simt::set_checked(checked);
-      set_matmul_by(by);
-      fill(sum, 0);
-      const Graph graph = Graph::capture(Device::simt, [&] { add_into(sum, matmul(a, b)); });
-      set_matmul_by(std::nullopt);
-      graph.replay();
-      graph.replay();
-      simt::set_checked(false);
-      const Tensor difference = subtract(scale_shift(product, 2, 0), to(sum, Device::cpu));
-      CHECK(reduce(ReduceOp::max, unary(UnaryOp::absolute, difference)).item() < 1e-4);
+      CAPTURE(checked);
+      const Choices choices(checked, by, {});
+      check_recorded({draw({8, 16}), draw({16, 8})}, {draw({8, 16}), draw({16, 8})}, {8, 8},
+                     [](const std::vector<Tensor>& x) { return matmul(x[0], x[1]); });
     }
   }
 }
 
 TEST_CASE("graph: on the emulated GPU, the stand-in of cuDNN is recorded, too") {
   Generator generator(1);
-  const Tensor x = to(normal({1, 2, 5, 5}, generator), Device::simt),
-               weight = to(normal({3, 2, 3, 3}, generator), Device::simt),
-               sum = zeros({1, 3, 3, 3}, Dtype::float32, Device::simt);
-  set_convolution_by(ConvolutionBy::cudnn);
-  const auto work = [&] { add_into(sum, conv2d(x, weight, Tensor(), 1, 0)); };
-  work();
-  const Tensor once = to(sum, Device::cpu);
-  fill(sum, 0);
-  const Graph graph = Graph::capture(Device::simt, work);
-  set_convolution_by(std::nullopt);
-  graph.replay();
-  CHECK(same_bits(to(sum, Device::cpu), once));
+  const auto draw = [&](const Shape& shape) { return normal(shape, generator); };
+  const Choices choices(false, {}, ConvolutionBy::cudnn);
+  check_recorded({draw({1, 2, 5, 5}), draw({3, 2, 3, 3})}, {draw({1, 2, 5, 5}), draw({3, 2, 3, 3})},
+                 {1, 3, 3, 3},
+                 [](const std::vector<Tensor>& x) { return conv2d(x[0], x[1], Tensor(), 1, 0); });
+}
+
+TEST_CASE("graph: a capture does not need the memory of the step before it a second time") {
+  for (Device device : gpus()) {
+    constexpr int64_t kCount = 100'000;
+    const Tensor x = full({kCount}, 1, Dtype::float32, device);
+    const auto work = [&] {
+      std::vector<Tensor> kept = {x};
+      for (int i = 0; i < 8; ++i) kept.push_back(scale_shift(kept.back(), 2, 0));
+      copy_into(x, kept.back());
+    };
+    release_cached_memory(device);
+    const size_t before = memory_statistics(device).reserved;
+    work();
+    const size_t step = memory_statistics(device).reserved - before;
+    CHECK(step >= 8 * kCount * sizeof(float));
+    const Graph graph = Graph::capture(device, work);
+    // Nothing is given back during a capture, so this is the most that there was.
+    CHECK(memory_statistics(device).reserved - before < step + step / 2);
+    graph.replay();
+    CHECK(x.at({kCount - 1}) == 65536);
+  }
+}
+
+TEST_CASE("graph: a capture that is refused at its beginning leaves the device as it was") {
+  for (Device device : gpus()) {
+    const Tensor x = on(device, {1, 2});
+    const MemoryPool pool(device);
+    {
+      const MemoryPoolScope scope(pool);
+      CHECK(error_of([&] { Graph::capture(device, [] {}); }) ==
+            "memory: none of " + std::string(name(device)) + " is given back while a pool of it is in use");
+    }
+    const MemoryPool of_cpu(Device::cpu);
+    {
+      const MemoryPoolScope scope(of_cpu);
+      CHECK(error_of([&] { Graph::capture(device, [] {}); }) ==
+            "memory: the scopes of two pools do not nest");
+    }
+    CHECK(slice(add(x, x), 0, 1, 2).item() == 4);
+    const Graph graph = captured(device, [&] { add_into(x, x); });
+    graph.replay();
+    CHECK(x.to_vector<float>() == Floats{4, 8});
+  }
 }
 
 TEST_CASE("graph: kernels use the memory of those before them again, and nobody else gets it") {
@@ -337,13 +399,15 @@ TEST_CASE("graph: random numbers count on from one replay to the next, with the 
   }
 }
 
-TEST_CASE("graph: in a profile a replay is one call, and its kernels none") {
+TEST_CASE("graph: in a profile a replay is one call, and its kernels none, nor what is captured") {
   for (Device device : gpus()) {
     const Tensor x = on(device, {1, 2});
     Profile profile;
-    const Graph graph = captured(device, [&] { add_into(x, ones_like(x)); });
+    const auto work = [&] { add_into(x, ones_like(x)); };
+    work();
     {
       const ProfileScope scope(profile);
+      const Graph graph = Graph::capture(device, work);
       graph.replay();
       add(x, x);
     }

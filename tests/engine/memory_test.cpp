@@ -184,3 +184,32 @@ TEST_CASE("memory: tensors are made and dropped on any thread, and none is lost 
   CHECK(wrong == 0);
   CHECK(memory_statistics().in_use == before);
 }
+
+TEST_CASE(
+    "memory: the blocks of a pool that are in use are known while another thread takes and frees some") {
+  const size_t before = memory_statistics().in_use;
+  const MemoryPool pool(Device::cpu);
+  std::atomic<bool> done = false;
+  std::thread other([&] {
+    const MemoryPoolScope scope(pool);
+    for (int64_t round = 0; round < 2000; ++round) {
+      // Other sizes ask for new blocks, so that the pool's list grows.
+      const std::vector<Storage> held = {allocate(64), allocate(static_cast<size_t>(1 + round) * 64)};
+    }
+    done = true;
+  });
+  Storage kept;
+  size_t wrong = 0;
+  while (!done) {
+    for (const Storage& storage : pool.in_use()) {
+      if (!pool.owns(storage) || storage.use_count() < 1) ++wrong;
+      kept = storage;
+    }
+  }
+  other.join();
+  CHECK(wrong == 0);
+  if (kept) CHECK(pool.in_use() == std::vector<Storage>{kept});
+  kept = {};
+  CHECK(pool.in_use().empty());
+  CHECK(memory_statistics().in_use == before);
+}

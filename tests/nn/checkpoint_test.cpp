@@ -591,6 +591,11 @@ TEST_CASE("a manifest of another step than its weights, or with an impossible nu
       error_with("\"step\": 40", "\"step\": 9223372036854775807").find("it says step 9223372036854775807") !=
       std::string::npos);
   CHECK(error_with("\"bytes\": ", "\"bytes\": -").find("its number of bytes is") != std::string::npos);
+  for (const char* number : {"-5", "4294967296", "1e300"}) {  // a checksum is a text of eight digits
+    CAPTURE(number);
+    CHECK(error_with("\"crc32\": ", std::string("\"crc32\": ") + number + ", \"other\": ") ==
+          path.string() + " is damaged: it does not list a checkpoint's files");
+  }
   CHECK(error_with("\"step\": 40", "\"step\": 40") == "");
 }
 

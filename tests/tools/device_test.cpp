@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "haze/engine/guarded_runtime.h"
+#include "haze/engine/memory.h"
 #include "haze/tools/run/evaluation.h"
 #include "haze/tools/run/models.h"
 #include "haze/tools/run/sampling.h"
@@ -48,9 +49,14 @@ const Assignments kUnet = {{"data.set", "digits"},      {"network.kind", "unet"}
 const Assignments kAutoencoder = {
     {"data.set", "digits"}, {"network.kind", "autoencoder"}, {"autoencoder.width", "8"}};
 
-/// A run of diffusion_lm, whose noisy vectors word_classifier reads. It is trained when it is first asked
-/// for.
-const std::filesystem::path& run_to_classify();
+// The settings by which a model names the run that it reads.
+constexpr const char* kReadsVectors[] = {"word_classifier.run", "word_tagger.run", "word_parser.run"};
+constexpr const char* kReadsLanguageModel = "hidden_classifier.run";
+
+// A run of diffusion_lm, whose noisy vectors are read, and one of a language model over pairs. Each is
+// trained when it is first asked for.
+const std::filesystem::path& run_of_vectors();
+const std::filesystem::path& run_of_language_model();
 
 Settings tiny_settings_of(const ModelRow& row, const Assignments& more) {
   std::set<std::string> keys;
@@ -61,10 +67,12 @@ Settings tiny_settings_of(const ModelRow& row, const Assignments& more) {
       if (keys.contains(key)) assignments.push_back(key + "=" + value);
     }
   }
-  if (keys.contains("word_classifier.run")) {
-    assignments.push_back("data.label=Type");
-    assignments.push_back("word_classifier.run=" + run_to_classify().string());
+  if (row.info.name == "word_classifier") assignments.push_back("data.label=Type");
+  for (const char* key : kReadsVectors) {
+    if (keys.contains(key)) assignments.push_back(key + ("=" + run_of_vectors().string()));
   }
+  if (keys.contains(kReadsLanguageModel))
+    assignments.push_back(kReadsLanguageModel + ("=" + run_of_language_model().string()));
   Settings settings = settings_from({}, assignments);
   resolve_training_settings(settings);
   return settings;
@@ -76,13 +84,21 @@ TrainOptions on(Device device, const std::filesystem::path& folder, int64_t stop
   return options;
 }
 
-const std::filesystem::path& run_to_classify() {
+const std::filesystem::path& run_of_vectors() {
   static const TemporaryFolder folder;
   static const std::filesystem::path path = [] {
-    for (const ModelRow& row : model_table()) {
-      if (row.info.name != "diffusion_lm") continue;
-      Trainer::start(tiny_settings_of(row, {}), quiet(folder / "run"))->run();
-    }
+    Trainer::start(tiny_settings_of(model_row("diffusion_lm"), {}), quiet(folder / "run"))->run();
+    return folder / "run";
+  }();
+  return path;
+}
+
+const std::filesystem::path& run_of_language_model() {
+  static const TemporaryFolder folder;
+  static const std::filesystem::path path = [] {
+    const Settings settings = tiny_settings_of(
+        model_row("autoregressive"), {{"data.task", "pairs"}, {"autoregressive.ignore_source", "true"}});
+    Trainer::start(settings, quiet(folder / "run"))->run();
     return folder / "run";
   }();
   return path;
@@ -100,10 +116,16 @@ double distance(const NamedTensors& a, const NamedTensors& b) {
   return largest;
 }
 
-// What the samplers of a saved run draw, one after the other.
+// Whether a sampler leads a language model to a control, for which it needs a classifier.
+bool is_led(const std::string& sampler) {
+  return sampler == "fudge" || sampler == "pplm";
+}
+
+// What the samplers of a saved run draw, one after the other, but for those that lead to a control.
 std::vector<Samples> samples_of(const std::filesystem::path& run, const Setting& sampler, Device device) {
   std::vector<Samples> all;
   for (const std::string& choice : sampler.choices) {
+    if (is_led(choice)) continue;
     const SavedModel saved = load_model(
         run,
         [&](Settings& settings) {
@@ -209,6 +231,30 @@ TEST_CASE("every model trains, resumes, is evaluated and samples on a device tha
   for (const ModelRow& row : model_table()) check_model(row);
 }
 
+TEST_CASE("a language model is led to a control on a device that the host cannot read, by both classifiers") {
+  const TemporaryFolder folder;
+  for (const auto& [sampler, classifier] :
+       {std::pair<std::string, std::string>("fudge", "prefix_classifier"), {"pplm", "hidden_classifier"}}) {
+    CAPTURE(sampler);
+    const std::filesystem::path run = folder / classifier;
+    Trainer::start(tiny_settings_of(model_row(classifier), {{"data.task", "pairs"}}), quiet(run))->run();
+    const auto draw = [&, &by = sampler](Device device) {
+      const SavedModel saved = load_model(
+          run_of_language_model(),
+          [&](Settings& settings) {
+            settings.set("sample.sampler", by);
+            settings.set("sample.classifier", run.string());
+          },
+          Purpose::sampling, device);
+      return std::vector<Samples>{draw_samples(*saved.model, *saved.task, saved.settings,
+                                               {.count = 2, .source = "a", .seed = 3}, {})};
+    };
+    const std::vector<Samples> samples = draw(Device::cpu);
+    CHECK(samples.front().texts.size() == 2);
+    check_same_samples(samples, draw(Device::guarded), 0);
+  }
+}
+
 TEST_CASE(
     "images, too: U-Net and autoencoder, with a decoder of levels, on a device that the host cannot read") {
   for (const ModelRow& row : model_table()) {
@@ -279,6 +325,28 @@ TEST_CASE(
   }
 }
 
+TEST_CASE("graphs of several shapes of a batch keep no gradients of their own") {
+  const Settings settings =
+      tiny_settings_of(model_row("mdlm"),
+                       {{"transformer.hidden", "32"}, {"train.steps", "14"}, {"train.evaluate_every", "14"}});
+  for (const Device gpu : test::gpus()) {
+    CAPTURE(name(gpu));
+    // The memory that a trainer still uses after its run.
+    const auto bytes_of = [&](bool graphs) {
+      const TemporaryFolder folder;
+      TrainOptions options = on(gpu, folder / "run");
+      options.graphs = graphs;
+      options.row_multiple = 16;
+      const size_t before = memory_statistics(gpu).in_use;
+      const std::unique_ptr<Trainer> trainer = Trainer::start(settings, options);
+      CHECK((trainer->run().replays > 0) == graphs);
+      return memory_statistics(gpu).in_use - before;
+    };
+    // Steps one by one leave one set of gradients, and inputs of graphs are smaller than that.
+    CHECK(bytes_of(true) < bytes_of(false));
+  }
+}
+
 TEST_CASE("graphs are refused where a step needs the host") {
   const auto refusal = [](Device device, const std::string& setting) {
     const TemporaryFolder folder;
@@ -290,15 +358,61 @@ TEST_CASE("graphs are refused where a step needs the host") {
   CHECK(refusal(Device::simt, "train.accumulate=2") == "graphs go with train.accumulate 1 only");
   CHECK(refusal(Device::simt, "train.detect_nonfinite=true") ==
         "graphs do not go with train.detect_nonfinite, for which the host reads every result");
+}
+
+TEST_CASE("a step that cannot be captured runs without graphs, with the same bits, and the reason is said") {
   const TemporaryFolder folder;
-  TrainOptions options = on(Device::simt, folder / "run");
-  options.graphs = true;
-  options.row_multiple = 256;  // every batch has one shape
-  const Settings settings =
-      tiny_settings({"transformer.time=prefix", "transformer.layers=1", "transformer.hidden=16"});
-  CHECK(error_of([&] {
-          Trainer::start(settings, options)->run();
-        }).starts_with("a step of this model cannot be captured: graph: numbers of the host are copied"));
+  const Settings settings = tiny_settings({"transformer.time=prefix", "transformer.layers=1",
+                                           "transformer.hidden=16", "train.steps=4", "train.log_every=1"});
+  const auto train = [&](bool graphs) {
+    TrainOptions options = on(Device::simt, folder / (graphs ? "graphs" : "one by one"));
+    options.graphs = graphs;
+    options.row_multiple = 256;  // every batch has one shape
+    return Trainer::start(settings, options)->run();
+  };
+  CHECK(train(true).replays == 0);
+  train(false);
+  CHECK(losses_of(folder / "graphs") == losses_of(folder / "one by one"));
+  const Checkpoint one = latest_checkpoint(folder / "graphs"),
+                   other = latest_checkpoint(folder / "one by one");
+  for (const auto part : {&Checkpoint::model, &Checkpoint::optimizer, &Checkpoint::ema})
+    CHECK(distance(one.*part, other.*part) == 0);
+
+  const auto run = [&](const std::string& name, const std::string& setting) {
+    const ProgramResult result = run_program({"train",
+                                              "--out",
+                                              (folder / name).string(),
+                                              "--device",
+                                              "simt",
+                                              "--graphs",
+                                              "--stop-at",
+                                              "5",
+                                              "--set",
+                                              "transformer.layers=1",
+                                              "--set",
+                                              "transformer.hidden=16",
+                                              "--set",
+                                              "transformer.heads=2",
+                                              "--set",
+                                              "data.corpus_size=100",
+                                              "--set",
+                                              "data.min_count=1",
+                                              "--set",
+                                              "train.batch_size=4",
+                                              "--set",
+                                              setting});
+    CHECK(result.status == 0);
+    CHECK(result.output.find("0 updates were replays of a graph\nstopped at step 5") != std::string::npos);
+    const std::string begin = "steps run without graphs: ";
+    const size_t at = result.error.find(begin);
+    REQUIRE(at != std::string::npos);
+    CHECK(result.error.find(begin, at + 1) == std::string::npos);
+    return result.error.substr(at + begin.size());
+  };
+  CHECK(
+      run("prefix", "transformer.time=prefix").starts_with("graph: numbers of the host are copied to simt"));
+  CHECK(run("model", "model=autoregressive")
+            .starts_with("the loss of this model reads more of a batch than tensors of the device\n"));
 }
 
 TEST_CASE("--device takes a device of this build, and refuses others in one sentence") {

@@ -153,6 +153,7 @@ void report(const Arguments& arguments, const TrainResult& result) {
     fmt::print("{}every call: {}/profile.json, a trace that Perfetto opens\n", profile_table(*result.profile),
                arguments.out);
   }
+  if (arguments.graphs) fmt::print("{} updates were replays of a graph\n", result.replays);
   if (result.step < result.last_step || result.interrupted_by != 0) {
     const std::string device =
         arguments.device == Device::cpu ? "" : fmt::format(" --device {}", name(arguments.device));

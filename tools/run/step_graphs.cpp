@@ -3,8 +3,12 @@
 #include <algorithm>
 #include <utility>
 
-#include "haze/engine/error.h"
+#include <fmt/format.h>
+
+#include "haze/engine/caching_allocator.h"
+#include "haze/engine/memory_limit.h"
 #include "haze/engine/ops.h"
+#include "haze/tools/run/terminal.h"
 
 namespace haze {
 namespace {
@@ -31,7 +35,9 @@ NamedTensors StepGraphs::run(const Batch& prepared, int64_t kind, double learnin
   const auto eagerly = [&] {
     return step(prepared, generator, full({}, learning_rate, Dtype::float64, device_));
   };
-  if (!prepared.prepared || prepared.prepared->tensors().empty()) return eagerly();
+  if (!prepared.prepared || prepared.prepared->tensors().empty())
+    run_without(kind, "the loss of this model reads more of a batch than tensors of the device");
+  if (without_.contains(kind)) return eagerly();
   std::string shapes = shapes_of(prepared, kind);
   const auto found = std::find_if(captured_.begin(), captured_.end(),
                                   [&](const Captured& captured) { return captured.shapes == shapes; });
@@ -44,9 +50,22 @@ NamedTensors StepGraphs::run(const Batch& prepared, int64_t kind, double learnin
   } else {
     seen_.erase(seen);
     if (captured_.size() == most_) captured_.pop_back();
-    captured_.push_front(capture(prepared, std::move(shapes), generator, step));
+    try {
+      captured_.push_front(capture(prepared, std::move(shapes), generator, step));
+    } catch (const OutOfMemory&) {
+      throw;
+    } catch (const MemoryLimitReached&) {
+      throw;
+    } catch (const Error& error) {
+      run_without(kind, error.what());
+      return eagerly();
+    }
   }
   return replay(captured_.front(), prepared, learning_rate, generator);
+}
+
+void StepGraphs::run_without(int64_t kind, std::string_view reason) {
+  if (without_.insert(kind).second) say(fmt::format("steps run without graphs: {}", reason));
 }
 
 StepGraphs::Captured StepGraphs::capture(const Batch& prepared, std::string shapes,
@@ -58,12 +77,8 @@ StepGraphs::Captured StepGraphs::capture(const Batch& prepared, std::string shap
   Generator draws(generator.state().seed, generator.state().stream);
   draws.set_base(random_base(result.counter));
   const Batch inputs = with(prepared, result.inputs);
-  try {
-    result.graph = Graph::capture(
-        device_, [&] { result.results = step(inputs, draws, result.learning_rate); }, pool_);
-  } catch (const Error& error) {
-    fail("a step of this model cannot be captured: {}; train without graphs", error.what());
-  }
+  result.graph = Graph::capture(
+      device_, [&] { result.results = step(inputs, draws, result.learning_rate); }, pool_);
   result.draws = draws.state().counter;
   return result;
 }

@@ -2,7 +2,9 @@
 
 #include <functional>
 #include <list>
+#include <set>
 #include <string>
+#include <string_view>
 
 #include "haze/diffusion/model.h"
 #include "haze/engine/graph.h"
@@ -26,7 +28,8 @@ class StepGraphs {
 
   /// Does `step`, with the bits of a step without a graph, and moves `generator` on as it would. Steps of
   /// different `kind` are different steps. A batch whose loss reads more than Prepared::tensors() is not
-  /// captured.
+  /// captured, nor is a kind of step of which a capture has been refused: it runs without a graph from then
+  /// on, and standard error says why, once. Where memory does not suffice for a capture, that is an Error.
   NamedTensors run(const Batch& prepared, int64_t kind, double learning_rate, Generator& generator,
                    const Step& step);
 
@@ -45,6 +48,7 @@ class StepGraphs {
     Graph graph;
   };
 
+  void run_without(int64_t kind, std::string_view reason);
   Captured capture(const Batch& prepared, std::string shapes, const Generator& generator, const Step& step);
   NamedTensors replay(const Captured& captured, const Batch& prepared, double learning_rate,
                       Generator& generator);
@@ -53,6 +57,7 @@ class StepGraphs {
   size_t most_;
   std::shared_ptr<const MemoryPool> pool_;  // they run one after the other
   int64_t replays_ = 0;
+  std::set<int64_t> without_;     // kinds that run without a graph
   std::list<Captured> captured_;  // the one used last first
   std::list<std::string> seen_;   // shapes that have come once, the latest first
 };

@@ -108,6 +108,8 @@ NamedTensors Trainer::update(size_t index, const Batch& prepared, Generator& gen
   const Tensor norm = step_on_device(minimisation, logged.front().tensor, [&](const Tensor& scale) {
     minimisation.optimizer->step(learning_rate, scale);
   });
+  // A graph keeps what is still held at its end: gradients would be one set for each graph.
+  model().clear_gradients();
   logged.push_back({"gradient_norm" + suffix, norm});
   return logged;
 }
