@@ -37,7 +37,8 @@ const Classifier& classifier_for(const std::string& sampler, const char* kind,
                                  const std::shared_ptr<const Model>& classifier) {
   if (!classifier) fail("sample.sampler {} needs a {}; name its run in sample.classifier", sampler, kind);
   const auto* result = dynamic_cast<const Classifier*>(classifier.get());
-  if (!result) fail("sample.sampler {} needs a {}, and sample.classifier is none", sampler, kind);
+  if (!result)
+    fail("sample.sampler {} needs a {}, and sample.classifier names a run of another model", sampler, kind);
   return *result;
 }
 

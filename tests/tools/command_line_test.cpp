@@ -41,10 +41,10 @@ TEST_CASE("an option in the wrong place is told its place") {
                 "the option '--threads' stands after the command: haze train --threads ...");
   check_failure({"--threads", "1"}, 2,
                 "the option '--threads' stands after a command: haze train --threads ...");
-  check_failure(
-      {"sample", run, "--out", "f"}, 2,
-      "there is no option '--out' here, but haze train, haze data controls, haze compare have it; the result goes to standard "
-      "output");
+  check_failure({"sample", run, "--out", "f"}, 2,
+                "there is no option '--out' here, but haze train, haze data controls, haze compare have it; "
+                "the result goes to standard "
+                "output");
   check_failure({"train", "--passes", "4"}, 2, "there is no option '--passes' here, but haze eval has it");
 }
 

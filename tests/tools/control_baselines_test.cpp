@@ -104,8 +104,9 @@ TEST_CASE("haze sample says what stands in the way of a control") {
     CHECK(result.status == 1);
     CHECK_MESSAGE(result.error.find(sentence) != std::string::npos, result.error);
   };
-  check_refused(sampling("lm", "fudge", "hidden"),
-                "sample.sampler fudge needs a prefix_classifier, and sample.classifier is none");
+  check_refused(
+      sampling("lm", "fudge", "hidden"),
+      "sample.sampler fudge needs a prefix_classifier, and sample.classifier names a run of another model");
   check_refused(sampling("lm", "fudge", "other"),
                 "sample.classifier names a run of the model autoregressive");
   check_refused(sampling("other", "pplm", "hidden"),

@@ -85,7 +85,8 @@ TEST_CASE("control refuses what no run can be led to, naming the nearest") {
   check_refused(led({"--span", "0,2,NPP"}), 1, "phrase: there is no 'NPP'; did you mean 'NP'?");
   check_refused(led({"--span", "0,9223372036854775807,NP"}), 2, "--span takes the first and last word");
   check_refused(led({"--span", "2,0,NP"}), 2, "--span takes the first and last word of a phrase");
-  check_refused(led({"--span", "40,60,NP"}), 1, "a text of 62 tokens is outside 1..48, what this model writes");
+  check_refused(led({"--span", "40,60,NP"}), 1,
+                "a text of 62 tokens is outside 1..48, what this model writes");
   check_refused(led({"--tree", "(S (NPP it) (VP is))"}), 1,
                 "constituent: there is no 'NPP'; did you mean 'NP'?");
   check_refused(led({"--pos", "none NOUN"}), 1, "part of speech: there is no 'none'");

@@ -1,5 +1,4 @@
 #include <algorithm>
-#include <cmath>
 #include <memory>
 #include <optional>
 #include <sstream>
@@ -129,18 +128,11 @@ std::string marked(const std::string& text, const std::vector<ControlTarget>& ta
 // Success is read off the texts, by code that knows nothing of classifiers.
 void print_success(const std::vector<ControlTarget>& targets, const std::vector<std::string>& texts) {
   for (const ControlTarget& target : targets) {
-    double sum = 0, squares = 0;
-    for (const std::string& text : texts) {
-      const double success = control_success(target, split_words(text));
-      sum += success;
-      squares += success * success;
-    }
-    const auto n = static_cast<double>(texts.size());
-    const double mean = sum / n;
-    const bool is_share = target.kind != ControlKind::pos && target.kind != ControlKind::tree;
-    const double error =
-        is_share ? share_error(sum, n) : std::sqrt(std::max(0.0, squares / n - mean * mean) / n);
-    fmt::print("{}: {:.3f} +- {:.3f} of {} texts\n", target.written(), mean, error, texts.size());
+    std::vector<double> successes;
+    for (const std::string& text : texts) successes.push_back(control_success(target, split_words(text)));
+    const auto [mean, error] = mean_and_error(successes);
+    const std::string known = error ? fmt::format(" +- {:.3f}", *error) : "";
+    fmt::print("{}: {:.3f}{} of {} texts\n", target.written(), mean, known, texts.size());
   }
 }
 

@@ -181,6 +181,7 @@ void write_conllu(const std::filesystem::path& file, const std::filesystem::path
     tags += fmt::format("{}\n", fmt::join(sentence.tags, " "));
     words += std::ssize(sentence.words);
   }
+  make_folder_of(texts_file);
   write_file_atomically(tags_file, tags);
   write_file_atomically(texts_file, texts);
   fmt::print("{} sentences, {} words\n", sentences.size(), words);

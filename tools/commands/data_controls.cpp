@@ -27,6 +27,7 @@ std::vector<ControlKind> kinds_of(const Arguments& arguments) {
 
 void write_controls(const Arguments& arguments) {
   const std::vector<ControlKind> kinds = kinds_of(arguments);
+  make_folder_of(arguments.file);
   write_file_atomically(arguments.file, controlled_lines(annotated_texts(arguments.folder, arguments.part),
                                                          kinds, arguments.seed));
 }

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <filesystem>
 #include <optional>
 #include <vector>
 
@@ -367,6 +368,13 @@ std::string describe_parse_error(const CLI::App& app, const CLI::ParseError& err
   if (!unexpected.empty())
     return fmt::format("{}: {}", name, describe_unexpected(command, unexpected.front()));
   return fmt::format("{}: {}", name, describe_fault(command, error));
+}
+
+void make_folder_of(const std::filesystem::path& file) {
+  if (!file.has_parent_path()) return;
+  std::error_code problem;
+  std::filesystem::create_directories(file.parent_path(), problem);
+  if (problem) fail("cannot make the folder {}: {}", file.parent_path().string(), problem.message());
 }
 
 }  // namespace haze

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <deque>
+#include <filesystem>
 #include <initializer_list>
 #include <limits>
 #include <optional>
@@ -69,6 +70,9 @@ class SampleSettingOptions {
   };
   std::deque<Option> options_;  // CLI11 keeps their addresses
 };
+
+/// Makes the folder that `file` is to be written to, where it is missing. Throws Error where it cannot.
+void make_folder_of(const std::filesystem::path& file);
 
 /// What is wrong with a command line, in one sentence that begins with the command, with the nearest right
 /// word for a wrong one.

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <chrono>
-#include <cmath>
 
 #include "haze/tools/corpus/corpus.h"
 #include "haze/tools/run/sampling.h"
@@ -79,22 +78,10 @@ std::vector<std::string> texts_for(const std::vector<ControlTarget>& targets, co
   return texts;
 }
 
-// The mean of numbers, and its standard error: that of a share where all are 0 or 1.
 Measure mean_of(const std::string& name, const std::string& label, const std::vector<double>& numbers,
                 const std::string& unit) {
-  const auto n = static_cast<double>(numbers.size());
-  double sum = 0, squares = 0;
-  for (const double number : numbers) sum += number;
-  for (const double number : numbers) squares += (number - sum / n) * (number - sum / n);
-  Measure measure{name, label, sum / n, {}, unit};
-  const bool is_share =
-      std::all_of(numbers.begin(), numbers.end(), [](double number) { return number == 0 || number == 1; });
-  if (is_share) {
-    measure.error = share_error(sum, n);
-  } else if (n > 1) {
-    measure.error = std::sqrt(squares / (n - 1) / n);
-  }
-  return measure;
+  const MeanAndError mean = mean_and_error(numbers);
+  return {name, label, mean.mean, mean.error, unit};
 }
 
 // The texts' nats per token under a language model.

@@ -1,5 +1,6 @@
 #include "haze/tools/tasks/corpus_floor.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include "haze/tools/corpus/corpus.h"
@@ -62,6 +63,18 @@ void add_grammatical_share(const TextTask& task, const TaskEvaluation& evaluatio
 double share_error(double counted, double all) {
   const double moved = (counted + 2) / (all + 4);
   return std::sqrt(moved * (1 - moved) / (all + 4));
+}
+
+MeanAndError mean_and_error(const std::vector<double>& numbers) {
+  const auto n = static_cast<double>(numbers.size());
+  double sum = 0, squares = 0;
+  for (const double number : numbers) sum += number;
+  for (const double number : numbers) squares += (number - sum / n) * (number - sum / n);
+  const bool is_share =
+      std::all_of(numbers.begin(), numbers.end(), [](double number) { return number == 0 || number == 1; });
+  if (is_share) return {sum / n, share_error(sum, n)};
+  if (numbers.size() == 1) return {sum, {}};
+  return {sum / n, std::sqrt(squares / (n - 1) / n)};
 }
 
 void measure_against_corpus(const TextTask& task, const TaskEvaluation& evaluation, int64_t unknown,

@@ -74,6 +74,10 @@ class DiffusionLmModel : public Model, public WordEmbedder, private Sampler, pri
 
   const WordProcess& process() const override { return model_.process; }
   int64_t dimension() const override { return network_.options().dimension; }
+  Tensor word_vectors() const override {
+    const NoGradient scope;
+    return network_.embeddings().value();
+  }
   EmbeddedTexts embedded(const Batch& batch) const override {
     const NoGradient scope;
     const TextBatch texts = texts_of(batch);
@@ -142,6 +146,16 @@ class DiffusionLmModel : public Model, public WordEmbedder, private Sampler, pri
     }
   }
 
+  // A classifier reads the vectors of one run. With those of another it says anything.
+  template <typename Classifier>
+  void check_same_words(const std::shared_ptr<const Classifier>& classifier, const char* key) const {
+    if (!classifier) return;
+    const Tensor own = haze::to(word_vectors(), Device::cpu);
+    const Tensor learned = haze::to(classifier->embedder().word_vectors(), Device::cpu);
+    if (own.shape() != learned.shape() || own.to_vector<double>() != learned.to_vector<double>())
+      fail("{} names a classifier of another run: its words have other vectors than this run's", key);
+  }
+
   std::vector<double> draw_nats(const Batch& batch, Generator& generator) const override {
     return word_bound_nats(word_model(model_, network_), embedded(batch), generator);
   }
@@ -179,6 +193,9 @@ class DiffusionLmModel : public Model, public WordEmbedder, private Sampler, pri
   Samples sample(std::span<const Request> requests, const SampleOptions& options,
                  Generator& generator) const override {
     const Settings& settings = options.settings;
+    check_same_words(classifiers_.label, "sample.classifier");
+    check_same_words(classifiers_.tags, "sample.tagger");
+    check_same_words(classifiers_.spans, "sample.parser");
     const auto candidates = static_cast<size_t>(settings.integer("sample.candidates"));
     std::vector<Request> repeated;
     for (const Request& request : requests) repeated.insert(repeated.end(), candidates, request);

@@ -18,6 +18,8 @@ class WordEmbedder {
   /// A batch's texts as the model sees them, with padding. Throws Error where it is not of this model's
   /// texts.
   virtual EmbeddedTexts embedded(const Batch& batch) const = 0;
+  /// EMB(w) of every word, real [words, dimension]: it tells one run from another.
+  virtual Tensor word_vectors() const = 0;
 };
 
 /// A batch of texts, each at a noise level of its own.
@@ -42,6 +44,7 @@ class NoisyReader : public Module {
   Variable rows(const Variable& x_t, const Sequences& sequences, const Tensor& time,
                 const ForwardContext& context) const;
 
+  const WordEmbedder& embedder() const { return *embedder_; }
   int64_t dimension() const { return embedder_->dimension(); }
 
  private:

@@ -35,6 +35,7 @@ class WordParser : public Model {
 
   int64_t labels() const { return labels_; }
   int64_t dimension() const { return reader_.dimension(); }
+  const WordEmbedder& embedder() const { return reader_.embedder(); }
 
  private:
   int64_t labels_;

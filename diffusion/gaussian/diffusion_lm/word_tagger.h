@@ -23,6 +23,7 @@ class WordTagger : public Model {
 
   int64_t classes() const { return classes_; }
   int64_t dimension() const { return reader_.dimension(); }
+  const WordEmbedder& embedder() const { return reader_.embedder(); }
 
  private:
   int64_t classes_;

@@ -158,7 +158,7 @@ TEST_CASE("hidden_classifier: pplm leads the very language model that it was tra
         "sample.classifier was trained on hidden states of another run, or of other weights of this one");
   settings.override_with("sample.sampler=fudge");
   CHECK(error_of([&] { drawn_by(2); }) ==
-        "sample.sampler fudge needs a prefix_classifier, and sample.classifier is none");
+        "sample.sampler fudge needs a prefix_classifier, and sample.classifier names a run of another model");
   settings.override_with("sample.sampler=ancestral");
   CHECK(error_of([&] { drawn_by(2); }) ==
         "sampling: text 0 has a source text, and sample.sampler ancestral leads to none; fudge and pplm do");

@@ -296,6 +296,13 @@ TEST_CASE("what no classifier can lead to is refused in a sentence") {
                         },
                         led),
                     "diffusion_lm: the label 3 is not one of the classifier's 3");
+  const FrozenModel none{nullptr, kFacts, trained().settings};
+  const FrozenModel tagger{trained().tagger, kFacts, settings_of(word_tagger_model(), {})};
+  const std::shared_ptr<Model> stranger =
+      made(diffusion_lm_model(), trained().settings, {none, tagger, none});
+  CHECK_THROWS_WITH(
+      refused([](Request& r) { r.tags = {1}; }, *stranger),
+      "sample.tagger names a classifier of another run: its words have other vectors than this run's");
   DataFacts plain = kFacts;
   plain.tags = plain.span_labels = 0;
   const FrozenModel run{trained().model, kFacts, trained().settings};
