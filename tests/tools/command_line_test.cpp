@@ -163,6 +163,17 @@ TEST_CASE("one file of one's own is enough: its format is guessed, a tenth is he
         "haze: " + file +
             " is read as data.format=lines; it looks like a table, whose separators become part of the "
             "texts; data.format=jsonl has fields");
+  // Four of the six tokens of a line occur once, and become the unknown one: that is said.
+  std::string rare;
+  for (int i = 0; i < 30; ++i) rare += fmt::format("w{} x{} y{} z{} the\n", i, i, i, i);
+  write_text(file, rare);
+  std::vector<std::string> counted = tiny_assignments();
+  counted.insert(counted.end(), {"data.train=" + file, "train.steps=2", "data.min_count=10"});
+  const ProgramResult unknown = run_program(train_arguments(folder / "rare", counted));
+  CHECK(unknown.status == 0);
+  CHECK(unknown.error.find("haze: 67% of the tokens of " + file +
+                           " occur fewer than 10 times and become <unk>; --set data.min_count=1 keeps all of "
+                           "them") != std::string::npos);
   // A run keeps what was guessed.
   CHECK(latest_checkpoint(folder / "lines").text("config.toml").find("format = \"lines\"") !=
         std::string::npos);

@@ -157,8 +157,8 @@ void report(const Arguments& arguments, const TrainResult& result) {
   if (result.step < result.last_step || result.interrupted_by != 0) {
     const std::string device =
         arguments.device == Device::cpu ? "" : fmt::format(" --device {}", name(arguments.device));
-    fmt::print("stopped at step {} of {}; go on by: haze train --resume --out {}{}\n", result.step,
-               result.last_step, arguments.out, device);
+    fmt::print("stopped at step {} of {}; go on by: haze train --resume --out {}{}{}\n", result.step,
+               result.last_step, arguments.out, device, arguments.graphs ? " --graphs" : "");
   } else {
     fmt::print("finished at step {}: {} holds the checkpoint, metrics.jsonl and plot.svg\n", result.step,
                arguments.out);

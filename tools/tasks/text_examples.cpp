@@ -184,6 +184,10 @@ Batch TextExamples::batch(std::span<const int64_t> indices) const {
   return batch;
 }
 
+double TextExamples::unknown_share() const {
+  return static_cast<double>(texts_.unknown_count()) / static_cast<double>(texts_.token_count());
+}
+
 bool TextExamples::holds_whole_records() const {
   return texts_.options().layout == Layout::padded && texts_.truncated_count() == 0 &&
          texts_.skipped_count() == 0 && !cut_sources_;

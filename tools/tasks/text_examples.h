@@ -63,6 +63,8 @@ class TextExamples : public Examples {
   std::span<const int32_t> text(int64_t index) const;
   /// The record of the file that an example was made of (padded layout).
   int64_t record(int64_t index) const { return texts_.record(kept_.at(static_cast<size_t>(index))); }
+  /// The share of the target's tokens that are the unknown one.
+  double unknown_share() const;
   /// Whether every record of the file is here, and whole.
   bool holds_whole_records() const;
 

@@ -1,6 +1,7 @@
 #include "haze/tools/tasks/text_task.h"
 
 #include <algorithm>
+#include <cstdio>
 
 #include <nlohmann/json.hpp>
 
@@ -46,6 +47,18 @@ Labels labels_of(const Settings& settings, const TextFile& file) {
   return Labels::of_names(TextAnnotations::read(file.path(), annotation, file.size()).class_names());
 }
 
+// Says on standard error that many tokens are the unknown one: a model of little else has a good bound.
+void warn_of_unknown(const TextExamples& examples, const TextFile& file, const Settings& settings) {
+  constexpr double kMany = 0.05;
+  if (examples.unknown_share() <= kMany) return;
+  std::fputs(
+      fmt::format("haze: {:.0f}% of the tokens of {} occur fewer than {} times and become <unk>; --set "
+                  "data.min_count=1 keeps all of them\n",
+                  100 * examples.unknown_share(), file.path().string(), settings.integer("data.min_count"))
+          .c_str(),
+      stderr);
+}
+
 LengthDistribution lengths_of(const TextExamples& examples, int64_t longest) {
   std::vector<int64_t> counts(static_cast<size_t>(longest) + 1);
   for (int64_t i = 0; i < examples.size(); ++i) ++counts[examples.text(i).size()];
@@ -74,6 +87,7 @@ std::unique_ptr<TextTask> TextTask::start(const Settings& settings, const std::f
                                         settings.integer("data.min_count"), learns_pairs(settings));
   Labels labels = labels_of(settings, file);
   const TextExamples examples(file, tokenizer, labels, example_options(settings));
+  warn_of_unknown(examples, file, settings);
   return std::make_unique<TextTask>(settings, folder, std::move(tokenizer),
                                     lengths_of(examples, settings.integer("data.max_length")),
                                     std::move(labels));
