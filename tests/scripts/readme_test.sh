@@ -51,9 +51,14 @@ names_no_missing_path() {
   [ -z "$missing" ] || { echo "$missing"; return 1; }
 }
 
-has_no_placeholder() { ! grep -rn '{{[A-Z_]*}}' --include='*.md' --exclude-dir=build --exclude-dir=runs .; }
+# A placeholder is {{NAME}}, or a line of one word in capitals.
+has_no_placeholder() { ! grep -rnE '\{\{[A-Z_]*\}\}|^[A-Z][A-Z_]{3,}$' --include='*.md' --exclude-dir=build --exclude-dir=runs .; }
+has_no_merge_marker() {
+  ! grep -rnE '^(<<<<<<<|>>>>>>>) ' --include='*.md' --include='*.toml' --include='*.sh' --exclude-dir=build --exclude-dir=runs .
+}
 
 check "no chapter has a placeholder left" has_no_placeholder
+check "no file has a mark of a merge" has_no_merge_marker
 check "the program in the README is tests/install/consumer/main.cpp" shows cpp tests/install/consumer/main.cpp
 check "its CMakeLists.txt in the README is tests/install/consumer/CMakeLists.txt" \
   shows cmake tests/install/consumer/CMakeLists.txt
