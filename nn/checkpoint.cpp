@@ -436,8 +436,14 @@ std::optional<fs::path> first_whole(const fs::path& run_folder, List list, std::
 }  // namespace
 
 std::optional<fs::path> find_latest_checkpoint(const fs::path& run_folder, std::vector<std::string>* damage) {
-  return first_whole(
-      run_folder, [&] { return in_order_of_choice(run_folder); }, damage);
+  const auto latest = [&] {
+    for (int look = 1;; ++look) {
+      std::vector<FolderName> found = in_order_of_choice(run_folder);
+      // A folder that is listed while checkpoints come and go may seem to hold none.
+      if (!found.empty() || look == kLooks || !read_pointer(run_folder, kLatestFile)) return found;
+    }
+  };
+  return first_whole(run_folder, latest, damage);
 }
 
 std::optional<fs::path> find_best_checkpoint(const fs::path& run_folder, std::vector<std::string>* damage) {
