@@ -513,8 +513,11 @@ TEST_CASE(
   const fs::path run = folder / "run";
   save_checkpoint(run, checkpoint_of(1), {.best = true});
   const pid_t child = in_child([&]() -> int {
-    for (int64_t step = 2;; ++step)
+    for (int64_t step = 2;; ++step) {
       save_checkpoint(run, checkpoint_of(step % 200 + 1), {.keep = 1, .best = true});
+      // As long as the quickest of steps: without a pause a slow reader loses the race a hundred times.
+      std::this_thread::sleep_for(std::chrono::milliseconds(20));
+    }
   });
   const auto found = [](const std::optional<fs::path>& checkpoint) {
     if (!checkpoint) fail("there is no checkpoint");
