@@ -4,7 +4,7 @@
 #include "haze/engine/cuda/convolution_cudnn.h"
 #include "haze/engine/cuda/convolution_weight.h"
 #include "haze/engine/cuda/ladder/convolution.h"
-#include "haze/engine/cuda/tile_choice.h"
+#include "haze/engine/cuda/split_k.h"
 #include "haze/engine/ops/convolution.h"
 
 // In float32, convolution and its gradients are products with the matrix of windows, which is never written
@@ -70,16 +70,16 @@ __global__ void __launch_bounds__(kDirectThreads)
   result[number] = sum;
 }
 
-/// The result from its sums over parts of K, `count` numbers a part. bias, which may be null, has a number
-/// for each of `channels`, of `plane` elements each.
-__global__ void add_parts(const float* parts, int64_t part_count, int64_t count, const float* bias,
-                          int64_t channels, int64_t plane, float* result) {
-  const int64_t number = thread_number();
-  if (number >= count) return;
-  float sum = 0;
-  for (int64_t part = 0; part < part_count; ++part) sum += parts[part * count + number];
-  result[number] = bias ? sum + bias[number / plane % channels] : sum;
-}
+/// Stores an element of the result with its bias.
+struct AddBias {
+  const float* bias;        // of each channel; may be null
+  int64_t channels, plane;  // plane: elements of a channel
+  float* result;
+
+  __device__ void operator()(int64_t number, float sum) const {
+    result[number] = bias ? sum + bias[number / plane % channels] : sum;
+  }
+};
 
 /// The result of products.
 struct Result {
@@ -90,19 +90,16 @@ struct Result {
 
 // Calls f(tile as a type, its launch, shape of the products, where the sums go, bias or null).
 template <typename F>
-void with_tiles(ProductShape shape, const Result& result, const F& f) {
-  const Tensor &out = result.out, &bias = result.bias;
+void with_tiles(const ProductShape& shape, const Result& result, const F& f) {
+  auto* const out = elements_of<float>(result.out);
+  const auto* const bias = elements_of<const float>(result.bias);
   const auto run = [&](auto tile) {
-    shape = with_parts_of_k<decltype(tile)>(shape);
-    const simt::LaunchShape launch = product_launch<decltype(tile)>(shape);
-    if (launch.grid.y == 1)
-      return f(tile, launch, shape, elements_of<float>(out), elements_of<const float>(bias));
-    const int64_t count = out.elements();
-    const Tensor sums({launch.grid.y, count}, Dtype::float32, out.device());
-    f(tile, launch, shape, elements_of<float>(sums), static_cast<const float*>(nullptr));
-    launch_kernel("add_parts", add_parts, threads_for(count), elements_of<const float>(sums),
-                  int64_t{launch.grid.y}, count, elements_of<const float>(bias), out.size(1), result.plane,
-                  elements_of<float>(out));
+    run_split<decltype(tile)>(
+        result.out, shape,
+        [&](const simt::LaunchShape& launch, const ProductShape& parts, float* sums) {
+          f(tile, launch, parts, sums ? sums : out, sums ? nullptr : bias);
+        },
+        AddBias{bias, result.out.size(1), result.plane, out});
   };
   if (fits<LargeRegisterTile>(shape)) return run(LargeRegisterTile());
   fits<WideRegisterTile>(shape) ? run(WideRegisterTile()) : run(SmallRegisterTile());

@@ -2,9 +2,9 @@
 
 #include <type_traits>
 
-#include <dlfcn.h>
 #include <fmt/format.h>
 
+#include "haze/engine/cuda/loaded_library.h"
 #include "haze/engine/cuda/runtime.h"
 #include "haze/engine/error.h"
 
@@ -17,11 +17,7 @@
 namespace haze::cudnn {
 namespace {
 
-/// Whether a number of ours is the header's, of an enumeration of the same size.
-template <typename Ours, typename Theirs>
-constexpr bool is(Ours ours, Theirs theirs) {
-  return sizeof(Ours) == sizeof(Theirs) && static_cast<int>(ours) == static_cast<int>(theirs);
-}
+using cuda::is;
 static_assert(CUDNN_MAJOR == kMajorVersion);
 static_assert(is(kSuccess, CUDNN_STATUS_SUCCESS) && is(kBadParameter, CUDNN_STATUS_BAD_PARAM) &&
               is(kSizeInsufficient, CUDNN_STATUS_BAD_PARAM_SIZE_INSUFFICIENT) &&
@@ -73,12 +69,7 @@ namespace {
 using Create = Status (*)(Context**);
 using SetStream = Status (*)(Context*, cudaStream_t);
 
-/// Whether the library has the function.
-template <typename Function>
-bool find(void* library, const char* name, Function& function) {
-  function = reinterpret_cast<Function>(dlsym(library, name));
-  return function != nullptr;
-}
+using cuda::find;
 
 bool find_functions(void* from, Library& to) {
   return find(from, "cudnnCreateTensorDescriptor", to.create_tensor) &&

@@ -8,9 +8,9 @@
 /// Convolutions by NVIDIA's library, beside the hand-written kernels.
 namespace haze {
 
-/// The functions of cuDNN that are used, and its numbers: it is loaded when it is first asked for, so that
-/// programs need neither its headers nor the library. cudnn.cpp compares both with the headers, where they
-/// are.
+/// The functions of cuDNN that are used, and its numbers. The library is loaded when it is first asked for,
+/// so that programs need neither it nor its headers. Where the headers are, cudnn.cpp compares both with
+/// them.
 namespace cudnn {
 
 inline constexpr int kMajorVersion = 9;

@@ -6,7 +6,7 @@
 #include "haze/engine/cuda/matmul_cublas.h"
 #include "haze/engine/cuda/matmul_epilogue.h"
 #include "haze/engine/cuda/product.h"
-#include "haze/engine/cuda/tile_choice.h"
+#include "haze/engine/cuda/split_k.h"
 #include "haze/engine/ops/matmul.h"
 
 // float32 is multiplied by the rung "asynchronous copies" of the ladder, bfloat16 by "tensor cores", float64
@@ -48,15 +48,15 @@ __global__ void __launch_bounds__(kTile* kTile) row_sums(Matrix<S> a, Wide<S>* s
   sums[row] = sum;
 }
 
-/// The result from its sums over parts of K, `count` numbers a part.
-__global__ void add_parts(const float* parts, int64_t part_count, int64_t count, int64_t columns,
-                          Epilogue<float> finish) {
-  const int64_t number = thread_number();
-  if (number >= count) return;
-  float sum = 0;
-  for (int64_t part = 0; part < part_count; ++part) sum += parts[part * count + number];
-  finish.out[number] = finish.of(sum, number, number % columns);
-}
+/// The epilogue of an element of a result with so many columns.
+struct FinishElement {
+  Epilogue<float> epilogue;
+  int64_t columns;
+
+  __device__ void operator()(int64_t number, float sum) const {
+    epilogue.out[number] = epilogue.of(sum, number, number % columns);
+  }
+};
 
 /// An operand, rounded to bfloat16 and laid out anew: `packed` has rows of `columns` numbers, `pitch` apart.
 template <typename S>
@@ -117,17 +117,15 @@ PackedOperand packed_operand(const Tensor& x, int extent_axis, int k_axis) {
 
 // Runs `kernel` with its blocks for the whole of K, or for parts of it.
 template <typename Tile, typename S>
-void run_tiles(const call::Matmul& call, ProductShape shape, const Operand<S>& a, const Operand<S>& b,
+void run_tiles(const call::Matmul& call, const ProductShape& shape, const Operand<S>& a, const Operand<S>& b,
                const Epilogue<float>& finish,
                void (*kernel)(Operand<S>, Operand<S>, ProductShape, Epilogue<float>)) {
-  shape = with_parts_of_k<Tile>(shape);
-  const simt::LaunchShape launch = product_launch<Tile>(shape);
-  if (launch.grid.y == 1) return launch_kernel(call.name(), kernel, launch, a, b, shape, finish);
-  const int64_t count = call.out.elements();
-  const Tensor sums({launch.grid.y, count}, Dtype::float32, call.out.device());
-  launch_kernel(call.name(), kernel, launch, a, b, shape, Epilogue<float>{elements_of<float>(sums)});
-  launch_kernel("add_parts", add_parts, threads_for(count), elements_of<const float>(sums),
-                int64_t{launch.grid.y}, count, shape.n, finish);
+  run_split<Tile>(
+      call.out, shape,
+      [&](const simt::LaunchShape& launch, const ProductShape& parts, float* sums) {
+        launch_kernel(call.name(), kernel, launch, a, b, parts, sums ? Epilogue<float>{sums} : finish);
+      },
+      FinishElement{finish, shape.n});
 }
 
 // Calls f(whether a's tiles lie along K, whether b's do) with both as types.

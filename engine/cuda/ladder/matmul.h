@@ -234,8 +234,8 @@ __device__ void for_each_tile(SharedVector* memory, const Operand<S>& a, const O
 }
 
 /// Calls each(sum, row and column in the tile) for the sums of a block's tile. They go through shared memory,
-/// kPassRows rows at a time, so that a warp has 32 neighbours of a row. put(sums, first) writes the thread's
-/// sums of rows first, ..., first + kPassRows - 1 to sums [kPassRows, kPitch].
+/// kPassRows rows at a time, so that a warp has 32 neighbours of a row. put(sums, first) writes to sums
+/// [kPassRows, kPitch] what the thread has of the kPassRows rows from `first` on.
 template <typename Tile, typename Put, typename Each>
 __device__ void staged_rows(SharedVector* memory, Put put, Each each) {
   static_assert(Tile::kPassRows * Tile::kPitch * sizeof(float) <= Tile::kSharedBytes);
