@@ -45,8 +45,8 @@ Value value_of(const std::array<Name<Value>, count>& table, std::string_view nam
 
 }  // namespace
 
-SettingsTable transformer_settings() {
-  return {
+SettingsTable transformer_settings(const NamedValues& defaults) {
+  SettingsTable table = {
       integer_setting("transformer.layers", 4, between(1, 1000), "transformer blocks"),
       integer_setting("transformer.hidden", 256, between(1, 65536), "width of a token's vector"),
       integer_setting("transformer.heads", 8, between(1, 1024), "attention heads; they divide hidden"),
@@ -68,6 +68,19 @@ SettingsTable transformer_settings() {
       boolean_setting("transformer.checkpoint_activations", false,
                       "recompute blocks in backward: less memory, slower"),
   };
+  for (Setting& setting : table) {
+    for (const auto& [key, value] : defaults) {
+      if (setting.key == key) setting.default_value = value;
+    }
+  }
+  return table;
+}
+
+SettingsTable small_transformer_settings(NamedValues defaults) {
+  defaults.insert(defaults.end(), {{"transformer.layers", int64_t{2}},
+                                   {"transformer.hidden", int64_t{128}},
+                                   {"transformer.heads", int64_t{4}}});
+  return transformer_settings(defaults);
 }
 
 TransformerConfig transformer_config(const Settings& settings, int64_t max_length) {

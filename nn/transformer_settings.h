@@ -5,8 +5,12 @@
 
 namespace haze {
 
-/// The rows of section [transformer], which every model with a transformer has.
-SettingsTable transformer_settings();
+/// The rows of section [transformer], which every model with a transformer has. `defaults` replaces defaults
+/// of some, by key.
+SettingsTable transformer_settings(const NamedValues& defaults = {});
+
+/// The same for small networks, such as classifiers: two layers, 128 wide, four heads.
+SettingsTable small_transformer_settings(NamedValues defaults = {});
 
 /// What the section says, for sequences of up to `max_length` rows.
 TransformerConfig transformer_config(const Settings& settings, int64_t max_length);

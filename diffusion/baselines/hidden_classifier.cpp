@@ -1,5 +1,7 @@
 #include "haze/diffusion/baselines/hidden_classifier.h"
 
+#include "haze/diffusion/classifier_measures.h"
+
 namespace haze {
 namespace {
 
@@ -20,16 +22,6 @@ std::shared_ptr<const Autoregressive> language_model_of(const FrozenModel& froze
   }
   check_same_texts(kName, frozen.facts, facts);
   return model;
-}
-
-// The mean of the rows of each sequence, [sequences, width].
-Variable means_of(const Variable& rows, const Sequences& sequences) {
-  std::vector<double> shares;
-  for (const int64_t length : sequences.lengths)
-    shares.insert(shares.end(), static_cast<size_t>(length), 1.0 / static_cast<double>(length));
-  const Tensor share = Tensor::from(shares, {sequences.rows, 1});
-  const Variable weighted = rows * Variable(cast(to(share, rows.device()), rows.dtype()));
-  return index_scatter(weighted, 0, to(sequences.index, rows.device()), {sequences.count, rows.size(1)});
 }
 
 Tensor indices_of(const std::vector<int64_t>& numbers, Device device) {
@@ -78,7 +70,7 @@ Loss HiddenClassifier::loss(const Batch& batch, size_t, const ForwardContext&) c
   {
     const NoGradient scope;  // the language model is frozen
     const Sequences& sequences = prepared->texts.sequences;
-    means = means_of(language_model_->network().hidden_of(prepared->texts.ids, sequences), sequences);
+    means = sequence_means(language_model_->network().hidden_of(prepared->texts.ids, sequences), sequences);
   }
   const Variable controls = weights_of(batch.source_for(kName));
   const Variable logits = this->logits(index_select(means, 0, indices_of(pairs.text, means.device())),
@@ -96,7 +88,7 @@ Variable HiddenClassifier::weights_of(const TextBatch& controls) const {
   }
   const Variable rows = token_embedding_.forward(haze::to(controls.ids, device())) +
                         position_embedding_.forward(haze::to(sequences.positions, device()));
-  return second_.forward(first_.forward(means_of(rows, sequences), Activation::silu));
+  return second_.forward(first_.forward(sequence_means(rows, sequences), Activation::silu));
 }
 
 Tensor HiddenClassifier::read_controls(const TextBatch& controls) const {

@@ -3,18 +3,14 @@
 #include <vector>
 
 namespace haze {
-namespace {
-
 TransformerConfig causal(TransformerConfig config) {
   config.causal = true;
   return config;
 }
 
-Sequences equal_sequences(int64_t texts, int64_t count, Device device) {
-  return Sequences::of_lengths(std::vector<int64_t>(static_cast<size_t>(texts), count), device);
+Sequences equal_sequences(int64_t count, int64_t length, Device device) {
+  return Sequences::of_lengths(std::vector<int64_t>(static_cast<size_t>(count), length), device);
 }
-
-}  // namespace
 
 class CachedDecoder : public Decoder {
  public:

@@ -7,6 +7,12 @@
 
 namespace haze {
 
+/// The same network with rows that see themselves and the rows before them.
+TransformerConfig causal(TransformerConfig config);
+
+/// `count` sequences of `length` rows each.
+Sequences equal_sequences(int64_t count, int64_t length, Device device);
+
 /// Texts that a language model reads as they grow. All of them have grown by the same number of tokens.
 class Decoder {
  public:

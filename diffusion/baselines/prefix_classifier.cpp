@@ -7,11 +7,6 @@ namespace {
 
 constexpr const char* kName = "prefix_classifier";
 
-TransformerConfig causal(TransformerConfig config) {
-  config.causal = true;
-  return config;
-}
-
 const DataFacts& with_controls(const DataFacts& facts) {
   if (facts.max_source_length == 0) fail("{}: the texts have no sources, which are the controls", kName);
   return facts;
@@ -68,8 +63,7 @@ class CachedScorer : public PrefixScorer {
  private:
   Variable forward(const Tensor& tokens, const TransformerOptions& options) const {
     const Device device = classifier_.device();
-    const std::vector<int64_t> lengths(static_cast<size_t>(tokens.size(0)), tokens.size(1));
-    const Sequences sequences = Sequences::of_lengths(lengths, device);
+    const Sequences sequences = equal_sequences(tokens.size(0), tokens.size(1), device);
     return classifier_.transformer_.forward(reshape(to(tokens, device), {sequences.rows}), sequences, {}, {},
                                             options);
   }
@@ -120,12 +114,7 @@ ModelInfo prefix_classifier_model() {
   info.name = kName;
   info.paper = "Yang and Klein 2021, FUDGE: Controlled text generation with future discriminators";
   info.tasks = {"pairs"};
-  info.settings = transformer_settings();
-  for (Setting& setting : info.settings) {
-    if (setting.key == "transformer.layers") setting.default_value = int64_t{2};
-    if (setting.key == "transformer.hidden") setting.default_value = int64_t{128};
-    if (setting.key == "transformer.heads") setting.default_value = int64_t{4};
-  }
+  info.settings = small_transformer_settings();
   info.resolve = [](Settings& settings) {
     check_transformer_settings(settings);
     if (settings.text("transformer.time") != "none")

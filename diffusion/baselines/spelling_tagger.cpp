@@ -1,5 +1,6 @@
 #include "haze/diffusion/baselines/spelling_tagger.h"
 
+#include "haze/diffusion/classifier_measures.h"
 #include "haze/nn/transformer_settings.h"
 
 namespace haze {
@@ -75,9 +76,8 @@ Loss SpellingTagger::loss(const Batch& batch, size_t, const ForwardContext& cont
   for (const int32_t row : word_rows(batch)) tags.push_back(all_tags.at(static_cast<size_t>(row)) - 1);
   const Tensor targets = Tensor::from(tags, {std::ssize(tags)}, device());
   const Variable log_p = log_probabilities(batch, context);
-  const Tensor right = compare(CompareOp::equal, argmax(log_p.value(), 1), targets);
   return {.total = -mean(gather(log_p, 1, unsqueeze(targets, 1))),
-          .log = {{"accuracy", reduce(ReduceOp::mean, cast(right, Dtype::float32))}},
+          .log = {{"accuracy", accuracy(log_p.value(), targets)}},
           .inputs = {}};
 }
 
@@ -95,12 +95,7 @@ ModelInfo spelling_tagger_model() {
   info.tasks = {"tagged"};
   info.settings = {real_setting("spelling_tagger.word_dropout", 0.2, from_to_below(0, 1),
                                 "probability that training shows a word by its spelling alone")};
-  for (Setting setting : transformer_settings()) {
-    if (setting.key == "transformer.layers") setting.default_value = int64_t{2};
-    if (setting.key == "transformer.hidden") setting.default_value = int64_t{128};
-    if (setting.key == "transformer.heads") setting.default_value = int64_t{4};
-    info.settings.push_back(std::move(setting));
-  }
+  for (Setting& setting : small_transformer_settings()) info.settings.push_back(std::move(setting));
   info.resolve = [](Settings& settings) {
     check_transformer_settings(settings);
     if (settings.text("transformer.time") != "none")

@@ -16,6 +16,24 @@ Tensor per_row(const TextBatch& x_0, const MaskedBatch& masked, const std::vecto
   return Tensor::from(result, {masked.masked.size(0)});
 }
 
+// Every tensor of a corruption, which may be const.
+template <typename C>
+auto tensors_of(C& corruption) {
+  auto& in = corruption.input;
+  auto& sequences = in.sequences;
+  return std::array{&in.x_t,
+                    &sequences.offsets,
+                    &sequences.positions,
+                    &sequences.index,
+                    &in.t,
+                    &in.rows,
+                    &corruption.targets,
+                    &corruption.row_weights,
+                    &corruption.bound_weights,
+                    &corruption.per_token,
+                    &corruption.per_masked};
+}
+
 int64_t rounded_up(int64_t count, int64_t multiple) {
   return (count + multiple - 1) / multiple * multiple;
 }
@@ -40,19 +58,14 @@ Corruption::Corruption(const TextBatch& x_0, const MaskedBatch& masked, const Se
                       Dtype::float64)) {}
 
 std::vector<Tensor> Corruption::tensors() const {
-  const Sequences& sequences = input.sequences;
-  return {input.x_t, sequences.offsets, sequences.positions, sequences.index, input.t,   input.rows,
-          targets,   row_weights,       bound_weights,       per_token,       per_masked};
+  std::vector<Tensor> result;
+  for (const Tensor* tensor : tensors_of(*this)) result.push_back(*tensor);
+  return result;
 }
 
 std::shared_ptr<const Prepared> Corruption::to(Device device) const {
   auto result = std::make_shared<Corruption>(*this);
-  DenoiserInput& in = result->input;
-  for (Tensor* tensor : {&in.x_t, &in.sequences.offsets, &in.sequences.positions, &in.sequences.index, &in.t,
-                         &in.rows, &result->targets, &result->row_weights, &result->bound_weights,
-                         &result->per_token, &result->per_masked}) {
-    *tensor = clone(haze::to(*tensor, device));
-  }
+  for (Tensor* tensor : tensors_of(*result)) *tensor = clone(haze::to(*tensor, device));
   return result;
 }
 

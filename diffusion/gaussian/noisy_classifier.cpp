@@ -3,6 +3,7 @@
 #include <cmath>
 #include <numbers>
 
+#include "haze/diffusion/classifier_measures.h"
 #include "haze/diffusion/gaussian/per_example.h"
 #include "haze/diffusion/gaussian/score_sde.h"
 #include "haze/diffusion/gaussian/sde_settings.h"
@@ -19,12 +20,6 @@ ClassifierConfig network_config(const Settings& settings, const DataFacts& facts
           .classes = facts.labels,
           .width = settings.integer("noisy_classifier.width"),
           .time = true};
-}
-
-// The share of examples whose most likely class is the label, a scalar.
-Tensor accuracy(const Tensor& logits, const Tensor& labels) {
-  const Tensor right = compare(CompareOp::equal, argmax(logits, 1), labels);
-  return reduce(ReduceOp::mean, cast(right, Dtype::float32));
 }
 
 }  // namespace

@@ -147,8 +147,7 @@ class DiffusionLmModel : public Model, public WordEmbedder, private Sampler, pri
   }
 
   // A classifier reads the vectors of one run. With those of another it says anything.
-  template <typename Classifier>
-  void check_same_words(const std::shared_ptr<const Classifier>& classifier, const char* key) const {
+  void check_same_words(const NoisyTextClassifier* classifier, const char* key) const {
     if (!classifier) return;
     const Tensor own = haze::to(word_vectors(), Device::cpu);
     const Tensor learned = haze::to(classifier->embedder().word_vectors(), Device::cpu);
@@ -193,9 +192,9 @@ class DiffusionLmModel : public Model, public WordEmbedder, private Sampler, pri
   Samples sample(std::span<const Request> requests, const SampleOptions& options,
                  Generator& generator) const override {
     const Settings& settings = options.settings;
-    check_same_words(classifiers_.label, "sample.classifier");
-    check_same_words(classifiers_.tags, "sample.tagger");
-    check_same_words(classifiers_.spans, "sample.parser");
+    check_same_words(classifiers_.label.get(), "sample.classifier");
+    check_same_words(classifiers_.tags.get(), "sample.tagger");
+    check_same_words(classifiers_.spans.get(), "sample.parser");
     const auto candidates = static_cast<size_t>(settings.integer("sample.candidates"));
     std::vector<Request> repeated;
     for (const Request& request : requests) repeated.insert(repeated.end(), candidates, request);
@@ -292,11 +291,9 @@ SettingsTable diffusion_lm_settings() {
       boolean_setting("diffusion_lm.self_conditioning", false,
                       "the network is told its own last estimate (Chen et al. 2023)"),
   };
-  for (Setting setting : transformer_settings()) {
-    if (setting.key == "transformer.norm") setting.default_value = std::string("post");
-    if (setting.key == "transformer.time") setting.default_value = std::string("added");
+  for (Setting& setting : transformer_settings(
+           {{"transformer.norm", std::string("post")}, {"transformer.time", std::string("added")}}))
     table.push_back(std::move(setting));
-  }
   for (const Setting& setting : level_sampler_settings()) {
     if (setting.key != "sample.clip") table.push_back(setting);  // words have no range
   }

@@ -128,7 +128,7 @@ void add_spans(const Request& request, size_t text, int64_t row, int64_t length,
 // l_k - log softmax(l)_k as their form, for any k of A.
 std::optional<ControlTerm> spans_term(const WordParser* parser, std::span<const Request> requests,
                                       const Sequences& sequences, Device device) {
-  AllowedLabels allowed{.labels = parser ? parser->labels() : 0};
+  AllowedLabels allowed{.labels = parser ? parser->classes() : 0};
   int64_t row = 0;
   for (size_t i = 0; i < requests.size(); ++i) {
     if (!requests[i].spans.empty() && !parser)

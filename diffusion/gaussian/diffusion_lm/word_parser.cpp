@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "haze/diffusion/classifier_measures.h"
+
 namespace haze {
 namespace {
 
@@ -60,57 +62,41 @@ SpanRows all_spans(const Sequences& sequences) {
 
 WordParser::WordParser(const Settings& settings, const DataFacts& facts, const FrozenModel& frozen,
                        Generator& generator)
-    : labels_(labels_of(facts)),
-      reader_(kName, settings, facts, frozen, generator),
+    : NoisyTextClassifier(kName, labels_of(facts), settings, facts, frozen, generator),
       first_(settings.integer("transformer.hidden"), settings.integer("transformer.hidden"), generator),
       last_(settings.integer("transformer.hidden"), settings.integer("transformer.hidden"), generator,
             /*bias=*/false),
-      head_(settings.integer("transformer.hidden"), labels_, generator) {
-  add_module("", reader_);
+      head_(settings.integer("transformer.hidden"), classes(), generator) {
   add_module("first", first_);
   add_module("last", last_);
   add_module("head", head_);
 }
 
-Batch WordParser::prepare(Batch batch, size_t, Generator& generator) const {
-  batch.spans_for(kName);
-  batch.prepared = reader_.noisy(batch, generator);
-  return batch;
-}
-
 Loss WordParser::loss(const Batch& batch, size_t, const ForwardContext& context) const {
-  const NoisyEmbeddings& noisy = noisy_of(batch, kName);
+  const NoisyEmbeddings& noisy = noisy_of(batch);
   const Sequences& sequences = noisy.sequences;
   const SpanRows spans = all_spans(sequences);
   const Tensor labels = span_labels(batch, sequences);
   const Variable logits = this->logits(noisy.x_t, sequences, noisy.time, spans, context);
   const Variable of_labels = gather(log_softmax(logits), 1, unsqueeze(labels, 1));
-  std::vector<double> shares;
-  for (const int64_t length : sequences.lengths)
-    shares.push_back(-1.0 / static_cast<double>(length * sequences.count));
-  const Tensor of_texts = Tensor::from(std::vector<float>(shares.begin(), shares.end()),
-                                       {std::ssize(shares), 1}, sequences.index.device());
-  const Tensor weights = cast(index_select(of_texts, 0, spans.text), of_labels.dtype());
-  return {.total = sum(of_labels * Variable(weights)),
-          .log = {{"recall", share_found(logits.value(), labels)}},
+  const Variable of_texts = index_scatter(of_labels, 0, spans.text, {sequences.count, 1});
+  const Tensor lengths = Tensor::from(std::vector<double>(sequences.lengths.begin(), sequences.lengths.end()),
+                                      {sequences.count, 1}, of_texts.device());
+  return {.total = mean(of_texts / Variable(cast(lengths, of_texts.dtype()))) * -1,
+          .log = {{"recall", accuracy_of_marked(logits.value(), labels)}},
           .inputs = {{"x_t", noisy.x_t}, {"time", noisy.time}, {"labels", labels}}};
 }
 
 Variable WordParser::logits(const Variable& x_t, const Sequences& sequences, const Tensor& time,
                             const SpanRows& spans, const ForwardContext& context) const {
-  const Variable rows = reader_.rows(x_t, sequences, time, context);
+  const Variable rows = this->rows(x_t, sequences, time, context);
   const Variable first = index_select(first_.forward(rows), 0, spans.first);
   const Variable last = index_select(last_.forward(rows), 0, spans.last);
   return head_.forward(relu(first + last));
 }
 
 ModelInfo word_parser_model() {
-  ModelInfo info = noisy_reader_info(kName, "parsed");
-  info.make = [](const Settings& settings, const DataFacts& facts, const FrozenModels& frozen,
-                 Generator& generator) -> std::unique_ptr<Model> {
-    return std::make_unique<WordParser>(settings, facts, frozen.at(0), generator);
-  };
-  return info;
+  return noisy_text_classifier_model<WordParser>(kName, "parsed");
 }
 
 }  // namespace haze

@@ -1,6 +1,6 @@
 #pragma once
 
-#include "haze/diffusion/gaussian/diffusion_lm/noisy_reader.h"
+#include "haze/diffusion/gaussian/diffusion_lm/noisy_text_classifier.h"
 
 namespace haze {
 
@@ -16,15 +16,13 @@ SpanRows all_spans(const Sequences& sequences);
 /// The model "word_parser": p(label | x_t) of every span of rows, independent given x_t; the label 0 is no
 /// phrase. The labels of all spans of a text are its tree (Stern et al. 2017, "A minimal span-based neural
 /// constituency parser", section 3). It serves two controls of Li et al. 2022, section 6.1: syntax tree and
-/// syntax spans. A span's score is W relu(U h_first + V h_last + b) + c, of the reader's rows h.
-class WordParser : public Model {
+/// syntax spans. A span's score is W relu(U h_first + V h_last + b) + c, of the transformer's rows h.
+class WordParser : public NoisyTextClassifier {
  public:
-  /// Throws Error where the data have no trees, and as NoisyReader's.
+  /// Throws Error where the data have no trees, and as NoisyTextClassifier's.
   WordParser(const Settings& settings, const DataFacts& facts, const FrozenModel& frozen,
              Generator& generator);
 
-  Batch prepare(Batch batch, size_t objective, Generator& generator) const override;
-  int64_t units(const Batch& batch) const override { return batch.size(); }
   /// The cross-entropy of a text's spans, its mean over the rows: a text has about as many phrases as rows.
   Loss loss(const Batch& batch, size_t objective, const ForwardContext& context) const override;
 
@@ -33,13 +31,7 @@ class WordParser : public Model {
   Variable logits(const Variable& x_t, const Sequences& sequences, const Tensor& time, const SpanRows& spans,
                   const ForwardContext& context = {}) const;
 
-  int64_t labels() const { return labels_; }
-  int64_t dimension() const { return reader_.dimension(); }
-  const WordEmbedder& embedder() const { return reader_.embedder(); }
-
  private:
-  int64_t labels_;
-  NoisyReader reader_;
   Linear first_, last_, head_;
 };
 

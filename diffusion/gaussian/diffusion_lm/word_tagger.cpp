@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "haze/diffusion/classifier_measures.h"
+
 namespace haze {
 namespace {
 
@@ -31,45 +33,28 @@ Tensor padded_tags(const Batch& batch, const Sequences& padded) {
 
 WordTagger::WordTagger(const Settings& settings, const DataFacts& facts, const FrozenModel& frozen,
                        Generator& generator)
-    : classes_(classes_of(facts)),
-      reader_(kName, settings, facts, frozen, generator),
-      head_(settings.integer("transformer.hidden"), classes_, generator) {
-  add_module("", reader_);
+    : NoisyTextClassifier(kName, classes_of(facts), settings, facts, frozen, generator),
+      head_(settings.integer("transformer.hidden"), classes(), generator) {
   add_module("head", head_);
 }
 
-Batch WordTagger::prepare(Batch batch, size_t, Generator& generator) const {
-  batch.tags_for(kName);
-  batch.prepared = reader_.noisy(batch, generator);
-  return batch;
-}
-
 Loss WordTagger::loss(const Batch& batch, size_t, const ForwardContext& context) const {
-  const NoisyEmbeddings& noisy = noisy_of(batch, kName);
-  const Sequences& sequences = noisy.sequences;
-  const Tensor tags = padded_tags(batch, sequences);
-  const Variable log_p = log_probabilities(noisy.x_t, sequences, noisy.time, context);
-  std::vector<double> shares;
-  for (const int64_t length : sequences.lengths)
-    shares.push_back(-1.0 / static_cast<double>(length * sequences.count));
+  const NoisyEmbeddings& noisy = noisy_of(batch);
+  const Tensor tags = padded_tags(batch, noisy.sequences);
+  const Variable log_p = log_probabilities(noisy.x_t, noisy.sequences, noisy.time, context);
   const Variable of_tags = gather(log_p, 1, unsqueeze(tags, 1));
-  return {.total = sum(of_tags * Variable(for_rows(sequences, shares, of_tags.dtype()))),
-          .log = {{"accuracy", share_found(log_p.value(), tags)}},
+  return {.total = mean(sequence_means(of_tags, noisy.sequences)) * -1,
+          .log = {{"accuracy", accuracy_of_marked(log_p.value(), tags)}},
           .inputs = {{"x_t", noisy.x_t}, {"time", noisy.time}, {"tags", tags}}};
 }
 
 Variable WordTagger::log_probabilities(const Variable& x_t, const Sequences& sequences, const Tensor& time,
                                        const ForwardContext& context) const {
-  return log_softmax(head_.forward(reader_.rows(x_t, sequences, time, context)));
+  return log_softmax(head_.forward(rows(x_t, sequences, time, context)));
 }
 
 ModelInfo word_tagger_model() {
-  ModelInfo info = noisy_reader_info(kName, "tagged");
-  info.make = [](const Settings& settings, const DataFacts& facts, const FrozenModels& frozen,
-                 Generator& generator) -> std::unique_ptr<Model> {
-    return std::make_unique<WordTagger>(settings, facts, frozen.at(0), generator);
-  };
-  return info;
+  return noisy_text_classifier_model<WordTagger>(kName, "tagged");
 }
 
 }  // namespace haze

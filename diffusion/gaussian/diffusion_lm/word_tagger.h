@@ -1,19 +1,18 @@
 #pragma once
 
-#include "haze/diffusion/gaussian/diffusion_lm/noisy_reader.h"
+#include "haze/diffusion/gaussian/diffusion_lm/noisy_text_classifier.h"
 
 namespace haze {
 
 /// The model "word_tagger": p(tag_i | x_t) of every row, independent given x_t (Li et al. 2022, section 6.1,
-/// parts of speech): a linear layer on the reader's rows. The end token and padding have the class 0.
-class WordTagger : public Model {
+/// parts of speech). It is a linear layer on the transformer's rows. The end token and padding have the class
+/// 0.
+class WordTagger : public NoisyTextClassifier {
  public:
-  /// Throws Error where the data have no tags, and as NoisyReader's.
+  /// Throws Error where the data have no tags, and as NoisyTextClassifier's.
   WordTagger(const Settings& settings, const DataFacts& facts, const FrozenModel& frozen,
              Generator& generator);
 
-  Batch prepare(Batch batch, size_t objective, Generator& generator) const override;
-  int64_t units(const Batch& batch) const override { return batch.size(); }
   /// The cross-entropy of a text's rows, their mean.
   Loss loss(const Batch& batch, size_t objective, const ForwardContext& context) const override;
 
@@ -21,13 +20,7 @@ class WordTagger : public Model {
   Variable log_probabilities(const Variable& x_t, const Sequences& sequences, const Tensor& time,
                              const ForwardContext& context = {}) const;
 
-  int64_t classes() const { return classes_; }
-  int64_t dimension() const { return reader_.dimension(); }
-  const WordEmbedder& embedder() const { return reader_.embedder(); }
-
  private:
-  int64_t classes_;
-  NoisyReader reader_;
   Linear head_;
 };
 

@@ -15,6 +15,8 @@
 namespace haze {
 namespace {
 
+using diffusion_test::settings_of;
+
 using Texts = std::vector<std::vector<int32_t>>;
 
 // Of words 0 to 3 and the end, 4. Words 0 and 1 have the tag 1, words 2 and 3 the tag 2. Two neighbours with
@@ -52,15 +54,6 @@ Batch all_texts(int copies) {
   batch.target = diffusion_test::batch_of(texts).target;
   batch.tags = Tensor::from(tags, {std::ssize(tags)});
   return batch;
-}
-
-Settings settings_of(const ModelInfo& info, const std::vector<std::string>& changes) {
-  Settings settings(info.settings);
-  for (const char* small : {"transformer.layers=1", "transformer.hidden=32", "transformer.heads=2"})
-    settings.override_with(small);
-  for (const std::string& change : changes) settings.override_with(change);
-  info.resolve(settings);
-  return settings;
 }
 
 Settings model_settings() {

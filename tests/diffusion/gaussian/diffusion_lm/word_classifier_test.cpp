@@ -15,6 +15,8 @@
 namespace haze {
 namespace {
 
+using diffusion_test::settings_of;
+
 using Texts = std::vector<std::vector<int32_t>>;
 
 // Of words 0 to 4 and the end, 5; the label is whether the text holds the word 2.
@@ -22,15 +24,6 @@ const Texts kTexts = {{0, 1, 5}, {1, 2, 3, 5}, {2, 0, 1, 5}, {4, 5}};
 const std::vector<int32_t> kLabels = {0, 1, 1, 0};
 const DataFacts kFacts{
     .vocabulary = 6, .mask_id = 6, .end_id = 5, .max_length = 4, .labels = 2, .value_shape = {}};
-
-Settings settings_of(const ModelInfo& info, const std::vector<std::string>& changes) {
-  Settings settings(info.settings);
-  for (const char* small : {"transformer.layers=1", "transformer.hidden=32", "transformer.heads=2"})
-    settings.override_with(small);
-  for (const std::string& change : changes) settings.override_with(change);
-  info.resolve(settings);
-  return settings;
-}
 
 Settings model_settings(const std::vector<std::string>& changes = {}) {
   std::vector<std::string> all = {"diffusion_lm.dimension=4", "diffusion_lm.steps=200", "sample.steps=50"};

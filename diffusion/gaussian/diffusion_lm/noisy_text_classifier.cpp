@@ -1,4 +1,4 @@
-#include "haze/diffusion/gaussian/diffusion_lm/noisy_reader.h"
+#include "haze/diffusion/gaussian/diffusion_lm/noisy_text_classifier.h"
 
 #include "haze/diffusion/random_times.h"
 #include "haze/nn/transformer_settings.h"
@@ -22,10 +22,13 @@ const WordEmbedder& embedder_of(const std::string& name, const FrozenModel& froz
 
 }  // namespace
 
-NoisyReader::NoisyReader(const std::string& name, const Settings& settings, const DataFacts& facts,
-                         const FrozenModel& frozen, Generator& generator)
-    : frozen_(frozen.model),
-      embedder_(&embedder_of(name, frozen, facts)),
+NoisyTextClassifier::NoisyTextClassifier(std::string name, int64_t classes, const Settings& settings,
+                                         const DataFacts& facts, const FrozenModel& frozen,
+                                         Generator& generator)
+    : name_(std::move(name)),
+      classes_(classes),
+      frozen_(frozen.model),
+      embedder_(&embedder_of(name_, frozen, facts)),
       input_(embedder_->dimension(), settings.integer("transformer.hidden"), generator,
              VectorLayers::linear_tanh_linear),
       transformer_(transformer_config(settings, facts.max_length), generator) {
@@ -33,7 +36,7 @@ NoisyReader::NoisyReader(const std::string& name, const Settings& settings, cons
   add_module("transformer", transformer_);
 }
 
-std::shared_ptr<const NoisyEmbeddings> NoisyReader::noisy(const Batch& batch, Generator& generator) const {
+Batch NoisyTextClassifier::prepare(Batch batch, size_t, Generator& generator) const {
   const EmbeddedTexts texts = embedder_->embedded(batch);
   const WordProcess& process = embedder_->process();
   std::vector<double> alpha, sigma;
@@ -52,46 +55,29 @@ std::shared_ptr<const NoisyEmbeddings> NoisyReader::noisy(const Batch& batch, Ge
   noisy->x_t = add(multiply(for_rows(texts.sequences, alpha, x.dtype()), x),
                    multiply(for_rows(texts.sequences, sigma, x.dtype()), noise));
   noisy->time = Tensor::from(time, {std::ssize(time)}, x.device());
-  return noisy;
+  batch.prepared = std::move(noisy);
+  return batch;
 }
 
-Variable NoisyReader::rows(const Variable& x_t, const Sequences& sequences, const Tensor& time,
-                           const ForwardContext& context) const {
-  return transformer_.forward(input_.forward(x_t), sequences, time, context);
-}
-
-const NoisyEmbeddings& noisy_of(const Batch& batch, const std::string& name) {
+const NoisyEmbeddings& NoisyTextClassifier::noisy_of(const Batch& batch) const {
   const auto* noisy = dynamic_cast<const NoisyEmbeddings*>(batch.prepared.get());
-  if (!noisy) fail("{}: the batch has not been prepared", name);
+  if (!noisy) fail("{}: the batch has not been prepared", name_);
   return *noisy;
 }
 
-Tensor accuracy(const Tensor& logits, const Tensor& targets) {
-  const Tensor right = compare(CompareOp::equal, argmax(logits, 1), targets);
-  return reduce(ReduceOp::mean, cast(right, Dtype::float32));
+Variable NoisyTextClassifier::rows(const Variable& x_t, const Sequences& sequences, const Tensor& time,
+                                   const ForwardContext& context) const {
+  return transformer_.forward(input_.forward(x_t), sequences, time, context);
 }
 
-Tensor share_found(const Tensor& logits, const Tensor& targets) {
-  const Tensor counts = cast(compare(CompareOp::not_equal, targets, zeros_like(targets)), Dtype::float32);
-  const Tensor right = cast(compare(CompareOp::equal, argmax(logits, 1), targets), Dtype::float32);
-  const Tensor all = reduce(ReduceOp::sum, counts);
-  return divide(reduce(ReduceOp::sum, multiply(right, counts)),
-                binary(BinaryOp::maximum, all, ones_like(all)));
-}
-
-ModelInfo noisy_reader_info(const std::string& name, const std::string& task) {
+ModelInfo noisy_text_classifier_info(const std::string& name, const std::string& task) {
   ModelInfo info;
   info.name = name;
   info.paper = "Li et al. 2022, Diffusion-LM improves controllable text generation";
   info.tasks = {task};
   info.settings = {text_setting(name + ".run", "", "run of diffusion_lm whose noisy vectors it reads")};
-  for (Setting setting : transformer_settings()) {
-    if (setting.key == "transformer.layers") setting.default_value = int64_t{2};
-    if (setting.key == "transformer.hidden") setting.default_value = int64_t{128};
-    if (setting.key == "transformer.heads") setting.default_value = int64_t{4};
-    if (setting.key == "transformer.time") setting.default_value = std::string("added");
+  for (Setting& setting : small_transformer_settings({{"transformer.time", std::string("added")}}))
     info.settings.push_back(std::move(setting));
-  }
   info.frozen = {name + ".run"};
   info.resolve = [name](Settings& settings) {
     check_transformer_settings(settings);
