@@ -91,6 +91,10 @@ CorpusLine generate_line(uint64_t seed, uint64_t index) {
   return as_line(sample_derivation(restaurant_grammar(), generator));
 }
 
+uint64_t first_of_part(std::size_t part) {
+  return kPartStride * part;
+}
+
 std::optional<CorpusLine> analyse_line(const std::vector<std::string>& words) {
   const std::optional<Derivation> derivation = recogniser().derivation(words);
   if (!derivation) return std::nullopt;
@@ -203,7 +207,7 @@ std::vector<CorpusPart> write_corpus(const std::filesystem::path& folder, const 
   std::filesystem::remove(folder / kStatisticsFile, ignored);
   std::vector<CorpusPart> parts;
   for (const auto& [name, texts] : sizes) {
-    parts.push_back(write_part(folder, name, options.seed, kPartStride * parts.size(), texts));
+    parts.push_back(write_part(folder, name, options.seed, first_of_part(parts.size()), texts));
   }
   write_file_atomically(folder / kStatisticsFile, statistics_json(corpus_statistics(), options, parts));
   return parts;

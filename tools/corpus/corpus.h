@@ -26,6 +26,9 @@ struct CorpusLine {
 /// generated.
 CorpusLine generate_line(uint64_t seed, uint64_t index);
 
+/// The index of the first text of part 0, train, 1, valid, or 2, test (write_corpus()).
+uint64_t first_of_part(std::size_t part);
+
 /// The fields, tags, tree and exact log-probability of a text, whoever wrote it; none where the built-in
 /// grammar does not make it. So it tells whether a model's sample is grammatical and what it says.
 std::optional<CorpusLine> analyse_line(const std::vector<std::string>& words);
@@ -98,12 +101,12 @@ struct CorpusPart {
   double nats_per_token = 0;  ///< mean of -log p over these very tokens: what the true model would score
 };
 
-/// Writes the corpus to a folder, which is made where it is missing: for train, valid and test the files
-/// `train.txt` (E2E format), `train.tags` and `train.trees` (line by line beside it), then `statistics.json`,
-/// whose presence says that all is there. Each file is whole at every moment. A part's texts do not depend on
-/// how many there are of it or of another: number i of train, valid and test is text i, 2^40 + i and 2^41 + i
-/// of the seed. Texts are drawn independently, so a short one can occur in two parts. Throws Error where a
-/// count is not between 1 and 2^40, or where the system refuses.
+/// Writes the corpus to a folder, which is made where it is missing. For train, valid and test it writes
+/// `train.txt` (E2E format), and `train.tags` and `train.trees` line by line beside it. Then it writes
+/// `statistics.json`, whose presence says that all is there. Each file is whole at every moment. A part's
+/// texts do not depend on how many there are of it or of another: number i of train, valid and test is text
+/// i, 2^40 + i and 2^41 + i of the seed. Texts are drawn independently, so a short one can occur in two
+/// parts. Throws Error where a count is not between 1 and 2^40, or where the system refuses.
 std::vector<CorpusPart> write_corpus(const std::filesystem::path& folder, const CorpusOptions& options);
 
 /// statistics.json: the exact figures, in nats and in bits, and the parts.

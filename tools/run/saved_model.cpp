@@ -54,6 +54,17 @@ SavedModel restored(const Checkpoint& checkpoint, const fs::path& run_folder,
   return {std::move(settings), std::move(task), std::move(model)};
 }
 
+// The checkpoint that `folder` stands for, and its run's folder.
+std::pair<Checkpoint, fs::path> checkpoint_of(const fs::path& folder) {
+  fs::path run_folder;
+  Checkpoint checkpoint = read_checkpoint([&] {
+    const fs::path checkpoint_folder = checkpoint_in(folder);
+    run_folder = run_of_checkpoint(checkpoint_folder);
+    return checkpoint_folder;
+  });
+  return {std::move(checkpoint), run_folder};
+}
+
 }  // namespace
 
 std::unique_ptr<Model> make_model(const Settings& settings, const DataFacts& facts, Generator& generator,
@@ -93,21 +104,6 @@ std::vector<std::pair<std::string, fs::path>> frozen_weights(const Settings& set
 SavedModel model_of(const Checkpoint& checkpoint, const fs::path& run_folder, Device device) {
   return restored(checkpoint, run_folder, {}, Purpose::training, device);
 }
-
-namespace {
-
-// The checkpoint that `folder` stands for, and its run's folder.
-std::pair<Checkpoint, fs::path> checkpoint_of(const fs::path& folder) {
-  fs::path run_folder;
-  Checkpoint checkpoint = read_checkpoint([&] {
-    const fs::path checkpoint_folder = checkpoint_in(folder);
-    run_folder = run_of_checkpoint(checkpoint_folder);
-    return checkpoint_folder;
-  });
-  return {std::move(checkpoint), run_folder};
-}
-
-}  // namespace
 
 SavedModel load_model(const fs::path& folder, const std::function<void(Settings&)>& adjust, Purpose purpose,
                       Device device) {

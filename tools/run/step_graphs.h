@@ -28,8 +28,9 @@ class StepGraphs {
 
   /// Does `step`, with the bits of a step without a graph, and moves `generator` on as it would. Steps of
   /// different `kind` are different steps. A batch whose loss reads more than Prepared::tensors() is not
-  /// captured, nor is a kind of step of which a capture has been refused: it runs without a graph from then
-  /// on, and standard error says why, once. Where memory does not suffice for a capture, that is an Error.
+  /// captured. Nor is a kind of step of which a capture has been refused. Such steps run without a graph from
+  /// then on, and standard error says why, once. Where memory does not suffice for a capture, that is an
+  /// Error.
   NamedTensors run(const Batch& prepared, int64_t kind, double learning_rate, Generator& generator,
                    const Step& step);
 

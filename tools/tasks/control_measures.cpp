@@ -9,13 +9,11 @@
 #include "haze/tools/tasks/control_requests.h"
 #include "haze/tools/tasks/control_success.h"
 #include "haze/tools/tasks/corpus_floor.h"
-#include "haze/tools/tasks/text_requests.h"
 
 namespace haze {
 namespace {
 
-// The test part of the corpus that a run trains on by default (write_corpus()).
-constexpr uint64_t kCorpusSeed = 1, kFirstTestText = uint64_t{1} << 41;
+constexpr uint64_t kCorpusSeed = 1;  // that of the corpus that a run trains on by default
 
 AnnotatedText annotated(const CorpusLine& line, const std::string& only_field) {
   AnnotatedText text{
@@ -36,7 +34,7 @@ std::vector<ControlTarget> targets_of(ControlKind kind, const Settings& settings
     if (i > 1000 * static_cast<uint64_t>(count))
       fail("the control {}: hardly any text of at most {} words has the property", control_name(kind),
            most_words);
-    const CorpusLine line = generate_line(kCorpusSeed, kFirstTestText + i);
+    const CorpusLine line = generate_line(kCorpusSeed, first_of_part(2) + i);
     if (std::ssize(line.words) > most_words) continue;
     const std::optional<ControlTarget> target =
         target_from(kind, annotated(line, settings.text("control.field")), choices.below(uint64_t{1} << 32));

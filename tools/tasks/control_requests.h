@@ -21,11 +21,11 @@ struct ControlTasks {
 /// drawn. Throws Error where they say different lengths.
 void set_length(std::span<const ControlTarget> targets, SampleRequest& request);
 
-/// What is asked of the sampler for one text that has all of `targets`: of a model that learned pairs, their
-/// written forms as the source; of others, the classes for its classifiers. `request` holds the rest: its
-/// count is not read. Throws Error where a class is unknown, naming the nearest; where the model has no
-/// classifier for a target, saying what trains one; where targets contradict one another; and where one does
-/// not fit.
+/// The sampler's request for one text that has all of `targets`. A model that learned pairs gets their
+/// written forms as the source. Others get the classes for their classifiers. `request` holds the rest; its
+/// count is not read. Throws Error where a class is unknown, with the nearest one. Throws Error where the
+/// model has no classifier for a target, with the command that trains one. Throws Error where targets
+/// contradict one another, or one does not fit.
 Request controlled_request(const TextTask& task, const Settings& settings, const Uses& uses,
                            const ControlTasks& tasks, std::span<const ControlTarget> targets,
                            SampleRequest request);

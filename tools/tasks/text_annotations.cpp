@@ -9,7 +9,6 @@
 #include "haze/tools/text/text_format.h"
 
 namespace haze {
-namespace {}  // namespace
 
 Annotation annotation_of_task(const std::string& task) {
   if (task == "tagged") return Annotation::tags;

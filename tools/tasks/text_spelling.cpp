@@ -1,15 +1,13 @@
 #include "haze/tools/tasks/text_spelling.h"
 
-#include <sstream>
-
 #include "haze/tools/text/character_ngrams.h"
+#include "haze/tools/text/text_format.h"
 
 namespace haze {
 
 void TextSpelling::add(std::string_view text) {
-  std::istringstream stream{std::string(text)};
   std::vector<int32_t>& words = texts_.emplace_back();
-  for (std::string word; stream >> word;) {
+  for (const std::string& word : split_words(std::string(text))) {
     const auto [found, is_new] = numbers_.emplace(word, static_cast<int32_t>(ngrams_.size()));
     if (is_new) ngrams_.push_back(character_ngrams(word));
     words.push_back(found->second);

@@ -1,11 +1,11 @@
 #include "haze/tools/tasks/text_task.h"
 
 #include <algorithm>
-#include <cstdio>
 
 #include <nlohmann/json.hpp>
 
 #include "haze/tools/run/data_files.h"
+#include "haze/tools/run/terminal.h"
 #include "haze/tools/tasks/control_measures.h"
 #include "haze/tools/tasks/corpus_floor.h"
 #include "haze/tools/tasks/tagging.h"
@@ -51,12 +51,11 @@ Labels labels_of(const Settings& settings, const TextFile& file) {
 void warn_of_unknown(const TextExamples& examples, const TextFile& file, const Settings& settings) {
   constexpr double kMany = 0.05;
   if (examples.unknown_share() <= kMany) return;
-  std::fputs(
+  say(
       fmt::format("haze: {:.0f}% of the tokens of {} occur fewer than {} times and become <unk>; --set "
-                  "data.min_count=1 keeps all of them\n",
-                  100 * examples.unknown_share(), file.path().string(), settings.integer("data.min_count"))
-          .c_str(),
-      stderr);
+                  "data.min_count=1 keeps "
+                  "all of them",
+                  100 * examples.unknown_share(), file.path().string(), settings.integer("data.min_count")));
 }
 
 LengthDistribution lengths_of(const TextExamples& examples, int64_t longest) {
