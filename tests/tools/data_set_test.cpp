@@ -117,4 +117,16 @@ TEST_CASE("what gives no data set is refused in one sentence") {
         "data.too_long is \"cut\", but must be one of \"error\", \"truncate\", \"skip\"");
 }
 
+TEST_CASE("a raw text is cut into blocks without an end token, and cannot be padded") {
+  const TestFolder folder;
+  const TextFile file(folder.write("corpus.txt", "a b c\n\nb x"), {.format = TextFormat::raw});
+  const DataSet data_set(file, tokenizer_of_abc(), {.max_length = 2, .layout = Layout::packed});
+  CHECK(sequences_of(data_set) == std::vector<Ids>{{3, 4}, {5, 4}});
+  CHECK(data_set.token_count() == 4);
+  CHECK(data_set.dropped_count() == 1);
+  CHECK(data_set.record_count() == 1);
+  CHECK(folder.error_of([&] { DataSet(file, tokenizer_of_abc(), {.max_length = 2}); }) ==
+        "data.format raw is one text, which data.layout packed cuts into blocks; padded is for several");
+}
+
 }  // namespace haze
