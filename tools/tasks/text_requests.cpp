@@ -2,9 +2,8 @@
 
 #include <algorithm>
 #include <cctype>
-#include <sstream>
 
-#include "haze/tools/text/utf8.h"
+#include "haze/engine/error.h"
 
 namespace haze {
 namespace {
@@ -45,26 +44,21 @@ std::string suggestion_for(const Tokenizer& tokenizer, const std::string& word) 
   return "";
 }
 
-// The first word, or character, of a text that the tokeniser does not know.
-std::string first_unknown(const Tokenizer& tokenizer, const std::string& text) {
-  const bool words = tokenizer.kind() == "word";
-  std::istringstream stream(text);
-  for (std::string rest = text, part; words ? bool(stream >> part) : !rest.empty();) {
-    if (!words) {
-      part = rest.substr(0, utf8_code_point_bytes(rest));
-      rest.erase(0, part.size());
-    }
-    if (!knows_all(tokenizer, part)) return part;
-  }
-  return text;
+// The first token of a text that the tokeniser does not know; there is one.
+std::string first_unknown(const Tokenizer& tokenizer, const std::string& text, TextNeighbours neighbours) {
+  const std::vector<int32_t> ids = tokenizer.encode(text, neighbours);
+  const auto unknown = std::find(ids.begin(), ids.end(), Tokenizer::kUnknown) - ids.begin();
+  const std::string token = tokenizer.split(text, neighbours).at(static_cast<size_t>(unknown));
+  return std::string(tokenizer.kind() == "word-punctuation" ? without_joiners(token) : token);
 }
 
 // Appends the tokens of a text, all given. Throws Error, beginning with `what`, at one that is not known.
-void append_known(const Tokenizer& tokenizer, const std::string& text, const char* what, Request& request) {
-  for (int32_t token : tokenizer.encode(text)) {
+void append_known(const Tokenizer& tokenizer, const std::string& text, const char* what, Request& request,
+                  TextNeighbours neighbours = {}) {
+  for (int32_t token : tokenizer.encode(text, neighbours)) {
     if (token == Tokenizer::kUnknown) {
-      const std::string unknown = first_unknown(tokenizer, text);
-      fail("{}: the model does not know the {} '{}'{}", what, tokenizer.kind(), unknown,
+      const std::string unknown = first_unknown(tokenizer, text, neighbours);
+      fail("{}: the model does not know the {} '{}'{}", what, tokenizer.unit(), unknown,
            suggestion_for(tokenizer, unknown));
     }
     request.start.push_back(token);
@@ -98,7 +92,7 @@ Request gapped_request(const Tokenizer& tokenizer, const std::string& text, int6
   Request request;
   for (size_t i = 0; i < pieces.size(); ++i) {
     if (i > 0) append_open(request);
-    append_known(tokenizer, pieces[i], "infill", request);
+    append_known(tokenizer, pieces[i], "infill", request, {.before = i > 0, .after = i + 1 < pieces.size()});
   }
   if (ends_are_fixed) append_end(request);
   if (std::ssize(request.start) > max_length) {
@@ -109,7 +103,8 @@ Request gapped_request(const Tokenizer& tokenizer, const std::string& text, int6
 
 Request prompted_request(const Tokenizer& tokenizer, const std::string& prompt, int64_t max_length) {
   Request request;
-  append_known(tokenizer, prompt, "prompt", request);
+  // A blank at its end is the one before the next word.
+  append_known(tokenizer, prompt, "prompt", request, {.after = prompt.ends_with(' ')});
   if (std::ssize(request.start) + 1 > max_length) {
     fail("prompt: it has {} tokens, and the model takes {} with the end token", request.start.size(),
          max_length);
