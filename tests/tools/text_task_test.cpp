@@ -174,6 +174,8 @@ TEST_CASE("words and punctuation: gaps and prompts know which marks stand beside
         "infill: the model does not know the word or mark ';'");
   CHECK(error_of([&] { start_of({.gapped = "_ go"}); }) ==
         "infill: the model does not know the word or mark 'go'; did you mean 'Go'?");
+  CHECK(error_of([&] { start_of({.gapped = "Go,_"}); }) ==
+        "infill: the model does not know the word or mark ',' there; it does where blanks are as in 'a, b'");
   // A trace shows marks without their joiners, set apart by blanks.
   const std::vector<std::vector<int32_t>> texts{tokenizer.encode("pub, a")};
   const TraceStep step = task.trace_step({.texts = &texts}, 0);

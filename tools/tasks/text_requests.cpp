@@ -48,8 +48,25 @@ std::string suggestion_for(const Tokenizer& tokenizer, const std::string& word) 
 std::string first_unknown(const Tokenizer& tokenizer, const std::string& text, TextNeighbours neighbours) {
   const std::vector<int32_t> ids = tokenizer.encode(text, neighbours);
   const auto unknown = std::find(ids.begin(), ids.end(), Tokenizer::kUnknown) - ids.begin();
-  const std::string token = tokenizer.split(text, neighbours).at(static_cast<size_t>(unknown));
-  return std::string(tokenizer.kind() == "word-punctuation" ? without_joiners(token) : token);
+  return tokenizer.split(text, neighbours).at(static_cast<size_t>(unknown));
+}
+
+// Of a mark that the model knows with other blanks beside it; empty where it does not know it at all.
+std::string known_joins(const Tokenizer& tokenizer, std::string_view mark) {
+  for (int32_t id = Tokenizer::kUnknown + 1; id < tokenizer.vocabulary_size(); ++id) {
+    if (tokenizer.shown(id) != mark) continue;
+    const std::vector<std::string_view> tokens{"a", tokenizer.token(id), "b"};
+    return fmt::format(" there; it does where blanks are as in '{}'", join_word_punctuation(tokens));
+  }
+  return "";
+}
+
+// The end of the sentence that the model does not know a token.
+std::string unknown_token(const Tokenizer& tokenizer, const std::string& token) {
+  if (tokenizer.kind() != "word-punctuation")
+    return fmt::format("'{}'{}", token, suggestion_for(tokenizer, token));
+  const std::string shown(without_joiners(token)), joins = known_joins(tokenizer, shown);
+  return fmt::format("'{}'{}", shown, joins.empty() ? suggestion_for(tokenizer, shown) : joins);
 }
 
 // Appends the tokens of a text, all given. Throws Error, beginning with `what`, at one that is not known.
@@ -57,9 +74,8 @@ void append_known(const Tokenizer& tokenizer, const std::string& text, const cha
                   TextNeighbours neighbours = {}) {
   for (int32_t token : tokenizer.encode(text, neighbours)) {
     if (token == Tokenizer::kUnknown) {
-      const std::string unknown = first_unknown(tokenizer, text, neighbours);
-      fail("{}: the model does not know the {} '{}'{}", what, tokenizer.unit(), unknown,
-           suggestion_for(tokenizer, unknown));
+      fail("{}: the model does not know the {} {}", what, tokenizer.unit(),
+           unknown_token(tokenizer, first_unknown(tokenizer, text, neighbours)));
     }
     request.start.push_back(token);
     request.fixed.push_back(1);

@@ -76,10 +76,13 @@ void DataSet::add_padded(std::vector<int32_t> ids, const TextFile& file, int64_t
 void DataSet::cut_into_blocks(const TextFile& file) {
   const int64_t blocks = std::ssize(ids_) / options_.max_length;
   if (blocks == 0) {
+    const char* const subject = file.part() == FilePart::all     ? "the file"
+                                : file.part() == FilePart::tenth ? "the tenth held out"
+                                                                 : "the part to train on";
     fail(
-        "{}: the file has {} tokens, end tokens counted, too few for one block of data.max_length = {}; "
+        "{}: {} has {} tokens, end tokens counted, too few for one block of data.max_length = {}; "
         "lower data.max_length",
-        file.path().string(), ids_.size(), options_.max_length);
+        file.path().string(), subject, ids_.size(), options_.max_length);
   }
   dropped_count_ = std::ssize(ids_) % options_.max_length;
   ids_.resize(static_cast<size_t>(blocks * options_.max_length));

@@ -48,6 +48,7 @@ class TextFile {
 
   const std::filesystem::path& path() const { return path_; }
 
+  FilePart part() const { return options_.part; }
   /// Whether the file is read as one text.
   bool is_one_text() const { return options_.format == TextFormat::raw; }
 
