@@ -250,8 +250,8 @@ TEST_CASE("training first says how many texts, tokens, words and parameters ther
   for (const NamedTensor& tensor : latest_checkpoint(folder / "run").model)
     parameters += tensor.tensor.elements();
   CHECK(report["parameters"] == parameters);
-  const ProgramResult points = run_program(
-      train_arguments(folder / "points", {"model=ddpm", "train.steps=1", "data.train_size=2000", "ddpm.steps=10"}));
+  const ProgramResult points = run_program(train_arguments(
+      folder / "points", {"model=ddpm", "train.steps=1", "data.train_size=2000", "ddpm.steps=10"}));
   CHECK(points.error.find("haze: 2,000 points, ") != std::string::npos);
 }
 
@@ -296,8 +296,9 @@ TEST_CASE("text of one piece, punctuation in words and sources that are not lear
   const ProgramResult prose = train_on(folder, repeated("A pub, and a bar.\n\nGood food, is it?\n", 30), {});
   CAPTURE(prose.error);
   CHECK(says(prose, "haze: " + file +
-                        " is read as data.format=lines, one text a line; data.format=raw reads one "
-                        "text, and keeps its line ends and blank lines"));
+                        " is read as data.format=lines, one text a line; --set data.format=raw "
+                        "--set data.tokenizer=word-punctuation, or =character, reads one text, and keeps its "
+                        "line ends and blank lines"));
   // Of 54 lines of 4.5 words and an end each, 27 * 2 and 27 * 2 words end in a mark.
   CHECK(says(prose, "haze: 36% of the words of " + file +
                         " hold punctuation, such as 'bar.'; --set data.tokenizer=word-punctuation makes it "

@@ -307,7 +307,8 @@ TEST_CASE("the cut-off of words is 1 for the built-in corpus and at most 10 for 
 }
 
 TEST_CASE("a raw file is packed, is one text, and keeps all of its characters") {
-  Settings settings = haze::settings_from({}, {"data.train=a.txt", "data.format=raw"});
+  Settings settings =
+      haze::settings_from({}, {"data.train=a.txt", "data.format=raw", "data.tokenizer=character"});
   haze::resolve_training_settings(settings);
   CHECK(settings.text("data.layout") == "packed");
 }
@@ -392,6 +393,9 @@ TEST_CASE("settings that contradict one another are refused") {
         "--set sample.sampler=first-hitting: 'sample.sampler' takes 'ancestral', not 'first-hitting'");
   CHECK(error_with({"model=autoregressive", "data.task=pairs", "data.train=a", "data.format=raw"}) ==
         "data.format raw is one text: it is for data.task texts, not pairs");
+  CHECK(error_with({"data.train=a", "data.format=raw"}) ==
+        "data.format raw keeps line ends, which data.tokenizer word does not; word-punctuation and character "
+        "do");
   CHECK(error_with({"model=autoregressive", "data.task=pairs", "data.train=a", "data.valid=b",
                     "data.format=lines"}) ==
         "data.task pairs needs sources, which data.format lines does not have; e2e and jsonl do");

@@ -102,7 +102,9 @@ void say_guesses(const Arguments& arguments, const Settings& settings) {
       hint =
           "; it looks like a table, whose separators become part of the texts; data.format=jsonl has fields";
     } else if (format == "lines" && may_be_one_text(file)) {
-      hint = ", one text a line; data.format=raw reads one text, and keeps its line ends and blank lines";
+      hint =
+          ", one text a line; --set data.format=raw --set data.tokenizer=word-punctuation, or =character, "
+          "reads one text, and keeps its line ends and blank lines";
     }
     say(fmt::format("haze: {} is read as data.format={}{}", file, format, hint));
   }

@@ -177,6 +177,10 @@ void check_text_data(const Settings& settings) {
     fail("data.test is for files of one's own; the built-in corpus has its own test part");
   if (task != "texts" && settings.text("data.format") == "raw")
     fail("data.format raw is one text: it is for data.task texts, not {}", task);
+  if (settings.text("data.format") == "raw" && settings.text("data.tokenizer") == "word")
+    fail(
+        "data.format raw keeps line ends, which data.tokenizer word does not; word-punctuation and character "
+        "do");
   if (task == "pairs" && settings.text("data.format") == "lines")
     fail("data.task pairs needs sources, which data.format lines does not have; e2e and jsonl do");
   if (task != "texts" && settings.text("data.layout") == "packed")
