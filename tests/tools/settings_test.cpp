@@ -124,7 +124,7 @@ TEST_CASE("a value that a setting does not take is answered with what it takes")
   CHECK(error_in_file("[optimizer]\nlearning_rate = inf\n") ==
         "run.toml:2: 'optimizer.learning_rate' takes a number above 0, not inf");
   CHECK(error_in_file("[data]\nformat = 'csv'\n") ==
-        "run.toml:2: 'data.format' takes 'e2e', 'lines' or 'jsonl', not 'csv'");
+        "run.toml:2: 'data.format' takes 'e2e', 'lines', 'jsonl' or 'raw', not 'csv'");
   CHECK(error_in_file("[mdlm]\nantithetic = 1\n") ==
         "run.toml:2: 'mdlm.antithetic' takes true or false, not 1");
   CHECK(error_in_file("[data]\ntrain = ['a', 'b']\n") ==
@@ -213,7 +213,7 @@ TEST_CASE("the printed configuration explains every setting on its line") {
   }
   CHECK(printed.find("layers = 6 ") != std::string::npos);
   CHECK(printed.find("transformer blocks (default: 4)") != std::string::npos);
-  CHECK(printed.find(": e2e | lines | jsonl\n") != std::string::npos);
+  CHECK(printed.find(": e2e | lines | jsonl | raw\n") != std::string::npos);
 }
 
 TEST_CASE("a text that is not UTF-8 is refused, as TOML could not hold it") {

@@ -161,7 +161,7 @@ TEST_CASE("words and punctuation: gaps and prompts know which marks stand beside
     }
     return task.written({.texts = {request.start}}, 0);
   };
-  CHECK(filled("Ondine's \"_\", a _ one, is _.", "pub") == "Ondine's \"pub\", a pub one, is pub.");
+  CHECK(filled("\"_\", a _ one, is _.", "pub") == "\"pub\", a pub one, is pub.");
   CHECK(filled("_ is _ near", "Go") == "Go is Go near");
   for (const std::string prompt : {"Ondine's \"pub\",", "Ondine's \"pub\", "}) {
     Request request = start_of({.length = 9, .prompt = prompt});
