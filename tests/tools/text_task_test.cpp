@@ -12,6 +12,7 @@
 #include "haze/engine/error.h"
 #include "haze/tools/run/sampling.h"
 #include "haze/tools/run/saved_model.h"
+#include "haze/tools/tasks/control_requests.h"
 #include "haze/tools/tasks/corpus_floor.h"
 
 #include "tiny_run.h"
@@ -181,6 +182,19 @@ TEST_CASE("words and punctuation: gaps and prompts know which marks stand beside
   const TraceStep step = task.trace_step({.texts = &texts}, 0);
   CHECK(step.tokens == TraceTokens{"pub", ",", "a"});
   CHECK(task.new_trace({}).separator == " ");
+}
+
+TEST_CASE("controls that count words are refused where tokens are no words") {
+  for (const char* kind : {"character", "word-punctuation"}) {
+    const Settings settings = settings_with({std::string("data.tokenizer=") + kind});
+    TokenCounter counter(tokenizer_kind(kind));
+    counter.add(kText);
+    const TextTask task(settings, "", counter.build(1), LengthDistribution({0, 0, 0, 1, 0, 3}));
+    const std::vector<ControlTarget> targets{{.kind = ControlKind::length, .words = 4}};
+    CHECK(error_of([&] { controlled_request(task, settings, {.length = true}, {}, targets, {}); }) ==
+          std::string("the control length counts words, and the run has data.tokenizer ") + kind +
+              "; word makes every word a token");
+  }
 }
 
 TEST_CASE("samples of a raw text keep its line ends and hold no end token") {

@@ -37,9 +37,10 @@ SettingsTable text_settings(const ModelInfo& model) {
   return {
       choice_setting("data.task", model.tasks.front(), model.tasks, "what is learnt from the files"),
       text_setting("data.train", "", "file to train on; empty: the built-in corpus"),
-      text_setting("data.valid", "",
-                   "file to evaluate on; empty: every tenth text of data.train, which is not trained on, or "
-                   "held-out sentences of the built-in corpus"),
+      text_setting(
+          "data.valid", "",
+          "file to evaluate on; empty: every tenth text of data.train, or the last tenth of a raw one, "
+          "which is not trained on, or held-out sentences of the built-in corpus"),
       text_setting("data.test", "", "file that haze eval takes; empty: data.valid, or the corpus's own"),
       choice_setting("data.format", "e2e", {"e2e", "lines", "jsonl", "raw"}, "what the files hold"),
       choice_setting("data.layout", "padded", {"padded", "packed"},
