@@ -73,6 +73,13 @@ Settings settings_of(const Arguments& arguments) {
   }
 }
 
+bool learns_texts_and_pairs(const ModelInfo& model) {
+  const auto learns = [&](const char* task) {
+    return std::find(model.tasks.begin(), model.tasks.end(), task) != model.tasks.end();
+  };
+  return learns("texts") && learns("pairs");
+}
+
 /// Says where the sources of pairs are not learnt, and how they are.
 void say_ignored_sources(const Settings& settings) {
   if (settings.text("data.task") != "texts" || settings.text("data.format") != "jsonl") return;
@@ -82,12 +89,17 @@ void say_ignored_sources(const Settings& settings) {
   } catch (const Error&) {
     return;  // the run says what is wrong with the line
   }
-  const std::vector<std::string>& tasks = model_row(settings.text("model")).info.tasks;
-  const bool learns_pairs = std::find(tasks.begin(), tasks.end(), "pairs") != tasks.end();
+  const std::string& model = settings.text("model");
+  const ModelRow* row = learns_texts_and_pairs(model_row(model).info) ? &model_row(model) : nullptr;
+  for (const ModelRow& other : model_table()) {
+    if (!row && learns_texts_and_pairs(other.info)) row = &other;
+  }
+  if (!row) return;
+  const std::string change = row->info.name == model ? "" : fmt::format("model={} --set ", row->info.name);
   say(fmt::format(
-      "haze: the field \"src\" of {} is not learnt, since data.task is texts; --set {}data.task=pairs "
-      "learns to answer it",
-      settings.text("data.train"), learns_pairs ? "" : "model=autoregressive --set "));
+      "haze: the field \"src\" of {} is not learnt, since data.task is texts; --set {}data.task=pairs learns "
+      "to answer it",
+      settings.text("data.train"), change));
 }
 
 /// Says what was guessed of the files, so that nobody trains on what they did not mean.
