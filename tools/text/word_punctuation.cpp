@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <optional>
 
 #include "haze/tools/text/utf8.h"
 
@@ -22,15 +23,18 @@ struct Range {
   char32_t first, last;
 };
 
-/// Blocks of punctuation and symbols beyond ASCII, without the letters among them.
+/// Blocks of punctuation and symbols beyond ASCII, without the letters among them. The variation selectors
+/// FE00 to FE0F choose between looks of a symbol.
 constexpr std::array kMarks{
-    Range{0xA0, 0xA9},     Range{0xAB, 0xB4},     Range{0xB6, 0xB9},     Range{0xBB, 0xBF},
-    Range{0xD7, 0xD7},     Range{0xF7, 0xF7},     Range{0x60C, 0x60C},   Range{0x61B, 0x61B},
-    Range{0x61F, 0x61F},   Range{0x6D4, 0x6D4},   Range{0x964, 0x965},   Range{0x2000, 0x200B},
-    Range{0x200E, 0x206F}, Range{0x20A0, 0x20CF}, Range{0x2190, 0x2BFF}, Range{0x2E00, 0x2E7F},
-    Range{0x3000, 0x3004}, Range{0x3008, 0x3020}, Range{0x3030, 0x3030}, Range{0x30FB, 0x30FB},
-    Range{0xFE10, 0xFE1F}, Range{0xFE30, 0xFE6F}, Range{0xFF01, 0xFF0F}, Range{0xFF1A, 0xFF20},
-    Range{0xFF3B, 0xFF40}, Range{0xFF5B, 0xFF65}, Range{0xFFE0, 0xFFFF}, Range{0x1F000, 0x1FAFF}};
+    Range{0xA0, 0xA9},      Range{0xAB, 0xB4},     Range{0xB6, 0xB9},     Range{0xBB, 0xBF},
+    Range{0xD7, 0xD7},      Range{0xF7, 0xF7},     Range{0x60C, 0x60C},   Range{0x61B, 0x61B},
+    Range{0x5BE, 0x5BE},    Range{0x5C0, 0x5C0},   Range{0x5C3, 0x5C3},   Range{0x5F3, 0x5F4},
+    Range{0x61F, 0x61F},    Range{0x6D4, 0x6D4},   Range{0x964, 0x965},   Range{0x2000, 0x200B},
+    Range{0x200E, 0x206F},  Range{0x20A0, 0x20CF}, Range{0x2122, 0x2122}, Range{0x2190, 0x2BFF},
+    Range{0x2E00, 0x2E7F},  Range{0x3000, 0x3004}, Range{0x3008, 0x3020}, Range{0x3030, 0x3030},
+    Range{0x30FB, 0x30FB},  Range{0xFE00, 0xFE1F}, Range{0xFE30, 0xFE6F}, Range{0xFF01, 0xFF0F},
+    Range{0xFF1A, 0xFF20},  Range{0xFF3B, 0xFF40}, Range{0xFF5B, 0xFF65}, Range{0xFFE0, 0xFFFF},
+    Range{0x1F000, 0x1FAFF}};
 
 bool is_digit(char32_t point) {
   return point >= '0' && point <= '9';
@@ -91,47 +95,70 @@ bool is_space(std::string_view token) {
   return !token.empty() && kind_of(static_cast<unsigned char>(token.front())) == Kind::space;
 }
 
-/// The pieces of a text; `ends_in_blank` tells of a last blank that is no token.
-std::vector<Piece> pieces_of(std::string_view text, TextNeighbours neighbours, bool& ends_in_blank) {
-  std::vector<Piece> pieces;
-  bool after_blank = false;
-  while (!text.empty()) {
-    const Kind kind = kind_of(utf8_code_point(first_of(text)));
-    const size_t bytes = kind == Kind::word   ? word_bytes(text)
-                         : kind == Kind::mark ? run_bytes(text)
-                                              : space_bytes(text);
-    const std::string_view piece = text.substr(0, bytes);
-    text.remove_prefix(bytes);
-    const bool has_before = pieces.empty() ? neighbours.before : pieces.back().kind != Kind::space;
-    const bool has_after = text.empty() ? neighbours.after : !is_space(text);
-    if (piece == " " && has_before && has_after) {
-      after_blank = true;
-      continue;
+/// The pieces of a text, one after the other.
+class PieceReader {
+ public:
+  PieceReader(std::string_view text, TextNeighbours neighbours)
+      : rest_(text), touches_before_(neighbours.before), has_after_(neighbours.after) {}
+
+  /// Nothing at the end of the text.
+  std::optional<Piece> next() {
+    after_blank_ = false;
+    while (!rest_.empty()) {
+      const Kind kind = kind_of(utf8_code_point(first_of(rest_)));
+      const size_t bytes = kind == Kind::word   ? word_bytes(rest_)
+                           : kind == Kind::mark ? run_bytes(rest_)
+                                                : space_bytes(rest_);
+      const std::string_view piece = rest_.substr(0, bytes);
+      rest_.remove_prefix(bytes);
+      const bool touches_after = rest_.empty() ? has_after_ : !is_space(rest_);
+      if (piece == " " && touches_before_ && touches_after) {
+        after_blank_ = true;
+        continue;
+      }
+      touches_before_ = kind != Kind::space;
+      return Piece{piece, kind, after_blank_};
     }
-    pieces.push_back({piece, kind, after_blank});
-    after_blank = false;
+    return std::nullopt;
   }
-  ends_in_blank = after_blank;
-  return pieces;
-}
+
+  /// Whether the text has ended in a single blank, which is no token.
+  bool ends_in_blank() const { return after_blank_; }
+
+ private:
+  std::string_view rest_;
+  bool touches_before_, has_after_, after_blank_ = false;
+};
 
 }  // namespace
 
-std::vector<std::string> split_word_punctuation(std::string_view text, TextNeighbours neighbours) {
-  bool ends_in_blank = false;
-  const std::vector<Piece> pieces = pieces_of(text, neighbours, ends_in_blank);
-  std::vector<std::string> tokens;
-  for (size_t i = 0; i < pieces.size(); ++i) {
-    std::string& token = tokens.emplace_back();
-    const bool is_mark = pieces[i].kind == Kind::mark, is_last = i + 1 == pieces.size();
-    const bool touches_before =
-        !pieces[i].after_blank && (i == 0 ? neighbours.before : pieces[i - 1].kind != Kind::space);
-    const bool touches_word = is_last ? neighbours.after && !ends_in_blank
-                                      : pieces[i + 1].kind == Kind::word && !pieces[i + 1].after_blank;
-    if (is_mark && touches_before) token += kJoiner;
-    token += pieces[i].text;
-    if (is_mark && touches_word) token += kJoiner;
+void for_each_word_punctuation(std::string_view text, TextNeighbours neighbours,
+                               const std::function<void(std::string_view)>& visit) {
+  PieceReader reader(text, neighbours);
+  bool has_before = neighbours.before;
+  std::string mark;
+  for (std::optional<Piece> piece = reader.next(); piece;) {
+    const std::optional<Piece> next = reader.next();
+    if (piece->kind == Kind::mark) {
+      const bool touches_before = has_before && !piece->after_blank;
+      const bool touches_word =
+          next ? next->kind == Kind::word && !next->after_blank : neighbours.after && !reader.ends_in_blank();
+      mark.clear();
+      if (touches_before) mark += kJoiner;
+      mark += piece->text;
+      if (touches_word) mark += kJoiner;
+      visit(mark);
+    } else {
+      visit(piece->text);
+    }
+    has_before = piece->kind != Kind::space;
+    piece = next;
   }
+}
+
+std::vector<std::string> split_word_punctuation(std::string_view text, TextNeighbours neighbours) {
+  std::vector<std::string> tokens;
+  for_each_word_punctuation(text, neighbours, [&](std::string_view token) { tokens.emplace_back(token); });
   return tokens;
 }
 

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <functional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -19,13 +20,21 @@ struct TextNeighbours {
 /// `now`, `￭.`, `￭"`. The joiner annotation is that of OpenNMT's tokeniser (Klein et al. 2017, OpenNMT:
 /// Open-source toolkit for neural machine translation); here marks alone carry it.
 ///
-/// - A word is a run of letters and digits. It includes an apostrophe between letters, as in don't, and a
-///   full stop or comma between digits, as in 3.14 (Unicode Standard Annex 29, WB6, WB7, WB11, WB12).
-/// - A mark is any other character, or a run of the same one: "--" and "..." are one token each.
-/// - White space is a token: a line end, a tab, a run of blanks, a blank at the beginning or the end. A
-///   single blank between two other tokens is none.
+/// - A mark is a character of ASCII's punctuation but "_", or of the ranges kMarks of the .cpp: Latin-1's
+///   punctuation, U+2000 to U+206F, arrows, mathematics and symbols from U+2190 to U+2BFF, the punctuation
+///   of Hebrew, Arabic, Devanagari and East Asia, and emoji. A run of the same mark is one token, as "--".
+/// - A word is a run of all other characters but white space: letters and digits of any script, and "_". It
+///   includes an apostrophe between letters, as in don't, and a full stop or comma between digits, as in
+///   3.14 (Unicode Standard Annex 29, WB6, WB7, WB11, WB12).
+/// - White space is that of ASCII; Unicode's other blanks, such as U+2003, are marks. A line end is a token,
+///   and so is a tab, a run of blanks, and a blank at the beginning or the end. A single blank between two
+///   other tokens is none.
 ///
 /// `text` is valid UTF-8.
+void for_each_word_punctuation(std::string_view text, TextNeighbours neighbours,
+                               const std::function<void(std::string_view)>& visit);
+
+/// The same tokens in a list.
 std::vector<std::string> split_word_punctuation(std::string_view text, TextNeighbours neighbours = {});
 
 /// The text of tokens that split_word_punctuation() gave, and of any others by the same rule.
