@@ -5,6 +5,7 @@
 #include <cstring>
 #include <iterator>
 #include <limits>
+#include <optional>
 #include <utility>
 
 #include <fcntl.h>
@@ -19,6 +20,12 @@ namespace {
 constexpr size_t kChunkBytes = 1 << 16;
 constexpr std::string_view kByteOrderMark = "\xEF\xBB\xBF";
 constexpr int64_t kUncountedBytes = std::ssize(kByteOrderMark) + 1;
+
+/// A file's beginning without the byte order mark that may be there.
+std::string_view without_mark(std::string_view beginning) {
+  if (beginning.starts_with(kByteOrderMark)) beginning.remove_prefix(kByteOrderMark.size());
+  return beginning;
+}
 
 /// Bytes of the first nine tenths of a text's characters.
 int64_t bytes_of_nine_tenths(std::string_view text) {
@@ -46,11 +53,11 @@ TextFile::TextFile(const std::filesystem::path& path, const TextFileOptions& opt
   if (descriptor_ < 0) fail("{} cannot be opened: {}", path.string(), std::strerror(errno));
   // A constructor that throws runs no destructor of its own.
   try {
-    if (is_one_text()) {
-      index_text();
-    } else {
-      index_lines();
-    }
+    const int64_t bytes = is_one_text() ? index_text() : index_lines();
+    if (bytes == 0) fail("{}: the file is empty", location_of_line(1));
+    if (lines_.empty()) fail("{}: the file has only blank lines", location_of_line(1));
+    keep_part();
+    lines_.shrink_to_fit();
   } catch (...) {
     ::close(descriptor_);
     throw;
@@ -75,7 +82,7 @@ TextFile& TextFile::operator=(TextFile&& other) noexcept {
   return *this;
 }
 
-void TextFile::index_lines() {
+int64_t TextFile::index_lines() {
   std::vector<char> chunk(kChunkBytes);
   std::string line;
   int64_t line_offset = 0, chunk_offset = 0, number = 1;
@@ -98,51 +105,59 @@ void TextFile::index_lines() {
     }
     chunk_offset += static_cast<int64_t>(bytes);
   }
-  if (chunk_offset == 0) fail("{}: the file is empty", location_of_line(1));
   if (!line.empty()) index_line(line, line_offset, number);
-  if (lines_.empty()) fail("{}: the file has only blank lines", location_of_line(1));
-  keep_part();
-  lines_.shrink_to_fit();
+  return chunk_offset;
 }
 
-void TextFile::index_text() {
+int64_t TextFile::index_text() {
   std::string content;
   std::vector<char> chunk(kChunkBytes);
   while (const size_t bytes = read_at(std::ssize(content), chunk.data(), chunk.size()))
     content.append(chunk.data(), bytes);
-  if (content.empty()) fail("{}: the file is empty", location_of_line(1));
-  std::string_view text = content;
-  if (text.starts_with(kByteOrderMark)) text.remove_prefix(kByteOrderMark.size());
-  if (const auto invalid = first_invalid_utf8(text)) {
-    const std::string_view before = text.substr(0, *invalid);
-    const size_t begin = before.rfind('\n') + 1;  // npos + 1 is 0
-    try {
-      require_utf8(text.substr(begin), "the line");
-    } catch (const Error& error) {
-      fail("{}: {}", location_of_line(1 + std::count(before.begin(), before.end(), '\n')), error.what());
-    }
-  }
-  if (trim(text).empty()) fail("{}: the file has only blank lines", location_of_line(1));
-  const int64_t offset = std::ssize(content) - std::ssize(text);
-  if (options_.part == FilePart::all) {
-    lines_.push_back({offset, 1, std::ssize(text)});
-    return;
-  }
-  const int64_t kept = bytes_of_nine_tenths(text);
-  if (kept == 0)
-    fail("{}: of one character none can be held out; name a file to evaluate on (data.valid)",
-         path_.string());
-  if (options_.part == FilePart::all_but_tenth) {
-    lines_.push_back({offset, 1, kept});
-  } else {
-    const std::string_view trained = text.substr(0, static_cast<size_t>(kept));
-    lines_.push_back(
-        {offset + kept, 1 + std::count(trained.begin(), trained.end(), '\n'), std::ssize(text) - kept});
+  const std::string_view text = without_mark(content);
+  require_utf8_lines(text);
+  if (!trim(text).empty()) lines_.push_back({std::ssize(content) - std::ssize(text), 1, std::ssize(text)});
+  return std::ssize(content);
+}
+
+void TextFile::require_utf8_lines(std::string_view text) const {
+  const std::optional<size_t> invalid = first_invalid_utf8(text);
+  if (!invalid) return;
+  const std::string_view before = text.substr(0, *invalid);
+  const size_t line_begin = before.rfind('\n') + 1;  // npos + 1 is 0
+  try {
+    require_utf8(text.substr(line_begin), "the line");
+  } catch (const Error& error) {
+    fail("{}: {}", location_of_line(1 + std::count(before.begin(), before.end(), '\n')), error.what());
   }
 }
 
 void TextFile::keep_part() {
   if (options_.part == FilePart::all) return;
+  if (is_one_text()) {
+    keep_part_of_text();
+  } else {
+    keep_part_of_lines();
+  }
+}
+
+void TextFile::keep_part_of_text() {
+  const std::string text = record(0).target;
+  const int64_t kept = bytes_of_nine_tenths(text);
+  if (kept == 0)
+    fail("{}: of one character none can be held out; name a file to evaluate on (data.valid)",
+         path_.string());
+  Line& line = lines_.front();
+  if (options_.part == FilePart::tenth) {
+    line.offset += kept;
+    line.number += std::count(text.begin(), text.begin() + kept, '\n');
+    line.bytes -= kept;
+  } else {
+    line.bytes = kept;
+  }
+}
+
+void TextFile::keep_part_of_lines() {
   const size_t all = lines_.size();
   if (all < 2)
     fail("{}: of one text none can be held out; name a file to evaluate on (data.valid)", path_.string());
@@ -155,9 +170,10 @@ void TextFile::keep_part() {
 }
 
 void TextFile::index_line(std::string_view line, int64_t offset, int64_t number) {
-  if (offset == 0 && line.starts_with(kByteOrderMark)) {
-    line.remove_prefix(kByteOrderMark.size());
-    offset += std::ssize(kByteOrderMark);
+  if (offset == 0) {
+    offset = std::ssize(line);
+    line = without_mark(line);
+    offset -= std::ssize(line);
   }
   if (line.ends_with('\r')) line.remove_suffix(1);
   if (std::ssize(line) > options_.max_line_bytes) fail_over_long(number);
@@ -220,7 +236,7 @@ TokenCounter count_tokens(TokenizerKind kind, const TextFile& file, bool with_so
   for (int64_t i = 0; i < file.size(); ++i) {
     const Record record = file.record(i);
     counter.add(record.target);
-    if (with_sources) counter.add(record.source);
+    if (with_sources) counter.add(record.source, TextSide::source);
   }
   return counter;
 }

@@ -22,7 +22,7 @@ struct TextFileOptions {
   FilePart part = FilePart::all;
 };
 
-/// A file of records, one a line. Opening it reads it once from end to end, checks every line, and keeps only
+/// A file of records, one a line. Opening it reads it from end to end, checks every line, and keeps only
 /// where each record lies (24 bytes a record); the text stays on disk. Blank lines are skipped, and CRLF line
 /// ends are accepted. A raw file is one record, with all its line ends. A byte order mark at the beginning is
 /// never part of the text.
@@ -57,11 +57,15 @@ class TextFile {
     int64_t offset, number, bytes;
   };
 
-  void index_lines();
+  // Notes where every record lies; the file's bytes.
+  int64_t index_lines();
+  int64_t index_text();
   void index_line(std::string_view line, int64_t offset, int64_t number);
+  // Throws Error at the first line that is not valid UTF-8.
+  void require_utf8_lines(std::string_view text) const;
   void keep_part();
-  // The same for a raw text.
-  void index_text();
+  void keep_part_of_lines();
+  void keep_part_of_text();
   [[noreturn]] void fail_over_long(int64_t number) const;
   // Reads up to `bytes` bytes, fewer only at the end of the file.
   size_t read_at(int64_t offset, char* destination, size_t bytes) const;
@@ -74,7 +78,7 @@ class TextFile {
   std::vector<Line> lines_;
 };
 
-/// The tokens of the file's targets, and of its sources where these are `with_sources`.
+/// The tokens of the file's targets, and apart from them of its sources where these are `with_sources`.
 TokenCounter count_tokens(TokenizerKind kind, const TextFile& file, bool with_sources = false);
 
 /// A tokeniser of the tokens that occur at least `min_count` times in the file's targets, and in its sources
