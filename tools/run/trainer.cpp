@@ -251,7 +251,7 @@ void Trainer::check_steps() {
   if (reported) fail("{}: {}{}", steps, *reported, way_back(options_.run_folder));
 }
 
-int64_t Trainer::parameters() const {
+int64_t Trainer::parameter_count() const {
   int64_t numbers = 0;
   for (const NamedParameter& parameter : saved_.model->parameters())
     numbers += parameter.variable->value().elements();
@@ -260,7 +260,7 @@ int64_t Trainer::parameters() const {
 
 void Trainer::say_summary() const {
   options_.progress.write(
-      fmt::format("haze: {}, {} parameters\n", summary_.line, format_whole(parameters())));
+      fmt::format("haze: {}, {} parameters\n", summary_.line, format_whole(parameter_count())));
 }
 
 void Trainer::train_step(ProgressBar& progress) {
@@ -440,7 +440,7 @@ TrainResult Trainer::run() {
   const bool broken_off = step_ < last || evaluation_due_;
   TrainResult result{broken_off ? interrupt.signal() : 0, step_, last, evaluation_, {}};
   result.data = summary_;
-  result.parameters = parameters();
+  result.parameters = parameter_count();
   if (graphs_) result.replays = graphs_->replays();
   if (!profile.steps.empty()) {
     write_file_atomically(options_.run_folder / "profile.json", chrome_trace(profile));

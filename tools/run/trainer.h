@@ -55,7 +55,7 @@ struct TrainResult {
   std::optional<ProfileReport> profile;  // where one was asked for
   int64_t replays = 0;                   // updates that a graph has made
   DataSummary data;                      // what the run learns from
-  int64_t parameters = 0;                // numbers that the model learns
+  int64_t parameters = 0;                // numbers of the model's weights, frozen ones among them
 };
 
 /// A training run of any model on any task: settings and data in, a folder of checkpoints, metrics.jsonl and
@@ -133,8 +133,8 @@ class Trainer {
   RunState state() const;
   NamedTensors optimizer_state() const;
 
-  /// Numbers that the model learns.
-  int64_t parameters() const;
+  /// Numbers of the model's weights, frozen ones among them.
+  int64_t parameter_count() const;
 
   const Settings& settings() const { return saved_.settings; }
   Model& model() { return *saved_.model; }

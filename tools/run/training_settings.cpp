@@ -42,21 +42,22 @@ SettingsTable text_settings(const ModelInfo& model) {
           "file to evaluate on; empty: every tenth text of data.train, or the last tenth of a raw one, "
           "which is not trained on, or held-out sentences of the built-in corpus"),
       text_setting("data.test", "", "file that haze eval takes; empty: data.valid, or the corpus's own"),
-      choice_setting("data.format", "e2e", {"e2e", "lines", "jsonl", "raw"}, "what the files hold"),
+      choice_setting("data.format", "e2e", format_names(), "what the files hold"),
       choice_setting("data.layout", "padded", {"padded", "packed"},
-                     "one text a row, or texts end to end in full rows, as always of raw files"),
-      choice_setting("data.tokenizer", "word", {"word", "character", "word-punctuation"},
-                     "what a token is; words are what blanks separate"),
+                     "one text a row, or texts end to end in full rows; a raw file is always packed"),
+      choice_setting("data.tokenizer", "word", tokenizer_names(),
+                     "what a token is: word: what blanks separate; word-punctuation: a word, a punctuation "
+                     "mark or a line end"),
       integer_setting("data.min_count", 0, at_least(0),
-                      "rarer tokens become the unknown one; 0: the most up to 10 that leaves 5% unknown, and "
-                      "1 for characters and the built-in corpus"),
+                      "rarer tokens become the unknown one; 0: the most up to 10 that makes at most 5% of "
+                      "them so, and 1 for characters and the built-in corpus"),
       integer_setting("data.max_length", 64, between(2, kMost), "tokens in a row, the end token counted"),
       integer_setting("data.max_source_length", 64, between(1, kMost), "tokens of a source, in pairs"),
       text_setting("data.label", "",
                    "field of an E2E line that is the label, such as food, in labelled; *: every field of a "
                    "text is one"),
       choice_setting("data.too_long", "error", {"error", "truncate", "skip"},
-                     "what to do with a longer text"),
+                     "what to do with a longer text, where one is a row"),
       integer_setting("data.max_line_bytes", 1 << 20, between(1, 2147483646),
                       "longer lines are refused, but for raw"),
       integer_setting("data.corpus_size", 50000, at_least(100), "sentences of the built-in corpus"),
@@ -135,15 +136,14 @@ void append(SettingsTable& table, const SettingsTable& rows, std::string_view wi
   }
 }
 
-// The largest cut-off that leaves few tokens of the training file unknown.
+// The largest cut-off that makes few tokens of the training file unknown. It reads the file to count them.
 int64_t min_count_of_file(const Settings& settings) {
   constexpr int64_t kMostCount = 10;
-  constexpr double kUnknownShare = 0.05;
   try {
     const TextFile file(settings.text("data.train"), text_file_options(settings, Part::train));
     return count_tokens(tokenizer_kind(settings.text("data.tokenizer")), file,
                         settings.text("data.task") == "pairs")
-        .largest_min_count(kMostCount, kUnknownShare);
+        .largest_min_count(kMostCount, kMostRareShare);
   } catch (const Error&) {
     return kMostCount;  // the run says what is wrong with its file, when it comes to read it
   }
@@ -188,6 +188,10 @@ void check_text_data(const Settings& settings) {
     fail("data.layout packed is for data.task texts, not {}", task);
   if (annotation_of_task(task) != Annotation::none && settings.text("data.tokenizer") != "word")
     fail("data.task {} takes words as tokens: data.tokenizer must be word", task);
+  if (settings.text("data.layout") == "packed" && settings.text("data.too_long") != "error")
+    fail("data.too_long {} is for texts that are rows; data.layout packed{} cuts texts into blocks",
+         settings.text("data.too_long"),
+         settings.text("data.format") == "raw" ? ", as of data.format raw," : "");
   if ((task == "labelled") == settings.text("data.label").empty())
     fail(
         "data.task labelled and data.label go together: the one says that labels are learnt, the other "

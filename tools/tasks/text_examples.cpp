@@ -208,8 +208,17 @@ Batch TextExamples::batch(std::span<const int64_t> indices) const {
   return batch;
 }
 
-double TextExamples::unknown_share() const {
-  return static_cast<double>(texts_.unknown_count()) / static_cast<double>(texts_.token_count());
+TextExamples::Counts TextExamples::counts() const {
+  Counts counts;
+  for (size_t i = 0; i < kept_.size(); ++i) {
+    if (i > 0 && kept_[i] == kept_[i - 1]) continue;
+    const std::span<const int32_t> ids = texts_.sequence(kept_[i]);
+    ++counts.texts;
+    counts.tokens += std::ssize(ids);
+    counts.unknown += std::count(ids.begin(), ids.end(), Tokenizer::kUnknown);
+  }
+  if (texts_.options().layout == Layout::packed) counts.texts = texts_.record_count();
+  return counts;
 }
 
 bool TextExamples::holds_whole_records() const {

@@ -72,8 +72,13 @@ class TextExamples : public Examples {
   /// The record of the file that an example was made of (padded layout).
   int64_t record(int64_t index) const { return texts_.record(kept_.at(static_cast<size_t>(index))); }
   const DataSet& texts() const { return texts_; }
-  /// The share of the target's tokens that are the unknown one.
-  double unknown_share() const;
+  /// The texts that examples are made of, their tokens, end tokens among them, and those that are the unknown
+  /// one. A text with several labels counts once.
+  struct Counts {
+    int64_t texts = 0, tokens = 0, unknown = 0;
+    double unknown_share() const { return static_cast<double>(unknown) / static_cast<double>(tokens); }
+  };
+  Counts counts() const;
   /// Whether every record of the file is here, and whole.
   bool holds_whole_records() const;
 

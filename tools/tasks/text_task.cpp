@@ -49,20 +49,31 @@ Labels labels_of(const Settings& settings, const TextFile& file) {
 }
 
 // Says on standard error that many tokens are the unknown one: a model of little else has a good bound.
-void warn_of_unknown(const TextExamples& examples, const TextFile& file, const Settings& settings) {
-  constexpr double kMany = 0.05;
-  if (examples.unknown_share() <= kMany) return;
-  say(
-      fmt::format("haze: {:.0f}% of the tokens of {} occur fewer than {} times and become <unk>; --set "
-                  "data.min_count=1 keeps "
-                  "all of them",
-                  100 * examples.unknown_share(), file.path().string(), settings.integer("data.min_count")));
+void warn_of_unknown(const TokenCounter& counter, const Tokenizer& tokenizer, const TextFile& file,
+                     const Settings& settings) {
+  const int64_t min_count = settings.integer("data.min_count");
+  for (const TextSide side : {TextSide::target, TextSide::source}) {
+    const std::string where = (side == TextSide::source ? "the sources of " : "") + file.path().string();
+    const double rare = counter.rare_share(min_count, side), excluded = counter.excluded_share(side);
+    if (rare > kMostRareShare) {
+      say(
+          fmt::format("haze: {:.0f}% of the {} of {} occur fewer than {} times and become <unk>; --set "
+                      "data.min_count=1 keeps all of them",
+                      100 * rare, tokenizer.units(), where, min_count));
+    }
+    if (excluded > kMostRareShare) {
+      say(fmt::format(
+          "haze: {:.0f}% of the {} of {} are spelt like the model's own signs, such as <unk>, and "
+          "become <unk> with every data.min_count",
+          100 * excluded, tokenizer.units(), where));
+    }
+  }
 }
 
 // Says on standard error that words hold the punctuation beside them: "pub" and "pub," are two words then.
 void warn_of_punctuation(const TextExamples& examples, const Tokenizer& tokenizer, const TextFile& file) {
   constexpr double kMany = 0.05;
-  if (tokenizer.kind() != "word") return;
+  if (!tokenizer.is(TokenizerKind::word)) return;
   const auto has_punctuation = [&](int32_t id) {
     const std::string_view word = tokenizer.token(id);
     return id > Tokenizer::kUnknown && word.find_last_of(".,;:!?") == word.size() - 1 &&
@@ -71,18 +82,19 @@ void warn_of_punctuation(const TextExamples& examples, const Tokenizer& tokenize
   std::vector<uint8_t> is_with(static_cast<size_t>(tokenizer.vocabulary_size()));
   for (int32_t id = 0; id < tokenizer.vocabulary_size(); ++id)
     is_with[static_cast<size_t>(id)] = has_punctuation(id);
-  int64_t count = 0;
+  int64_t words = 0, count = 0;
   int32_t example = Tokenizer::kUnknown;
   for (int64_t i = 0; i < examples.size(); ++i) {
     for (const int32_t id : examples.text(i)) {
+      words += id != Tokenizer::kEnd;
       if (!is_with[static_cast<size_t>(id)]) continue;
       ++count;
       // The most frequent: it has the smallest id.
       if (example == Tokenizer::kUnknown || id < example) example = id;
     }
   }
-  const double share = static_cast<double>(count) / static_cast<double>(examples.texts().token_count());
-  if (share <= kMany) return;
+  const double share = static_cast<double>(count) / static_cast<double>(words);
+  if (words == 0 || share <= kMany) return;
   say(
       fmt::format("haze: {:.0f}% of the words of {} hold punctuation, such as '{}'; --set "
                   "data.tokenizer=word-punctuation makes it tokens of its own",
@@ -114,11 +126,12 @@ TextTask::TextTask(const Settings& settings, std::filesystem::path folder, Token
 std::unique_ptr<TextTask> TextTask::start(const Settings& settings, const std::filesystem::path& folder) {
   const DataFiles files = data_files(settings, folder / "data");
   const TextFile file(files.train, text_file_options(settings, Part::train));
-  Tokenizer tokenizer = build_tokenizer(tokenizer_kind(settings.text("data.tokenizer")), file,
-                                        settings.integer("data.min_count"), learns_pairs(settings));
+  const TokenCounter counter =
+      count_tokens(tokenizer_kind(settings.text("data.tokenizer")), file, learns_pairs(settings));
+  Tokenizer tokenizer = counter.build(settings.integer("data.min_count"));
   Labels labels = labels_of(settings, file);
   const TextExamples examples(file, tokenizer, labels, example_options(settings));
-  warn_of_unknown(examples, file, settings);
+  warn_of_unknown(counter, tokenizer, file, settings);
   warn_of_punctuation(examples, tokenizer, file);
   return std::make_unique<TextTask>(settings, folder, std::move(tokenizer),
                                     lengths_of(examples, settings.integer("data.max_length")),
@@ -190,10 +203,10 @@ SideFiles TextTask::side_files() const {
 
 DataSummary TextTask::summary(const Examples& train, const Examples& valid) const {
   const auto& learned = dynamic_cast<const TextExamples&>(train);
-  const double unknown = learned.unknown_share(),
-               unknown_valid = dynamic_cast<const TextExamples&>(valid).unknown_share();
-  const DataSet& set = learned.texts();
-  const int64_t texts = set.record_count(), tokens = set.token_count() + set.dropped_count(),
+  const TextExamples::Counts counts = learned.counts();
+  const double unknown = counts.unknown_share(),
+               unknown_valid = dynamic_cast<const TextExamples&>(valid).counts().unknown_share();
+  const int64_t texts = counts.texts, tokens = counts.tokens + learned.texts().dropped_count(),
                 vocabulary = tokenizer_.vocabulary_size() - Tokenizer::kUnknown - 1;
   const auto count = [](const char* name, int64_t number) {
     return Measure{name, name, static_cast<double>(number), {}, "", 0};
@@ -209,12 +222,9 @@ DataSummary TextTask::summary(const Examples& train, const Examples& valid) cons
     summary.measures.insert(summary.measures.begin() + 1, count("blocks", learned.size()));
     summary.line += fmt::format(" in {} blocks of {}", format_whole(learned.size()), max_length_);
   }
-  const char* const units = tokenizer_.kind() == "word"        ? "words"
-                            : tokenizer_.kind() == "character" ? "characters"
-                                                               : "words and marks";
   summary.line += fmt::format(
       ", {} tokens, a vocabulary of {} {}, {:.1f}% of tokens unknown ({:.1f}% of those to evaluate on)",
-      format_whole(tokens), format_whole(vocabulary), units, 100 * unknown, 100 * unknown_valid);
+      format_whole(tokens), format_whole(vocabulary), tokenizer_.units(), 100 * unknown, 100 * unknown_valid);
   return summary;
 }
 
@@ -320,7 +330,7 @@ std::string TextTask::json(const Samples& samples, int64_t index) const {
 Trace TextTask::new_trace(const Request& request) const {
   Trace trace;
   trace.fixed.assign(request.fixed.begin(), request.fixed.end());
-  trace.separator = std::string(tokenizer_.kind() == "character" ? 0 : 1, ' ');
+  trace.separator = std::string(tokenizer_.separator());
   return trace;
 }
 

@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "haze/engine/error.h"
 
@@ -26,6 +27,14 @@ Value choose(std::string_view setting, std::string_view name,
     names += fmt::format("{}\"{}\"", names.empty() ? "" : ", ", choice.name);
   }
   fail("{} is \"{}\", but must be one of {}", setting, name, names);
+}
+
+/// Every name, in the order of the choices.
+template <typename Value, size_t count>
+std::vector<std::string> choice_names(const std::array<Choice<Value>, count>& choices) {
+  std::vector<std::string> names;
+  for (const auto& choice : choices) names.emplace_back(choice.name);
+  return names;
 }
 
 /// The name that `value` has in a configuration; `choices` holds every value.

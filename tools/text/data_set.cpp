@@ -79,10 +79,9 @@ void DataSet::cut_into_blocks(const TextFile& file) {
     const char* const subject = file.part() == FilePart::all     ? "the file"
                                 : file.part() == FilePart::tenth ? "the tenth held out"
                                                                  : "the part to train on";
-    fail(
-        "{}: {} has {} tokens, end tokens counted, too few for one block of data.max_length = {}; "
-        "lower data.max_length",
-        file.path().string(), subject, ids_.size(), options_.max_length);
+    fail("{}: {} has {} tokens{}, too few for one block of data.max_length = {}; lower data.max_length",
+         file.path().string(), subject, ids_.size(), file.is_one_text() ? "" : ", end tokens counted",
+         options_.max_length);
   }
   dropped_count_ = std::ssize(ids_) % options_.max_length;
   ids_.resize(static_cast<size_t>(blocks * options_.max_length));

@@ -3,12 +3,12 @@
 #include <algorithm>
 #include <array>
 #include <fstream>
-#include <iterator>
 #include <sstream>
 
 #include <nlohmann/json.hpp>
 
 #include "haze/engine/error.h"
+#include "haze/tools/text/blanks.h"
 #include "haze/tools/text/choice.h"
 #include "haze/tools/text/utf8.h"
 
@@ -108,6 +108,10 @@ TextFormat text_format(std::string_view name) {
   return choose("data.format", name, kFormats);
 }
 
+std::vector<std::string> format_names() {
+  return choice_names(kFormats);
+}
+
 std::string_view format_name(TextFormat format) {
   return choice_name(format, kFormats);
 }
@@ -181,12 +185,12 @@ Record parse_record(TextFormat format, std::string_view line) {
 }
 
 std::vector<std::string> split_words(const std::string& text) {
-  std::istringstream stream(text);
-  return {std::istream_iterator<std::string>(stream), {}};
+  std::vector<std::string> words;
+  for_each_word(text, [&](std::string_view word) { words.emplace_back(word); });
+  return words;
 }
 
 std::string_view trim(std::string_view text) {
-  constexpr std::string_view kBlanks = " \t\n\v\f\r";
   const size_t begin = text.find_first_not_of(kBlanks);
   if (begin == std::string_view::npos) return {};
   return text.substr(begin, text.find_last_not_of(kBlanks) - begin + 1);

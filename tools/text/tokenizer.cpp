@@ -10,6 +10,7 @@
 
 #include "haze/engine/error.h"
 #include "haze/nn/nesting.h"
+#include "haze/tools/text/blanks.h"
 #include "haze/tools/text/choice.h"
 #include "haze/tools/text/utf8.h"
 
@@ -23,22 +24,15 @@ constexpr std::array<Choice<TokenizerKind>, 3> kKinds{
 constexpr std::array<Choice<TokenizerKind>, 3> kUnits{{{"word", TokenizerKind::word},
                                                        {"character", TokenizerKind::character},
                                                        {"word or mark", TokenizerKind::word_punctuation}}};
+constexpr std::array<Choice<TokenizerKind>, 3> kPlurals{
+    {{"words", TokenizerKind::word},
+     {"characters", TokenizerKind::character},
+     {"words and marks", TokenizerKind::word_punctuation}}};
 constexpr std::array<std::string_view, 3> kSpecialTokens{"<pad>", "<end>", "<unk>"};
-constexpr std::string_view kBlanks = " \t\n\v\f\r";
 constexpr int kFileVersion = 1;
 
 bool is_special(std::string_view token) {
   return std::find(kSpecialTokens.begin(), kSpecialTokens.end(), token) != kSpecialTokens.end();
-}
-
-template <typename Visit>
-void for_each_word(std::string_view text, Visit visit) {
-  size_t begin = text.find_first_not_of(kBlanks);
-  while (begin != std::string_view::npos) {
-    const size_t end = std::min(text.find_first_of(kBlanks, begin), text.size());
-    visit(text.substr(begin, end - begin));
-    begin = text.find_first_not_of(kBlanks, end);
-  }
 }
 
 template <typename Visit>
@@ -59,7 +53,7 @@ void for_each_piece(TokenizerKind kind, std::string_view text, TextNeighbours ne
     case TokenizerKind::character:
       return for_each_character(text, visit);
     case TokenizerKind::word_punctuation:
-      for (const std::string& token : split_word_punctuation(text, neighbours)) visit(token);
+      return for_each_word_punctuation(text, neighbours, visit);
   }
 }
 
@@ -134,6 +128,10 @@ TokenizerKind tokenizer_kind(std::string_view name) {
   return choose("the tokeniser", name, kKinds);
 }
 
+std::vector<std::string> tokenizer_names() {
+  return choice_names(kKinds);
+}
+
 Tokenizer::Tokenizer(TokenizerKind kind, std::vector<std::string> tokens)
     : kind_(kind), tokens_(std::move(tokens)) {
   ids_.reserve(tokens_.size());
@@ -148,6 +146,14 @@ std::string Tokenizer::kind() const {
 
 std::string_view Tokenizer::unit() const {
   return choice_name(kind_, kUnits);
+}
+
+std::string_view Tokenizer::units() const {
+  return choice_name(kind_, kPlurals);
+}
+
+std::string_view Tokenizer::separator() const {
+  return kind_ == TokenizerKind::character ? "" : " ";
 }
 
 std::vector<int32_t> Tokenizer::encode(std::string_view text, TextNeighbours neighbours) const {
@@ -217,14 +223,15 @@ Tokenizer Tokenizer::from_json(std::string_view text, const std::string& source)
   }
 }
 
-void TokenCounter::add(std::string_view text) {
+void TokenCounter::add(std::string_view text, TextSide side) {
+  const auto column = static_cast<size_t>(side);
   for_each_piece(kind_, text, {}, [&](std::string_view piece) {
-    ++all_;
+    ++all_[column];
     const auto found = counts_.find(piece);
     if (found != counts_.end()) {
-      ++found->second;
+      ++found->second[column];
     } else if (is_one_piece(kind_, piece) && !is_special(piece)) {
-      counts_.emplace(piece, 1);
+      ++counts_[std::string(piece)][column];
     }
   });
 }
@@ -232,7 +239,8 @@ void TokenCounter::add(std::string_view text) {
 Tokenizer TokenCounter::build(int64_t min_count) const {
   if (min_count < 1) fail("min_count must be at least 1, but is {}", min_count);
   std::vector<std::pair<int64_t, std::string_view>> frequent;
-  for (const auto& [token, count] : counts_) {
+  for (const auto& [token, counts] : counts_) {
+    const int64_t count = counts[0] + counts[1];
     if (count >= min_count) frequent.emplace_back(-count, token);
   }
   const std::string_view unit = choice_name(kind_, kUnits);
@@ -250,17 +258,28 @@ Tokenizer TokenCounter::build(int64_t min_count) const {
   return Tokenizer(kind_, std::move(tokens));
 }
 
-int64_t TokenCounter::largest_min_count(int64_t most, double unknown_share) const {
-  std::vector<int64_t> tokens_of_count(static_cast<size_t>(most));
-  for (const auto& [token, count] : counts_) {
-    if (count < most) tokens_of_count[static_cast<size_t>(count)] += count;
+double TokenCounter::rare_share(int64_t min_count, TextSide side) const {
+  const auto column = static_cast<size_t>(side);
+  int64_t rare = 0, all = 0;
+  for (const auto& [token, counts] : counts_) {
+    all += counts[column];
+    if (counts[0] + counts[1] < min_count) rare += counts[column];
   }
-  int64_t min_count = 1, unknown = 0;
-  while (min_count < most) {
-    unknown += tokens_of_count[static_cast<size_t>(min_count)];
-    if (static_cast<double>(unknown) > unknown_share * static_cast<double>(all_)) break;
+  return all == 0 ? 0 : static_cast<double>(rare) / static_cast<double>(all);
+}
+
+double TokenCounter::excluded_share(TextSide side) const {
+  const auto column = static_cast<size_t>(side);
+  int64_t excluded = all_[column];
+  for (const auto& [token, counts] : counts_) excluded -= counts[column];
+  return all_[column] == 0 ? 0 : static_cast<double>(excluded) / static_cast<double>(all_[column]);
+}
+
+int64_t TokenCounter::largest_min_count(int64_t most, double share) const {
+  int64_t min_count = 1;
+  while (min_count < most && rare_share(min_count + 1, TextSide::target) <= share &&
+         rare_share(min_count + 1, TextSide::source) <= share)
     ++min_count;
-  }
   return min_count;
 }
 

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <filesystem>
 #include <functional>
@@ -22,6 +23,9 @@ enum class TokenizerKind {
 
 /// The kind called "word", "character" or "word-punctuation". Throws Error for any other name.
 TokenizerKind tokenizer_kind(std::string_view name);
+
+/// Every name that tokenizer_kind() takes.
+std::vector<std::string> tokenizer_names();
 
 /// Finds a std::string key by a std::string_view without making a string of it.
 struct TokenHash {
@@ -48,13 +52,18 @@ class Tokenizer {
 
   /// "word", "character" or "word-punctuation".
   std::string kind() const;
+  bool is(TokenizerKind kind) const { return kind_ == kind; }
 
-  /// The noun for one token: "word", "character" or "word or mark".
+  /// The noun for one token and for several: "word", "character" or "word or mark".
   std::string_view unit() const;
+  std::string_view units() const;
 
-  /// The ids of a text, kUnknown for what is not in the vocabulary; no end token is added. The spellings of
-  /// the special tokens mean nothing in a text: a word "<end>" is an unknown word. Throws Error where `text`
-  /// is not valid UTF-8.
+  /// What stands between tokens that are shown side by side: nothing between characters, a blank otherwise.
+  std::string_view separator() const;
+
+  /// The ids of a text, kUnknown for what is not in the vocabulary; no end token is added. No text gives a
+  /// special token but kUnknown: "<end>" is an unknown word of TokenizerKind::word, and several tokens
+  /// otherwise. Throws Error where `text` is not valid UTF-8.
   /// The neighbours matter to words and punctuation alone: marks tell where no blank stands.
   std::vector<int32_t> encode(std::string_view text, TextNeighbours neighbours = {}) const;
 
@@ -92,26 +101,43 @@ class Tokenizer {
   TokenMap<int32_t> ids_;
 };
 
-/// Counts the tokens of a training text and makes a tokeniser of the frequent ones.
+/// The share of tokens that a cut-off may make unknown: data.min_count = 0 keeps to it, and training warns
+/// beyond.
+inline constexpr double kMostRareShare = 0.05;
+
+/// The texts of a record, whose tokens are counted apart.
+enum class TextSide { target, source };
+
+/// Counts the tokens of training texts and makes a tokeniser of the frequent ones.
 class TokenCounter {
  public:
   explicit TokenCounter(TokenizerKind kind) : kind_(kind) {}
 
   /// Counts the tokens of one text. Throws Error where it is not valid UTF-8.
-  void add(std::string_view text);
+  void add(std::string_view text, TextSide side = TextSide::target);
 
-  /// A tokeniser of the tokens counted at least `min_count` times, the most frequent first and equally
-  /// frequent ones in the order of their bytes. Throws Error where `min_count` is below 1 or no token is that
-  /// frequent.
+  /// A tokeniser of the tokens counted at least `min_count` times, both sides together, the most frequent
+  /// first and equally frequent ones in the order of their bytes. Throws Error where `min_count` is below 1
+  /// or no token is that frequent.
   Tokenizer build(int64_t min_count) const;
 
-  /// The largest of 1..`most` for which at most `unknown_share` of the tokens counted become kUnknown.
-  int64_t largest_min_count(int64_t most, double unknown_share) const;
+  /// The share of a side's tokens that a cut-off makes unknown: those counted fewer than `min_count` times on
+  /// both sides together. Tokens that no vocabulary holds are left out. 0 where there are no tokens.
+  double rare_share(int64_t min_count, TextSide side = TextSide::target) const;
+
+  /// The share of a side's tokens that no vocabulary holds: words spelt like a special token, and words and
+  /// marks that hold the joiner's own sign. They are kUnknown with every cut-off.
+  double excluded_share(TextSide side = TextSide::target) const;
+
+  /// The largest of 1..`most` whose rare_share() is at most `share` on each side.
+  int64_t largest_min_count(int64_t most, double share) const;
 
  private:
+  using SideCounts = std::array<int64_t, 2>;  // by TextSide
+
   TokenizerKind kind_;
-  TokenMap<int64_t> counts_;
-  int64_t all_ = 0;  // tokens counted, those that no vocabulary holds among them
+  TokenMap<SideCounts> counts_;
+  SideCounts all_{};  // tokens counted, those that no vocabulary holds among them
 };
 
 }  // namespace haze
