@@ -18,7 +18,7 @@ function(haze_static_program target program)
     target_include_directories(${target} PRIVATE $<TARGET_PROPERTY:${library},INTERFACE_INCLUDE_DIRECTORIES>)
     target_compile_options(${target} PRIVATE $<TARGET_PROPERTY:${library},INTERFACE_COMPILE_OPTIONS>)
   endforeach()
-  target_link_options(${target} PRIVATE -static -s)
+  target_link_options(${target} PRIVATE -static -s -Wl,--gc-sections)
   target_link_libraries(${target} PRIVATE ${archives} gomp boost_context png z pthread dl rt)
   if(HAZE_WITH_CUDA)
     # The linker warns of dlopen(), which is never called: the device cuda refuses to start in such a program.
