@@ -40,13 +40,13 @@ else
 fi
 
 heading "A sentence appearing out of masks, step by step"
-"$haze" sample "$run" --trace --count 1
+"$haze" sample "$run" --trace --count 1 --seed 1
 
 heading "Finished samples"
-"$haze" sample "$run" --count 10
+"$haze" sample "$run" --count 10 --seed 1
 
 heading "Filling the gaps of a sentence"
-"$haze" infill "$run" "The _ is a _ _ near the _ ."
+"$haze" infill "$run" "The _ is a _ _ near the _ ." --seed 1
 
 heading "Bits per token on unseen sentences"
 "$haze" eval "$run"

@@ -158,6 +158,7 @@ TEST_CASE("models sample what they are asked for, with the settings of section [
   const std::vector<std::pair<ModelInfo, std::string>> rows = {{mdlm_model(), "ancestral"},
                                                                {mdlm_model(), "first-hitting"},
                                                                {mdlm_model(), "top-margin"},
+                                                               {mdlm_model(), "confidence"},
                                                                {d3pm_model(), "ancestral"}};
   for (const auto& row : rows) {
     const ModelInfo& info = row.first;

@@ -67,11 +67,11 @@ TEST_CASE("control asks for every property, alone and together, and prints succe
   CHECK(control({"--semantic", "food: French"}).find("semantic food : French: ") != std::string::npos);
   CHECK(control({"--pos", "PRON AUX DET NOUN PUNCT"}).find("pos PRON AUX DET NOUN PUNCT: ") !=
         std::string::npos);
-  CHECK(control({"--tree", "(S (NP it) (VP is (NP a pub)) .)"})
+  CHECK(control({"--tree", "(S (NP it) (VP is (NP * *)) .)"})
             .find("tree ( S ( NP * ) ( VP * ( NP * * ) ) * ): ") != std::string::npos);
   const std::string both = control({"--span", "0,1,NP", "--length", "8"});
   CHECK(both.find("span 0 1 NP: ") != std::string::npos);
-  CHECK(both.find("length 7: 1.000") != std::string::npos);
+  CHECK(both.find("length 8: 1.000") != std::string::npos);
   CHECK(control({"--left", "It is", "--right", "pub .", "--length", "7"}).find("It is ") == 0);
 }
 
@@ -92,9 +92,9 @@ TEST_CASE("control refuses what no run can be led to, naming the nearest") {
   check_refused(led({"--pos", "none NOUN"}), 1, "part of speech: there is no 'none'");
   check_refused(led({"--tree", "(S (NP it)"}), 1, "the tree (S (NP it): 1 of its brackets do not close");
   check_refused(led({"--pos", "PRON AUX", "--length", "9"}), 1,
-                "the pos is of 2 words and the length of 8: no text has both");
+                "the pos is of 2 words and the length of 9: no text has both");
   check_refused(led({"--right", "pub ."}), 2, "--right needs --length");
-  check_refused({"control", runs().model, "--tree", "(S it)"}, 1,
+  check_refused({"control", runs().model, "--tree", "(S *)"}, 1,
                 "the control tree needs a classifier of the run, which --parser names; haze train --config "
                 "configs/word-parser.toml --set word_parser.run=RUN trains one");
   check_refused({"control", runs().model, "--pos", "PRON", "--tagger", runs().parser}, 1,

@@ -94,7 +94,7 @@ TEST_CASE("an unknown key that is near no other is answered with those of its se
   CHECK(error_in_file("[sample]\nbeam = 3\n") ==
         "run.toml:2: there is no setting 'sample.beam'; section [sample] has sampler, steps, temperature, "
         "top_p, "
-        "top_k, precision, special_tokens, count");
+        "top_k, threshold, precision, special_tokens, count");
   CHECK(error_in_file("model = 'mdml'\n") ==
         "run.toml:1: 'model' takes " + training_settings().front().accepts() + ", not 'mdml'");
   CHECK(error_of_override("colour=3") ==

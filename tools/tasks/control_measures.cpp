@@ -108,6 +108,15 @@ std::vector<double> fluency(const SavedModel& judge, const std::vector<std::stri
   return nats;
 }
 
+// Throws Error where texts cannot be guided to a kind, before any text of another is drawn.
+void require_control(ControlKind kind, const TextTask& task, const TaskEvaluation& evaluation,
+                     const ControlTasks& tasks) {
+  if (!evaluation.settings.boolean("control.guided")) return;
+  const ControlTarget target = targets_of(kind, evaluation.settings).at(0);
+  controlled_request(task, evaluation.settings, sampler_of(evaluation.model, evaluation.settings).uses(),
+                     tasks, {&target, 1}, {});
+}
+
 void measure_kind(ControlKind kind, const TextTask& task, const TaskEvaluation& evaluation,
                   const ControlTasks& tasks, const SavedModel* judge, Report& report) {
   const std::vector<ControlTarget> targets = targets_of(kind, evaluation.settings);
@@ -176,6 +185,7 @@ void measure_controls(const TextTask& task, const TaskEvaluation& evaluation, Re
   std::optional<SavedModel> judge;
   if (!settings.text("control.judge").empty())
     judge = load_model(settings.text("control.judge"), {}, Purpose::training);
+  for (const std::string& kind : kinds) require_control(control_kind(kind), task, evaluation, tasks);
   for (const std::string& kind : kinds)
     measure_kind(control_kind(kind), task, evaluation, tasks, judge ? &*judge : nullptr, report);
 }
