@@ -138,8 +138,54 @@ TEST_CASE("an evaluation measures success and fluency of controlled texts, led a
   CHECK(led.at("span_nats").get<double>() > 5);
   const nlohmann::json free = eval({"control.guided=false", "control.tries=2"});
   CHECK(free.at("length_success") == 1);  // a length is given, and no class
+  const nlohmann::json both = eval({"control.kinds=span+length"});
+  CHECK(both.at("span+length_success") == led.at("span_success"));  // the length is given
+  CHECK_FALSE(both.contains("span_success"));
   CHECK(run_program(
             {"eval", runs().model, "--set", "control.kinds=colour", "--examples", "2", "--samples", "0"})
             .error.find("there is no control 'colour'; there are semantic, pos, tree, span, length") !=
         std::string::npos);
+}
+
+TEST_CASE("an evaluation takes targets from a file, and a tagger of clean texts judges their tags") {
+  TemporaryFolder folder;
+  const std::string tagger = (folder / "judge").string(), targets = (folder / "targets.jsonl").string();
+  Trainer::start(tiny_settings({"model=spelling_tagger", "train.steps=2", "data.max_length=48"}),
+                 quiet(tagger))
+      ->run();
+  write_text(targets, R"({"words_": ["START", "It", "is", "END"], "pos": ["START", "PRON", "AUX", "END"]})"
+                      "\n");
+  const auto eval = [&](const std::vector<std::string>& more) {
+    std::vector<std::string> arguments = {"eval", runs().model, "--json", "--examples",
+                                          "2",    "--samples",  "0"};
+    for (const std::string& assignment : more) arguments.insert(arguments.end(), {"--set", assignment});
+    return run_program(arguments);
+  };
+  const std::string file = "control.target_file=" + targets, guide = "sample.tagger=" + runs().tagger;
+  const ProgramResult result =
+      eval({file, guide, "control.kinds=pos+length pos", "control.targets=1", "control.pos_judge=" + tagger});
+  INFO(result.error);
+  REQUIRE(result.status == 0);
+  const nlohmann::json report = nlohmann::json::parse(result.output);
+  CHECK(report.at("pos_success").get<double>() <= 1);
+  CHECK(report.at("pos+length_success") == report.at("pos_success"));
+  CHECK(eval({file, guide, "control.kinds=pos", "control.targets=2", "control.pos_judge=" + tagger})
+            .error.find("it has 1 targets of the control pos, and control.targets asks for 2") !=
+        std::string::npos);
+  CHECK(eval({file, guide, "control.kinds=pos", "control.targets=1"})
+            .error.find("needs a tagger of clean texts, which control.pos_judge names") != std::string::npos);
+  CHECK(eval({file, "control.kinds=span", "control.targets=1"})
+            .error.find("the control span is measured on the built-in corpus alone") != std::string::npos);
+  CHECK(eval({file, guide, "control.kinds=pos", "control.targets=1", "control.pos_judge=" + runs().tagger})
+            .error.find("tags no texts") != std::string::npos);
+}
+
+TEST_CASE("a control without its classifier is refused before any text is drawn") {
+  const ProgramResult result =
+      run_program({"eval", runs().model, "--samples", "0", "--examples", "2", "--set",
+                   "control.kinds=length tree", "--set", "control.targets=2"});
+  CHECK(result.status == 1);
+  CHECK(result.error.find("the control tree needs a classifier of the run, which --parser names") !=
+        std::string::npos);
+  CHECK(result.error.find("guiding texts") == std::string::npos);
 }

@@ -120,6 +120,20 @@ TEST_CASE("files of a corpus that do not belong together are named with the line
         "train.trees:1: the tree has other words than the text");
 }
 
+TEST_CASE("a file beside the texts is read only for the controls that need it") {
+  const TemporaryFolder folder;
+  write_text(folder / "train.txt", "name : Zork||Zork is a pub .\n");
+  const auto texts = [&](const std::vector<ControlKind>& kinds) {
+    return annotated_texts(folder.path(), "train", kinds);
+  };
+  CHECK(texts({ControlKind::length}).at(0).words.size() == 5);
+  CHECK(texts({ControlKind::semantic}).at(0).fields == std::vector<Field>{{"name", "Zork"}});
+  CHECK(error_of([&] { texts({ControlKind::pos}); }).find("train.tags") != std::string::npos);
+  write_text(folder / "train.tags", "PROPN AUX DET NOUN PUNCT\n");
+  CHECK(texts({ControlKind::pos, ControlKind::length}).at(0).tags.at(3) == "NOUN");
+  CHECK(error_of([&] { texts({ControlKind::span}); }).find("train.trees") != std::string::npos);
+}
+
 TEST_CASE("haze data controls writes the pairs of a part, of the kinds asked for") {
   const std::string folder = (corpus() / "corpus").string(), file = (corpus() / "pairs.jsonl").string();
   const ProgramResult result =

@@ -398,9 +398,12 @@ TEST_CASE("a run's configuration is read whole: another version or a missing key
               key));
   }
   std::string later = whole;
-  later.replace(later.find("settings_version = 4"), 20, "settings_version = 5");
+  const int64_t known = haze::kSettingsVersion;
+  const std::string version = fmt::format("settings_version = {}", known);
+  later.replace(later.find(version), version.size(), fmt::format("settings_version = {}", known + 1));
   CHECK(error_of([&] { read(later); }) ==
-        "config.toml: settings of version 5 are not known here, where the version is 4");
+        fmt::format("config.toml: settings of version {} are not known here, where the version is {}",
+                    known + 1, known));
   // Without a version, it is the first: a key of that version is asked for.
   CHECK(error_of([&] { read(without("settings_version = ")); }).starts_with("settings of version 1: "));
 }

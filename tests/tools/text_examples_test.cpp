@@ -209,6 +209,29 @@ TEST_CASE(
   CHECK_FALSE(all.source.has_value());
 }
 
+TEST_CASE("where every field is a label, a text is an example for each of its fields, or one without") {
+  const PairFile pairs("food : Thai | area : north||one\n||two\narea : south||three\n", TextFormat::e2e);
+  const Labels labels = Labels::of(pairs.file, kAnyField);
+  REQUIRE(labels.count() == 4);
+  CHECK(labels.name(1) == "food : Thai");
+  CHECK(labels.name(2) == "area : north");
+  CHECK(labels.name(3) == "area : south");
+  TextExampleOptions options = label_options();
+  options.label_field = kAnyField;
+  const TextExamples examples = pairs.examples(options, labels);
+  REQUIRE(examples.size() == 4);
+  const Batch all = examples.batch(spread_indices(examples.size(), 0));
+  CHECK(all.labels.to_vector<int32_t>() == std::vector<int32_t>{1, 2, 0, 3});
+  std::vector<std::string> texts;
+  for (const auto& row : rows_of(*all.target)) texts.push_back(pairs.tokenizer.decode(row));
+  CHECK(texts == std::vector<std::string>{"one <end>", "one <end>", "two <end>", "three <end>"});
+  CHECK(examples.record(1) == 0);
+  CHECK(examples.record(3) == 2);
+  const PairFile other("area : east||one\n", TextFormat::e2e);
+  CHECK(other.refusal(options, labels) ==
+        "pairs:1: the field 'area : east' does not occur in the training data");
+}
+
 TEST_CASE("labels stay beside their texts where long texts and long sources are left out") {
   const PairFile pairs(kLabelledLines, TextFormat::e2e);
   const Labels labels = Labels::of(pairs.file, "food");

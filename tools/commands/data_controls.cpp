@@ -30,8 +30,8 @@ std::vector<ControlKind> kinds_of(const Arguments& arguments) {
 void write_controls(const Arguments& arguments) {
   const std::vector<ControlKind> kinds = kinds_of(arguments);
   make_folder_of(arguments.file);
-  const std::string lines =
-      controlled_lines(annotated_texts(arguments.folder, arguments.part), kinds, arguments.seed);
+  const std::vector<AnnotatedText> texts = annotated_texts(arguments.folder, arguments.part, kinds);
+  const std::string lines = controlled_lines(texts, kinds, arguments.seed);
   write_file_atomically(arguments.file, lines);
   say(fmt::format("haze: {} pairs of a control and a text are written to {}",
                   std::count(lines.begin(), lines.end(), '\n'), arguments.file));
@@ -43,7 +43,10 @@ void add_data_controls_command(CLI::App& data) {
   auto arguments = std::make_shared<Arguments>();
   CLI::App* command =
       data.add_subcommand("controls", "Write pairs of a property and a text that has it, in jsonl");
-  command->add_option("folder", arguments->folder, "folder of haze data generate")->required();
+  command
+      ->add_option("folder", arguments->folder,
+                   "folder of haze data generate, or of train.txt in E2E's format with train.tags")
+      ->required();
   command->add_option("--out", arguments->file, "file to write, data.format jsonl")->required();
   command->add_option("--part", arguments->part, "train, valid or test")
       ->capture_default_str()

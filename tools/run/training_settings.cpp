@@ -48,7 +48,9 @@ SettingsTable text_settings(const ModelInfo& model) {
                       "rarer words become the unknown word; 0: 1 for the built-in corpus, 10 for files"),
       integer_setting("data.max_length", 64, between(2, kMost), "tokens in a row, the end token counted"),
       integer_setting("data.max_source_length", 64, between(1, kMost), "tokens of a source, in pairs"),
-      text_setting("data.label", "", "field of an E2E line that is the label, such as food, in labelled"),
+      text_setting("data.label", "",
+                   "field of an E2E line that is the label, such as food, in labelled; *: every field of a "
+                   "text is one"),
       choice_setting("data.too_long", "error", {"error", "truncate", "skip"},
                      "what to do with a longer text"),
       integer_setting("data.max_line_bytes", 1 << 20, between(1, 2147483646), "longer lines are refused"),

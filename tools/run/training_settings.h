@@ -12,7 +12,7 @@ namespace haze {
 
 /// Version of the settings' names and meanings, which a checkpoint's config.toml holds. It rises whenever a
 /// setting is renamed, removed, added (see since() in nn/settings.h) or changes what it means.
-inline constexpr int64_t kSettingsVersion = 4;
+inline constexpr int64_t kSettingsVersion = 5;
 
 /// Every setting of `haze train` for one model, and of what samples from or evaluates its checkpoints: the
 /// model's own and those that all models share.

@@ -1,5 +1,6 @@
 #include "haze/tools/tasks/control_corpus.h"
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <fstream>
@@ -36,34 +37,52 @@ std::vector<std::string> lines_beside(const TextFile& texts, const fs::path& pat
   return lines;
 }
 
-}  // namespace
-
-std::vector<AnnotatedText> annotated_texts(const fs::path& folder, const std::string& part) {
-  const TextFile texts(folder / (part + ".txt"), {.format = TextFormat::e2e});
-  const fs::path tag_file = folder / (part + ".tags"), tree_file = folder / (part + ".trees");
-  const std::vector<std::string> tags = lines_beside(texts, tag_file), trees = lines_beside(texts, tree_file);
-  std::vector<AnnotatedText> result;
-  for (int64_t i = 0; i < texts.size(); ++i) {
-    const Record record = texts.record(i);
-    const auto line = static_cast<size_t>(i);
-    AnnotatedText text{
-        .fields = record.fields, .words = split_words(record.target), .tags = split_words(tags[line])};
-    if (text.tags.size() != text.words.size()) {
-      fail("{}:{}: there are {} tags for the text's {} words", tag_file.string(), i + 1, text.tags.size(),
-           text.words.size());
+// Reads train.tags into the texts of train.txt.
+void add_tags(const TextFile& file, std::vector<AnnotatedText>& texts) {
+  const fs::path path = fs::path(file.path()).replace_extension(".tags");
+  const std::vector<std::string> lines = lines_beside(file, path);
+  for (size_t i = 0; i < texts.size(); ++i) {
+    texts[i].tags = split_words(lines[i]);
+    if (texts[i].tags.size() != texts[i].words.size()) {
+      fail("{}:{}: there are {} tags for the text's {} words", path.string(), i + 1, texts[i].tags.size(),
+           texts[i].words.size());
     }
+  }
+}
+
+// Reads train.trees likewise.
+void add_trees(const TextFile& file, std::vector<AnnotatedText>& texts) {
+  const fs::path path = fs::path(file.path()).replace_extension(".trees");
+  const std::vector<std::string> lines = lines_beside(file, path);
+  for (size_t i = 0; i < texts.size(); ++i) {
     BracketedText tree;
     try {
-      tree = read_corpus_tree(trees[line]);
+      tree = read_corpus_tree(lines[i]);
     } catch (const Error& error) {
-      fail("{}:{}: {}", tree_file.string(), i + 1, error.what());
+      fail("{}:{}: {}", path.string(), i + 1, error.what());
     }
-    if (tree.words != text.words)
-      fail("{}:{}: the tree has other words than the text", tree_file.string(), i + 1);
-    text.constituents = std::move(tree.constituents);
-    result.push_back(std::move(text));
+    if (tree.words != texts[i].words)
+      fail("{}:{}: the tree has other words than the text", path.string(), i + 1);
+    texts[i].constituents = std::move(tree.constituents);
   }
-  return result;
+}
+
+}  // namespace
+
+std::vector<AnnotatedText> annotated_texts(const fs::path& folder, const std::string& part,
+                                           const std::vector<ControlKind>& kinds) {
+  const TextFile file(folder / (part + ".txt"), {.format = TextFormat::e2e});
+  std::vector<AnnotatedText> texts;
+  for (int64_t i = 0; i < file.size(); ++i) {
+    const Record record = file.record(i);
+    texts.push_back({.fields = record.fields, .words = split_words(record.target)});
+  }
+  const auto asks_for = [&](ControlKind kind) {
+    return std::find(kinds.begin(), kinds.end(), kind) != kinds.end();
+  };
+  if (asks_for(ControlKind::pos)) add_tags(file, texts);
+  if (asks_for(ControlKind::tree) || asks_for(ControlKind::span)) add_trees(file, texts);
+  return texts;
 }
 
 std::string controlled_lines(const std::vector<AnnotatedText>& texts, const std::vector<ControlKind>& kinds,

@@ -2,73 +2,51 @@
 
 #include <algorithm>
 #include <chrono>
+#include <optional>
 
-#include "haze/tools/corpus/corpus.h"
 #include "haze/tools/run/sampling.h"
 #include "haze/tools/run/saved_model.h"
 #include "haze/tools/tasks/control_requests.h"
 #include "haze/tools/tasks/control_success.h"
 #include "haze/tools/tasks/corpus_floor.h"
+#include "haze/tools/tasks/evaluation_targets.h"
+#include "haze/tools/tasks/tagging.h"
 
 namespace haze {
 namespace {
 
-constexpr uint64_t kCorpusSeed = 1;  // that of the corpus that a run trains on by default
-
-AnnotatedText annotated(const CorpusLine& line, const std::string& only_field) {
-  AnnotatedText text{
-      .words = line.words, .tags = line.tags, .constituents = read_corpus_tree(line.tree).constituents};
-  for (const auto& [name, value] : line.fields) {
-    if (only_field.empty() || name == only_field) text.fields.push_back({name, value});
-  }
-  return text;
-}
-
-// The first `count` texts that have a property of the kind; the longest have `most_words`.
-std::vector<ControlTarget> targets_of(ControlKind kind, const Settings& settings) {
-  const int64_t count = settings.integer("control.targets");
-  const int64_t most_words = settings.integer("data.max_length") - 1;
-  std::vector<ControlTarget> targets;
-  Generator choices(kCorpusSeed, static_cast<uint64_t>(kind));
-  for (uint64_t i = 0; std::ssize(targets) < count; ++i) {
-    if (i > 1000 * static_cast<uint64_t>(count))
-      fail("the control {}: hardly any text of at most {} words has the property", control_name(kind),
-           most_words);
-    const CorpusLine line = generate_line(kCorpusSeed, first_of_part(2) + i);
-    if (std::ssize(line.words) > most_words) continue;
-    const std::optional<ControlTarget> target =
-        target_from(kind, annotated(line, settings.text("control.field")), choices.below(uint64_t{1} << 32));
-    if (target) targets.push_back(*target);
-  }
-  return targets;
-}
-
-// The request of a text that is not guided: as long as the target says, or as the span needs.
-Request unguided_request(const ControlTarget& target, const TextTask& task, const Settings& settings,
+// The request of a text that is not guided: as long as the targets say, or as a span needs.
+Request unguided_request(const WantedProperties& wanted, const TextTask& task, const Settings& settings,
                          const Uses& uses, SampleRequest request) {
   if (uses.source) {
     fail("control.guided false: the model {} was trained on controls and texts, and writes none without one",
          settings.text("model"));
   }
-  set_length({&target, 1}, request);
+  set_length(wanted, request);
   return task.requests(settings, uses, request).at(0);
 }
 
-std::vector<std::string> texts_for(const std::vector<ControlTarget>& targets, const TextTask& task,
-                                   const TaskEvaluation& evaluation, const ControlTasks& tasks) {
+// control.tries requests for each target.
+std::vector<Request> requests_for(const std::vector<WantedProperties>& targets, const TextTask& task,
+                                  const TaskEvaluation& evaluation, const ControlTasks& tasks) {
   const Settings& settings = evaluation.settings;
   const Uses uses = sampler_of(evaluation.model, settings).uses();
   const bool guided = settings.boolean("control.guided");
   std::vector<Request> requests;
-  for (const ControlTarget& target : targets) {
+  for (const WantedProperties& wanted : targets) {
     for (int64_t j = 0; j < settings.integer("control.tries"); ++j) {
       const SampleRequest request{.seed = evaluation.seed + requests.size()};
-      requests.push_back(guided ? controlled_request(task, settings, uses, tasks, {&target, 1}, request)
-                                : unguided_request(target, task, settings, uses, request));
+      requests.push_back(guided ? controlled_request(task, settings, uses, tasks, wanted, request)
+                                : unguided_request(wanted, task, settings, uses, request));
     }
   }
+  return requests;
+}
+
+std::vector<std::string> texts_for(const std::vector<Request>& requests, const TextTask& task,
+                                   const TaskEvaluation& evaluation) {
   const Samples samples = draw_samples(
-      evaluation.model, task, settings, requests, evaluation.seed,
+      evaluation.model, task, evaluation.settings, requests, evaluation.seed,
       [&](const Snapshot& snapshot) { evaluation.observer("guiding texts", snapshot.step, snapshot.steps); });
   std::vector<std::string> texts;
   for (size_t i = 0; i < requests.size(); ++i)
@@ -108,41 +86,103 @@ std::vector<double> fluency(const SavedModel& judge, const std::vector<std::stri
   return nats;
 }
 
-// Throws Error where texts cannot be guided to a kind, before any text of another is drawn.
-void require_control(ControlKind kind, const TextTask& task, const TaskEvaluation& evaluation,
-                     const ControlTasks& tasks) {
-  if (!evaluation.settings.boolean("control.guided")) return;
-  const ControlTarget target = targets_of(kind, evaluation.settings).at(0);
-  controlled_request(task, evaluation.settings, sampler_of(evaluation.model, evaluation.settings).uses(),
-                     tasks, {&target, 1}, {});
-}
+// Says how far texts have what was wanted, and how fluent they are.
+class ControlJudges {
+ public:
+  explicit ControlJudges(const Settings& settings)
+      : knows_grammar_(settings.text("control.target_file").empty()),
+        fluency_(judge_called(settings, "control.judge")),
+        tagger_(judge_called(settings, "control.pos_judge")) {
+    if (tagger_ && !dynamic_cast<const TextTask*>(tagger_->task.get()))
+      fail("control.pos_judge names a run that reads no texts");
+    if (tagger_) require_tagger(*tagger_->model, tagger_->settings);
+  }
 
-void measure_kind(ControlKind kind, const TextTask& task, const TaskEvaluation& evaluation,
-                  const ControlTasks& tasks, const SavedModel* judge, Report& report) {
-  const std::vector<ControlTarget> targets = targets_of(kind, evaluation.settings);
+  // Throws Error where nobody can judge a control of this kind.
+  void require(ControlKind kind) const {
+    if (kind == ControlKind::pos && !knows_grammar_ && !tagger_)
+      fail(
+          "the control pos of control.target_file needs a tagger of clean texts, which control.pos_judge "
+          "names");
+    if (kind == ControlKind::tree || kind == ControlKind::span) require_grammar(kind);
+  }
+
+  // Of each text for its target: the product over the target's properties.
+  std::vector<double> successes(const std::vector<WantedProperties>& targets,
+                                const std::vector<std::string>& texts) const {
+    TextTags tags(texts.size());
+    if (tagger_) {
+      tags = tags_of_texts(dynamic_cast<const TextTask&>(*tagger_->task), *tagger_->model, tagger_->settings,
+                           texts);
+    }
+    const size_t tries = texts.size() / targets.size();
+    std::vector<double> successes;
+    for (size_t i = 0; i < texts.size(); ++i) {
+      double all = 1;
+      for (const ControlTarget& target : targets[i / tries]) all *= success(target, texts[i], tags[i]);
+      successes.push_back(all);
+    }
+    return successes;
+  }
+
+  // Nats per token of each text; none without a judge.
+  std::optional<std::vector<double>> nats(const std::vector<std::string>& texts) const {
+    if (!fluency_) return {};
+    return fluency(*fluency_, texts);
+  }
+
+ private:
+  static std::optional<SavedModel> judge_called(const Settings& settings, const std::string& key) {
+    if (settings.text(key).empty()) return {};
+    return load_model(settings.text(key), {}, Purpose::training);
+  }
+
+  void require_grammar(ControlKind kind) const {
+    if (knows_grammar_) return;
+    fail("the control {} is measured on the built-in corpus alone: only its grammar finds trees and phrases",
+         control_name(kind));
+  }
+
+  double success(const ControlTarget& target, const std::string& text,
+                 const std::vector<std::string>& tags) const {
+    const bool by_tags = !knows_grammar_ || (tagger_ && target.kind == ControlKind::pos);
+    const std::vector<std::string> words = split_words(text);
+    return by_tags ? control_success_by_tags(target, words, tags) : control_success(target, words);
+  }
+
+  bool knows_grammar_;
+  std::optional<SavedModel> fluency_, tagger_;
+};
+
+// Texts that are wanted to have properties of some kinds together.
+struct ControlTrial {
+  std::string name;  // such as "semantic+length"
+  std::vector<WantedProperties> targets;
+  std::vector<Request> requests;
+};
+
+// Adds the best of each target's texts to the report.
+void measure_trial(const ControlTrial& trial, const TextTask& task, const TaskEvaluation& evaluation,
+                   const ControlJudges& judges, Report& report) {
   const auto begin = std::chrono::steady_clock::now();
-  const std::vector<std::string> texts = texts_for(targets, task, evaluation, tasks);
+  const std::vector<std::string> texts = texts_for(trial.requests, task, evaluation);
   const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - begin;
-  const size_t tries = texts.size() / targets.size();
-  std::vector<double> successes;
+  const std::vector<double> successes = judges.successes(trial.targets, texts);
+  const auto tries = std::ssize(texts) / std::ssize(trial.targets);
+  std::vector<double> of_targets;
   std::vector<std::string> chosen;
-  for (size_t i = 0; i < targets.size(); ++i) {
-    std::vector<double> of_tries;
-    for (size_t j = 0; j < tries; ++j)
-      of_tries.push_back(control_success(targets[i], split_words(texts[i * tries + j])));
-    const auto best = std::max_element(of_tries.begin(), of_tries.end());
-    successes.push_back(*best);
-    chosen.push_back(texts[i * tries + static_cast<size_t>(best - of_tries.begin())]);
+  for (auto first = successes.begin(); first != successes.end(); first += tries) {
+    const auto best = std::max_element(first, first + tries);
+    of_targets.push_back(*best);
+    chosen.push_back(texts[static_cast<size_t>(best - successes.begin())]);
   }
-  const std::string name = control_name(kind);
-  report.measures.push_back(mean_of(name + "_success", "success of the control " + name, successes, ""));
-  if (judge) {
-    report.measures.push_back(
-        mean_of(name + "_nats", "fluency of its texts", fluency(*judge, chosen), "nats per token"));
-  }
-  report.measures.push_back({name + "_seconds",
+  report.measures.push_back(
+      mean_of(trial.name + "_success", "success of the control " + trial.name, of_targets, ""));
+  if (const auto nats = judges.nats(chosen))
+    report.measures.push_back(mean_of(trial.name + "_nats", "fluency of its texts", *nats, "nats per token"));
+  report.measures.push_back({trial.name + "_seconds",
                              "seconds a target",
-                             seconds.count() / static_cast<double>(targets.size()),
+                             seconds.count() / static_cast<double>(trial.targets.size()),
                              {},
                              "s"});
 }
@@ -151,9 +191,10 @@ void measure_kind(ControlKind kind, const TextTask& task, const TaskEvaluation& 
 
 SettingsTable control_settings() {
   SettingsTable table = {
-      text_setting(
-          "control.kinds", "",
-          "properties that haze eval guides texts to, of semantic, pos, tree, span and length; empty: none"),
+      text_setting("control.kinds", "",
+                   "properties that haze eval guides texts to, of semantic, pos, tree, span and length, two "
+                   "together as "
+                   "semantic+length; empty: none"),
       integer_setting("control.targets", 50, between(1, 100000), "targets of each kind"),
       text_setting("control.field", "food", "the field whose values semantic targets are; empty: any"),
       boolean_setting("control.guided", true, "false: texts have the target's length alone, for comparison"),
@@ -163,14 +204,27 @@ SettingsTable control_settings() {
                    "run of a language model of texts, by which fluency is measured; empty: none"),
   };
   for (Setting& setting : table) setting = since(4, std::move(setting));
+  table.push_back(since(5, text_setting("control.target_file", "",
+                                        "file of targets of real texts, as Li et al. 2022 published theirs; "
+                                        "empty: texts of the built-in corpus")));
+  table.push_back(since(
+      5, text_setting("control.pos_judge", "",
+                      "run of a tagger of clean texts, by which success of pos is measured; empty: by the "
+                      "built-in grammar")));
   return table;
 }
 
 std::vector<std::string> control_measure_names() {
-  std::vector<std::string> names;
+  std::vector<std::string> kinds;
   for (const ControlKind kind : control_kinds()) {
-    for (const char* measure : {"_success", "_nats", "_seconds"})
-      names.push_back(control_name(kind) + measure);
+    kinds.push_back(control_name(kind));
+    for (const ControlKind other : control_kinds()) {
+      if (kind != other) kinds.push_back(control_name(kind) + '+' + control_name(other));
+    }
+  }
+  std::vector<std::string> names;
+  for (const std::string& kind : kinds) {
+    for (const char* measure : {"_success", "_nats", "_seconds"}) names.push_back(kind + measure);
   }
   return names;
 }
@@ -179,15 +233,20 @@ void measure_controls(const TextTask& task, const TaskEvaluation& evaluation, Re
   const Settings& settings = evaluation.settings;
   // Models that draw no texts have none.
   if (!settings.has("control.kinds")) return;
-  const std::vector<std::string> kinds = split_words(settings.text("control.kinds"));
-  if (kinds.empty()) return;
+  const std::vector<std::string> names = split_words(settings.text("control.kinds"));
+  if (names.empty()) return;
+  const ControlJudges judges(settings);
   const ControlTasks tasks = ControlTasks::of(settings);
-  std::optional<SavedModel> judge;
-  if (!settings.text("control.judge").empty())
-    judge = load_model(settings.text("control.judge"), {}, Purpose::training);
-  for (const std::string& kind : kinds) require_control(control_kind(kind), task, evaluation, tasks);
-  for (const std::string& kind : kinds)
-    measure_kind(control_kind(kind), task, evaluation, tasks, judge ? &*judge : nullptr, report);
+  // A control that cannot be asked for is refused before any text is drawn.
+  std::vector<ControlTrial> trials;
+  for (const std::string& name : names) {
+    const std::vector<ControlKind> kinds = control_kinds_called(name);
+    for (const ControlKind kind : kinds) judges.require(kind);
+    ControlTrial trial{.name = name, .targets = evaluation_targets(kinds, settings)};
+    trial.requests = requests_for(trial.targets, task, evaluation, tasks);
+    trials.push_back(std::move(trial));
+  }
+  for (const ControlTrial& trial : trials) measure_trial(trial, task, evaluation, judges, report);
 }
 
 }  // namespace haze

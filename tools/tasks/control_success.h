@@ -17,6 +17,12 @@ namespace haze {
 ///   length    1 where the number of words is within 2
 double control_success(const ControlTarget& target, const std::vector<std::string>& words);
 
+/// The same of a text of any origin, whose grammar nobody knows: a value is said where its words stand one
+/// after another, and `tags` are the words' parts of speech as a tagger finds them, for targets of the kind
+/// pos. Throws Error for trees and spans, which only the built-in grammar finds.
+double control_success_by_tags(const ControlTarget& target, const std::vector<std::string>& words,
+                               const std::vector<std::string>& tags);
+
 /// F1 of two lists of constituents, as multisets; 1 where both are empty.
 double constituent_f1(const std::vector<Constituent>& found, const std::vector<Constituent>& wanted);
 

@@ -80,6 +80,7 @@ std::optional<ControlTarget> target_from(ControlKind kind, const AnnotatedText& 
       target.constituents = {text.constituents[choice % text.constituents.size()]};
       break;
     case ControlKind::length:
+      if (text.words.empty()) return {};
       break;
   }
   return target;

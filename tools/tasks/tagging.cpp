@@ -82,6 +82,27 @@ TextTags tags_of_file(const TextTask& task, const Model& model, const Settings& 
   return tags;
 }
 
+TextTags tags_of_texts(const TextTask& task, const Model& model, const Settings& settings,
+                       const std::vector<std::string>& texts) {
+  const TokenClassifier& classifier = require_tagger(model, settings);
+  TextTags tags;
+  for (const std::string& text : texts) {
+    std::vector<int32_t> tokens = task.tokenizer().encode(text);
+    tokens.push_back(Tokenizer::kEnd);
+    if (std::ssize(tokens) > task.facts().max_length)
+      fail("the tagger reads {} words, and a text has {}", task.facts().max_length - 1, tokens.size() - 1);
+    TextSpelling spelling;
+    spelling.add(text);
+    Batch batch;
+    batch.target = TextBatch::of(std::span<const std::vector<int32_t>>(&tokens, 1));
+    batch.spelling = spelling.of(std::vector<int64_t>{0});
+    std::vector<std::string>& names = tags.emplace_back();
+    const std::vector<std::vector<int32_t>> classes = by_text(batch, classifier.word_classes(batch));
+    for (const int32_t tag : classes.front()) names.push_back(task.tag_name(tag));
+  }
+  return tags;
+}
+
 TagAccuracy compare_tags(const TextTags& tags, const TextTags& wanted, const TextFile& file) {
   TagAccuracy accuracy;
   for (size_t i = 0; i < tags.size(); ++i) {

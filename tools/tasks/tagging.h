@@ -28,6 +28,11 @@ const TokenClassifier& require_tagger(const Model& model, const Settings& settin
 TextTags tags_of_file(const TextTask& task, const Model& model, const Settings& settings,
                       const std::filesystem::path& file, const WorkProgress& progress);
 
+/// The tags that a model gives the words of texts. Throws Error as require_tagger(), and where a text is
+/// longer than the model reads.
+TextTags tags_of_texts(const TextTask& task, const Model& model, const Settings& settings,
+                       const std::vector<std::string>& texts);
+
 /// How many of `tags` stand in `wanted`. Throws Error, naming a text of `file`, where one has another number
 /// of words.
 TagAccuracy compare_tags(const TextTags& tags, const TextTags& wanted, const TextFile& file);

@@ -12,23 +12,29 @@
 namespace haze {
 namespace {
 
-// The value of a field of a record; null where it has none.
-const std::string* value_of(const Record& record, const std::string& field) {
-  const auto found = std::find_if(record.fields.begin(), record.fields.end(),
-                                  [&](const Field& candidate) { return candidate.name == field; });
-  return found == record.fields.end() ? nullptr : &found->value;
+// The names of a record's classes; none where it lacks the field.
+std::vector<std::string> label_names(const Record& record, const std::string& field) {
+  std::vector<std::string> names;
+  for (const Field& one : record.fields) {
+    if (field == kAnyField) names.push_back(label_name(one));
+    if (field == one.name) return {one.value};
+  }
+  return names;
 }
 
 }  // namespace
 
+std::string label_name(const Field& field) {
+  return fmt::format("{} : {}", field.name, field.value);
+}
+
 Labels Labels::of(const TextFile& file, const std::string& field) {
   Labels labels;
   for (int64_t i = 0; i < file.size(); ++i) {
-    const Record record = file.record(i);
-    const std::string* value = value_of(record, field);
-    if (!value) continue;
-    if (std::find(labels.names_.begin(), labels.names_.end(), *value) == labels.names_.end())
-      labels.names_.push_back(*value);
+    for (const std::string& name : label_names(file.record(i), field)) {
+      if (std::find(labels.names_.begin(), labels.names_.end(), name) == labels.names_.end())
+        labels.names_.push_back(name);
+    }
   }
   if (labels.count() == 1)
     fail("{}: no line has a field '{}', which data.label names", file.path().string(), field);
@@ -50,13 +56,19 @@ int32_t Labels::called(const std::string& name, const std::string& what) const {
   fail("{}: there is no '{}'; there are {}", what, name, fmt::join(names, ", "));
 }
 
-int32_t Labels::of_record(const Record& record, const std::string& field, const std::string& where) const {
-  const std::string* value = value_of(record, field);
-  if (!value) return 0;
-  const auto found = std::find(names_.begin(), names_.end(), *value);
-  if (found == names_.end())
-    fail("{}: the {} '{}' does not occur in the training data", where, field, *value);
-  return static_cast<int32_t>(found - names_.begin());
+std::vector<int32_t> Labels::of_record(const Record& record, const std::string& field,
+                                       const std::string& where) const {
+  std::vector<int32_t> classes;
+  for (const std::string& name : label_names(record, field)) {
+    const auto found = std::find(names_.begin(), names_.end(), name);
+    if (found == names_.end()) {
+      fail("{}: the {} '{}' does not occur in the training data", where, field == kAnyField ? "field" : field,
+           name);
+    }
+    classes.push_back(static_cast<int32_t>(found - names_.begin()));
+  }
+  if (classes.empty()) classes.push_back(0);
+  return classes;
 }
 
 std::string Labels::to_json() const {
@@ -86,10 +98,16 @@ TextExamples::TextExamples(const TextFile& file, const Tokenizer& tokenizer, con
   if (options.sources) source_offsets_.push_back(0);
   for (int64_t sequence = 0; sequence < texts_.size(); ++sequence) {
     if (options.sources && !add_source(file, tokenizer, sequence, options)) continue;
-    kept_.push_back(sequence);
-    if (options.label_field.empty()) continue;
+    if (options.label_field.empty()) {
+      kept_.push_back(sequence);
+      continue;
+    }
     const int64_t number = texts_.record(sequence);
-    labels_.push_back(labels.of_record(file.record(number), options.label_field, file.location(number)));
+    for (const int32_t label :
+         labels.of_record(file.record(number), options.label_field, file.location(number))) {
+      kept_.push_back(sequence);
+      labels_.push_back(label);
+    }
   }
   if (kept_.empty()) {
     fail("{}: every source has more than data.max_source_length = {} tokens; raise data.max_source_length",

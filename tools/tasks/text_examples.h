@@ -11,13 +11,16 @@
 
 namespace haze {
 
-/// The classes of a task: of labelled texts the values of one field of E2E lines, of tagged and parsed ones
-/// the tags and the labels of phrases. The class 0 is "none": that of texts without the field or with this
-/// value, of end tokens, and of words that are no phrase.
+/// The name of data.label for which every field of a text is a label, such as "food : Japanese".
+inline constexpr const char* kAnyField = "*";
+
+/// The classes of a task: of labelled texts the values of one field of E2E lines, or of all, of tagged and
+/// parsed ones the tags and the labels of phrases. The class 0 is "none": that of texts without the field or
+/// with this value, of end tokens, and of words that are no phrase.
 class Labels {
  public:
   Labels() : names_{"none"} {}
-  /// Every value that the field has in a file, in the order of its first occurrence.
+  /// Every value that the field, or any field, has in a file, in the order of its first occurrence.
   static Labels of(const TextFile& file, const std::string& field);
   /// These names after "none".
   static Labels of_names(const std::vector<std::string>& names);
@@ -28,8 +31,10 @@ class Labels {
   /// The number of a class other than "none", `what` of which is meant in messages, such as "part of speech".
   /// Throws Error with the nearest that there is.
   int32_t called(const std::string& name, const std::string& what) const;
-  /// The class of a record. Throws Error, naming `where`, where its value is none of the classes.
-  int32_t of_record(const Record& record, const std::string& field, const std::string& where) const;
+  /// The class of a record: of any field, one for each field. Throws Error, naming `where`, where a value is
+  /// none of the classes.
+  std::vector<int32_t> of_record(const Record& record, const std::string& field,
+                                 const std::string& where) const;
 
   std::string to_json() const;
   /// Throws Error naming `source`.
@@ -39,12 +44,15 @@ class Labels {
   std::vector<std::string> names_;
 };
 
+/// The name of the class that a field and its value are where every field is a label.
+std::string label_name(const Field& field);
+
 /// What an example of a text file holds beside its text.
 struct TextExampleOptions {
   DataSetOptions texts;
   bool sources = false;
   int64_t max_source_length = 64;  // a longer source is treated as texts.too_long says
-  std::string label_field;         // empty: no labels
+  std::string label_field;         // empty: no labels; kAnyField: an example for each field of a text
   Annotation annotation = Annotation::none;
   bool spelling = false;
 };

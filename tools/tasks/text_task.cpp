@@ -120,6 +120,7 @@ DataFacts TextTask::facts() const {
 
 int32_t TextTask::label_called(const std::string& field, const std::string& value) const {
   if (label_field_.empty()) fail("the run has no labels; data.task labelled with data.label gives it some");
+  if (label_field_ == kAnyField) return labels_.called(label_name({field, value}), "field and value");
   if (field != label_field_) fail("the run has labels of the field '{}', not of '{}'", label_field_, field);
   return labels_.called(value, field);
 }
