@@ -435,3 +435,13 @@ TEST_CASE("help of a command and a run shows the options of its model alone, wit
   CHECK(written.find("--threshold") == std::string::npos);
   check_failure({"help", "sample", "no-such-run"}, 1, "no-such-run: there is no such run");
 }
+
+TEST_CASE("commands that write a corpus say in a line what was written") {
+  const TemporaryFolder folder;
+  const std::string corpus = (folder / "corpus").string(), pairs = (folder / "pairs.jsonl").string();
+  CHECK(run_program({"data", "generate", corpus, "--train", "30", "--valid", "2", "--test", "3"}).error ==
+        "haze: 35 texts are written to train.txt, valid.txt and test.txt in " + corpus + "\n");
+  const ProgramResult result = run_program({"data", "controls", corpus, "--out", pairs, "--kind", "length"});
+  CHECK(result.error == "haze: 30 pairs of a control and a text are written to " + pairs + "\n");
+  CHECK(lines_of(read_text(pairs)).size() == 30);
+}

@@ -126,7 +126,7 @@ void sample(Arguments& arguments) {
 
 void infill(Arguments& arguments) {
   if (!arguments.gapped && arguments.file.empty())
-    throw WrongUsage("haze infill: say the text with gaps, or --file with one a line");
+    throw WrongUsage("infill: say the text with gaps, or --file with one a line");
   const SavedModel saved = load(arguments);
   const SampleRequest request{.count = arguments.count.value_or(1),
                               .source = arguments.source,
