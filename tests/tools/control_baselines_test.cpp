@@ -60,8 +60,8 @@ const ControlRuns& runs() {
 
 std::vector<std::string> sampling(const std::string& run, const std::string& sampler,
                                   const std::string& classifier) {
-  std::vector<std::string> arguments = {"sample", runs().run(run), "--count",   "2",      "--sampler",
-                                        sampler,  "--source",      "length 12", "--seed", "1"};
+  std::vector<std::string> arguments = {"sample", runs().run(run), "--seed", "1",        "--count",
+                                        "2",      "--sampler",     sampler,  "--source", "length 12"};
   if (!classifier.empty()) arguments.insert(arguments.end(), {"--classifier", runs().run(classifier)});
   return arguments;
 }

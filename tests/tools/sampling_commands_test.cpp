@@ -409,7 +409,7 @@ TEST_CASE("infill fills the lines of a file in order, each as often as is asked,
   check_failure({"infill", masked_run(), "--file", (folder / "bad.txt").string()}, 1,
                 "bad.txt:2: infill: the text has no gap");
   check_failure({"infill", masked_run(), "--file", (folder / "none.txt").string()}, 1, "none.txt");
-  check_failure({"infill", masked_run()}, 2, "say the text with gaps, or --file with one a line");
+  check_failure({"infill", masked_run()}, 2, "the argument 'text' is missing; --file names a file of texts");
   check_failure({"infill", masked_run(), "_", "--file", file}, 2, "do not go together");
 }
 
@@ -424,6 +424,7 @@ TEST_CASE("help of a command and a run shows the options of its model alone, wit
   const std::string general = run_program({"help", "sample"}).output;
   CHECK(general.find("Options of sampling with ") != std::string::npos);
   CHECK(general.find("--beam-size") != std::string::npos);
+  CHECK(general.find("haze help sample RUN shows the options that the run's model has") != std::string::npos);
   const std::string masked = run_program({"help", "sample", masked_run()}).output;
   CHECK(masked.find("Options of sampling with mdlm:") != std::string::npos);
   CHECK(masked.find("--beam-size") == std::string::npos);
@@ -433,7 +434,7 @@ TEST_CASE("help of a command and a run shows the options of its model alone, wit
   const std::string written = run_program({"help", "sample", autoregressive_run()}).output;
   CHECK(written.find("--beam-size") != std::string::npos);
   CHECK(written.find("--threshold") == std::string::npos);
-  check_failure({"help", "sample", "no-such-run"}, 1, "no-such-run: there is no such run");
+  check_failure({"help", "sample", "no-such-run"}, 2, "and there is no run 'no-such-run'");
 }
 
 TEST_CASE("commands that write a corpus say in a line what was written") {

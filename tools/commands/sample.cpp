@@ -125,8 +125,6 @@ void sample(Arguments& arguments) {
 }
 
 void infill(Arguments& arguments) {
-  if (!arguments.gapped && arguments.file.empty())
-    throw WrongUsage("infill: say the text with gaps, or --file with one a line");
   const SavedModel saved = load(arguments);
   const SampleRequest request{.count = arguments.count.value_or(1),
                               .source = arguments.source,
@@ -187,6 +185,8 @@ void add_infill_command(CLI::App& app, int&) {
       ->excludes(file);
   command->callback([arguments] {
     if (arguments->gapped) arguments->gapped = without_text_mark(*arguments->gapped);
+    if (!arguments->gapped && arguments->file.empty())
+      throw CLI::ValidationError("the argument 'text' is missing; --file names a file of texts");
     infill(*arguments);
   });
 }

@@ -118,6 +118,8 @@ std::string option_name(const Setting& row) {
 }  // namespace
 
 void SampleSettingOptions::add_to(CLI::App& command, std::initializer_list<std::string_view> without) {
+  command.footer(fmt::format("haze help {} RUN shows the options that the run's model has, and their values.",
+                             command.get_name()));
   const std::vector<SharedSetting> all = sample_settings_of_all_models();
   for (const SharedSetting& setting : all) {
     const Setting& row = setting.rows.front();
@@ -190,6 +192,10 @@ std::string help_for(CLI::App& app, const std::vector<std::string>& words) {
   };
   const std::vector<CLI::App*> sampling = app.get_subcommands(samples);
   if (sampling.empty()) return help_of(command_called(app, words));
+  if (!std::filesystem::exists(words.back())) {
+    throw WrongUsage(fmt::format("haze {} has no commands of its own, and there is no run '{}'",
+                                 words.front(), words.back()));
+  }
   show_options_of_run(*sampling.front(), words.back());
   return help_of(*sampling.front());
 }
