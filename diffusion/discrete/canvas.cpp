@@ -62,6 +62,11 @@ void Canvas::set_expected_times(const MaskingSchedule& schedule) {
     times_[text] = schedule.time_of_mask_probability(masked_share(text));
 }
 
+void Canvas::set_expected_times(const DiscreteNoise& noise) {
+  for (size_t text = 0; text < count(); ++text)
+    times_[text] = static_cast<double>(noise.time_of_mask_probability(masked_share(text))) / noise.steps();
+}
+
 int32_t Canvas::take(size_t text, size_t index) {
   const auto at = masked_[text].begin() + static_cast<int64_t>(index);
   const int32_t position = *at;

@@ -49,6 +49,7 @@ class Canvas {
   void set_time(size_t text, double time) { times_[text] = time; }
   /// Sets each text's time to the one at which its share of masked tokens is expected.
   void set_expected_times(const MaskingSchedule& schedule);
+  void set_expected_times(const DiscreteNoise& noise);
 
   /// Takes the position with this index out of masked(text).
   int32_t take(size_t text, size_t index);

@@ -5,10 +5,13 @@
 #include "haze/diffusion/discrete/confidence.h"
 
 namespace haze {
+namespace {
 
-Samples confidence_sample(const Denoiser& denoiser, std::span<const Request> requests,
-                          const MaskingSchedule& schedule, double threshold, const SamplerOptions& options,
-                          Generator& generator) {
+// `Schedule` is that of continuous or of discrete time.
+template <typename Schedule>
+Samples sample_by_confidence(const Denoiser& denoiser, std::span<const Request> requests,
+                             const Schedule& schedule, double threshold, const SamplerOptions& options,
+                             Generator& generator) {
   if (!(threshold >= 0 && threshold <= 1)) fail("sampling: a threshold of {} is outside 0..1", threshold);
   const NoGradient scope;
   Canvas canvas(denoiser, requests, options, generator);
@@ -35,6 +38,20 @@ Samples confidence_sample(const Denoiser& denoiser, std::span<const Request> req
     canvas.observe(step, step + canvas.most_masked());
   }
   return canvas.finish();
+}
+
+}  // namespace
+
+Samples confidence_sample(const Denoiser& denoiser, std::span<const Request> requests,
+                          const MaskingSchedule& schedule, double threshold, const SamplerOptions& options,
+                          Generator& generator) {
+  return sample_by_confidence(denoiser, requests, schedule, threshold, options, generator);
+}
+
+Samples confidence_sample(const Denoiser& denoiser, std::span<const Request> requests,
+                          const DiscreteNoise& noise, double threshold, const SamplerOptions& options,
+                          Generator& generator) {
+  return sample_by_confidence(denoiser, requests, noise, threshold, options, generator);
 }
 
 }  // namespace haze

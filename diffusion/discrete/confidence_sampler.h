@@ -18,8 +18,13 @@ namespace haze {
 /// many as there may still be.
 ///
 /// Throws Error where the threshold is outside [0, 1], or logits are no distribution.
+///
+/// The first is for networks of continuous time, the second for those of discrete time.
 Samples confidence_sample(const Denoiser& denoiser, std::span<const Request> requests,
                           const MaskingSchedule& schedule, double threshold, const SamplerOptions& options,
+                          Generator& generator);
+Samples confidence_sample(const Denoiser& denoiser, std::span<const Request> requests,
+                          const DiscreteNoise& noise, double threshold, const SamplerOptions& options,
                           Generator& generator);
 
 }  // namespace haze

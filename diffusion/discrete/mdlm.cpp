@@ -133,11 +133,6 @@ SettingsTable mdlm_settings() {
                                                 "denoising steps of the ancestral sampler")}) {
     table.insert(table.end(), section.begin(), section.end());
   }
-  table.push_back(
-      since(4, only_with(real_setting("sample.threshold", 0.9, between(0, 1),
-                                      "the confidence sampler shows every token whose probability "
-                                      "is above it, and one a step at least"),
-                         "sample.sampler", {"confidence"})));
   return table;
 }
 

@@ -177,4 +177,27 @@ TEST_CASE(
   }
 }
 
+TEST_CASE(
+    "confidence sampling of discrete time tells the first t at which a text's share of masks is reached") {
+  const DiscreteNoise noise =
+      discrete_noise(DiscreteSchedule::reciprocal, 20);  // t/T is the mask probability
+  const Shown shown =
+      watch([&](const Denoiser& denoiser, const SamplerOptions& options, Generator& generator) {
+        confidence_sample(denoiser, requests(), noise, 1, options, generator);
+      });
+  REQUIRE(shown.steps.size() == 7);
+  size_t next = 0;
+  for (size_t step = 0; step < shown.steps.size(); ++step) {
+    for (size_t text = 0; text < kTextCount; ++text) {
+      const auto length = static_cast<double>(kLengths.at(text));
+      const double share = static_cast<double>(shown.masked[step][text]) / length;
+      const double time = std::ceil(20 * share - 1e-9) / 20;
+      CHECK(shown.steps[step].time[text] == doctest::Approx(time).epsilon(1e-14));
+      if (shown.masked[step][text] == 0) continue;
+      CHECK(shown.told.at(next++).second == static_cast<float>(time));
+    }
+  }
+  CHECK(next == shown.told.size());
+}
+
 }  // namespace haze

@@ -202,7 +202,7 @@ std::string run_info_text(const RunInfo& info) {
                              info.best->value, info.best->step));
   }
   text += checkpoints_line(info);
-  text += "\nSettings that are not the defaults:\n";
+  if (!info.settings.empty()) text += "\nSettings that are not the defaults:\n";
   for (const ChangedSetting& setting : info.settings)
     text += fmt::format("  {} = {} (default: {})\n", setting.key, setting.value, setting.default_value);
   text += "\nIt can:\n";
