@@ -1,3 +1,5 @@
+#include <algorithm>
+
 #include <doctest/doctest.h>
 #include <nlohmann/json.hpp>
 
@@ -193,4 +195,130 @@ TEST_CASE("idle threads sleep early, unless the environment says how they wait")
   const std::string own = run_script("unset GOMP_SPINCOUNT; export OMP_WAIT_POLICY=active; " + script).output;
   CHECK(own.find("GOMP_SPINCOUNT") == std::string::npos);
   CHECK(own.find("0 of 1 texts are of the grammar") != std::string::npos);
+}
+
+namespace {
+
+/// What `haze train` of two steps gives for a file with these contents.
+ProgramResult train_on(const TemporaryFolder& folder, const std::string& contents,
+                       std::vector<std::string> more, bool json = false) {
+  write_text(folder / "texts", contents);
+  std::vector<std::string> assignments{
+      "transformer.layers=1",      "transformer.hidden=16",
+      "transformer.heads=2",       "train.steps=2",
+      "train.batch_size=4",        "train.evaluate_passes=5",
+      "train.evaluate_examples=4", "data.train=" + (folder / "texts").string()};
+  assignments.insert(assignments.end(), more.begin(), more.end());
+  std::vector<std::string> arguments = train_arguments(folder / "run", assignments);
+  if (json) arguments.push_back("--json");
+  fs::remove_all(folder / "run");
+  return run_program(arguments);
+}
+
+std::string repeated(const std::string& text, int times) {
+  std::string all;
+  for (int i = 0; i < times; ++i) all += text;
+  return all;
+}
+
+bool says(const ProgramResult& result, const std::string& line) {
+  const std::vector<std::string> lines = lines_of(result.error);
+  return std::find(lines.begin(), lines.end(), line) != lines.end();
+}
+
+}  // namespace
+
+TEST_CASE("training first says how many texts, tokens, words and parameters there are") {
+  const TemporaryFolder folder;
+  // 90 of 100 texts are trained on, of 5 words and an end each.
+  const ProgramResult lines = train_on(folder, repeated("One two three two .\n", 100), {});
+  CAPTURE(lines.error);
+  CHECK(lines.status == 0);
+  const std::string begin =
+      "haze: 90 texts, 540 tokens, a vocabulary of 4 words, 0.0% of tokens unknown (0.0% of those to "
+      "evaluate on), ";
+  CHECK(lines.error.find(begin) != std::string::npos);
+  const ProgramResult json =
+      train_on(folder, repeated("One two three two .\n", 99) + "One more .\n", {}, true);
+  const nlohmann::json report = nlohmann::json::parse(json.output);
+  CHECK(report["data"]["texts"] == 90);
+  CHECK(report["data"]["tokens"] == 540);
+  CHECK(report["data"]["vocabulary"] == 4);
+  CHECK(report["data"]["unknown_share"] == 0);
+  CHECK(report["data"]["validation_unknown_share"].get<double>() == doctest::Approx(1.0 / 58));
+  int64_t parameters = 0;
+  for (const NamedTensor& tensor : latest_checkpoint(folder / "run").model)
+    parameters += tensor.tensor.elements();
+  CHECK(report["parameters"] == parameters);
+  const ProgramResult points = run_program(train_arguments(
+      folder / "points", {"model=ddpm", "train.steps=1", "data.train_size=2000", "ddpm.steps=10"}));
+  CHECK(points.error.find("haze: 2,000 points, ") != std::string::npos);
+}
+
+TEST_CASE("a raw file is learnt character by character, and its samples have line ends") {
+  const TemporaryFolder folder;
+  const ProgramResult result =
+      train_on(folder, repeated("To be,\n\nor not\n", 100),
+               {"data.format=raw", "data.tokenizer=character", "data.max_length=32"});
+  CAPTURE(result.error);
+  REQUIRE(result.status == 0);
+  CHECK(says(result, "haze: the last tenth of " + (folder / "texts").string() +
+                         " is held out to evaluate on; data.valid names another file"));
+  CHECK(
+      result.error.find("haze: 1 text in 42 blocks of 32, 1,350 tokens, a vocabulary of 10 characters, 0.0% "
+                        "of tokens unknown") != std::string::npos);
+  CHECK(run_program({"eval", (folder / "run").string(), "--samples", "0"}).status == 0);
+  const ProgramResult sample =
+      run_program({"sample", (folder / "run").string(), "--count", "20", "--json", "--seed", "3"});
+  std::string all;
+  for (const std::string& line : lines_of(sample.output)) {
+    const auto text = nlohmann::json::parse(line)["text"].get<std::string>();
+    CHECK(text.size() == 32);
+    all += text;
+  }
+  CHECK(all.find('\n') != std::string::npos);
+  CHECK(all.find('<') == std::string::npos);
+  // Every model that learns packed texts learns a raw one.
+  for (const char* model : {"d3pm", "autoregressive"}) {
+    CAPTURE(model);
+    const ProgramResult other = train_on(
+        folder, repeated("To be,\n\nor not\n", 100),
+        {std::string("model=") + model, "data.format=raw", "data.tokenizer=character", "data.max_length=32"});
+    CHECK(other.status == 0);
+    const ProgramResult text = run_program({"sample", (folder / "run").string(), "--count", "1", "--json"});
+    CHECK(nlohmann::json::parse(text.output)["text"].get<std::string>().size() == 32);
+  }
+}
+
+TEST_CASE("text of one piece, punctuation in words and sources that are not learnt are said") {
+  const TemporaryFolder folder;
+  const std::string file = (folder / "texts").string();
+  const ProgramResult prose = train_on(folder, repeated("A pub, and a bar.\n\nGood food, is, it?\n", 30), {});
+  CAPTURE(prose.error);
+  CHECK(says(prose, "haze: " + file +
+                        " is read as data.format=lines, one text a line; --set data.format=raw "
+                        "--set data.tokenizer=word-punctuation, or =character, reads one text, and keeps its "
+                        "line ends and blank lines"));
+  // 30 lines with 2 of 6 tokens, and 24 with 3 of 5.
+  CHECK(says(prose, "haze: 44% of the words of " + file +
+                        " hold punctuation, such as 'bar.'; --set data.tokenizer=word-punctuation makes it "
+                        "tokens of its own"));
+  const ProgramResult apart = train_on(folder, repeated("A pub, and a bar.\n\nGood food, is, it?\n", 30),
+                                       {"data.tokenizer=word-punctuation"});
+  CHECK(apart.error.find("hold punctuation") == std::string::npos);
+  CHECK(apart.error.find("a vocabulary of 12 words and marks") != std::string::npos);
+  const std::string pair = "{\"src\": \"who is it\", \"trg\": \"it is me\"}\n";
+  const ProgramResult pairs = train_on(folder, repeated(pair, 30), {});
+  CHECK(says(pairs, "haze: the field \"src\" of " + file +
+                        " is not learnt, since data.task is texts; --set model=autoregressive --set "
+                        "data.task=pairs learns to answer it"));
+  CHECK(says(train_on(folder, repeated(pair, 30), {"model=autoregressive"}),
+             "haze: the field \"src\" of " + file +
+                 " is not learnt, since data.task is texts; --set data.task=pairs learns to answer it"));
+  CHECK(train_on(folder, repeated(pair, 30), {"model=autoregressive", "data.task=pairs"})
+            .error.find("not learnt") == std::string::npos);
+  const ProgramResult texts = train_on(folder, repeated("{\"text\": \"it is me\"}\n", 30), {});
+  CHECK(texts.status == 0);
+  CHECK(texts.error.find("not learnt") == std::string::npos);
+  CHECK(texts.error.find("a vocabulary of 3 words") != std::string::npos);
 }

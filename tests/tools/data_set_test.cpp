@@ -117,4 +117,31 @@ TEST_CASE("what gives no data set is refused in one sentence") {
         "data.too_long is \"cut\", but must be one of \"error\", \"truncate\", \"skip\"");
 }
 
+TEST_CASE("a part that is too short for one block is named") {
+  const TestFolder folder;
+  const auto error_of = [&](FilePart part) {
+    const TextFile file(folder.write("corpus.txt", "a b c a b c a b c a"),
+                        {.format = TextFormat::raw, .part = part});
+    return folder.error_of(
+        [&] { DataSet(file, tokenizer_of_abc(), {.max_length = 12, .layout = Layout::packed}); });
+  };
+  const std::string few =
+      " tokens, end tokens counted, too few for one block of data.max_length = 12; lower data.max_length";
+  CHECK(error_of(FilePart::all) == "corpus.txt: the file has 10" + few);
+  CHECK(error_of(FilePart::all_but_tenth) == "corpus.txt: the part to train on has 9" + few);
+  CHECK(error_of(FilePart::tenth) == "corpus.txt: the tenth held out has 1" + few);
+}
+
+TEST_CASE("a raw text is cut into blocks without an end token, and cannot be padded") {
+  const TestFolder folder;
+  const TextFile file(folder.write("corpus.txt", "a b c\n\nb x"), {.format = TextFormat::raw});
+  const DataSet data_set(file, tokenizer_of_abc(), {.max_length = 2, .layout = Layout::packed});
+  CHECK(sequences_of(data_set) == std::vector<Ids>{{3, 4}, {5, 4}});
+  CHECK(data_set.token_count() == 4);
+  CHECK(data_set.dropped_count() == 1);
+  CHECK(data_set.record_count() == 1);
+  CHECK(folder.error_of([&] { DataSet(file, tokenizer_of_abc(), {.max_length = 2}); }) ==
+        "data.format raw is one text, which data.layout packed cuts into blocks; padded is for several");
+}
+
 }  // namespace haze

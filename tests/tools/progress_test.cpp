@@ -177,3 +177,12 @@ TEST_CASE("a bar that is removed leaves an empty line on a terminal, and lines o
   }
   CHECK(log.writes.empty());
 }
+
+TEST_CASE("whole numbers have a comma before every three digits") {
+  CHECK(haze::format_whole(0) == "0");
+  CHECK(haze::format_whole(999) == "999");
+  CHECK(haze::format_whole(1000) == "1,000");
+  CHECK(haze::format_whole(1003854) == "1,003,854");
+  CHECK(haze::format_whole(-100) == "-100");
+  CHECK(haze::format_whole(-123456) == "-123,456");
+}

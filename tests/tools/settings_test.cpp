@@ -92,7 +92,8 @@ TEST_CASE("an unknown key is named with file and line, and the nearest right one
 
 TEST_CASE("an unknown key that is near no other is answered with those of its section") {
   CHECK(error_in_file("[sample]\nbeam = 3\n") ==
-        "run.toml:2: there is no setting 'sample.beam'; section [sample] has sampler, steps, threshold, temperature, "
+        "run.toml:2: there is no setting 'sample.beam'; section [sample] has sampler, steps, threshold, "
+        "temperature, "
         "top_p, "
         "top_k, precision, special_tokens, count");
   CHECK(error_in_file("model = 'mdml'\n") ==
@@ -124,7 +125,7 @@ TEST_CASE("a value that a setting does not take is answered with what it takes")
   CHECK(error_in_file("[optimizer]\nlearning_rate = inf\n") ==
         "run.toml:2: 'optimizer.learning_rate' takes a number above 0, not inf");
   CHECK(error_in_file("[data]\nformat = 'csv'\n") ==
-        "run.toml:2: 'data.format' takes 'e2e', 'lines' or 'jsonl', not 'csv'");
+        "run.toml:2: 'data.format' takes 'e2e', 'lines', 'jsonl' or 'raw', not 'csv'");
   CHECK(error_in_file("[mdlm]\nantithetic = 1\n") ==
         "run.toml:2: 'mdlm.antithetic' takes true or false, not 1");
   CHECK(error_in_file("[data]\ntrain = ['a', 'b']\n") ==
@@ -213,7 +214,7 @@ TEST_CASE("the printed configuration explains every setting on its line") {
   }
   CHECK(printed.find("layers = 6 ") != std::string::npos);
   CHECK(printed.find("transformer blocks (default: 4)") != std::string::npos);
-  CHECK(printed.find(": e2e | lines | jsonl\n") != std::string::npos);
+  CHECK(printed.find(": e2e | lines | jsonl | raw\n") != std::string::npos);
 }
 
 TEST_CASE("a text that is not UTF-8 is refused, as TOML could not hold it") {
@@ -279,10 +280,10 @@ TEST_CASE("no setting takes an integer that would be narrowed where it is used")
   CHECK(error_of_override("sample.steps=1048576") == "no error");
 }
 
-TEST_CASE("the cut-off of words is 1 for the built-in corpus and 10 for files, unless one is given") {
-  const auto min_count_with = [](std::initializer_list<const char*> assignments) {
+TEST_CASE("the cut-off of words is 1 for the built-in corpus and at most 10 for files, unless one is given") {
+  const auto min_count_with = [](const std::vector<std::string>& assignments) {
     Settings settings(training_settings());
-    for (const char* assignment : assignments) settings.override_with(assignment);
+    for (const std::string& assignment : assignments) settings.override_with(assignment);
     haze::resolve_training_settings(settings);
     return settings.integer("data.min_count");
   };
@@ -290,6 +291,27 @@ TEST_CASE("the cut-off of words is 1 for the built-in corpus and 10 for files, u
   CHECK(min_count_with({"data.train=a.txt", "data.valid=b.txt"}) == 10);
   CHECK(min_count_with({"data.min_count=3"}) == 3);
   CHECK(min_count_with({"data.train=a.txt", "data.valid=b.txt", "data.min_count=3"}) == 3);
+  // Of 310 words, w4 to w7 occur 4 to 7 times. A cut-off of 7 makes 15 of them unknown, and one of 8, 22.
+  const haze::testing::TemporaryFolder folder;
+  std::string lines;
+  int words = 0;
+  for (int count = 4; count <= 7; ++count) {
+    for (int i = 0; i < count; ++i, ++words) lines += fmt::format("w{}\n", count);
+  }
+  for (; words < 310; ++words) lines += "the\n";
+  haze::testing::write_text(folder / "texts", lines);
+  const std::string train = "data.train=" + (folder / "texts").string(), valid = "data.valid=b.txt";
+  CHECK(min_count_with({train, valid, "data.format=lines"}) == 7);
+  CHECK(min_count_with({train, valid, "data.format=lines", "data.tokenizer=character"}) == 1);
+  haze::testing::write_text(folder / "texts", "every word here is a rare one\n");
+  CHECK(min_count_with({train, valid, "data.format=lines"}) == 1);
+}
+
+TEST_CASE("a raw file is packed, is one text, and keeps all of its characters") {
+  Settings settings =
+      haze::settings_from({}, {"data.train=a.txt", "data.format=raw", "data.tokenizer=character"});
+  haze::resolve_training_settings(settings);
+  CHECK(settings.text("data.layout") == "packed");
 }
 
 TEST_CASE("the draw 'auto' is of an exact count where the loss does not depend on time, and beta else") {
@@ -369,7 +391,13 @@ TEST_CASE("settings that contradict one another are refused") {
   CHECK(error_with({"mdlm.draw=exact-count", "transformer.time=adaptive"}) ==
         "mdlm.draw exact-count does not go with transformer.time adaptive, which needs times; beta does");
   CHECK(error_with({"model=d3pm", "sample.sampler=first-hitting"}) ==
-        "--set sample.sampler=first-hitting: 'sample.sampler' takes 'ancestral' or 'confidence', not 'first-hitting'");
+        "--set sample.sampler=first-hitting: 'sample.sampler' takes 'ancestral' or 'confidence', not "
+        "'first-hitting'");
+  CHECK(error_with({"model=autoregressive", "data.task=pairs", "data.train=a", "data.format=raw"}) ==
+        "data.format raw is one text: it is for data.task texts, not pairs");
+  CHECK(error_with({"data.train=a", "data.format=raw"}) ==
+        "data.format raw keeps line ends, which data.tokenizer word does not; word-punctuation and character "
+        "do");
   CHECK(error_with({"model=autoregressive", "data.task=pairs", "data.train=a", "data.valid=b",
                     "data.format=lines"}) ==
         "data.task pairs needs sources, which data.format lines does not have; e2e and jsonl do");

@@ -258,6 +258,22 @@ TEST_CASE("a label that training has not seen, and a field that no line has, are
         "pairs: no line has a field 'colour', which data.label names");
 }
 
+TEST_CASE("tags of a text that is cut are refused, and left out with the text where it is skipped") {
+  const PairFile file("one two three\nfour\n", TextFormat::lines);
+  file.folder.write("pairs.tags", "NUM NUM NUM\nNUM\n");
+  const Labels labels = Labels::of_names({"NUM"});
+  TextExampleOptions options{.texts = {.max_length = 3, .too_long = LongRecord::truncate},
+                             .annotation = Annotation::tags};
+  CHECK(
+      file.refusal(options, labels) ==
+      "pairs:1: the text has 3 annotated words, and data.max_length cuts it; set data.too_long to \"skip\", "
+      "or raise data.max_length");
+  options.texts.too_long = LongRecord::skip;
+  const TextExamples examples = file.examples(options, labels);
+  REQUIRE(examples.size() == 1);
+  CHECK(examples.batch(std::vector<int64_t>{0}).tags.to_vector<int32_t>() == std::vector<int32_t>{1, 0});
+}
+
 TEST_CASE("labels.json reads back as it was written, and a damaged one is refused") {
   const PairFile pairs(kLabelledLines, TextFormat::e2e);
   const Labels labels = Labels::of(pairs.file, "food");

@@ -6,6 +6,8 @@
 
 #include <doctest/doctest.h>
 
+#include "haze/tools/text/utf8.h"
+
 #include "temporary_folder.h"
 #include "tools/text_test_files.h"
 
@@ -64,6 +66,87 @@ TEST_CASE("a JSONL file gives source and target in any order, other fields ignor
   CHECK(file.record(0).target == "I ❤ 안");
   CHECK(file.record(1).source == "how");
   CHECK(file.record(1).target == "so");
+}
+
+TEST_CASE("a JSONL file of texts alone is one of texts, and a line may have either") {
+  const TestFolder folder;
+  const TextFile file(folder.write("texts.jsonl",
+                                   "{\"text\": \"Hello .\", \"src\": 3}\n"
+                                   "{\"src\": \"q\", \"trg\": \"a\", \"text\": \"x\"}\n"),
+                      {.format = TextFormat::jsonl});
+  CHECK(targets_of(file) == std::vector<std::string>{"Hello .", "a"});
+  CHECK(file.record(0).source == "");
+  CHECK(file.record(1).source == "q");
+  CHECK(open_error(TextFormat::jsonl, "{\"body\": \"x\"}") ==
+        "corpus.txt:1: the line has neither the field \"text\" nor \"src\" and \"trg\"");
+  CHECK(open_error(TextFormat::jsonl, "{\"text\": \" \"}") == "corpus.txt:1: the field \"text\" is blank");
+  CHECK(open_error(TextFormat::jsonl, "{\"text\": [1]}") ==
+        "corpus.txt:1: the field \"text\" must be a string, but is of type array");
+}
+
+TEST_CASE("a raw file is one text, every character of which is kept") {
+  const TestFolder folder;
+  const std::string text = "\n\nFirst line \r\n\tsecond\r\r\n\n\n 안녕 {\"src\": 1} a||b";
+  for (const std::string mark : {"", "\xEF\xBB\xBF"}) {
+    const TextFile file(folder.write("corpus.txt", mark + text),
+                        {.format = TextFormat::raw, .max_line_bytes = 1});
+    CHECK(targets_of(file) == std::vector<std::string>{text});
+    CHECK(file.is_one_text());
+    CHECK(file.location(0) == folder.path("corpus.txt").string() + ":1");
+  }
+  using enum TextFormat;
+  CHECK(open_error(raw, "") == "corpus.txt:1: the file is empty");
+  CHECK(open_error(raw, "\xEF\xBB\xBF") == "corpus.txt:1: the file has only blank lines");
+  CHECK(open_error(raw, "\n \r\n") == "corpus.txt:1: the file has only blank lines");
+  CHECK(open_error(raw, "good\n\n안\xEB\x85 x\n") ==
+        "corpus.txt:3: byte 4 of the line (0xEB) is not valid UTF-8");
+  CHECK(open_error(raw, "\xFF") == "corpus.txt:1: byte 1 of the line (0xFF) is not valid UTF-8");
+  // Longer than what is read at a time.
+  const std::string line(70'001, 'x');
+  CHECK(targets_of(TextFile(folder.write("long.txt", line + "\n" + line), {.format = raw})).front() ==
+        line + "\n" + line);
+}
+
+TEST_CASE("of a raw file the last tenth of the characters can be held out") {
+  const TestFolder folder;
+  const std::string text = "하나\n둘 셋\n넷\n다섯 여섯 일곱\n여덟 ten.\n";
+  for (size_t dropped = 0; dropped < 20; ++dropped) {
+    std::vector<std::string> characters;
+    for (std::string_view rest = text; !rest.empty(); rest.remove_prefix(utf8_code_point_bytes(rest)))
+      characters.emplace_back(rest.substr(0, utf8_code_point_bytes(rest)));
+    characters.resize(characters.size() - dropped);
+    std::string content, kept;
+    for (size_t i = 0; i < characters.size(); ++i) {
+      content += characters[i];
+      if (i < characters.size() * 9 / 10) kept += characters[i];
+    }
+    const auto path = folder.write("corpus.txt", content);
+    const TextFile rest(path, {.format = TextFormat::raw, .part = FilePart::all_but_tenth}),
+        tenth(path, {.format = TextFormat::raw, .part = FilePart::tenth});
+    CHECK(rest.record(0).target == kept);
+    CHECK(rest.record(0).target + tenth.record(0).target == content);
+    const auto line = 1 + std::count(kept.begin(), kept.end(), '\n');
+    CHECK(tenth.location(0) == fmt::format("{}:{}", path.string(), line));
+  }
+  CHECK(folder.error_of([&] {
+    TextFile(folder.write("a.txt", "안"), {.format = TextFormat::raw, .part = FilePart::tenth});
+  }) == "a.txt: of one character none can be held out; name a file to evaluate on (data.valid)");
+}
+
+TEST_CASE("tiny Shakespeare has the characters and tokens that nanoGPT counts") {
+  const auto path = text_test::shared_data("tiny_shakespeare/input.txt");
+  if (!path) return;
+  // data/shakespeare_char/prepare.py of nanoGPT: 65 characters, and these three lengths.
+  const auto tokens_of = [&](FilePart part) {
+    const TextFile file(*path, {.format = TextFormat::raw, .part = part});
+    const Tokenizer tokenizer = build_tokenizer(TokenizerKind::character, file, 1);
+    if (part != FilePart::tenth) CHECK(tokenizer.vocabulary_size() - Tokenizer::kUnknown - 1 == 65);
+    CHECK(tokenizer.decode(tokenizer.encode(file.record(0).target)) == file.record(0).target);
+    return std::ssize(tokenizer.encode(file.record(0).target));
+  };
+  CHECK(tokens_of(FilePart::all) == 1'115'394);
+  CHECK(tokens_of(FilePart::all_but_tenth) == 1'003'854);
+  CHECK(tokens_of(FilePart::tenth) == 111'540);
 }
 
 TEST_CASE("an E2E file gives the fields, their text and the sentence") {
@@ -163,7 +246,7 @@ TEST_CASE("what cannot be opened as a text file is named") {
   CHECK(folder.error_of([&] { TextFile(folder.write("a.txt", "a"), {.max_line_bytes = 0}); }) ==
         "data.max_line_bytes must be at least 1 and below 2147483647, but is 0");
   CHECK(folder.error_of([&] { text_format("csv"); }) ==
-        "data.format is \"csv\", but must be one of \"lines\", \"jsonl\", \"e2e\"");
+        "data.format is \"csv\", but must be one of \"lines\", \"jsonl\", \"e2e\", \"raw\"");
 }
 
 TEST_CASE("a file that changes under the reader gives a sentence") {
@@ -205,7 +288,7 @@ TEST_CASE(
       }
     }
     const auto path = folder.write("corpus.txt", content);
-    for (const auto format : {TextFormat::lines, TextFormat::jsonl, TextFormat::e2e}) {
+    for (const auto format : {TextFormat::lines, TextFormat::jsonl, TextFormat::e2e, TextFormat::raw}) {
       const std::string error = folder.error_of([&] {
         const TextFile file(path, {.format = format, .max_line_bytes = 40});
         for (const auto& target : targets_of(file)) {
@@ -274,6 +357,18 @@ TEST_CASE("the format of a file is that of at least half of its first lines, oth
   CHECK(guess_format({"A line .", "Another one ."}) == TextFormat::lines);
   CHECK(guess_format({"A line .", e2e, "Another one ."}) == TextFormat::lines);
   CHECK(guess_format({}) == TextFormat::e2e);
+  const TestFolder folder;
+  const auto may_be_one = [&](std::string_view content) {
+    return may_be_one_text(folder.write("text.txt", content));
+  };
+  CHECK(may_be_one("A paragraph.\n\nAnother.\n"));
+  CHECK(may_be_one("A paragraph.\r\n \r\n\r\nAnother.\r\n"));
+  CHECK_FALSE(may_be_one("\n\nA line.\nAnother.\n\n\n"));
+  std::string lines;
+  for (int i = 0; i < 999; ++i) lines += "A line\n";
+  CHECK_FALSE(may_be_one(lines));
+  CHECK(may_be_one(lines + "A line"));
+  CHECK_FALSE(may_be_one_text(folder.path("none")));
   CHECK(looks_like_table({"a,b", "1,2", "3,4"}));
   CHECK(looks_like_table({"a\tb", "1, x\t2", "3\t4"}));
   CHECK_FALSE(looks_like_table({"a, b", "c", "d"}));

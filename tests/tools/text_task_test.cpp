@@ -12,6 +12,7 @@
 #include "haze/engine/error.h"
 #include "haze/tools/run/sampling.h"
 #include "haze/tools/run/saved_model.h"
+#include "haze/tools/tasks/control_requests.h"
 #include "haze/tools/tasks/corpus_floor.h"
 
 #include "tiny_run.h"
@@ -141,5 +142,72 @@ TEST_CASE("the error of a share is that of Agresti and Coull, and covers where n
     }
     CAPTURE(truth);
     CHECK(covered > 0.88);
+  }
+}
+
+TEST_CASE("words and punctuation: gaps and prompts know which marks stand beside words") {
+  const std::string text = "Ondine's \"pub\", a small one, is near. Go";
+  TokenCounter counter(TokenizerKind::word_punctuation);
+  counter.add(text);
+  const Settings settings = settings_with({"data.tokenizer=word-punctuation"});
+  const TextTask task(settings, "", counter.build(1), LengthDistribution({0, 0, 0, 1, 0, 3}));
+  const Tokenizer& tokenizer = task.tokenizer();
+  const auto start_of = [&](const SampleRequest& request) {
+    return task.requests(settings, {.length = true, .prompt = true, .gaps = true}, request).front();
+  };
+  const auto filled = [&](const std::string& gapped, const std::string& word) {
+    Request request = start_of({.gapped = gapped});
+    for (size_t i = 0; i < request.start.size(); ++i) {
+      if (!request.fixed[i]) request.start[i] = tokenizer.encode(word).at(0);
+    }
+    return task.written({.texts = {request.start}}, 0);
+  };
+  CHECK(filled("\"_\", a _ one, is _.", "pub") == "\"pub\", a pub one, is pub.");
+  CHECK(filled("_ is _ near", "Go") == "Go is Go near");
+  for (const std::string prompt : {"Ondine's \"pub\",", "Ondine's \"pub\", "}) {
+    Request request = start_of({.length = 9, .prompt = prompt});
+    request.start[5] = tokenizer.encode("Go").at(0);
+    CHECK(request.fixed == std::vector<uint8_t>{1, 1, 1, 1, 1, 0, 0, 0, 1});
+    request.start.resize(6);
+    CHECK(task.written({.texts = {request.start}}, 0) == "Ondine's \"pub\", Go");
+  }
+  CHECK(error_of([&] { start_of({.gapped = "_ ; is"}); }) ==
+        "infill: the model does not know the word or mark ';'");
+  CHECK(error_of([&] { start_of({.gapped = "_ go"}); }) ==
+        "infill: the model does not know the word or mark 'go'; did you mean 'Go'?");
+  CHECK(error_of([&] { start_of({.gapped = "Go,_"}); }) ==
+        "infill: the model does not know the word or mark ',' there; it does where blanks are as in 'a, b'");
+  // A trace shows marks without their joiners, set apart by blanks.
+  const std::vector<std::vector<int32_t>> texts{tokenizer.encode("pub, a")};
+  const TraceStep step = task.trace_step({.texts = &texts}, 0);
+  CHECK(step.tokens == TraceTokens{"pub", ",", "a"});
+  CHECK(task.new_trace({}).separator == " ");
+}
+
+TEST_CASE("controls that count words are refused where tokens are no words") {
+  for (const char* kind : {"character", "word-punctuation"}) {
+    const Settings settings = settings_with({std::string("data.tokenizer=") + kind});
+    TokenCounter counter(tokenizer_kind(kind));
+    counter.add(kText);
+    const TextTask task(settings, "", counter.build(1), LengthDistribution({0, 0, 0, 1, 0, 3}));
+    const std::vector<ControlTarget> targets{{.kind = ControlKind::length, .words = 4}};
+    CHECK(error_of([&] { controlled_request(task, settings, {.length = true}, {}, targets, {}); }) ==
+          std::string("the control length counts words, and the run has data.tokenizer ") + kind +
+              "; word makes every word a token");
+  }
+}
+
+TEST_CASE("samples of a raw text keep its line ends and hold no end token") {
+  TokenCounter counter(TokenizerKind::character);
+  counter.add("ab\n");
+  const Settings settings =
+      settings_with({"data.train=a.txt", "data.format=raw", "data.tokenizer=character"});
+  CHECK(settings.text("data.layout") == "packed");
+  const TextTask task(settings, "", counter.build(1), LengthDistribution({0, 0, 0, 0, 1}));
+  const std::vector<int32_t> tokens = task.tokenizer().encode("\na\n\nb\n");
+  CHECK(task.written({.texts = {tokens}}, 0) == "\na\n\nb\n");
+  for (const bool length : {true, false}) {
+    const std::vector<int32_t> forbidden = task.forbidden_tokens(settings, {.length = length});
+    CHECK(std::count(forbidden.begin(), forbidden.end(), Tokenizer::kEnd) == 1);
   }
 }

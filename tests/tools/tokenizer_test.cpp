@@ -1,5 +1,7 @@
 #include "haze/tools/text/tokenizer.h"
 
+#include <algorithm>
+
 #include <doctest/doctest.h>
 
 #include "haze/engine/error.h"
@@ -92,9 +94,11 @@ TEST_CASE("ids outside the vocabulary are refused") {
 
 TEST_CASE("what a tokeniser cannot be made of is refused") {
   CHECK_THROWS_WITH_AS(tokenizer_of(TokenizerKind::word, {"a b"}, 2),
-                       "no word occurs 2 times or more in the training text; lower min_count", Error);
-  CHECK_THROWS_WITH_AS(tokenizer_of(TokenizerKind::character, {}),
-                       "no character occurs 1 times or more in the training text; lower min_count", Error);
+                       "no word occurs 2 times or more in the training text; lower min_count: --set "
+                       "data.min_count=1 keeps every word",
+                       Error);
+  CHECK_THROWS_WITH_AS(tokenizer_of(TokenizerKind::character, {}), "the training text holds no character",
+                       Error);
   CHECK_THROWS_WITH_AS(tokenizer_of(TokenizerKind::word, {"a"}, 0), "min_count must be at least 1, but is 0",
                        Error);
   CHECK_THROWS_WITH_AS(tokenizer_of(TokenizerKind::word, {"a \xFF"}),
@@ -102,12 +106,14 @@ TEST_CASE("what a tokeniser cannot be made of is refused") {
   CHECK_THROWS_WITH_AS(tokenizer_of(TokenizerKind::character, {"a"}).encode("\xEC"),
                        "byte 1 of the text (0xEC) is not valid UTF-8", Error);
   CHECK_THROWS_WITH_AS(tokenizer_kind("letters"),
-                       "the tokeniser is \"letters\", but must be one of \"word\", \"character\"", Error);
+                       "the tokeniser is \"letters\", but must be one of \"word\", \"character\", "
+                       "\"word-punctuation\"",
+                       Error);
 }
 
 TEST_CASE("a saved tokeniser loads as it was") {
   const TestFolder folder;
-  for (const auto kind : {TokenizerKind::word, TokenizerKind::character}) {
+  for (const auto kind : {TokenizerKind::word, TokenizerKind::character, TokenizerKind::word_punctuation}) {
     const std::string text = "quote\" back\\slash 안녕 tab\tend";
     const auto tokenizer = tokenizer_of(kind, {text});
     tokenizer.save(folder.path("tokenizer.json"));
@@ -138,7 +144,8 @@ TEST_CASE("a tokenizer.json that is not one is refused by a sentence with the fi
         "tokenizer.json: \"version\" must be 1: the file is not a tokeniser of this version of haze");
   CHECK(error_of(R"({"version": 1})") == "tokenizer.json: \"kind\" must be a string");
   CHECK(error_of(R"({"version": 1, "kind": "byte"})") ==
-        "tokenizer.json: \"kind\" is \"byte\", but must be one of \"word\", \"character\"");
+        "tokenizer.json: \"kind\" is \"byte\", but must be one of \"word\", \"character\", "
+        "\"word-punctuation\"");
   CHECK(error_of(R"({"version": 1, "kind": "word", "tokens": "a"})") ==
         "tokenizer.json: \"tokens\" must be an array of strings");
   CHECK(error_of(R"({"version": 1, "kind": "word", "tokens": ["<end>"]})") ==
@@ -152,11 +159,40 @@ TEST_CASE("a tokenizer.json that is not one is refused by a sentence with the fi
   CHECK(error_of_tokens("word", R"(, "")") == "tokenizer.json: token 3, \"\", is not one word");
   CHECK(error_of_tokens("word", R"(, "<pad>")") == "tokenizer.json: token 3, \"<pad>\", is not one word");
   CHECK(error_of_tokens("character", R"(, "ab")") == "tokenizer.json: token 3, \"ab\", is not one character");
+  CHECK(error_of_tokens("word-punctuation", R"(, "a", "￭,", "\"￭", "￭--￭", "\n", "  ")") == "");
+  for (const char* token : {"a,", "a b", "￭a", "a￭", "￭", "￭￭", "￭￭￭", ",.", "￭ ", "\\n\\n", ""}) {
+    const std::string json = fmt::format(R"(, "{}")", token);
+    CAPTURE(json);
+    CHECK(error_of_tokens("word-punctuation", json).ends_with("is not one word or mark"));
+  }
   CHECK(folder.error_of([&] { Tokenizer::load(folder.path("none.json")); }) ==
         "none.json: the file cannot be opened");
   CHECK(folder.error_of([&] {
     tokenizer_of(TokenizerKind::word, {"a"}).save(folder.path("none/tokenizer.json"));
   }) == "none/tokenizer.json: the tokeniser cannot be written there");
+}
+
+TEST_CASE("the largest cut-off is that of a search over all of them") {
+  TokenCounter counter(TokenizerKind::word);
+  int64_t all = 0;
+  std::string text;
+  for (int64_t count = 1; count <= 12; ++count) {
+    for (int64_t i = 0; i < count; ++i) text += fmt::format("w{} ", count);
+    all += count;
+  }
+  counter.add(text + "<unk>");
+  ++all;  // of no vocabulary
+  for (const double share : {0.0, 0.02, 0.04, 0.1, 0.4, 1.0}) {
+    int64_t largest = 1;
+    for (int64_t min_count = 1; min_count <= 10; ++min_count) {
+      const std::vector<int32_t> ids = counter.build(min_count).encode(text);
+      const auto unknown = std::count(ids.begin(), ids.end(), Tokenizer::kUnknown);
+      if (static_cast<double>(unknown) <= share * static_cast<double>(all)) largest = min_count;
+    }
+    CAPTURE(share);
+    CHECK(counter.largest_min_count(10, share) == largest);
+  }
+  CHECK(counter.largest_min_count(10, 1.0) == 10);
 }
 
 }  // namespace haze

@@ -73,6 +73,35 @@ Settings settings_of(const Arguments& arguments) {
   }
 }
 
+bool learns_texts_and_pairs(const ModelInfo& model) {
+  const auto learns = [&](const char* task) {
+    return std::find(model.tasks.begin(), model.tasks.end(), task) != model.tasks.end();
+  };
+  return learns("texts") && learns("pairs");
+}
+
+/// Says where the sources of pairs are not learnt, and how they are.
+void say_ignored_sources(const Settings& settings) {
+  if (settings.text("data.task") != "texts" || settings.text("data.format") != "jsonl") return;
+  const std::vector<std::string> first = beginning_of(settings.text("data.train"), 1);
+  try {
+    if (first.empty() || parse_record(TextFormat::jsonl, trim(first.front())).source.empty()) return;
+  } catch (const Error&) {
+    return;  // the run says what is wrong with the line
+  }
+  const std::string& model = settings.text("model");
+  const ModelRow* row = learns_texts_and_pairs(model_row(model).info) ? &model_row(model) : nullptr;
+  for (const ModelRow& other : model_table()) {
+    if (!row && learns_texts_and_pairs(other.info)) row = &other;
+  }
+  if (!row) return;
+  const std::string change = row->info.name == model ? "" : fmt::format("model={} --set ", row->info.name);
+  say(fmt::format(
+      "haze: the field \"src\" of {} is not learnt, since data.task is texts; --set {}data.task=pairs learns "
+      "to answer it",
+      settings.text("data.train"), change));
+}
+
 /// Says what was guessed of the files, so that nobody trains on what they did not mean.
 void say_guesses(const Arguments& arguments, const Settings& settings) {
   if (!settings.has("data.format") || settings.text("data.train").empty()) return;
@@ -80,15 +109,23 @@ void say_guesses(const Arguments& arguments, const Settings& settings) {
   if (format_is_guessed(arguments, settings)) {
     const std::string& format = settings.text("data.format");
     const bool is_table = format == "lines" && looks_like_table(beginning_of(file));
-    say(fmt::format("haze: {} is read as data.format={}{}", file, format,
-                    is_table ? "; it looks like a table, whose separators become part of the texts; "
-                               "data.format=jsonl has fields"
-                             : ""));
+    const char* hint = "";
+    if (is_table) {
+      hint =
+          "; it looks like a table, whose separators become part of the texts; data.format=jsonl has fields";
+    } else if (format == "lines" && may_be_one_text(file)) {
+      hint =
+          ", one text a line; --set data.format=raw --set data.tokenizer=word-punctuation, or =character, "
+          "reads one text, and keeps its line ends and blank lines";
+    }
+    say(fmt::format("haze: {} is read as data.format={}{}", file, format, hint));
   }
   if (settings.text("data.valid").empty()) {
-    say(fmt::format("haze: every tenth text of {} is held out to evaluate on; data.valid names another file",
-                    file));
+    const bool is_raw = settings.text("data.format") == "raw";
+    say(fmt::format("haze: {} of {} is held out to evaluate on; data.valid names another file",
+                    is_raw ? "the last tenth" : "every tenth text", file));
   }
+  say_ignored_sources(settings);
 }
 
 /// Does `begin` with the settings of the command line. What only `--set` makes wrong is a wrong command line.
@@ -139,6 +176,15 @@ void report(const Arguments& arguments, const TrainResult& result) {
                                 {"step", result.step},
                                 {"last_step", result.last_step},
                                 {"interrupted", result.interrupted_by != 0}};
+    for (const Measure& measure : result.data.measures) {
+      nlohmann::ordered_json& field = json["data"][measure.name];
+      if (measure.decimals == 0) {
+        field = static_cast<int64_t>(measure.value);
+      } else {
+        field = measure.value;
+      }
+    }
+    json["parameters"] = result.parameters;
     if (arguments.graphs) json["replays"] = result.replays;
     if (result.evaluation) {
       const Measure& first = result.evaluation->measures.front();

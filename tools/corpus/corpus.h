@@ -33,7 +33,7 @@ uint64_t first_of_part(std::size_t part);
 /// grammar does not make it. So it tells whether a model's sample is grammatical and what it says.
 std::optional<CorpusLine> analyse_line(const std::vector<std::string>& words);
 
-/// What can be said of any text.
+/// The analysis of any text.
 struct TextAnalysis {
   bool is_grammatical = false;            ///< whether the grammar makes it
   std::vector<std::string> tags;          ///< universal part of speech of each word; X where it is unknown
@@ -76,14 +76,14 @@ struct CorpusStatistics {
 
   /// The text's entropy where its length is known.
   double entropy_given_length_nats() const { return entropy_nats - length_entropy_nats; }
-  /// What no model's likelihood can fall below on average, one end token a text counted.
+  /// The floor: no model has fewer nats per token on average. One end token a text counts.
   double nats_per_token() const { return entropy_nats / (mean_words + 1); }
   double bits_per_token() const;
 };
 
 CorpusStatistics corpus_statistics();
 
-/// What write_corpus makes.
+/// Options of write_corpus().
 struct CorpusOptions {
   uint64_t seed = 1;
   int64_t train = 40'000, valid = 2'000, test = 2'000;  ///< texts in each part, at least 1
@@ -93,7 +93,7 @@ struct CorpusOptions {
 /// could replace.
 void require_place_for_corpus(const std::filesystem::path& folder);
 
-/// What one part of a written corpus holds.
+/// One part of a written corpus in numbers.
 struct CorpusPart {
   std::string name;           ///< train, valid or test
   int64_t texts = 0;          ///< lines
@@ -104,9 +104,9 @@ struct CorpusPart {
 /// Writes the corpus to a folder, which is made where it is missing. For train, valid and test it writes
 /// `train.txt` (E2E format), and `train.tags` and `train.trees` line by line beside it. Then it writes
 /// `statistics.json`, whose presence says that all is there. Each file is whole at every moment. A part's
-/// texts do not depend on how many there are of it or of another: number i of train, valid and test is text
-/// i, 2^40 + i and 2^41 + i of the seed. Texts are drawn independently, so a short one can occur in two
-/// parts. Throws Error where a count is not between 1 and 2^40, or where the system refuses.
+/// texts do not depend on the number of texts in any part. Number i of train, valid and test is text i, 2^40
+/// + i and 2^41 + i of the seed. Texts are drawn independently, so a short one can occur in two parts. Throws
+/// Error where a count is not between 1 and 2^40, or where the system refuses.
 std::vector<CorpusPart> write_corpus(const std::filesystem::path& folder, const CorpusOptions& options);
 
 /// statistics.json: the exact figures, in nats and in bits, and the parts.

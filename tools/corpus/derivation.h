@@ -19,7 +19,7 @@ Derivation sample_derivation(const Grammar& grammar, Generator& generator);
 /// Natural logarithm of the derivation's probability.
 double log_probability(const Grammar& grammar, const Derivation& derivation);
 
-/// What a derivation says.
+/// The text of a derivation, with all that belongs to it.
 struct Realisation {
   std::vector<std::string> words;                           ///< as written, full stops and commas being words
   std::vector<std::string> tags;                            ///< universal part of speech, one a word

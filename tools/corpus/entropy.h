@@ -23,9 +23,9 @@ struct GrammarMeasures {
   int longest() const { return static_cast<int>(length_distribution.size()) - 1; }
 };
 
-/// Computes them by recursion from the words up: a rule is drawn without regard to what stands around its
-/// symbol, so a symbol's entropy is that of its choice of a rule plus, for each rule with its probability,
-/// the entropies of the symbols on its right side (Grenander 1967; Cover & Thomas, the chain rule 2.5).
+/// Computes them by recursion from the words up. A rule is drawn without regard to what stands around its
+/// symbol. So a symbol's entropy is that of its choice of a rule, plus the expected entropy of the rule's
+/// right side (Grenander 1967; Cover & Thomas, chain rule 2.5).
 GrammarMeasures measure(const Grammar& grammar);
 
 }  // namespace haze

@@ -22,8 +22,8 @@ namespace haze {
 /// probability is its weight over the sum of the weights of its symbol's rules, whatever stands around the
 /// symbol.
 ///
-/// Two things about spelling are a function of the words and so are left to the program: `a/DT` becomes `an`
-/// before a vowel sound, and the first word of a text and every word after a full stop gets a capital.
+/// The program settles two things of spelling, which follow from the words. It writes `an` for `a/DT` before
+/// a vowel sound, and gives a capital to the first word of a text and to every word after a full stop.
 class Grammar {
  public:
   struct Symbol {
@@ -53,9 +53,9 @@ class Grammar {
     int line = 0;                ///< of the text where the rule stands, from 1
   };
 
-  /// Reads a grammar. Throws Error with the line number where the text is malformed, where a symbol is used
-  /// but not defined, defined twice, never used or recursive, where a rule stands twice, and where a
-  /// derivation could state one field twice.
+  /// Reads a grammar. Throws Error with the line number where the text is malformed, or where a symbol is
+  /// used but not defined, defined twice, never used or recursive. It also throws where a rule stands twice,
+  /// and where a derivation could state one field twice.
   explicit Grammar(std::string_view text);
 
   const std::vector<std::string>& fields() const { return fields_; }

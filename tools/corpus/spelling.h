@@ -12,12 +12,11 @@ bool takes_an(std::string_view next_word);
 /// `word` with its first letter, where that is of a to z, as a capital.
 std::string with_capital(std::string_view word);
 
-/// The words of a grammar's rules as they are written in a text: `a` or `an` by the word after it, a capital
-/// at the start and after every full stop.
+/// The words of a grammar's rules as a text has them. The next word decides between `a` and `an`; the start
+/// and every full stop bring a capital.
 std::vector<std::string> written_words(std::vector<std::string> words);
 
-/// What two words have in common when one text can hold either of them written the same way: small letters,
-/// and `a` for `an`.
+/// The common form of words that can be written the same way in one text: small letters, and `a` for `an`.
 std::string spelling_class(std::string_view word);
 
 /// The universal part-of-speech tag (Petrov, Das & McDonald 2012, in the names of Universal Dependencies v2)

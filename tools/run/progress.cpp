@@ -197,6 +197,13 @@ std::string format_duration(double seconds) {
   return fmt::format("{} h {:02} min", whole / 3600, whole % 3600 / 60);
 }
 
+std::string format_whole(std::int64_t number) {
+  std::string text = fmt::format("{}", number);
+  for (std::ptrdiff_t i = std::ssize(text) - 3; i > (number < 0 ? 1 : 0); i -= 3)
+    text.insert(static_cast<std::size_t>(i), ",");
+  return text;
+}
+
 std::string format_count(double count) {
   struct Unit {
     double size;

@@ -77,6 +77,9 @@ class ProgressBar {
 /// A duration in the form "45 s", "3 min 05 s" or "2 h 07 min".
 std::string format_duration(double seconds);
 
+/// A whole number with a comma before every three digits: "1,003,854".
+std::string format_whole(std::int64_t number);
+
 /// A count in at most five characters: "950", "21.4k", "3.20M".
 std::string format_count(double count);
 

@@ -46,7 +46,8 @@ std::optional<TrainingTexts> training_texts(const Task& task) {
   const auto* texts = dynamic_cast<const TextTask*>(&task);
   if (!texts) return {};
   const std::vector<int64_t>& counts = texts->lengths().counts();
-  TrainingTexts result{.token_kind = texts->tokenizer().kind()};
+  TrainingTexts result{.token_kind = texts->tokenizer().kind(),
+                       .token_unit = std::string(texts->tokenizer().unit())};
   for (int64_t length = 1; length < std::ssize(counts); ++length) {
     const int64_t count = counts[static_cast<size_t>(length)];
     result.texts += count;
@@ -73,7 +74,7 @@ std::string measure_at(const fs::path& metrics, int64_t step) {
 std::string frequent_token(const TextTask& task) {
   std::string first;
   for (int32_t id = Tokenizer::kUnknown + 1; id < task.tokenizer().vocabulary_size(); ++id) {
-    const std::string token(task.tokenizer().token(id));
+    const std::string token(task.tokenizer().shown(id));
     const auto letter = static_cast<unsigned char>(token.front());
     if (!std::isalpha(letter) || token.find('\'') != std::string::npos) continue;
     if (std::isupper(letter)) return token;
@@ -174,8 +175,8 @@ std::string data_lines(const RunInfo& info) {
       static_cast<double>(texts.tokens) / static_cast<double>(std::max<int64_t>(texts.texts, 1));
   return line("texts", fmt::format("{} to learn from, {} tokens; {} to {} tokens a text, {:.1f} on average",
                                    texts.texts, texts.tokens, texts.shortest, texts.longest, mean)) +
-         line("vocabulary", fmt::format("{} {}s; at most {} tokens a text", info.facts.vocabulary,
-                                        texts.token_kind, info.facts.max_length));
+         line("vocabulary", fmt::format("{} tokens, each a {}; at most {} tokens a text",
+                                        info.facts.vocabulary, texts.token_unit, info.facts.max_length));
 }
 
 std::string checkpoints_line(const RunInfo& info) {

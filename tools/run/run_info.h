@@ -14,7 +14,8 @@ namespace haze {
 /// Of the texts that a run learned from.
 struct TrainingTexts {
   int64_t texts = 0, tokens = 0, shortest = 0, longest = 0;  // tokens: end tokens among them
-  std::string token_kind;                                    // "word" or "character"
+  std::string token_kind;                                    // as Tokenizer::kind() and unit() have them
+  std::string token_unit;
 };
 
 /// A setting that is not what it is by default.

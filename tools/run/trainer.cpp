@@ -84,6 +84,7 @@ void Trainer::check_origins(const RunState* state) {
 void Trainer::open_data() {
   train_ = saved_.task->examples(settings(), Part::train);
   valid_ = saved_.task->examples(settings(), Part::valid);
+  summary_ = saved_.task->summary(*train_, *valid_);
   stream_.emplace(train_->size(), settings().integer("train.batch_size"),
                   static_cast<uint64_t>(settings().integer("train.seed")));
 }
@@ -250,6 +251,18 @@ void Trainer::check_steps() {
   if (reported) fail("{}: {}{}", steps, *reported, way_back(options_.run_folder));
 }
 
+int64_t Trainer::parameters() const {
+  int64_t numbers = 0;
+  for (const NamedParameter& parameter : saved_.model->parameters())
+    numbers += parameter.variable->value().elements();
+  return numbers;
+}
+
+void Trainer::say_summary() const {
+  options_.progress.write(
+      fmt::format("haze: {}, {} parameters\n", summary_.line, format_whole(parameters())));
+}
+
 void Trainer::train_step(ProgressBar& progress) {
   const DetectNonFinite detect(settings().boolean("train.detect_nonfinite"));
   const PrecisionScope precision(precision_called(settings().text("train.precision")));
@@ -394,6 +407,7 @@ TrainResult Trainer::run() {
   const int64_t last = settings().integer("train.steps");
   const int64_t stop = stop_step(options_, step_, last);
   const int64_t profiled_from = step_ + kProfileWarmUp;
+  say_summary();
   const InterruptGuard interrupt(
       "\nhaze: stopping after this step, with a checkpoint; a second Ctrl-C ends at once, without one\n");
   ProgressBar progress("training", last, step_, options_.progress);
@@ -425,6 +439,8 @@ TrainResult Trainer::run() {
   }
   const bool broken_off = step_ < last || evaluation_due_;
   TrainResult result{broken_off ? interrupt.signal() : 0, step_, last, evaluation_, {}};
+  result.data = summary_;
+  result.parameters = parameters();
   if (graphs_) result.replays = graphs_->replays();
   if (!profile.steps.empty()) {
     write_file_atomically(options_.run_folder / "profile.json", chrome_trace(profile));

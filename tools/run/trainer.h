@@ -54,6 +54,8 @@ struct TrainResult {
   std::optional<Report> evaluation;      // the last one, on the validation examples
   std::optional<ProfileReport> profile;  // where one was asked for
   int64_t replays = 0;                   // updates that a graph has made
+  DataSummary data;                      // what the run learns from
+  int64_t parameters = 0;                // numbers that the model learns
 };
 
 /// A training run of any model on any task: settings and data in, a folder of checkpoints, metrics.jsonl and
@@ -67,10 +69,10 @@ class Trainer {
   /// where another process trains it, and where what it stands on, such as a data file, is not what it was.
   static std::unique_ptr<Trainer> resume(const TrainOptions& options);
 
-  /// Trains to the last step, or until Ctrl-C, options.stop_at or the end of the profile; leaves a checkpoint
-  /// of the last step done, and, where can_be_best() (evaluation.h), one of the best evaluation. An
-  /// evaluation that Ctrl-C breaks off is made up for on resuming. Throws Error where no step is left to
-  /// profile, which start() says before it makes a folder.
+  /// Says what there is to learn from, and trains to the last step, or until Ctrl-C, options.stop_at or the
+  /// end of the profile; leaves a checkpoint of the last step done, and, where can_be_best() (evaluation.h),
+  /// one of the best evaluation. An evaluation that Ctrl-C breaks off is made up for on resuming. Throws
+  /// Error where no step is left to profile, which start() says before it makes a folder.
   TrainResult run();
 
  private:
@@ -96,6 +98,7 @@ class Trainer {
   void make_optimizers();
   void start_from(const std::filesystem::path& run);
   void restore(const Checkpoint& checkpoint, const RunState& state);
+  void say_summary() const;
   void train_step(ProgressBar& progress);
   /// One update of one objective; the mean loss, float64 [].
   Tensor minimise(size_t index, const std::vector<Batch>& batches, double learning_rate, ProfilePhase& phase);
@@ -130,6 +133,9 @@ class Trainer {
   RunState state() const;
   NamedTensors optimizer_state() const;
 
+  /// Numbers that the model learns.
+  int64_t parameters() const;
+
   const Settings& settings() const { return saved_.settings; }
   Model& model() { return *saved_.model; }
 
@@ -139,6 +145,7 @@ class Trainer {
   std::string working_folder_ = current_folder().string();  // in which the run was begun
   std::vector<std::pair<std::string, std::string>> origins_;
   std::unique_ptr<Examples> train_, valid_;
+  DataSummary summary_;
   std::optional<BatchStream> stream_;
   std::vector<Minimisation> minimisations_;
   std::optional<LearningRateSchedule> schedule_;

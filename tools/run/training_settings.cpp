@@ -5,13 +5,14 @@
 #include "haze/engine/cpu/machine.h"
 #include "haze/engine/error.h"
 #include "haze/tools/run/configuration.h"
+#include "haze/tools/run/data_files.h"
 #include "haze/tools/run/evaluation.h"
 #include "haze/tools/run/models.h"
 #include "haze/tools/run/version.h"
 #include "haze/tools/tasks/control_measures.h"
 #include "haze/tools/tasks/tensor_data.h"
 #include "haze/tools/tasks/text_annotations.h"
-#include "haze/tools/text/text_format.h"
+#include "haze/tools/text/text_file.h"
 
 namespace haze {
 namespace {
@@ -36,16 +37,19 @@ SettingsTable text_settings(const ModelInfo& model) {
   return {
       choice_setting("data.task", model.tasks.front(), model.tasks, "what is learnt from the files"),
       text_setting("data.train", "", "file to train on; empty: the built-in corpus"),
-      text_setting("data.valid", "",
-                   "file to evaluate on; empty: every tenth text of data.train, which is not trained on, or "
-                   "held-out sentences of the built-in corpus"),
+      text_setting(
+          "data.valid", "",
+          "file to evaluate on; empty: every tenth text of data.train, or the last tenth of a raw one, "
+          "which is not trained on, or held-out sentences of the built-in corpus"),
       text_setting("data.test", "", "file that haze eval takes; empty: data.valid, or the corpus's own"),
-      choice_setting("data.format", "e2e", {"e2e", "lines", "jsonl"}, "what the files hold"),
+      choice_setting("data.format", "e2e", {"e2e", "lines", "jsonl", "raw"}, "what the files hold"),
       choice_setting("data.layout", "padded", {"padded", "packed"},
-                     "one text a row, or texts end to end in full rows"),
-      choice_setting("data.tokenizer", "word", {"word", "character"}, "what a token is"),
+                     "one text a row, or texts end to end in full rows, as always of raw files"),
+      choice_setting("data.tokenizer", "word", {"word", "character", "word-punctuation"},
+                     "what a token is; words are what blanks separate"),
       integer_setting("data.min_count", 0, at_least(0),
-                      "rarer words become the unknown word; 0: 1 for the built-in corpus, 10 for files"),
+                      "rarer tokens become the unknown one; 0: the most up to 10 that leaves 5% unknown, and "
+                      "1 for characters and the built-in corpus"),
       integer_setting("data.max_length", 64, between(2, kMost), "tokens in a row, the end token counted"),
       integer_setting("data.max_source_length", 64, between(1, kMost), "tokens of a source, in pairs"),
       text_setting("data.label", "",
@@ -53,7 +57,8 @@ SettingsTable text_settings(const ModelInfo& model) {
                    "text is one"),
       choice_setting("data.too_long", "error", {"error", "truncate", "skip"},
                      "what to do with a longer text"),
-      integer_setting("data.max_line_bytes", 1 << 20, between(1, 2147483646), "longer lines are refused"),
+      integer_setting("data.max_line_bytes", 1 << 20, between(1, 2147483646),
+                      "longer lines are refused, but for raw"),
       integer_setting("data.corpus_size", 50000, at_least(100), "sentences of the built-in corpus"),
   };
 }
@@ -130,10 +135,30 @@ void append(SettingsTable& table, const SettingsTable& rows, std::string_view wi
   }
 }
 
+// The largest cut-off that leaves few tokens of the training file unknown.
+int64_t min_count_of_file(const Settings& settings) {
+  constexpr int64_t kMostCount = 10;
+  constexpr double kUnknownShare = 0.05;
+  try {
+    const TextFile file(settings.text("data.train"), text_file_options(settings, Part::train));
+    return count_tokens(tokenizer_kind(settings.text("data.tokenizer")), file,
+                        settings.text("data.task") == "pairs")
+        .largest_min_count(kMostCount, kUnknownShare);
+  } catch (const Error&) {
+    return kMostCount;  // the run says what is wrong with its file, when it comes to read it
+  }
+}
+
 void resolve_min_count(Settings& settings) {
   if (settings.integer("data.min_count") > 0) return;
   // The built-in corpus's entropy is that of all its words: a model is held against it only if it knows them.
-  settings.set("data.min_count", int64_t{settings.text("data.train").empty() ? 1 : 10});
+  const bool all = settings.text("data.train").empty() || settings.text("data.tokenizer") == "character";
+  settings.set("data.min_count", all ? 1 : min_count_of_file(settings));
+}
+
+// A raw text is one row of any length: only blocks of it fit a network.
+void resolve_layout(Settings& settings) {
+  if (settings.text("data.format") == "raw") settings.set("data.layout", std::string("packed"));
 }
 
 void check_text_data(const Settings& settings) {
@@ -151,6 +176,12 @@ void check_text_data(const Settings& settings) {
   }
   if (built_in && !settings.text("data.test").empty())
     fail("data.test is for files of one's own; the built-in corpus has its own test part");
+  if (task != "texts" && settings.text("data.format") == "raw")
+    fail("data.format raw is one text: it is for data.task texts, not {}", task);
+  if (settings.text("data.format") == "raw" && settings.text("data.tokenizer") == "word")
+    fail(
+        "data.format raw keeps line ends, which data.tokenizer word does not; word-punctuation and character "
+        "do");
   if (task == "pairs" && settings.text("data.format") == "lines")
     fail("data.task pairs needs sources, which data.format lines does not have; e2e and jsonl do");
   if (task != "texts" && settings.text("data.layout") == "packed")
@@ -315,8 +346,9 @@ void resolve_training_settings(Settings& settings) {
   if (learns(model, "tensors")) {
     check_tensor_data(settings);
   } else {
-    resolve_min_count(settings);
+    resolve_layout(settings);
     check_text_data(settings);
+    resolve_min_count(settings);
   }
   if (settings.text("train.precision") == "auto")
     settings.set("train.precision", std::string(multiplies_bfloat16() ? "bfloat16" : "float32"));

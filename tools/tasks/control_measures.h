@@ -10,9 +10,9 @@ SettingsTable control_settings();
 /// The names of all measures that measure_controls() may add.
 std::vector<std::string> control_measure_names();
 
-/// Adds to a report, for each word of control.kinds, the success of texts that are guided to
-/// evaluation_targets(), KIND_success, their fluency, KIND_nats, in nats per token under the run
-/// control.judge, and KIND_seconds, the time of a target. The success of several properties together is the
+/// Guides texts to evaluation_targets(), and adds three measures to a report for each word of control.kinds.
+/// KIND_success is the success of the texts, KIND_nats their fluency, in nats per token under the run
+/// control.judge, and KIND_seconds the time of a target. The success of several properties together is the
 /// product of theirs. With control.guided false, texts have the target's length alone. The best of
 /// control.tries counts for each target: rejection by an oracle. Adds nothing where control.kinds is empty.
 /// Throws Error where a model cannot be guided to a target, nobody can judge it, or a text is longer than a

@@ -101,6 +101,17 @@ int64_t wanted_length(std::span<const ControlTarget> targets) {
   return saying ? saying->words + 1 : 0;
 }
 
+// Positions and lengths of targets count words, and those of a request tokens.
+void require_words(const TextTask& task, std::span<const ControlTarget> targets) {
+  const std::string kind = task.tokenizer().kind();
+  if (kind == "word") return;
+  for (const ControlTarget& target : targets) {
+    if (target.kind != ControlKind::semantic)
+      fail("the control {} counts words, and the run has data.tokenizer {}; word makes every word a token",
+           control_name(target.kind), kind);
+  }
+}
+
 }  // namespace
 
 ControlTasks ControlTasks::of(const Settings& settings) {
@@ -126,6 +137,7 @@ Request controlled_request(const TextTask& task, const Settings& settings, const
     request.length = 0;  // the source says it
     return task.requests(settings, uses, request).at(0);
   }
+  require_words(task, targets);
   set_length(targets, request);
   Request result = task.requests(settings, uses, request).at(0);
   for (const ControlTarget& target : targets) want(target, settings, tasks, result);

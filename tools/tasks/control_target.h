@@ -26,13 +26,14 @@ struct ControlTarget {
   std::vector<Constituent> constituents;  // tree: all that there are; span: one that has to be there
   int64_t words = 0;                      // length, pos, tree: words of the text, without the end token
 
-  /// As models that read a control before the text have it, in words with blanks between:
+  /// The written form, in words with blanks between, for models that read a control before the text.
+  /// Examples:
   ///   semantic food : Japanese | pos DET NOUN | tree ( S ( NP * * ) * ) | span 0 2 NP | length 12
   /// A span names its first and last word, counted from 0, as in the paper.
   std::string written() const;
 };
 
-/// What is known of a text whose properties may become targets.
+/// A text with its properties, which may become targets.
 struct AnnotatedText {
   std::vector<Field> fields;
   std::vector<std::string> words, tags;

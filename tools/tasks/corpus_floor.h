@@ -4,9 +4,9 @@
 
 namespace haze {
 
-/// The standard error of the share counted / all, 0 <= counted <= all: sqrt(p (1 - p) / (all + 4)) with
-/// p = (counted + 2) / (all + 4) (Agresti and Coull 1998, "Approximate is better than exact for interval
-/// estimation of binomial proportions", section 4). It is not 0 where none or all are counted.
+/// The standard error of the share counted / all, 0 <= counted <= all: sqrt(p (1 - p) / (all + 4)) with p =
+/// (counted + 2) / (all + 4). Source: Agresti and Coull 1998, "Approximate is better than exact for interval
+/// estimation of binomial proportions", section 4. It is not 0 where none or all are counted.
 double share_error(double counted, double all);
 
 /// The mean of numbers and its standard error: share_error() where all are 0 or 1, otherwise by their spread;

@@ -108,8 +108,9 @@ GappedText::GappedText(const Tokenizer& tokenizer, const std::string& text, int6
   }
   if (gaps_.empty()) fail("infill: the text has no gap; write _ for every token to be filled in");
   int64_t given = ends_are_fixed, least = 0, most = 0;
-  for (const std::string& piece : pieces) {
-    pieces_.push_back(known_tokens(tokenizer, piece, "infill"));
+  for (size_t i = 0; i < pieces.size(); ++i) {
+    const TextNeighbours neighbours{.before = i > 0, .after = i + 1 < pieces.size()};
+    pieces_.push_back(known_tokens(tokenizer, pieces[i], "infill", neighbours));
     given += std::ssize(pieces_.back());
   }
   for (const GapBounds& gap : gaps_) least += gap.least;

@@ -7,8 +7,8 @@
 
 namespace haze {
 
-/// IDX files, the format of MNIST (LeCun et al. 1998), plain or compressed by gzip: a magic number that says
-/// the type and the number of axes, the axes' extents, all big-endian, then the bytes. All functions throw
+/// IDX files, the format of MNIST (LeCun et al. 1998), plain or compressed by gzip. A magic number says the
+/// type and the number of axes. The axes' extents follow, all big-endian, then the bytes. All functions throw
 /// Error, with the file's name, on a file that is missing, truncated, longer than it says, or another thing.
 
 /// Images of a file of three axes: [images, rows, columns], each a byte. They have one channel and no labels.

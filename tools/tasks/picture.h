@@ -24,8 +24,8 @@ struct Picture {
 
   Colour at(int64_t row, int64_t column) const;
   void set(int64_t row, int64_t column, Colour colour);
-  /// Copies another picture into this one, its upper left corner at (row, column). What would lie outside is
-  /// left out.
+  /// Copies another picture into this one, its upper left corner at (row, column). Pixels that would lie
+  /// outside are left out.
   void paste(const Picture& other, int64_t row, int64_t column);
 
   int64_t height = 0, width = 0;
@@ -35,9 +35,9 @@ struct Picture {
 /// The side in pixels of a picture of the plane, axes from -extent to extent to the right and up.
 inline constexpr int64_t kPlaneSide = 400;
 
-/// Images real [n, channels, height, width], 1 or 3 channels in [-1, 1], in rows of `columns` with gaps of 2
-/// pixels; 0: about as many columns as rows. Small images are enlarged by a whole number. What is outside
-/// [-1, 1] is shown as the end, NaN as black. Throws Error on another shape.
+/// A sheet of images, real [n, channels, height, width] with 1 or 3 channels in [-1, 1], in rows of `columns`
+/// with gaps of 2 pixels. Columns 0: about as many as rows. Small images are enlarged by a whole number.
+/// Numbers outside [-1, 1] are shown as its nearest end, NaN as black. Throws Error on another shape.
 Picture sheet_of(const Tensor& images, int64_t columns = 0);
 
 /// A heat map of a density of the plane: white where it is 0, dark blue where it is greatest.

@@ -63,7 +63,7 @@ std::optional<int32_t> wanted_label(const SampleRequest& request, const Uses& us
 /// Tells how far a piece of work is, such as "evaluating"; it may throw to break it off.
 using WorkProgress = std::function<void(const std::string& work, int64_t done, int64_t all)>;
 
-/// What an evaluation that goes beyond the bound may look at.
+/// The data and options of an evaluation that goes beyond the bound.
 struct TaskEvaluation {
   const Model& model;
   const Settings& settings;
@@ -76,6 +76,12 @@ struct TaskEvaluation {
   WorkProgress observer;
 };
 
+/// The size of what a run learns from, which it says before the first step.
+struct DataSummary {
+  std::string line;               // "36 texts, 812 tokens, a vocabulary of 85 words, 0.0% of tokens unknown"
+  std::vector<Measure> measures;  // the same for programs
+};
+
 /// A kind of data: where they come from, what a model is told of them, and how samples look. A task knows
 /// nothing of models.
 class Task {
@@ -84,9 +90,9 @@ class Task {
 
   virtual DataFacts facts() const = 0;
   virtual SideFiles side_files() const { return {}; }
-  /// What Batch::units() counts, such as "token".
+  /// The noun for what Batch::units() counts, such as "token".
   virtual std::string unit() const = 0;
-  /// What an example is, such as "text".
+  /// The noun for one example, such as "text".
   virtual std::string example() const = 0;
 
   /// The examples of a part of the run's data. Throws Error where a file is missing or wrong.
@@ -94,11 +100,13 @@ class Task {
   /// Those of a file of the command line; throws Error where the task has no files.
   virtual std::unique_ptr<Examples> examples_of(const Settings& settings,
                                                 const std::filesystem::path& file) const = 0;
-  /// Where a part comes from, as messages name it, and what tells it from a changed one.
+  /// The numbers of a run's examples: those to train on, and those to evaluate on in training.
+  virtual DataSummary summary(const Examples& train, const Examples& valid) const = 0;
+  /// The source of a part, as messages name it, and a fingerprint that tells it from a changed one.
   virtual std::string origin(const Settings& settings, Part part) const = 0;
   virtual std::string fingerprint(const Settings& settings, Part part) const = 0;
 
-  /// What a sampler is asked. Throws Error, naming the model, where the sampler cannot do it.
+  /// The requests for a sampler. Throws Error, naming the model, where the sampler cannot do it.
   virtual std::vector<Request> requests(const Settings& settings, const Uses& uses,
                                         const SampleRequest& request) const = 0;
   /// Tokens that must not be drawn.
@@ -119,7 +127,7 @@ class Task {
 
   /// How many samples are drawn and measured unless somebody says otherwise.
   virtual int64_t default_samples() const { return 200; }
-  /// What there is to measure beyond the bound. Adds to the report.
+  /// Adds to the report the measures beyond the bound.
   virtual void measure(const TaskEvaluation& evaluation, Report& report) const = 0;
 };
 

@@ -12,9 +12,8 @@ SettingsTable tensor_settings();
 /// Throws Error where settings of tensor_settings() contradict one another.
 void check_tensor_data(const Settings& settings);
 
-/// Shape, levels and classes of the set that the settings name. Where the set is in a folder, heads of files
-/// or an image of each part are read; throws Error where a part is missing, or its images are of another
-/// shape.
+/// Shape, levels and classes of the set that the settings name. For a set in a folder, it reads the heads of
+/// files or an image of each part. Throws Error where a part is missing, or its images are of another shape.
 DataFacts tensor_facts(const Settings& settings);
 
 /// Whether the set's files are in data.folder: then a checkpoint has to keep what tensor_facts() said.

@@ -8,6 +8,7 @@
 
 #include "haze/engine/ops.h"
 #include "haze/nn/nesting.h"
+#include "haze/tools/run/progress.h"
 #include "haze/tools/tasks/point_sets.h"
 #include "haze/tools/tasks/sample_measures.h"
 #include "haze/tools/tasks/tensor_data.h"
@@ -102,6 +103,12 @@ std::unique_ptr<Examples> TensorTask::examples(const Settings& settings, Part pa
 
 std::unique_ptr<Examples> TensorTask::examples_of(const Settings&, const std::filesystem::path& file) const {
   fail("{}: the model {} is evaluated on points that are drawn, not on a file", file.string(), model_);
+}
+
+DataSummary TensorTask::summary(const Examples& train, const Examples&) const {
+  const std::string units = example() + "s";
+  return {fmt::format("{} {}", format_whole(train.size()), units),
+          {{units, units, static_cast<double>(train.size()), {}, "", 0}}};
 }
 
 std::string TensorTask::origin(const Settings& settings, Part part) const {

@@ -22,12 +22,13 @@ class TensorTask : public Task {
   std::unique_ptr<Examples> examples(const Settings& settings, Part part) const override;
   std::unique_ptr<Examples> examples_of(const Settings& settings,
                                         const std::filesystem::path& file) const override;
+  DataSummary summary(const Examples& train, const Examples& valid) const override;
   std::string origin(const Settings& settings, Part part) const override;
   std::string fingerprint(const Settings& settings, Part part) const override;
   std::vector<Request> requests(const Settings& settings, const Uses& uses,
                                 const SampleRequest& request) const override;
   std::vector<int32_t> forbidden_tokens(const Settings&, const Uses&) const override { return {}; }
-  /// Of a point its two numbers; of an image rows of characters, the darker the pixel the less ink.
+  /// A point as its two numbers; an image as rows of characters, the darker the pixel the less ink.
   std::string written(const Samples& samples, int64_t index) const override;
   std::string json(const Samples& samples, int64_t index) const override;
   Picture picture(const Settings& settings, const Samples& samples) const override;

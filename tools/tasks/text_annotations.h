@@ -9,7 +9,7 @@
 
 namespace haze {
 
-/// What stands beside the texts of a file, line by line.
+/// The kinds of annotation that stand beside the texts of a file, line by line.
 enum class Annotation {
   none,
   tags,   // in FILE.tags: one tag a word, with blanks between
@@ -34,8 +34,8 @@ struct TextAnnotations {
   std::vector<std::vector<Constituent>> spans;  // of each text, with joined labels
   std::vector<int64_t> words;                   // of each text
 
-  /// Of the file of `records` texts. Throws Error, naming file and line, where it is missing, has another
-  /// number of lines, or a tree is damaged.
+  /// Reads those of a file of `records` texts. Throws Error, naming file and line, where it is missing, has
+  /// another number of lines, or a tree is damaged.
   static TextAnnotations read(const std::filesystem::path& texts, Annotation annotation, int64_t records);
 
   /// Every name of a class, in the order of its first occurrence.

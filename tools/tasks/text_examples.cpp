@@ -130,6 +130,12 @@ void TextExamples::add_annotations(const TextFile& file, const Labels& labels, A
   };
   for (int64_t i = 0; i < size(); ++i) {
     const int64_t number = record(i), words = annotations.words[static_cast<size_t>(number)];
+    if (texts_.truncated_count() > 0 && std::ssize(text(i)) < words + 1)
+      fail(
+          "{}: the text has {} annotated words, and data.max_length cuts it; set data.too_long to \"skip\", "
+          "or "
+          "raise data.max_length",
+          file.location(number), words);
     if (std::ssize(text(i)) != words + 1)
       fail("{}: the text has {} tokens, and {} words are annotated", file.location(number),
            text(i).size() - 1, words);

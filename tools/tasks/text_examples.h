@@ -47,7 +47,7 @@ class Labels {
 /// The name of the class that a field and its value are where every field is a label.
 std::string label_name(const Field& field);
 
-/// What an example of a text file holds beside its text.
+/// The parts that an example of a text file holds beside its text.
 struct TextExampleOptions {
   DataSetOptions texts;
   bool sources = false;
@@ -71,6 +71,7 @@ class TextExamples : public Examples {
   std::span<const int32_t> text(int64_t index) const;
   /// The record of the file that an example was made of (padded layout).
   int64_t record(int64_t index) const { return texts_.record(kept_.at(static_cast<size_t>(index))); }
+  const DataSet& texts() const { return texts_; }
   /// The share of the target's tokens that are the unknown one.
   double unknown_share() const;
   /// Whether every record of the file is here, and whole.

@@ -2,9 +2,8 @@
 
 #include <algorithm>
 #include <cctype>
-#include <sstream>
 
-#include "haze/tools/text/utf8.h"
+#include "haze/engine/error.h"
 
 namespace haze {
 namespace {
@@ -47,18 +46,29 @@ std::string suggestion_for(const Tokenizer& tokenizer, const std::string& word) 
   return "";
 }
 
-// The first word, or character, of a text that the tokeniser does not know.
-std::string first_unknown(const Tokenizer& tokenizer, const std::string& text) {
-  const bool words = tokenizer.kind() == "word";
-  std::istringstream stream(text);
-  for (std::string rest = text, part; words ? bool(stream >> part) : !rest.empty();) {
-    if (!words) {
-      part = rest.substr(0, utf8_code_point_bytes(rest));
-      rest.erase(0, part.size());
-    }
-    if (!knows_all(tokenizer, part)) return part;
+// The first token of a text that the tokeniser does not know; there is one.
+std::string first_unknown(const Tokenizer& tokenizer, const std::string& text, TextNeighbours neighbours) {
+  const std::vector<int32_t> ids = tokenizer.encode(text, neighbours);
+  const auto unknown = std::find(ids.begin(), ids.end(), Tokenizer::kUnknown) - ids.begin();
+  return tokenizer.split(text, neighbours).at(static_cast<size_t>(unknown));
+}
+
+// Of a mark that the model knows with other blanks beside it; empty where it does not know it at all.
+std::string known_joins(const Tokenizer& tokenizer, std::string_view mark) {
+  for (int32_t id = Tokenizer::kUnknown + 1; id < tokenizer.vocabulary_size(); ++id) {
+    if (tokenizer.shown(id) != mark) continue;
+    const std::vector<std::string_view> tokens{"a", tokenizer.token(id), "b"};
+    return fmt::format(" there; it does where blanks are as in '{}'", join_word_punctuation(tokens));
   }
-  return text;
+  return "";
+}
+
+// The end of the sentence that the model does not know a token.
+std::string unknown_token(const Tokenizer& tokenizer, const std::string& token) {
+  if (tokenizer.kind() != "word-punctuation")
+    return fmt::format("'{}'{}", token, suggestion_for(tokenizer, token));
+  const std::string shown(without_joiners(token)), joins = known_joins(tokenizer, shown);
+  return fmt::format("'{}'{}", shown, joins.empty() ? suggestion_for(tokenizer, shown) : joins);
 }
 
 void append_open(Request& request) {
@@ -80,17 +90,18 @@ Request open_request(int64_t length, bool ends_are_fixed) {
   return request;
 }
 
-std::vector<int32_t> known_tokens(const Tokenizer& tokenizer, const std::string& text, const char* what) {
-  std::vector<int32_t> tokens = tokenizer.encode(text);
+std::vector<int32_t> known_tokens(const Tokenizer& tokenizer, const std::string& text, const char* what,
+                                  TextNeighbours neighbours) {
+  std::vector<int32_t> tokens = tokenizer.encode(text, neighbours);
   if (std::find(tokens.begin(), tokens.end(), Tokenizer::kUnknown) == tokens.end()) return tokens;
-  const std::string unknown = first_unknown(tokenizer, text);
-  fail("{}: the model does not know the {} '{}'{}", what, tokenizer.kind(), unknown,
-       suggestion_for(tokenizer, unknown));
+  fail("{}: the model does not know the {} {}", what, tokenizer.unit(),
+       unknown_token(tokenizer, first_unknown(tokenizer, text, neighbours)));
 }
 
 Request prompted_request(const Tokenizer& tokenizer, const std::string& prompt, int64_t max_length) {
   Request request;
-  request.start = known_tokens(tokenizer, prompt, "prompt");
+  // A blank at its end is the one before the next word.
+  request.start = known_tokens(tokenizer, prompt, "prompt", {.after = prompt.ends_with(' ')});
   request.fixed.assign(request.start.size(), 1);
   if (std::ssize(request.start) + 1 > max_length) {
     fail("prompt: it has {} tokens, and the model takes {} with the end token", request.start.size(),

@@ -13,8 +13,10 @@ namespace haze {
 Request open_request(int64_t length, bool ends_are_fixed);
 
 /// The tokens of a text. Throws Error, beginning with `what`, at a word or character that the tokeniser does
-/// not know, with a spelling that it does know where there is one.
-std::vector<int32_t> known_tokens(const Tokenizer& tokenizer, const std::string& text, const char* what);
+/// not know, with a spelling that it does know where there is one. `neighbours` says on which sides other
+/// tokens follow.
+std::vector<int32_t> known_tokens(const Tokenizer& tokenizer, const std::string& text, const char* what,
+                                  TextNeighbours neighbours = {});
 
 /// The request of a text that begins with `prompt`. Throws Error where it does not fit, or is not known.
 Request prompted_request(const Tokenizer& tokenizer, const std::string& prompt, int64_t max_length);

@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "haze/tools/run/data_files.h"
+#include "haze/tools/run/progress.h"
 #include "haze/tools/run/terminal.h"
 #include "haze/tools/tasks/control_measures.h"
 #include "haze/tools/tasks/corpus_floor.h"
@@ -59,6 +60,36 @@ void warn_of_unknown(const TextExamples& examples, const TextFile& file, const S
                   100 * examples.unknown_share(), file.path().string(), settings.integer("data.min_count")));
 }
 
+// Says on standard error that words hold the punctuation beside them: "pub" and "pub," are two words then.
+void warn_of_punctuation(const TextExamples& examples, const Tokenizer& tokenizer, const TextFile& file) {
+  constexpr double kMany = 0.05;
+  if (tokenizer.kind() != "word") return;
+  const auto has_punctuation = [&](int32_t id) {
+    const std::string_view word = tokenizer.token(id);
+    return id > Tokenizer::kUnknown && word.find_last_of(".,;:!?") == word.size() - 1 &&
+           word.find_last_not_of(".,;:!?") != std::string_view::npos;
+  };
+  std::vector<uint8_t> is_with(static_cast<size_t>(tokenizer.vocabulary_size()));
+  for (int32_t id = 0; id < tokenizer.vocabulary_size(); ++id)
+    is_with[static_cast<size_t>(id)] = has_punctuation(id);
+  int64_t count = 0;
+  int32_t example = Tokenizer::kUnknown;
+  for (int64_t i = 0; i < examples.size(); ++i) {
+    for (const int32_t id : examples.text(i)) {
+      if (!is_with[static_cast<size_t>(id)]) continue;
+      ++count;
+      // The most frequent: it has the smallest id.
+      if (example == Tokenizer::kUnknown || id < example) example = id;
+    }
+  }
+  const double share = static_cast<double>(count) / static_cast<double>(examples.texts().token_count());
+  if (share <= kMany) return;
+  say(
+      fmt::format("haze: {:.0f}% of the words of {} hold punctuation, such as '{}'; --set "
+                  "data.tokenizer=word-punctuation makes it tokens of its own",
+                  100 * share, file.path().string(), tokenizer.token(example)));
+}
+
 LengthDistribution lengths_of(const TextExamples& examples, int64_t longest) {
   std::vector<int64_t> counts(static_cast<size_t>(longest) + 1);
   for (int64_t i = 0; i < examples.size(); ++i) ++counts[examples.text(i).size()];
@@ -73,6 +104,7 @@ TextTask::TextTask(const Settings& settings, std::filesystem::path folder, Token
       max_length_(settings.integer("data.max_length")),
       max_source_length_(learns_pairs(settings) ? settings.integer("data.max_source_length") : 0),
       ends_are_fixed_(settings.text("data.layout") == "padded"),
+      is_one_text_(settings.text("data.format") == "raw"),
       pairs_(learns_pairs(settings)),
       label_field_(settings.text("data.label")),
       annotation_(annotation_of_task(settings.text("data.task"))),
@@ -88,6 +120,7 @@ std::unique_ptr<TextTask> TextTask::start(const Settings& settings, const std::f
   Labels labels = labels_of(settings, file);
   const TextExamples examples(file, tokenizer, labels, example_options(settings));
   warn_of_unknown(examples, file, settings);
+  warn_of_punctuation(examples, tokenizer, file);
   return std::make_unique<TextTask>(settings, folder, std::move(tokenizer),
                                     lengths_of(examples, settings.integer("data.max_length")),
                                     std::move(labels));
@@ -154,6 +187,36 @@ SideFiles TextTask::side_files() const {
   SideFiles files{{kTokenizerFile, tokenizer_.to_json()}, {kLengthsFile, lengths_.to_json()}};
   if (labels_.count() > 1) files.emplace_back(kLabelsFile, labels_.to_json());
   return files;
+}
+
+DataSummary TextTask::summary(const Examples& train, const Examples& valid) const {
+  const auto& learned = dynamic_cast<const TextExamples&>(train);
+  const double unknown = learned.unknown_share(),
+               unknown_valid = dynamic_cast<const TextExamples&>(valid).unknown_share();
+  const DataSet& set = learned.texts();
+  const int64_t texts = set.record_count(), tokens = set.token_count() + set.dropped_count(),
+                vocabulary = tokenizer_.vocabulary_size() - Tokenizer::kUnknown - 1;
+  const auto count = [](const char* name, int64_t number) {
+    return Measure{name, name, static_cast<double>(number), {}, "", 0};
+  };
+  DataSummary summary;
+  summary.measures = {count("texts", texts),
+                      count("tokens", tokens),
+                      count("vocabulary", vocabulary),
+                      {"unknown_share", "unknown_share", unknown, {}},
+                      {"validation_unknown_share", "validation_unknown_share", unknown_valid, {}}};
+  summary.line = fmt::format("{} text{}", format_whole(texts), texts == 1 ? "" : "s");
+  if (!ends_are_fixed_) {
+    summary.measures.insert(summary.measures.begin() + 1, count("blocks", learned.size()));
+    summary.line += fmt::format(" in {} blocks of {}", format_whole(learned.size()), max_length_);
+  }
+  const char* const units = tokenizer_.kind() == "word"        ? "words"
+                            : tokenizer_.kind() == "character" ? "characters"
+                                                               : "words and marks";
+  summary.line += fmt::format(
+      ", {} tokens, a vocabulary of {} {}, {:.1f}% of tokens unknown ({:.1f}% of those to evaluate on)",
+      format_whole(tokens), format_whole(vocabulary), units, 100 * unknown, 100 * unknown_valid);
+  return summary;
 }
 
 std::string TextTask::origin(const Settings& settings, Part part) const {
@@ -251,7 +314,7 @@ std::vector<Request> TextTask::requests(const Settings& settings, const Uses& us
 std::vector<int32_t> TextTask::forbidden_tokens(const Settings& settings, const Uses& uses) const {
   std::vector<int32_t> forbidden;
   if (!settings.boolean("sample.special_tokens")) forbidden = {Tokenizer::kPad, Tokenizer::kUnknown};
-  if (uses.length && ends_are_fixed_) forbidden.push_back(Tokenizer::kEnd);
+  if (is_one_text_ || (uses.length && ends_are_fixed_)) forbidden.push_back(Tokenizer::kEnd);
   return forbidden;
 }
 
@@ -269,7 +332,7 @@ std::string TextTask::json(const Samples& samples, int64_t index) const {
 Trace TextTask::new_trace(const Request& request) const {
   Trace trace;
   trace.fixed.assign(request.fixed.begin(), request.fixed.end());
-  trace.separator = std::string(tokenizer_.kind() == "word" ? 1 : 0, ' ');
+  trace.separator = std::string(tokenizer_.kind() == "character" ? 0 : 1, ' ');
   return trace;
 }
 
@@ -282,7 +345,7 @@ TraceStep TextTask::trace_step(const Snapshot& snapshot, size_t index) const {
     } else if (token == Tokenizer::kEnd || token == Tokenizer::kPad) {
       step.tokens.emplace_back("");
     } else {
-      step.tokens.emplace_back(std::string(tokenizer_.token(token)));
+      step.tokens.emplace_back(std::string(tokenizer_.shown(token)));
     }
   }
   step.label = snapshot.time.empty() ? fmt::format("step {}", snapshot.step)

@@ -30,6 +30,7 @@ class TextTask : public Task {
   /// Those of a file without FILE.tags, each text whole, for a model that tags them.
   std::unique_ptr<Examples> untagged_examples_of(const Settings& settings,
                                                  const std::filesystem::path& file) const;
+  DataSummary summary(const Examples& train, const Examples& valid) const override;
   std::string origin(const Settings& settings, Part part) const override;
   std::string fingerprint(const Settings& settings, Part part) const override;
   std::vector<Request> requests(const Settings& settings, const Uses& uses,
@@ -55,7 +56,8 @@ class TextTask : public Task {
   const Tokenizer& tokenizer() const { return tokenizer_; }
   const LengthDistribution& lengths() const { return lengths_; }
   /// Whether a text's last token is its end token and no other is: so it is where every example is one text.
-  /// Where examples are cut from a stream of texts, the end token is one like the others.
+  /// Where examples are cut from a stream of texts, the end token is one like the others; in a raw text there
+  /// is none.
   bool ends_are_fixed() const { return ends_are_fixed_; }
 
  private:
@@ -66,7 +68,7 @@ class TextTask : public Task {
 
   std::filesystem::path folder_;
   int64_t max_length_, max_source_length_;
-  bool ends_are_fixed_, pairs_;
+  bool ends_are_fixed_, is_one_text_, pairs_;
   std::string label_field_;
   Annotation annotation_;
   Tokenizer tokenizer_;

@@ -13,14 +13,14 @@ namespace haze {
 /// beginning of the next, so every batch is full. Holds 8 bytes an example.
 class BatchStream {
  public:
-  /// Where the stream stands; part of a checkpoint.
+  /// The position of the stream, which is part of a checkpoint.
   struct State {
     int64_t epoch = 0;
     int64_t position = 0;  ///< examples of this epoch already given out, in [0, size of the data set)
     friend bool operator==(const State&, const State&) = default;
   };
 
-  /// Of a data set of `size` examples. Throws Error where `size` or `batch_size` is below 1.
+  /// Makes the stream of a data set of `size` examples. Throws Error where `size` or `batch_size` is below 1.
   BatchStream(int64_t size, int64_t batch_size, uint64_t seed);
 
   /// The numbers of the next `batch_size` examples.

@@ -17,8 +17,8 @@ struct TaggedSentence {
 /// a word becomes an underscore, since a text has blanks between its words.
 ///
 /// Throws Error, beginning with "file:line: ", where a line has another number of columns, words are not
-/// counted 1, 2, 3, a form is empty, or a tag is none of the 17 universal ones; and where the file cannot be
-/// read or has no sentence.
+/// counted 1, 2, 3, or a form is empty. It also throws where a tag is none of the 17 universal ones, and
+/// where the file cannot be read or has no sentence.
 std::vector<TaggedSentence> read_conllu(const std::filesystem::path& path);
 
 }  // namespace haze

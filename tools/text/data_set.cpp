@@ -28,9 +28,11 @@ LongRecord long_record(std::string_view name) {
 DataSet::DataSet(const TextFile& file, const Tokenizer& tokenizer, const DataSetOptions& options)
     : options_(options), offsets_{0} {
   if (options.max_length < 2) fail("data.max_length must be at least 2, but is {}", options.max_length);
+  if (file.is_one_text() && options.layout == Layout::padded)
+    fail("data.format raw is one text, which data.layout packed cuts into blocks; padded is for several");
   for (int64_t i = 0; i < file.size(); ++i) {
     std::vector<int32_t> ids = tokenizer.encode(file.record(i).target);
-    ids.push_back(Tokenizer::kEnd);
+    if (!file.is_one_text()) ids.push_back(Tokenizer::kEnd);
     if (options.layout == Layout::padded) {
       add_padded(std::move(ids), file, i);
     } else {
@@ -38,6 +40,7 @@ DataSet::DataSet(const TextFile& file, const Tokenizer& tokenizer, const DataSet
     }
   }
   if (options.layout == Layout::packed) cut_into_blocks(file);
+  record_count_ = file.size() - skipped_count_;
   if (size() == 0) {
     fail(
         "{}: every record has more than data.max_length = {} tokens, end token counted; raise "
@@ -73,11 +76,15 @@ void DataSet::add_padded(std::vector<int32_t> ids, const TextFile& file, int64_t
 void DataSet::cut_into_blocks(const TextFile& file) {
   const int64_t blocks = std::ssize(ids_) / options_.max_length;
   if (blocks == 0) {
+    const char* const subject = file.part() == FilePart::all     ? "the file"
+                                : file.part() == FilePart::tenth ? "the tenth held out"
+                                                                 : "the part to train on";
     fail(
-        "{}: the file has {} tokens, end tokens counted, too few for one block of data.max_length = {}; "
+        "{}: {} has {} tokens, end tokens counted, too few for one block of data.max_length = {}; "
         "lower data.max_length",
-        file.path().string(), ids_.size(), options_.max_length);
+        file.path().string(), subject, ids_.size(), options_.max_length);
   }
+  dropped_count_ = std::ssize(ids_) % options_.max_length;
   ids_.resize(static_cast<size_t>(blocks * options_.max_length));
   for (int64_t block = 1; block <= blocks; ++block) offsets_.push_back(block * options_.max_length);
 }

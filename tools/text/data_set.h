@@ -16,7 +16,7 @@ enum class Layout {
   packed,  ///< all records one after the other, cut into blocks of exactly max_length
 };
 
-/// What happens to a record that does not fit in max_length (padded layout).
+/// The treatment of a record that does not fit in max_length (padded layout).
 enum class LongRecord { error, truncate, skip };
 
 /// The layout called "padded" or "packed". Throws Error for any other name.
@@ -35,12 +35,12 @@ struct DataSetOptions {
 /// token and 8 a sequence.
 ///
 /// Every record is followed by Tokenizer::kEnd. Padded sequences therefore end in kEnd and hold it nowhere
-/// else; packed blocks hold it wherever a record ends, and what is left after the last whole block is
-/// dropped.
+/// else. Packed blocks hold it wherever a record ends; the tokens after the last whole block are dropped. A
+/// raw text has no end token and is packed.
 class DataSet {
  public:
-  /// Throws Error where max_length is below 2, where a record does not fit and `too_long` is kError (naming
-  /// its file and line), or where not one sequence comes out.
+  /// Throws Error where max_length is below 2, where a raw text is to be padded, or where not one sequence
+  /// comes out. With LongRecord::error it also throws where a record does not fit, naming file and line.
   DataSet(const TextFile& file, const Tokenizer& tokenizer, const DataSetOptions& options = {});
 
   /// Number of sequences, at least 1.
@@ -57,8 +57,12 @@ class DataSet {
 
   /// Tokens in all sequences, end tokens counted.
   int64_t token_count() const { return static_cast<int64_t>(ids_.size()); }
-  /// How many of them are Tokenizer::kUnknown.
+  /// Tokens of the texts after the last whole block (packed layout).
+  int64_t dropped_count() const { return dropped_count_; }
+  /// How many tokens of all sequences are Tokenizer::kUnknown.
   int64_t unknown_count() const;
+  /// Records that the sequences were made of.
+  int64_t record_count() const { return record_count_; }
   /// Records cut off, or left out, because they did not fit.
   int64_t truncated_count() const { return truncated_count_; }
   int64_t skipped_count() const { return skipped_count_; }
@@ -71,7 +75,7 @@ class DataSet {
   std::vector<int32_t> ids_;
   std::vector<int64_t> offsets_;  // sequence i is ids_[offsets_[i], offsets_[i + 1])
   std::vector<int64_t> records_;  // of each sequence in padded layout
-  int64_t truncated_count_ = 0, skipped_count_ = 0;
+  int64_t record_count_ = 0, truncated_count_ = 0, skipped_count_ = 0, dropped_count_ = 0;
 };
 
 }  // namespace haze

@@ -9,8 +9,9 @@
 
 namespace haze {
 
-/// How long texts are: the network is told the length of a text, so something else has to say it when a text
-/// is written, and has to be paid for when a text's probability is asked. Lengths count the end token.
+/// How long texts are. The network of a masked model is told the length of a text. So a length has to be
+/// drawn before a text is sampled, and its -log probability is part of the text's. Lengths count the end
+/// token.
 class LengthDistribution {
  public:
   /// From counts[n], the number of texts of n tokens. Every length from 1 to the longest gets a count of 1/2
@@ -22,8 +23,8 @@ class LengthDistribution {
   int64_t longest() const { return static_cast<int64_t>(counts_.size()) - 1; }
   /// In nats; -infinity for lengths outside 1..longest().
   double log_probability(int64_t length) const;
-  /// A length drawn as often as it was counted, among those above `above`, which is at least 0. Where no text
-  /// is that long: longest(), but at least above + 1.
+  /// A length drawn as often as it was counted, among those above `above`, which is at least 0. If no text is
+  /// that long, it is longest(), but at least above + 1.
   int64_t draw(Generator& generator, int64_t above = 0) const;
   /// The same among the lengths from `least` to `most`, 1 <= least <= most. Where no text has one of them:
   /// the one that is nearest to longest().

@@ -1,5 +1,6 @@
 #include "haze/tools/text/text_file.h"
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <iterator>
@@ -10,6 +11,7 @@
 #include <unistd.h>
 
 #include "haze/engine/error.h"
+#include "haze/tools/text/utf8.h"
 
 namespace haze {
 namespace {
@@ -17,6 +19,16 @@ namespace {
 constexpr size_t kChunkBytes = 1 << 16;
 constexpr std::string_view kByteOrderMark = "\xEF\xBB\xBF";
 constexpr int64_t kUncountedBytes = std::ssize(kByteOrderMark) + 1;
+
+/// Bytes of the first nine tenths of a text's characters.
+int64_t bytes_of_nine_tenths(std::string_view text) {
+  const auto begins_character = [](char c) { return (static_cast<uint8_t>(c) & 0xC0) != 0x80; };
+  const int64_t kept = std::count_if(text.begin(), text.end(), begins_character) * 9 / 10;
+  int64_t characters = 0;
+  const auto end = std::find_if(text.begin(), text.end(),
+                                [&](char c) { return begins_character(c) && characters++ == kept; });
+  return end - text.begin();
+}
 
 }  // namespace
 
@@ -34,7 +46,11 @@ TextFile::TextFile(const std::filesystem::path& path, const TextFileOptions& opt
   if (descriptor_ < 0) fail("{} cannot be opened: {}", path.string(), std::strerror(errno));
   // A constructor that throws runs no destructor of its own.
   try {
-    index_lines();
+    if (is_one_text()) {
+      index_text();
+    } else {
+      index_lines();
+    }
   } catch (...) {
     ::close(descriptor_);
     throw;
@@ -89,6 +105,42 @@ void TextFile::index_lines() {
   lines_.shrink_to_fit();
 }
 
+void TextFile::index_text() {
+  std::string content;
+  std::vector<char> chunk(kChunkBytes);
+  while (const size_t bytes = read_at(std::ssize(content), chunk.data(), chunk.size()))
+    content.append(chunk.data(), bytes);
+  if (content.empty()) fail("{}: the file is empty", location_of_line(1));
+  std::string_view text = content;
+  if (text.starts_with(kByteOrderMark)) text.remove_prefix(kByteOrderMark.size());
+  if (const auto invalid = first_invalid_utf8(text)) {
+    const std::string_view before = text.substr(0, *invalid);
+    const size_t begin = before.rfind('\n') + 1;  // npos + 1 is 0
+    try {
+      require_utf8(text.substr(begin), "the line");
+    } catch (const Error& error) {
+      fail("{}: {}", location_of_line(1 + std::count(before.begin(), before.end(), '\n')), error.what());
+    }
+  }
+  if (trim(text).empty()) fail("{}: the file has only blank lines", location_of_line(1));
+  const int64_t offset = std::ssize(content) - std::ssize(text);
+  if (options_.part == FilePart::all) {
+    lines_.push_back({offset, 1, std::ssize(text)});
+    return;
+  }
+  const int64_t kept = bytes_of_nine_tenths(text);
+  if (kept == 0)
+    fail("{}: of one character none can be held out; name a file to evaluate on (data.valid)",
+         path_.string());
+  if (options_.part == FilePart::all_but_tenth) {
+    lines_.push_back({offset, 1, kept});
+  } else {
+    const std::string_view trained = text.substr(0, static_cast<size_t>(kept));
+    lines_.push_back(
+        {offset + kept, 1 + std::count(trained.begin(), trained.end(), '\n'), std::ssize(text) - kept});
+  }
+}
+
 void TextFile::keep_part() {
   if (options_.part == FilePart::all) return;
   const size_t all = lines_.size();
@@ -115,7 +167,7 @@ void TextFile::index_line(std::string_view line, int64_t offset, int64_t number)
   } catch (const Error& error) {
     fail("{}: {}", location_of_line(number), error.what());
   }
-  lines_.push_back({offset, number, static_cast<int32_t>(line.size())});
+  lines_.push_back({offset, number, std::ssize(line)});
 }
 
 void TextFile::fail_over_long(int64_t number) const {
@@ -163,14 +215,18 @@ std::string TextFile::location_of_line(int64_t number) const {
   return fmt::format("{}:{}", path_.string(), number);
 }
 
-Tokenizer build_tokenizer(TokenizerKind kind, const TextFile& file, int64_t min_count, bool with_sources) {
+TokenCounter count_tokens(TokenizerKind kind, const TextFile& file, bool with_sources) {
   TokenCounter counter(kind);
   for (int64_t i = 0; i < file.size(); ++i) {
     const Record record = file.record(i);
     counter.add(record.target);
     if (with_sources) counter.add(record.source);
   }
-  return counter.build(min_count);
+  return counter;
+}
+
+Tokenizer build_tokenizer(TokenizerKind kind, const TextFile& file, int64_t min_count, bool with_sources) {
+  return count_tokens(kind, file, with_sources).build(min_count);
 }
 
 }  // namespace haze

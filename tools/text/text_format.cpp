@@ -15,8 +15,10 @@
 namespace haze {
 namespace {
 
-constexpr std::array<Choice<TextFormat>, 3> kFormats{
-    {{"lines", TextFormat::lines}, {"jsonl", TextFormat::jsonl}, {"e2e", TextFormat::e2e}}};
+constexpr std::array<Choice<TextFormat>, 4> kFormats{{{"lines", TextFormat::lines},
+                                                      {"jsonl", TextFormat::jsonl},
+                                                      {"e2e", TextFormat::e2e},
+                                                      {"raw", TextFormat::raw}}};
 
 /// How a sentence ends on a line that may be one of another format.
 std::string said_to_be(std::string_view format) {
@@ -50,9 +52,26 @@ Record parse_jsonl(std::string_view line) {
   const nlohmann::json object = parse_json(line);
   if (!object.is_object())
     fail("the line must be a JSON object, but is of type {}; {}", object.type_name(), said_to_be("jsonl"));
-  Record record{.source = string_field(object, "src"), .target = string_field(object, "trg"), .fields = {}};
-  if (trim(record.target).empty()) fail("the field \"trg\" is blank");
+  const bool is_text = object.contains("text") && !object.contains("trg");
+  if (!is_text && !object.contains("src") && !object.contains("trg"))
+    fail("the line has neither the field \"text\" nor \"src\" and \"trg\"");
+  const char* const target = is_text ? "text" : "trg";
+  Record record{.source = is_text ? std::string() : string_field(object, "src"),
+                .target = string_field(object, target),
+                .fields = {}};
+  if (trim(record.target).empty()) fail("the field \"{}\" is blank", target);
   return record;
+}
+
+/// Empty where the file cannot be read.
+std::string first_mebibyte(const std::filesystem::path& path) {
+  std::error_code ignored;
+  if (!std::filesystem::is_regular_file(path, ignored)) return "";
+  std::ifstream file(path, std::ios::binary);
+  std::string text(1 << 20, '\0');
+  file.read(text.data(), static_cast<std::streamsize>(text.size()));
+  text.resize(static_cast<size_t>(file.gcount()));
+  return text;
 }
 
 Field parse_field(std::string_view text) {
@@ -125,22 +144,29 @@ bool looks_like_table(const std::vector<std::string>& beginning) {
 
 std::vector<std::string> beginning_of(const std::filesystem::path& path, size_t most) {
   std::vector<std::string> lines;
-  std::error_code ignored;
-  if (!std::filesystem::is_regular_file(path, ignored)) return lines;
-  constexpr size_t kBytes = 1 << 20;
-  std::ifstream file(path, std::ios::binary);
-  std::string text(kBytes, '\0');
-  file.read(text.data(), static_cast<std::streamsize>(text.size()));
-  text.resize(static_cast<size_t>(file.gcount()));
-  std::istringstream stream(text);
+  std::istringstream stream(first_mebibyte(path));
   for (std::string line; lines.size() < most && std::getline(stream, line);) {
     if (!trim(line).empty()) lines.push_back(line);
   }
   return lines;
 }
 
+bool may_be_one_text(const std::filesystem::path& path) {
+  constexpr int64_t kManyLines = 1000;
+  std::istringstream stream(first_mebibyte(path));
+  int64_t lines = 0;
+  bool was_blank = false;
+  for (std::string line; std::getline(stream, line);) {
+    const bool is_blank = trim(line).empty();
+    if (lines > 0 && was_blank && !is_blank) return true;
+    was_blank = is_blank;
+    if (!is_blank && ++lines >= kManyLines) return true;
+  }
+  return false;
+}
+
 Record parse_record(TextFormat format, std::string_view line) {
-  require_utf8(line, "the line");
+  require_utf8(line, format == TextFormat::raw ? "the text" : "the line");
   switch (format) {
     case TextFormat::lines:
       return parse_lines(line);
@@ -148,6 +174,8 @@ Record parse_record(TextFormat format, std::string_view line) {
       return parse_jsonl(line);
     case TextFormat::e2e:
       return parse_e2e(line);
+    case TextFormat::raw:
+      return {.source = {}, .target = std::string(line), .fields = {}};
   }
   fail("the text format has no reader");
 }

@@ -8,18 +8,19 @@
 
 namespace haze {
 
-/// How a line of a text file is laid out.
+/// How a text file is laid out; but for `raw`, every line is a record.
 enum class TextFormat {
   lines,  ///< the line is the text
-  jsonl,  ///< {"src": "...", "trg": "..."}
+  jsonl,  ///< {"src": "...", "trg": "..."}, or {"text": "..."}
   e2e,    ///< name : Blue Spice | Type : pub||A sentence .
+  raw,    ///< the file is one text, every character of which is kept
 };
 
-/// The format called "lines", "jsonl" or "e2e". Throws Error for any other name.
+/// The format called "lines", "jsonl", "e2e" or "raw". Throws Error for any other name.
 TextFormat text_format(std::string_view name);
 
 /// The format that the lines of a file's beginning have: e2e or jsonl where at least half of them look like
-/// it, otherwise lines. Of no lines it is e2e.
+/// it, otherwise lines; never raw. Of no lines it is e2e.
 TextFormat guess_format(const std::vector<std::string>& beginning);
 
 /// The name that text_format() takes.
@@ -32,6 +33,10 @@ bool looks_like_table(const std::vector<std::string>& beginning);
 /// The first lines of a file, up to `most` that are not blank; none where it cannot be read.
 std::vector<std::string> beginning_of(const std::filesystem::path& path, size_t most = 20);
 
+/// Whether a file's lines may belong to one text, in its first MiB: there are blank lines between others, or
+/// a thousand lines and more.
+bool may_be_one_text(const std::filesystem::path& path);
+
 /// One property that a text expresses, such as area = riverside.
 struct Field {
   std::string name, value;
@@ -40,13 +45,13 @@ struct Field {
 
 /// One training example: a text and what it answers to.
 struct Record {
-  std::string source;         ///< empty for lines, "src" for jsonl, the part before || for e2e
-  std::string target;         ///< the text; never blank
+  std::string source;         ///< "src" for jsonl, the part before || for e2e; otherwise empty
+  std::string target;         ///< the text; never blank, but for parts of raw text
   std::vector<Field> fields;  ///< the parts of `source` for e2e, in their order; empty otherwise
 };
 
-/// Reads one line, without its line end. Throws Error, without file or line number, where it is not valid
-/// UTF-8 or not in the format, or where its text is blank.
+/// Reads one line, without its line end, or all of a raw text. Throws Error, without file or line number,
+/// where it is not valid UTF-8 or not in the format, or where the text of a line is blank.
 Record parse_record(TextFormat format, std::string_view line);
 
 /// The words of a text, which blanks separate.

@@ -16,8 +16,13 @@
 namespace haze {
 namespace {
 
-constexpr std::array<Choice<TokenizerKind>, 2> kKinds{
-    {{"word", TokenizerKind::word}, {"character", TokenizerKind::character}}};
+constexpr std::array<Choice<TokenizerKind>, 3> kKinds{
+    {{"word", TokenizerKind::word},
+     {"character", TokenizerKind::character},
+     {"word-punctuation", TokenizerKind::word_punctuation}}};
+constexpr std::array<Choice<TokenizerKind>, 3> kUnits{{{"word", TokenizerKind::word},
+                                                       {"character", TokenizerKind::character},
+                                                       {"word or mark", TokenizerKind::word_punctuation}}};
 constexpr std::array<std::string_view, 3> kSpecialTokens{"<pad>", "<end>", "<unk>"};
 constexpr std::string_view kBlanks = " \t\n\v\f\r";
 constexpr int kFileVersion = 1;
@@ -46,21 +51,24 @@ void for_each_character(std::string_view text, Visit visit) {
 }
 
 template <typename Visit>
-void for_each_piece(TokenizerKind kind, std::string_view text, Visit visit) {
+void for_each_piece(TokenizerKind kind, std::string_view text, TextNeighbours neighbours, Visit visit) {
   require_utf8(text, "the text");
   switch (kind) {
     case TokenizerKind::word:
       return for_each_word(text, visit);
     case TokenizerKind::character:
       return for_each_character(text, visit);
+    case TokenizerKind::word_punctuation:
+      for (const std::string& token : split_word_punctuation(text, neighbours)) visit(token);
   }
 }
 
 // Whether a text can hold `token` as exactly one piece; a vocabulary with another entry could never emit it.
 bool is_one_piece(TokenizerKind kind, std::string_view token) {
+  if (kind == TokenizerKind::word_punctuation) return is_word_punctuation_token(token);
   int pieces = 0;
   bool whole = false;
-  for_each_piece(kind, token, [&](std::string_view piece) {
+  for_each_piece(kind, token, {}, [&](std::string_view piece) {
     ++pieces;
     whole = piece.size() == token.size();
   });
@@ -110,7 +118,7 @@ std::vector<std::string> check_tokens(const nlohmann::json& json, TokenizerKind 
       if (token != kSpecialTokens[id])
         fail("token {} must be \"{}\", not \"{}\"", id, kSpecialTokens[id], excerpt(token));
     } else if (!is_one_piece(kind, token) || is_special(token)) {
-      fail("token {}, \"{}\", is not one {}", id, excerpt(token), choice_name(kind, kKinds));
+      fail("token {}, \"{}\", is not one {}", id, excerpt(token), choice_name(kind, kUnits));
     }
     const auto [first, is_new] = seen.emplace(token, id);
     if (!is_new) fail("tokens {} and {} are both \"{}\"", first->second, id, excerpt(token));
@@ -138,16 +146,31 @@ std::string Tokenizer::kind() const {
   return std::string(choice_name(kind_, kKinds));
 }
 
-std::vector<int32_t> Tokenizer::encode(std::string_view text) const {
+std::string_view Tokenizer::unit() const {
+  return choice_name(kind_, kUnits);
+}
+
+std::vector<int32_t> Tokenizer::encode(std::string_view text, TextNeighbours neighbours) const {
   std::vector<int32_t> ids;
-  for_each_piece(kind_, text, [&](std::string_view piece) {
+  for_each_piece(kind_, text, neighbours, [&](std::string_view piece) {
     const auto found = ids_.find(piece);
     ids.push_back(found == ids_.end() ? kUnknown : found->second);
   });
   return ids;
 }
 
+std::vector<std::string> Tokenizer::split(std::string_view text, TextNeighbours neighbours) const {
+  std::vector<std::string> tokens;
+  for_each_piece(kind_, text, neighbours, [&](std::string_view piece) { tokens.emplace_back(piece); });
+  return tokens;
+}
+
 std::string Tokenizer::decode(std::span<const int32_t> ids) const {
+  if (kind_ == TokenizerKind::word_punctuation) {
+    std::vector<std::string_view> tokens;
+    for (const int32_t id : ids) tokens.push_back(token(id));
+    return join_word_punctuation(tokens);
+  }
   std::string text;
   for (size_t i = 0; i < ids.size(); ++i) {
     if (i > 0 && kind_ == TokenizerKind::word) text += ' ';
@@ -162,6 +185,10 @@ std::string_view Tokenizer::token(int32_t id) const {
     fail("token id {} is outside the vocabulary of {} tokens and the mask", id, vocabulary_size());
   }
   return tokens_[static_cast<size_t>(id)];
+}
+
+std::string_view Tokenizer::shown(int32_t id) const {
+  return kind_ == TokenizerKind::word_punctuation ? without_joiners(token(id)) : token(id);
 }
 
 std::string Tokenizer::to_json() const {
@@ -191,11 +218,12 @@ Tokenizer Tokenizer::from_json(std::string_view text, const std::string& source)
 }
 
 void TokenCounter::add(std::string_view text) {
-  for_each_piece(kind_, text, [&](std::string_view piece) {
+  for_each_piece(kind_, text, {}, [&](std::string_view piece) {
+    ++all_;
     const auto found = counts_.find(piece);
     if (found != counts_.end()) {
       ++found->second;
-    } else if (!is_special(piece)) {
+    } else if (is_one_piece(kind_, piece) && !is_special(piece)) {
       counts_.emplace(piece, 1);
     }
   });
@@ -207,15 +235,33 @@ Tokenizer TokenCounter::build(int64_t min_count) const {
   for (const auto& [token, count] : counts_) {
     if (count >= min_count) frequent.emplace_back(-count, token);
   }
+  const std::string_view unit = choice_name(kind_, kUnits);
+  if (counts_.empty()) fail("the training text holds no {}", unit);
   if (frequent.empty()) {
-    fail("no {} occurs {} times or more in the training text; lower min_count", choice_name(kind_, kKinds),
-         min_count);
+    fail(
+        "no {} occurs {} times or more in the training text; lower min_count: --set data.min_count=1 keeps "
+        "every {}",
+        unit, min_count, unit);
   }
   std::sort(frequent.begin(), frequent.end());
 
   std::vector<std::string> tokens(kSpecialTokens.begin(), kSpecialTokens.end());
   for (const auto& [negative_count, token] : frequent) tokens.emplace_back(token);
   return Tokenizer(kind_, std::move(tokens));
+}
+
+int64_t TokenCounter::largest_min_count(int64_t most, double unknown_share) const {
+  std::vector<int64_t> tokens_of_count(static_cast<size_t>(most));
+  for (const auto& [token, count] : counts_) {
+    if (count < most) tokens_of_count[static_cast<size_t>(count)] += count;
+  }
+  int64_t min_count = 1, unknown = 0;
+  while (min_count < most) {
+    unknown += tokens_of_count[static_cast<size_t>(min_count)];
+    if (static_cast<double>(unknown) > unknown_share * static_cast<double>(all_)) break;
+    ++min_count;
+  }
+  return min_count;
 }
 
 }  // namespace haze

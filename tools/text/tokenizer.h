@@ -9,12 +9,18 @@
 #include <unordered_map>
 #include <vector>
 
+#include "haze/tools/text/word_punctuation.h"
+
 namespace haze {
 
-/// What one token is: a blank-separated word, or one UTF-8 code point.
-enum class TokenizerKind { word, character };
+/// The kinds of token.
+enum class TokenizerKind {
+  word,              ///< what stands between blanks
+  character,         ///< one UTF-8 code point
+  word_punctuation,  ///< a word, a punctuation mark or white space (word_punctuation.h)
+};
 
-/// The kind called "word" or "character". Throws Error for any other name.
+/// The kind called "word", "character" or "word-punctuation". Throws Error for any other name.
 TokenizerKind tokenizer_kind(std::string_view name);
 
 /// Finds a std::string key by a std::string_view without making a string of it.
@@ -40,21 +46,31 @@ class Tokenizer {
   /// The mask's id, the first after the vocabulary.
   int32_t mask_id() const { return vocabulary_size(); }
 
-  /// "word" or "character".
+  /// "word", "character" or "word-punctuation".
   std::string kind() const;
+
+  /// The noun for one token: "word", "character" or "word or mark".
+  std::string_view unit() const;
 
   /// The ids of a text, kUnknown for what is not in the vocabulary; no end token is added. The spellings of
   /// the special tokens mean nothing in a text: a word "<end>" is an unknown word. Throws Error where `text`
   /// is not valid UTF-8.
-  std::vector<int32_t> encode(std::string_view text) const;
+  /// The neighbours matter to words and punctuation alone: marks tell where no blank stands.
+  std::vector<int32_t> encode(std::string_view text, TextNeighbours neighbours = {}) const;
 
-  /// The text of some ids: words joined by blanks, or characters one after the other. Special tokens and
-  /// masks do not end the text but are shown as <pad>, <end>, <unk> and kMaskSign. Throws Error where an id
-  /// is outside [0, mask_id()].
+  /// The tokens of a text as the vocabulary spells them, known or not. Throws as encode() does.
+  std::vector<std::string> split(std::string_view text, TextNeighbours neighbours = {}) const;
+
+  /// The text of some ids: words joined by blanks, characters one after the other, words and punctuation as
+  /// join_word_punctuation() says. Special tokens and masks do not end the text but are shown as <pad>,
+  /// <end>, <unk> and kMaskSign. Throws Error where an id is outside [0, mask_id()].
   std::string decode(std::span<const int32_t> ids) const;
 
-  /// How decode shows one id. Throws Error where it is outside [0, mask_id()].
+  /// How the vocabulary spells one id. Throws Error where it is outside [0, mask_id()].
   std::string_view token(int32_t id) const;
+
+  /// The same for people, without the joiners of punctuation.
+  std::string_view shown(int32_t id) const;
 
   /// The kind and the tokens in the order of their ids, as JSON.
   std::string to_json() const;
@@ -89,9 +105,13 @@ class TokenCounter {
   /// frequent.
   Tokenizer build(int64_t min_count) const;
 
+  /// The largest of 1..`most` for which at most `unknown_share` of the tokens counted become kUnknown.
+  int64_t largest_min_count(int64_t most, double unknown_share) const;
+
  private:
   TokenizerKind kind_;
   TokenMap<int64_t> counts_;
+  int64_t all_ = 0;  // tokens counted, those that no vocabulary holds among them
 };
 
 }  // namespace haze

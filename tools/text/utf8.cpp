@@ -37,6 +37,15 @@ size_t utf8_code_point_bytes(std::string_view text) {
   return bytes;
 }
 
+char32_t utf8_code_point(std::string_view text) {
+  const size_t bytes = utf8_code_point_bytes(text);
+  // The lead holds 7, 5, 4 or 3 bits, every other byte 6.
+  auto point =
+      static_cast<char32_t>(static_cast<uint8_t>(text[0]) & (bytes == 1 ? 0x7F : 0xFF >> (bytes + 1)));
+  for (size_t i = 1; i < bytes; ++i) point = (point << 6) | (static_cast<uint8_t>(text[i]) & 0x3F);
+  return point;
+}
+
 std::optional<size_t> first_invalid_utf8(std::string_view text) {
   size_t position = 0;
   while (position < text.size()) {

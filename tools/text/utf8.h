@@ -7,10 +7,13 @@
 
 namespace haze {
 
-/// Number of bytes, 1 to 4, of the UTF-8 code point that `text` begins with; 0 where `text` is empty or
-/// begins with bytes that are not well-formed UTF-8 (The Unicode Standard 15.0, table 3-7: no overlong forms,
-/// no surrogates, nothing above U+10FFFF).
+/// Number of bytes, 1 to 4, of the UTF-8 code point that `text` begins with; 0 where `text` is empty or does
+/// not begin with well-formed UTF-8. Overlong forms, surrogates and code points above U+10FFFF are not
+/// well-formed (The Unicode Standard 15.0, table 3-7).
 size_t utf8_code_point_bytes(std::string_view text);
+
+/// The code point that `text` begins with, which is well-formed UTF-8 and not empty.
+char32_t utf8_code_point(std::string_view text);
 
 /// Index of the first byte that is not part of a well-formed code point; none where all of `text` is valid.
 std::optional<size_t> first_invalid_utf8(std::string_view text);
