@@ -11,7 +11,7 @@
 /// The pages of the lecture whose formulas can be computed, with the functions that the models use.
 namespace haze {
 
-/// What a page is asked.
+/// A request to a page.
 struct LectureQuestion {
   std::vector<int> t;               // steps to show, each larger than the one before, in 0..steps
   std::string schedule = "linear";  // noise_schedule_names()

@@ -18,7 +18,7 @@ void check_shape(const char* operation, const char* argument, const Tensor& x, c
 void check_rank(const char* operation, const char* argument, const Tensor& x, int rank);
 void check_defined(const char* operation, const char* argument, const Tensor& x);
 void check_contiguous(const char* operation, const char* argument, const Tensor& x);
-/// What is written to `target` in place must have its shape, or broadcast to it.
+/// A value that is written to `target` in place must have its shape, or broadcast to it.
 void check_broadcasts_to(const char* operation, const Tensor& source, const Tensor& target);
 /// An element of the target may stand for one number only: no axis that expand() repeated.
 void check_writable(const char* operation, const Tensor& target);

@@ -33,9 +33,10 @@ class Graph {
   /// must have run before, without a graph: a first run loads kernels and libraries. No other thread may use
   /// the device meanwhile.
   ///
-  /// Throws Error where the device has no graphs, within a MemoryPoolScope, where `work` waits for the
-  /// device, as item() does, copies from the host, captures or replays another graph, and where memory does
-  /// not suffice. Whatever `work` throws passes through; the device is as it was before then.
+  /// Throws Error where the device has no graphs, within a MemoryPoolScope, and where memory does not
+  /// suffice. It also does where `work` waits for the device, as item() does, copies from the host, or
+  /// captures or replays another graph. An exception of `work` passes through; the device is then as it was
+  /// before.
   ///
   /// Graphs may share a pool of the device. Those of equal shapes need the memory of one; others take blocks
   /// of the pool where these fit. Each overwrites what the others have left there, but for tensors that

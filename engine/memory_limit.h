@@ -22,7 +22,7 @@ class MemoryLimit {
   MemoryLimit(const MemoryLimit&) = delete;
   MemoryLimit& operator=(const MemoryLimit&) = delete;
 
-  /// What allocate() calls; throws where the limit of this thread, if there is one, is reached.
+  /// Called by allocate(); throws where the limit of this thread, if there is one, is reached.
   static void count(size_t bytes);
 
  private:

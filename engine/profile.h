@@ -57,8 +57,8 @@ class ProfilePause {
   ProfileScope* paused_;
 };
 
-/// Whether kernels run that are recorded. Where they do not, results are allocated and their contents are
-/// undefined: what the calls cost becomes known without the work. Callers must not look at results then.
+/// Whether kernels run that are recorded. If they do not, results are allocated and their contents are
+/// undefined. The cost of the calls becomes known without the work. Callers must not look at results then.
 enum class Kernels : uint8_t { run, skipped };
 
 /// While it lives, every kernel that this thread calls is recorded in `profile`, and the time as one step of

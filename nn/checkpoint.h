@@ -73,7 +73,7 @@ int64_t step_of_checkpoint(const std::filesystem::path& folder);
 /// byte, what was written, and where a tensor holds NaN or infinity.
 Checkpoint read_checkpoint(const std::filesystem::path& folder);
 
-/// Reads the checkpoint whose folder `find` names. Where a process that trains the run removes or replaces it
+/// Reads the checkpoint whose folder `find` names. If a process that trains the run removes or replaces it
 /// meanwhile, `find` is asked again.
 Checkpoint read_checkpoint(const std::function<std::filesystem::path()>& find);
 

@@ -28,7 +28,7 @@ class Classifier : public Module {
   /// x [n, example...], t float32 [n] in [0, 1] where the classifier reads it and undefined where not ->
   /// logits [n, classes]. Throws Error where a shape is wrong.
   Variable forward(const Variable& x, const Tensor& t = {}) const;
-  /// What the last layer reads, [n, feature_width()]: what a Frechet distance compares.
+  /// The input of the last layer, [n, feature_width()], which a Frechet distance compares.
   Variable features(const Variable& x, const Tensor& t = {}) const;
   int64_t feature_width() const { return feature_width_; }
 

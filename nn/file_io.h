@@ -85,7 +85,7 @@ std::filesystem::path finished_name(const std::filesystem::path& path);
 void write_file_atomically(const std::filesystem::path& path, std::string_view contents);
 
 /// Removes a file or folder that unfinished_name() named, unless a FileWriter of any process is at work on
-/// the file. What cannot be removed stays.
+/// the file. A file that cannot be removed stays.
 void remove_abandoned(const std::filesystem::path& path);
 
 /// Whether `path` was named by unfinished_name(): what a killed process leaves behind.

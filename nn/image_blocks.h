@@ -5,11 +5,11 @@
 
 #include "haze/nn/layers.h"
 
-/// What networks of images [n, channels, height, width] are built of.
+/// The parts of networks of images [n, channels, height, width].
 namespace haze {
 
-/// Throws Error, beginning with `name`, unless `image` is [channels, height, width], the first level's width
-/// and the levels' multipliers of it are positive, and height and width are multiples of 2^(levels - 1).
+/// Throws Error, beginning with `name`, unless `image` is [channels, height, width]. The first level's width
+/// and the levels' multipliers of it must be positive, and height and width multiples of 2^(levels - 1).
 void check_image_levels(const char* name, const Shape& image, int64_t width,
                         const std::vector<int64_t>& multipliers);
 /// Throws Error, beginning with `name`, unless x is [n, image...].

@@ -4,7 +4,7 @@
 
 namespace haze {
 
-/// What a forward pass needs besides its input: whether dropout is on, and where it draws from.
+/// The state of a forward pass besides its input: whether dropout is on, and where it draws from.
 struct ForwardContext {
   bool training = false;
   Generator* generator = nullptr;
@@ -74,8 +74,8 @@ class LayerNorm : public Module {
  public:
   explicit LayerNorm(int64_t width, double epsilon = 1e-5, bool affine = true);
   Variable forward(const Variable& x) const { return layer_norm(x, weight_, bias_, epsilon_); }
-  /// Where it is not affine: norm(x) (1 + scale[s]) + shift[s] for rows of the sequences s of `index`, int32
-  /// [rows]. scale and shift [sequences, width].
+  /// Of a norm that is not affine: norm(x) (1 + scale[s]) + shift[s] for rows of the sequences s of `index`,
+  /// int32 [rows]. scale and shift [sequences, width].
   Variable forward(const Variable& x, const Variable& scale, const Variable& shift,
                    const Tensor& index) const {
     return adaptive_layer_norm(x, scale, shift, index, epsilon_);

@@ -37,7 +37,7 @@ class Optimizer {
   /// The same with a scale that the device has computed, real [] (see device_clip_scale). Nobody waits for
   /// it: where it is not finite, parameters and state stay as they are.
   void step(double learning_rate, const Tensor& gradient_scale);
-  /// The same with a learning rate on the device, too, real [], which nobody checks: all that changes from
+  /// The same with a learning rate on the device, too, real [], which nobody checks. All that changes from
   /// step to step lies there, so that a recorded step can be repeated.
   void step(const Tensor& learning_rate, const Tensor& gradient_scale);
 

@@ -16,8 +16,8 @@ namespace haze {
 /// whole parts of a name: "blocks.1" takes blocks.1.norm.weight, but not blocks.10.norm.weight. A parameter
 /// belongs to the first rule that matches. The groups have the order of the rules, and the parameters without
 /// a rule are the last group. An empty text gives one group of all parameters. Throws Error on a rule that is
-/// not of this form, on a number that is negative or not finite, on a prefix that occurs twice or takes no
-/// parameter, and where nothing is left to train.
+/// not of this form and on a number that is negative or not finite. It also does on a prefix that occurs
+/// twice or takes no parameter, and where nothing is left to train.
 std::vector<ParameterGroup> parameter_groups(const std::vector<NamedParameter>& parameters,
                                              std::string_view text);
 

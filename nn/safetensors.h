@@ -12,7 +12,7 @@ namespace haze {
 /// Free text that a safetensors file carries beside its tensors.
 using Metadata = std::map<std::string, std::string>;
 
-/// What a safetensors file holds; the tensors in the order of its header.
+/// The contents of a safetensors file; the tensors in the order of its header.
 struct SafetensorsContents {
   NamedTensors tensors;
   Metadata metadata;
@@ -22,8 +22,8 @@ struct SafetensorsContents {
 };
 
 /// Appends a safetensors file (https://github.com/huggingface/safetensors#format) to `file`: the length of
-/// the header, the header (JSON, padded so that data starts at a multiple of 8), the tensors' bytes. Data
-/// are laid out by falling element size, so that every tensor is aligned; the header keeps the order given.
+/// the header, the header (JSON, padded so that data starts at a multiple of 8), the tensors' bytes. Data are
+/// laid out by falling element size, so that every tensor is aligned. The header keeps the order given.
 /// float32 becomes F32, float64 F64, bfloat16 BF16, int32 I32, uint8 U8. Throws Error on an undefined tensor,
 /// on a name that occurs twice, is "__metadata__" or is not UTF-8, and where the file cannot be written.
 void write_safetensors(FileWriter& file, const NamedTensors& tensors, const Metadata& metadata = {});
@@ -34,10 +34,10 @@ void write_safetensors(const std::filesystem::path& path, const NamedTensors& te
                        const Metadata& metadata = {});
 
 /// Reads a safetensors file. Besides the five types that are written it takes F16 (as float32), I64 (as
-/// int32; a value outside its range is an Error) and BOOL (as uint8). Throws Error, in one sentence that
-/// names the file and the tensor, on everything that the format does not allow: a header that is longer than
-/// the file or than 100 MB, malformed JSON, a name that occurs twice, an unknown type, offsets that do not
-/// match the shape, overlap, leave bytes unused or end outside the file.
+/// int32; a value outside its range is an Error) and BOOL (as uint8). Throws Error on everything that the
+/// format does not allow, in one sentence that names the file and the tensor. That is a header longer than
+/// the file or than 100 MB, malformed JSON, a name that occurs twice, or an unknown type. It is also offsets
+/// that do not match the shape, overlap, leave bytes unused or end outside the file.
 SafetensorsContents read_safetensors(const std::filesystem::path& path);
 
 /// Writes the parameters and then the buffers of a module, under their names.

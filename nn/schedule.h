@@ -4,7 +4,7 @@
 
 namespace haze {
 
-/// What the learning rate does after warm-up.
+/// The curve of the learning rate after warm-up.
 enum class LearningRateCurve : uint8_t { constant, linear, cosine };
 
 struct LearningRateOptions {

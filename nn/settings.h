@@ -60,7 +60,7 @@ struct Setting {
   /// Empty where the key is a name alone.
   std::string_view section() const;
   std::string_view name() const;
-  /// What the setting takes, as an error says it: "an integer of at least 1".
+  /// The values that the setting takes, as an error says it: "an integer of at least 1".
   std::string accepts() const;
   /// Whether it takes this value.
   bool takes(const SettingValue& value) const;
@@ -138,8 +138,8 @@ std::vector<std::string> sections_of(const SettingsTable& table);
 /// A value as TOML writes it.
 std::string print_value(const SettingValue& value);
 
-/// The keys of the table that a person who wrote `key` may have meant, nearest first: those the fewest edits
-/// away, where the right name under a wrong section counts as one edit. Empty where none is near.
+/// The keys of the table that a person who wrote `key` may have meant, nearest first. They are the fewest
+/// edits away. The right name under a wrong section counts as one edit. Empty where none is near.
 std::vector<std::string> nearest_keys(const SettingsTable& table, std::string_view key);
 
 /// The number of insertions, deletions, substitutions and swaps of neighbours that turn one text into the

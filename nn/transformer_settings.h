@@ -12,7 +12,7 @@ SettingsTable transformer_settings(const NamedValues& defaults = {});
 /// The same for small networks, such as classifiers: two layers, 128 wide, four heads.
 SettingsTable small_transformer_settings(NamedValues defaults = {});
 
-/// What the section says, for sequences of up to `max_length` rows.
+/// The configuration that the section says, for sequences of up to `max_length` rows.
 TransformerConfig transformer_config(const Settings& settings, int64_t max_length);
 
 /// Throws Error where settings of the section that are each right contradict one another.

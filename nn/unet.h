@@ -34,9 +34,9 @@ class UNetStage : public Module {
   std::unique_ptr<ImageAttention> attention_;
 };
 
-/// The U-Net of Ho et al. 2020, appendix B (after Ronneberger et al. 2015): the way down halves the height
-/// and width from level to level, the way up doubles them, and each residual block of the way up also reads
-/// what its partner on the way down has made (skip connections). The middle always has attention. The last
+/// The U-Net of Ho et al. 2020, appendix B (after Ronneberger et al. 2015). The way down halves the height
+/// and width from level to level, and the way up doubles them. Each residual block of the way up also reads
+/// the result of its partner on the way down (skip connections). The middle always has attention. The last
 /// convolution starts as zero.
 class UNet : public TimedNetwork {
  public:

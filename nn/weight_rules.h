@@ -25,8 +25,8 @@ struct WeightRule {
 };
 
 /// Our tensors, in the order of the rules; those that are not concatenated share the storage of `sources`.
-/// Throws one Error that begins with `source_name` and lists everything that does not fit: missing names,
-/// names that no rule takes, shapes that a rule cannot use, and tied weights that differ.
+/// Throws one Error that begins with `source_name` and lists everything that does not fit. That is missing
+/// names, names that no rule takes, shapes that a rule cannot use, and tied weights that differ.
 NamedTensors apply_weight_rules(const std::vector<WeightRule>& rules, const NamedTensors& sources,
                                 std::string_view source_name);
 

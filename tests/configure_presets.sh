@@ -10,7 +10,7 @@ set -u
 cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit
 
 # In this order, so that no package that only bench needs is there before it. tests/aarch64/run.sh prepares its preset.
-readonly presets=(release debug sanitize bench)
+readonly presets=(release debug sanitize static bench)
 
 passed=0
 failed=0

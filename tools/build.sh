@@ -1,7 +1,7 @@
 #!/bin/bash
 # Installs what is missing, configures and builds.
 #
-#   tools/build.sh [PRESET [TARGET...]]      PRESET: release (default), debug, sanitize, bench
+#   tools/build.sh [PRESET [TARGET...]]      PRESET: release (default), debug, sanitize, bench, static, cuda
 #
 # At most one compiler a core runs at a time, and fewer where memory is short; CMAKE_BUILD_PARALLEL_LEVEL, when set,
 # decides instead. ccache is used where it is installed.

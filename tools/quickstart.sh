@@ -40,13 +40,26 @@ else
 fi
 
 heading "A sentence appearing out of masks, step by step"
-"$haze" sample "$run" --trace --count 1
+"$haze" sample "$run" --trace --count 1 --seed 1
 
-heading "Finished samples"
-"$haze" sample "$run" --count 10
+# Writes ten samples, then how many of them differ and how many the grammar accepts.
+write_samples() {
+  local samples
+  samples=$("$haze" sample "$run" --count 10 --seed 1 "$@")
+  printf '%s\n\n%s different ones; ' "$samples" "$(sort -u <<<"$samples" | wc -l)"
+  "$haze" data check <<<"$samples" | tail -n 1
+}
+
+heading "Ten samples at temperature 0.3, top-p 0.6: likely sentences"
+write_samples
+
+heading "Ten samples at temperature 1: as varied as the texts that it has learnt from"
+write_samples --temperature 1 --top-p 1
 
 heading "Filling the gaps of a sentence"
-"$haze" infill "$run" "The _ is a _ _ near the _ ."
+"$haze" infill "$run" "The _ is a _ _ near the _ ." --seed 1
 
 heading "Bits per token on unseen sentences"
 "$haze" eval "$run"
+
+printf '\ntools/install.sh puts haze on the PATH; README.md says how to train on your own text.\n'

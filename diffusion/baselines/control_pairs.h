@@ -19,8 +19,8 @@ struct ControlPairs {
   int64_t size() const { return std::ssize(text); }
 };
 
-/// Draws for each text a control of another text. One that reads as the text's own holds as well: it is
-/// passed over, and a text for which no other is left has the pair of its own control alone.
+/// Draws for each text a control of another text. One that reads as the text's own holds as well and is
+/// passed over. A text for which no other is left has the pair of its own control alone.
 ControlPairs control_pairs(const TextBatch& controls, Generator& generator);
 
 /// log sigma(c) = -softplus(-c), c floating. The equal c - log(1 + e^c) overflows where c is large.

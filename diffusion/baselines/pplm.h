@@ -18,7 +18,7 @@ namespace haze {
 class HiddenAttribute {
  public:
   virtual ~HiddenAttribute() = default;
-  /// What it makes of each control, [controls, m].
+  /// Its result for each control, [controls, m].
   virtual Tensor read_controls(const TextBatch& controls) const = 0;
   /// c with p(control | mean) = sigma(c), [texts], of `mean` [texts, hidden] and of read_controls(), [texts,
   /// m]. Gradients flow to the mean.
@@ -36,7 +36,7 @@ struct PplmOptions {
   int32_t end_id = 0;       // follows the control
 };
 
-/// What the gradient steps before a token read.
+/// The inputs of the gradient steps before a token.
 struct PplmState {
   std::vector<PastRows> past;      // of the rows before the last, as earlier steps have left them
   std::vector<PastRows> original;  // of all rows, as the language model has them

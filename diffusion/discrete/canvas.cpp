@@ -57,6 +57,16 @@ double Canvas::masked_share(size_t text) const {
   return static_cast<double>(masked_[text].size()) / static_cast<double>(samples_.texts[text].size());
 }
 
+void Canvas::set_expected_times(const MaskingSchedule& schedule) {
+  for (size_t text = 0; text < count(); ++text)
+    times_[text] = schedule.time_of_mask_probability(masked_share(text));
+}
+
+void Canvas::set_expected_times(const DiscreteNoise& noise) {
+  for (size_t text = 0; text < count(); ++text)
+    times_[text] = static_cast<double>(noise.time_of_mask_probability(masked_share(text))) / noise.steps();
+}
+
 int32_t Canvas::take(size_t text, size_t index) {
   const auto at = masked_[text].begin() + static_cast<int64_t>(index);
   const int32_t position = *at;
@@ -86,13 +96,19 @@ void Canvas::reveal_chosen(const Choose& choose) {
     const Tensor logits = logits_at(texts, masked_);
     std::vector<size_t> counts;
     for (const size_t text : texts) counts.push_back(masked_[text].size());
-    const std::vector<size_t> indices = choose(logits, counts);
+    const std::vector<std::vector<size_t>> indices = choose(logits, counts);
     std::vector<int32_t> rows;  // of the logits
     size_t first = 0;
     for (size_t i = 0; i < texts.size(); ++i) {
-      rows.push_back(static_cast<int32_t>(first + indices[i]));
+      for (const size_t index : indices[i]) {
+        rows.push_back(static_cast<int32_t>(first + index));
+        chosen[texts[i]].push_back(masked_[texts[i]][index]);
+      }
       first += counts[i];
-      chosen[texts[i]] = {take(texts[i], indices[i])};
+      const Positions& shown = chosen[texts[i]];
+      std::erase_if(masked_[texts[i]], [&](int32_t position) {
+        return std::binary_search(shown.begin(), shown.end(), position);
+      });
     }
     draw(texts, chosen, index_select(logits, 0, Tensor::from(rows, {std::ssize(rows)}, logits.device())));
   });

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "haze/diffusion/discrete/denoiser.h"
+#include "haze/diffusion/discrete/schedule.h"
 #include "haze/diffusion/model.h"
 #include "haze/diffusion/token_filter.h"
 
@@ -46,6 +47,9 @@ class Canvas {
 
   double time(size_t text) const { return times_[text]; }
   void set_time(size_t text, double time) { times_[text] = time; }
+  /// Sets each text's time to the one at which its share of masked tokens is expected.
+  void set_expected_times(const MaskingSchedule& schedule);
+  void set_expected_times(const DiscreteNoise& noise);
 
   /// Takes the position with this index out of masked(text).
   int32_t take(size_t text, size_t index);
@@ -54,11 +58,11 @@ class Canvas {
 
   /// Draws the tokens at positions[text], which must have been taken, from the texts and times as they are.
   void reveal(const std::vector<Positions>& positions);
-  /// Of each text that has masks, takes the position that `choose` picks and draws its token. `choose` gets
-  /// the logits of all masked positions of some texts, one text after the other, and how many each text has.
-  /// It returns the index of one position for each text.
-  using Choose =
-      std::function<std::vector<size_t>(const Tensor& logits, const std::vector<size_t>& masked_counts)>;
+  /// Of each text that has masks, takes the positions that `choose` picks and draws their tokens. `choose`
+  /// gets the logits of all masked positions of some texts, one text after the other, and how many each text
+  /// has. It returns the indices, rising, of at least one position for each text.
+  using Choose = std::function<std::vector<std::vector<size_t>>(const Tensor& logits,
+                                                                const std::vector<size_t>& masked_counts)>;
   void reveal_chosen(const Choose& choose);
 
   /// Shows the observer the texts and their times, which are 0 where no mask is left.

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "haze/diffusion/discrete/ancestral_sampler.h"
+#include "haze/diffusion/discrete/confidence_sampler.h"
 #include "haze/diffusion/discrete/masked_model.h"
 #include "haze/diffusion/discrete/sample_settings.h"
 #include "haze/diffusion/random_times.h"
@@ -58,6 +59,10 @@ std::vector<double> D3pmLikelihood::term_nats(const Batch& batch, int64_t term, 
 
 Samples D3pmSampler::sample(std::span<const Request> requests, const SampleOptions& options,
                             Generator& generator) const {
+  if (options.settings.text("sample.sampler") == "confidence") {
+    return confidence_sample(denoiser_, requests, noise_, options.settings.real("sample.threshold"),
+                             sampler_options(options), generator);
+  }
   const auto steps = std::min<int64_t>(options.settings.integer("sample.steps"), noise_.steps());
   return ancestral_sample(denoiser_, requests, SamplingGrid(noise_, static_cast<int>(steps)),
                           sampler_options(options), generator);
@@ -105,7 +110,8 @@ SettingsTable d3pm_settings() {
   };
   for (const SettingsTable& section :
        {transformer_settings(),
-        sample_settings({"ancestral"}, "denoising steps of the ancestral sampler; d3pm.steps at most")}) {
+        sample_settings({"ancestral", "confidence"},
+                        "denoising steps of the ancestral sampler; d3pm.steps at most")}) {
     table.insert(table.end(), section.begin(), section.end());
   }
   return table;

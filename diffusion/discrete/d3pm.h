@@ -53,7 +53,8 @@ class D3pmLikelihood : public Likelihood {
   DiscreteNoise noise_;
 };
 
-/// Ancestral sampling in sample.steps of the T steps, or all T where that is less.
+/// The sampler that sample.sampler names: confidence, or ancestral in sample.steps of the T steps, or all T
+/// where that is less.
 class D3pmSampler : public Sampler {
  public:
   D3pmSampler(const Denoiser& denoiser, const DiscreteNoise& noise) : denoiser_(denoiser), noise_(noise) {}

@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "haze/diffusion/discrete/ancestral_sampler.h"
+#include "haze/diffusion/discrete/confidence_sampler.h"
 #include "haze/diffusion/discrete/first_hitting_sampler.h"
 #include "haze/diffusion/discrete/masked_model.h"
 #include "haze/diffusion/discrete/sample_settings.h"
@@ -73,6 +74,10 @@ Samples MdlmSampler::sample(std::span<const Request> requests, const SampleOptio
   const std::string& sampler = options.settings.text("sample.sampler");
   if (sampler == "first-hitting") return first_hitting_sample(denoiser_, requests, schedule_, own, generator);
   if (sampler == "top-margin") return top_margin_sample(denoiser_, requests, schedule_, own, generator);
+  if (sampler == "confidence") {
+    return confidence_sample(denoiser_, requests, schedule_, options.settings.real("sample.threshold"), own,
+                             generator);
+  }
   const auto steps = static_cast<int>(options.settings.integer("sample.steps"));
   return ancestral_sample(denoiser_, requests, SamplingGrid(schedule_, steps), own, generator);
 }
@@ -124,7 +129,7 @@ SettingsTable mdlm_settings() {
       boolean_setting("mdlm.antithetic", true, "spread the times of a batch evenly over [0, 1]"),
   };
   for (const SettingsTable& section :
-       {transformer_settings(), sample_settings({"ancestral", "first-hitting", "top-margin"},
+       {transformer_settings(), sample_settings({"ancestral", "first-hitting", "top-margin", "confidence"},
                                                 "denoising steps of the ancestral sampler")}) {
     table.insert(table.end(), section.begin(), section.end());
   }

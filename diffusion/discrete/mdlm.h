@@ -49,7 +49,7 @@ class MdlmLikelihood : public Likelihood {
   MaskingSchedule schedule_;
 };
 
-/// The sampler that sample.sampler names: ancestral, first-hitting or top-margin.
+/// The sampler that sample.sampler names: ancestral, first-hitting, top-margin or confidence.
 class MdlmSampler : public Sampler {
  public:
   MdlmSampler(const Denoiser& denoiser, const MaskingSchedule& schedule)

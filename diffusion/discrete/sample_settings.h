@@ -5,7 +5,8 @@
 
 namespace haze {
 
-/// The rows of section [sample] of a masked diffusion model with these samplers, the first by default.
+/// The rows of section [sample] of a masked diffusion model with these samplers, the first by default;
+/// ancestral and confidence are among them.
 SettingsTable sample_settings(std::vector<std::string> samplers, std::string steps_explanation);
 
 /// The options that the section and the caller give.

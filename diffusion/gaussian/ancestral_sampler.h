@@ -34,8 +34,8 @@ struct Steering {
 };
 
 /// Ho et al. 2020, Algorithm 2, over any falling levels. With every step of the schedule it is the paper's
-/// sampler; with fewer, the strided one of Nichol and Dhariwal 2021, section 4. x [n, ...] is at levels[0],
-/// and the result at the last level. No noise is added in a step to data.
+/// sampler. With fewer, it is the strided one of Nichol and Dhariwal 2021, section 4. x [n, ...] is at
+/// levels[0], and the result at the last level. No noise is added in a step to data.
 Tensor ancestral_sample(const GaussianDenoiser& denoise, std::span<const NoiseLevel> levels,
                         ReverseVariance variance, Tensor x, const NoiseSource& noise,
                         const LevelObserver& observer = {}, const Steering& steering = {});

@@ -7,7 +7,7 @@
 
 namespace haze {
 
-/// What a network says of a noisy x, in both ways: x = alpha x_0 + sigma epsilon. All are shaped as x.
+/// A network's answer to a noisy x, in both ways: x = alpha x_0 + sigma epsilon. All are shaped as x.
 struct Denoised {
   Tensor x_0;
   Tensor epsilon;
@@ -17,10 +17,10 @@ struct Denoised {
   Tensor variance_share;
 };
 
-/// What samplers ask: x, real [n, ...], all at one level whose sigma is positive.
+/// A question of a sampler: x, real [n, ...], all at one level whose sigma is positive.
 using GaussianDenoiser = std::function<Denoised(const Tensor& x, const NoiseLevel& level)>;
 
-/// What a network predicts.
+/// The prediction of a network.
 enum class Parameterisation {
   epsilon,  // the noise (Ho et al. 2020)
   x_0,      // the data

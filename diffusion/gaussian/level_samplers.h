@@ -3,7 +3,8 @@
 #include "haze/diffusion/gaussian/classifier_guidance.h"
 #include "haze/diffusion/model.h"
 
-/// What models that sample over levels of noise share: the rows of section [sample], and the choice of one.
+/// Shared by models that sample over levels of noise: the rows of section [sample], and the choice of a
+/// sampler.
 namespace haze {
 
 /// sample.sampler, what the samplers take, and sample.clip.
@@ -14,7 +15,7 @@ SettingsTable level_sampler_settings();
 std::vector<NoiseLevel> sampling_levels(const Settings& settings, const NoiseSchedule& schedule, int count);
 
 /// Goes through `levels` with the sampler that sample.sampler names. x [n, ...] is at levels[0]; the result
-/// is at the last level. The variance is that of the ancestral sampler. Where there is a `gradient`, it leads
+/// is at the last level. The variance is that of the ancestral sampler. A `gradient`, if there is one, leads
 /// the samples, times sample.guidance: the ancestral sampler step by step, the others by a guided denoiser.
 Tensor sample_levels(const Settings& settings, const GaussianDenoiser& denoise,
                      std::span<const NoiseLevel> levels, ReverseVariance variance, Tensor x,

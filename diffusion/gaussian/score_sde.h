@@ -52,7 +52,7 @@ ContinuousNoisePredictor with_clipped_data(ContinuousNoisePredictor predict, con
 /// `levels` levels, evenly from -1 to 1. A bin is 2 / (levels - 1) wide.
 Tensor dequantised(const Tensor& x_0, int64_t levels, Generator& generator);
 
-/// What to add to -log p(x), a density of dequantised x, for each number: -log of a bin's width. By Jensen's
+/// The addition to -log p(x), a density of dequantised x, for each number: -log of a bin's width. By Jensen's
 /// inequality the mean of the sum over the noise is an upper bound of -log P(x_0), the probability of the
 /// bins. So it compares with the discretised probabilities of a DDPM and of a VAE.
 double dequantisation_nats(int64_t levels);

@@ -48,8 +48,8 @@ std::vector<double> importance_weighted_nats(const VaeEncoder& encoder,
 
 /// The model "vae" of tensors. As in the paper's appendix C, encoder and decoder are multilayer perceptrons
 /// of the flattened example. The decoder gives the mean of a normal distribution whose variance is learned,
-/// one for all numbers or one for each; of images, whose numbers are one of `value_levels`, it is the
-/// discretized Gaussian (discretized_gaussian.h).
+/// one for all numbers or one for each. Images have numbers of `value_levels` values, and the discretized
+/// Gaussian (discretized_gaussian.h).
 ModelInfo vae_model();
 
 }  // namespace haze

@@ -4,7 +4,7 @@
 
 #include "haze/diffusion/model.h"
 
-/// What models of tensors share: the shape of an example, and the checks of a batch.
+/// Shared by models of tensors: the shape of an example, and the checks of a batch.
 namespace haze {
 
 /// The shape of one example. Throws Error, in a sentence that names the model, where the data are no tensors.

@@ -4,9 +4,8 @@
 
 #include "haze/autograd/ops.h"
 
-/// Gulrajani et al. 2017, "Improved training of Wasserstein GANs" (WGAN-GP): the discriminator becomes a
-/// critic, any function of slope 1 at most, and the difference of its means approaches the Wasserstein
-/// distance.
+/// Gulrajani et al. 2017, "Improved training of Wasserstein GANs" (WGAN-GP). The discriminator becomes a
+/// critic, any function of slope 1 at most. The difference of its means approaches the Wasserstein distance.
 namespace haze {
 
 /// The critic's value of each of n examples: x [n, width] -> [n].

@@ -7,7 +7,7 @@
 /// Matrix products by NVIDIA's library, beside the hand-written kernels.
 namespace haze {
 
-/// The functions of cuBLAS that are used, and its numbers: it is loaded when it is first asked for, so that
+/// The functions of cuBLAS that are used, and its numbers. It is loaded when it is first asked for, so that
 /// programs need neither its headers nor the library. cublas.cpp compares the numbers with the headers.
 namespace cublas {
 

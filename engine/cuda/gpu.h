@@ -1,6 +1,6 @@
 #pragma once
 
-/// What every file of kernels includes. The same source is compiled by nvcc for a GPU and by the C++ compiler
+/// Included by every file of kernels. The same source is compiled by nvcc for a GPU and by the C++ compiler
 /// for the emulated one. The names in it belong to namespace HAZE_KERNELS, which differs from one compilation
 /// to the next.
 #ifdef __CUDACC__

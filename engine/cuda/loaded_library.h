@@ -2,7 +2,7 @@
 
 #include <dlfcn.h>
 
-/// What the files of libraries that are loaded at run time share.
+/// Shared by the files of libraries that are loaded at run time.
 namespace haze::cuda {
 
 /// Whether a number of ours is the header's, of an enumeration of the same size.

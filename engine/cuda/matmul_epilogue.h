@@ -3,8 +3,8 @@
 #include "haze/engine/cuda/gpu.h"
 #include "haze/engine/cuda/math.h"
 
-/// What a matrix product does with a sum while it is at hand: bias, activation, residual and the like
-/// (MatmulOptions).
+/// The epilogue of a matrix product, done with a sum while it is at hand: bias, activation, residual and the
+/// like (MatmulOptions).
 namespace haze::HAZE_KERNELS {
 
 /// What follows the sum, at the element that has `number` in a batch of results [rows, columns].

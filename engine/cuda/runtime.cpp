@@ -14,6 +14,9 @@
 #include "haze/engine/graph_capture.h"
 #include "haze/engine/refusal.h"
 
+/// The program's dynamic section; null in a program that is linked statically.
+extern "C" [[gnu::weak]] const char _DYNAMIC[];
+
 // The device `cuda`: the first GPU of the machine, with one stream for all kernels and copies.
 namespace haze {
 namespace cuda {
@@ -35,6 +38,7 @@ bool is_of_kernel(cudaError_t error) {
 
 /// Throws Error unless there is a GPU that this build has kernels for.
 void check_machine() {
+  if (!_DYNAMIC) fail("device cuda: this program is linked statically and cannot load NVIDIA's driver");
   int driver = 0, needed = 0, count = 0;
   cudaDriverGetVersion(&driver);
   cudaRuntimeGetVersion(&needed);

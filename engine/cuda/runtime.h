@@ -2,7 +2,7 @@
 
 #include <cuda_runtime_api.h>
 
-/// What launches and libraries ask of the device `cuda`.
+/// The functions of the device `cuda` for launches and libraries.
 namespace haze::cuda {
 
 /// The stream of all kernels and copies.

@@ -28,7 +28,7 @@ inline bool is_of_tensor_cores(Collective what) {
   return what >= Collective::ldmatrix;
 }
 
-/// What a thread brings to a collective.
+/// A thread's part of a collective.
 struct Arrival {
   Collective what = Collective::block_barrier;
   uint32_t mask = 0;  // lanes that take part; of those of a warp

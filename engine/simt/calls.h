@@ -8,8 +8,9 @@
 #include "haze/engine/simt/registers.h"
 #include "haze/engine/simt/tensor_cores.h"
 
-/// What kernels call, by way of the words of CUDA (gpu_simt.h). These functions stand in files without hooks.
-/// Inline functions of the emulator would have hooks in a checked kernel, and watch themselves.
+/// The functions that kernels call, by way of the words of CUDA (gpu_simt.h). These functions stand in files
+/// without hooks. Inline functions of the emulator would have hooks in a checked kernel, and watch
+/// themselves.
 namespace haze {
 struct Refusal;
 }

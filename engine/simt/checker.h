@@ -14,7 +14,7 @@
 #include "haze/engine/simt/counters.h"
 #include "haze/engine/simt/memory.h"
 
-/// What is watched while a checked kernel runs: every access to global and shared memory.
+/// Watches every access to global and shared memory while a checked kernel runs.
 ///
 /// Two accesses of one element by two threads, of which one at least writes, are a *race* unless one *happens
 /// before* the other (Lamport 1978). Within a thread, its order is that. Between threads only some events
@@ -66,7 +66,7 @@ class Checker {
   void copy_async_wait(unsigned groups);
 
  private:
-  /// What a thread of the block knows of the others.
+  /// The knowledge that a thread of the block has of the others.
   struct Knowledge {
     uint32_t stamp = 0, floor = 0;
     std::array<uint32_t, kWarp> lanes{};
@@ -99,7 +99,7 @@ void* allocate_device(std::string name, size_t bytes);
 void free_device(void* memory);
 /// The host has written there.
 void mark_initialised(const void* memory, size_t bytes);
-/// What is in the device's memory now counts as initialised, such as what fast kernels wrote.
+/// Everything in the device's memory now counts as initialised, such as the results of fast kernels.
 void trust_device_memory();
 
 /// Barriers and fences of checked kernels have a name, "file:line". One may be left out, to see whether the

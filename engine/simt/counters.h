@@ -12,8 +12,8 @@
 
 namespace haze::simt {
 
-/// What the lanes of a warp ask for together: the k-th execution, by each of them, of one access in the
-/// source since the last barrier.
+/// A request of a warp's lanes together: the k-th execution, by each of them, of one access in the source
+/// since the last barrier.
 struct Request {
   uint32_t lanes = 0;  // a bit for each that takes part
   size_t bytes = 0;    // of each of them
@@ -29,7 +29,7 @@ struct BankPasses {
 };
 BankPasses bank_passes_of(const Request& request);
 
-/// What the memory of a GPU would do for a line of a kernel.
+/// The work of a GPU's memory for a line of a kernel.
 struct LineCount {
   std::string line;                        // "file:line in function"
   bool in_shared = false, writes = false;  // atomic accesses count as writes
@@ -43,7 +43,7 @@ struct LineCount {
   void add(const LineCount& other);
 };
 
-/// What a warp does next: an access, or waiting for others.
+/// The next act of a warp: an access, or waiting for others.
 struct WarpStep {
   std::string line;            // "file:line in function" of an access, "file:line" of what orders threads
   std::string what;            // "read", "write", "__syncthreads", ...
@@ -93,7 +93,7 @@ class Counters {
 
   void begin_block(uint64_t number, size_t threads);
   void record(const LaneAccess& access, const std::string& memory, unsigned thread, uint32_t pc);
-  /// A warp, or all of them, meet: a barrier, a shuffle, a vote. Where that orders memory, an interval ends.
+  /// A warp, or all of them, meet: a barrier, a shuffle, a vote. An interval ends where that orders memory.
   void meet(Collective what, unsigned warp, std::source_location at);
   void end_interval(unsigned warp);
   void end_interval();

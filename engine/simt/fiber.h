@@ -23,7 +23,7 @@ class Fiber {
   void resume();
   /// From within this fiber's body: back to resume()'s caller.
   void suspend();
-  /// The same for the last time. What is on the stack is abandoned.
+  /// The same for the last time. The contents of the stack are abandoned.
   [[noreturn]] void abandon();
   bool ended() const { return ended_; }
   /// Whether the address lies on its stack.

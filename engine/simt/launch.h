@@ -55,7 +55,7 @@ bool is_checked();
 
 /// With `count` > 0, a launch of a checked kernel runs at most so many of its blocks: one of each of `count`
 /// equal parts of the grid, drawn from seed(). The others leave their results as they were, so that a result
-/// is wrong, and memory of the device counts as initialised. Where a later launch needs the results, run the
+/// is wrong, and memory of the device counts as initialised. If a later launch needs the results, run the
 /// fast kernel first, on the same operands. 0, as at first: all blocks.
 void set_sampled_blocks(uint64_t count);
 

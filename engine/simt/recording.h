@@ -8,8 +8,8 @@
 
 namespace haze::simt {
 
-/// What a graph of the emulated device holds: launches with copies of their arguments, and what libraries did
-/// in between.
+/// The contents of a graph of the emulated device: launches with copies of their arguments, and the work of
+/// libraries in between.
 class Recording final : public RecordedWork {
  public:
   void add(const Kernel& kernel, const LaunchShape& shape);

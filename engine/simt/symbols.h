@@ -10,8 +10,8 @@ namespace haze::simt {
 uint32_t offset_at(const void* address);
 /// Of the call before the return address.
 uint32_t offset_of(const void* return_address);
-/// Looks up the symbols at some offsets, which are remembered. addr2line of binutils reads all symbols of the
-/// executable each time, and takes as long for many offsets as for one.
+/// Looks up the symbols at some offsets, which are remembered. The program addr2line of binutils reads all
+/// symbols of the executable each time, and takes as long for many offsets as for one.
 void look_up(const std::vector<uint32_t>& offsets);
 /// "softmax.cu:41 in haze::checked::softmax_rows"; "?" where the executable has no symbols. Looks it up.
 std::string line_of(uint32_t offset);

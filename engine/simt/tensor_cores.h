@@ -5,11 +5,11 @@
 
 #include "haze/engine/simt/launch.h"
 
-/// What the tensor cores do for a warp (PTX ISA: ldmatrix, mma). cuda/fragments.h says which lane has which
+/// The work of tensor cores for a warp (PTX ISA: ldmatrix, mma). cuda/fragments.h says which lane has which
 /// element.
 namespace haze::simt {
 
-/// What a lane brings to ldmatrix: the address of a row of 16 bytes. Lane i has row i % 8 of matrix i / 8.
+/// A lane's part of ldmatrix: the address of a row of 16 bytes. Lane i has row i % 8 of matrix i / 8.
 struct MatrixLoad {
   const void* row;  // of lanes from 8 * count on: not used
   uint32_t* words;  // [count], the lane's part of each matrix
@@ -20,7 +20,7 @@ struct MatrixLoad {
 
 enum class MatrixElement : uint8_t { bfloat16, tfloat32 };
 
-/// What a lane brings to mma: its part of c += a b.
+/// A lane's part of mma, c += a b.
 struct MatrixProduct {
   MatrixElement element;
   const uint32_t *a, *b;  // [4], [2]

@@ -5,6 +5,7 @@
 #include <doctest/doctest.h>
 
 #include "haze/diffusion/discrete/ancestral_sampler.h"
+#include "haze/diffusion/discrete/confidence_sampler.h"
 #include "haze/diffusion/discrete/first_hitting_sampler.h"
 #include "haze/diffusion/discrete/top_margin_sampler.h"
 
@@ -120,6 +121,10 @@ TEST_CASE("samplers write the same texts wherever the mask's id is, and never th
       [](const Denoiser& denoiser, std::span<const Request> all, const SamplerOptions& options,
          Generator& generator) {
         return top_margin_sample(denoiser, all, MaskingSchedule(), options, generator);
+      },
+      [](const Denoiser& denoiser, std::span<const Request> all, const SamplerOptions& options,
+         Generator& generator) {
+        return confidence_sample(denoiser, all, MaskingSchedule(), 0.5, options, generator);
       }};
   for (const Sample sample : samplers) {
     for (const double temperature : {1.0, 0.5, 0.0}) {
@@ -149,7 +154,8 @@ TEST_CASE("samplers forbid a mask within the vocabulary to a network that gives 
   for (const Samples& samples :
        {ancestral_sample(denoiser, requests, SamplingGrid(MaskingSchedule(), 3), {}, generator),
         first_hitting_sample(denoiser, requests, MaskingSchedule(), {}, generator),
-        top_margin_sample(denoiser, requests, MaskingSchedule(), {}, generator)}) {
+        top_margin_sample(denoiser, requests, MaskingSchedule(), {}, generator),
+        confidence_sample(denoiser, requests, MaskingSchedule(), 0.5, {}, generator)}) {
     for (const Text& x : samples.texts) CHECK(std::count(x.begin(), x.end(), 2) == 0);
   }
 }

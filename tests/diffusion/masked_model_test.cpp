@@ -155,10 +155,9 @@ TEST_CASE("what prepare draws depends on the generator alone, and differs from c
 }
 
 TEST_CASE("models sample what they are asked for, with the settings of section [sample]") {
-  const std::vector<std::pair<ModelInfo, std::string>> rows = {{mdlm_model(), "ancestral"},
-                                                               {mdlm_model(), "first-hitting"},
-                                                               {mdlm_model(), "top-margin"},
-                                                               {d3pm_model(), "ancestral"}};
+  const std::vector<std::pair<ModelInfo, std::string>> rows = {
+      {mdlm_model(), "ancestral"},  {mdlm_model(), "first-hitting"}, {mdlm_model(), "top-margin"},
+      {mdlm_model(), "confidence"}, {d3pm_model(), "ancestral"},     {d3pm_model(), "confidence"}};
   for (const auto& row : rows) {
     const ModelInfo& info = row.first;
     const std::string& name = row.second;

@@ -131,6 +131,33 @@ Chain top_margin_distribution(const TabularDenoiser& denoiser, const MaskingSche
   return chain;
 }
 
+// In each step every place whose likeliest token has a probability above `threshold`, and the clearest one.
+Chain confidence_distribution(const TabularDenoiser& denoiser, const MaskingSchedule& schedule,
+                              double threshold, Chain chain) {
+  for (int step = 0; step < kLength; ++step) {
+    Chain next{};
+    for (int s = 0; s < kStates; ++s) {
+      const double reached = chain[static_cast<size_t>(s)];
+      if (reached == 0) continue;
+      const unsigned masked = masks_of(state(s));
+      const double t = schedule.time_of_mask_probability(masks_in(masked) / static_cast<double>(kLength));
+      unsigned shown = 0, clearest = 0;
+      double largest = -1;
+      for (int place = 0; place < kLength; ++place) {
+        if (!is_masked(masked, place)) continue;
+        const Distribution p = denoiser.predict(state(s), place, t);
+        const double confidence = *std::max_element(p.begin(), p.end());
+        if (confidence > threshold) shown |= 1u << place;
+        if (confidence > largest) clearest = 1u << place;
+        largest = std::max(largest, confidence);
+      }
+      add_draws(next, reached, denoiser, state(s), state(s), shown | clearest, t);
+    }
+    chain = next;
+  }
+  return chain;
+}
+
 // Pearson's test of finished texts against the exact distribution, at 99.9 %.
 bool follows(const Samples& samples, const Chain& exact) {
   std::vector<int64_t> counts(kTexts);
@@ -210,6 +237,45 @@ TEST_CASE("top-margin samples follow the exact distribution of the clearest plac
     const Samples samples = top_margin_sample(wrong, open_requests(kSamples), schedule, {}, generator);
     CHECK(follows(samples, top_margin_distribution(wrong, schedule, all_masked(), kLength)));
     CHECK_FALSE(follows(samples, random_order_distribution(wrong)));
+  }
+}
+
+TEST_CASE("confidence samples follow the exact distribution of all tokens above the threshold (99.9 %)") {
+  const MaskingSchedule schedule(ContinuousSchedule::polynomial, 2);
+  uint64_t seed = 48;
+  // A denoiser that depends on time is told that of the share of masks: its confidences are 0.53 to 0.97.
+  for (const auto& [time_slope, between] : {std::pair{0.0, 0.5}, {2.0, 0.8}}) {
+    const TabularDenoiser wrong = TabularDenoiser::wrong(time_slope);
+    const auto chain = [&](double threshold) {
+      return confidence_distribution(wrong, schedule, threshold, all_masked());
+    };
+    for (const double threshold : {1.0, between, 0.0}) {
+      CAPTURE(threshold);
+      Generator generator(++seed);
+      const Samples samples =
+          confidence_sample(wrong, open_requests(kSamples), schedule, threshold, {}, generator);
+      CHECK(follows(samples, chain(threshold)));
+      CHECK_FALSE(follows(samples, chain(threshold == 0 ? 1.0 : 0.0)));
+    }
+  }
+}
+
+TEST_CASE("at threshold 0 each token of the text has its own marginal, and pairs are independent (99.9 %)") {
+  const TabularDenoiser exact = TabularDenoiser::exact();
+  Generator generator(54);
+  const Samples samples =
+      confidence_sample(exact, open_requests(kSamples), MaskingSchedule(), 0, {}, generator);
+  const Text masks(kLength, kMask);
+  for (const auto& [left, right] : {std::pair<size_t, size_t>{0, 1}, {1, 2}, {0, 2}}) {
+    std::vector<int64_t> counts(kTokens * kTokens);
+    for (const Text& x : samples.texts) ++counts[static_cast<size_t>(x[left] * kTokens + x[right])];
+    const Distribution p = conditional(masks, static_cast<int>(left));
+    const Distribution q = conditional(masks, static_cast<int>(right));
+    std::vector<double> expected;
+    for (const double a : p) {
+      for (const double b : q) expected.push_back(kSamples * a * b);
+    }
+    CHECK(test::chi_squared(counts, expected) < test::chi_squared_limit(kTokens * kTokens - 1));
   }
 }
 

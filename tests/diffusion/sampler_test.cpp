@@ -44,6 +44,11 @@ const SamplerRow kSamplers[] = {
         Generator& generator) {
        return top_margin_sample(denoiser, requests, MaskingSchedule(), options, generator);
      }},
+    {"confidence",
+     [](const Denoiser& denoiser, std::span<const Request> requests, const SamplerOptions& options,
+        Generator& generator) {
+       return confidence_sample(denoiser, requests, MaskingSchedule(), 1, options, generator);
+     }},
 };
 
 }  // namespace
@@ -215,6 +220,78 @@ TEST_CASE("top-margin sampling calls the network once a token and looks at every
   CHECK(samples.network_calls == 5 * kLength);
   CHECK(denoiser.calls() == 5 * kLength);
   CHECK(denoiser.rows() == 5 * (3 + 2 + 1));
+}
+
+TEST_CASE(
+    "a threshold of 1 is one token a step, one below every confidence is one step, others lie between") {
+  const std::vector<Request> requests = open_requests(200);
+  const auto steps_and_calls = [&](double threshold) {
+    const TabularDenoiser denoiser = TabularDenoiser::exact();
+    Generator generator(103);
+    int64_t last = 0, promised = 0;
+    const auto observer = [&](const Snapshot& snapshot) {
+      CHECK(snapshot.steps >= snapshot.step);
+      if (snapshot.step > 0) CHECK(snapshot.steps <= promised);
+      last = snapshot.step;
+      promised = snapshot.steps;
+    };
+    const Samples samples = confidence_sample(denoiser, requests, MaskingSchedule(), threshold,
+                                              {.observer = observer}, generator);
+    CHECK(last == promised);
+    CHECK(samples.network_calls == denoiser.calls());
+    return std::pair{last, samples.network_calls};
+  };
+  CHECK(steps_and_calls(1) == std::pair<int64_t, int64_t>{kLength, 200 * kLength});
+  // The likeliest of three tokens has a probability of 1/3 at least.
+  CHECK(steps_and_calls(0.33) == std::pair<int64_t, int64_t>{1, 200});
+  const int64_t between = steps_and_calls(0.42).second;
+  CHECK(between > 200);
+  CHECK(between < 200 * kLength);
+}
+
+TEST_CASE(
+    "a threshold of 1 draws the tokens of the largest confidence, one after the other, given tokens kept") {
+  const TabularDenoiser denoiser = TabularDenoiser::wrong();
+  Generator generator(104);
+  Tokens before;
+  const auto observer = [&](const Snapshot& snapshot) {
+    const Tokens& now = *snapshot.texts;
+    for (size_t i = 0; i < before.size(); ++i) {
+      int best = -1;
+      double largest = -1;
+      for (int place = 0; place < kLength; ++place) {
+        if (before[i][static_cast<size_t>(place)] != kMask) continue;
+        const Distribution p = denoiser.predict(before[i], place, 0);
+        const double confidence = *std::max_element(p.begin(), p.end());
+        if (confidence > largest) best = place;
+        largest = std::max(largest, confidence);
+      }
+      for (int place = 0; place < kLength; ++place) {
+        const auto at = static_cast<size_t>(place);
+        CHECK((now[i][at] != before[i][at]) == (place == best));
+      }
+    }
+    before = now;
+  };
+  confidence_sample(denoiser, std::vector<Request>(20, given({0, 2, 0}, {0, 1, 0})), MaskingSchedule(), 1,
+                    {.observer = observer}, generator);
+}
+
+TEST_CASE("confidence sampling refuses a threshold outside 0..1 and logits that are no distribution") {
+  const TabularDenoiser exact = TabularDenoiser::exact();
+  Generator generator(105);
+  for (const double threshold : {-0.1, 1.1, std::nan("")}) {
+    CHECK_THROWS_WITH_AS(
+        confidence_sample(exact, open_requests(1), MaskingSchedule(), threshold, {}, generator),
+        doctest::Contains("is outside 0..1"), Error);
+  }
+  TabularDenoiser::Table table{};
+  for (auto& places : table) {
+    for (Distribution& p : places) p.fill(std::nan(""));
+  }
+  CHECK_THROWS_WITH_AS(
+      confidence_sample(TabularDenoiser(table), open_requests(1), MaskingSchedule(), 0.5, {}, generator),
+      doctest::Contains("no distribution"), Error);
 }
 
 TEST_CASE("with all tokens given there is no call of the network") {

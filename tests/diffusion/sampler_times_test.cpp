@@ -6,6 +6,7 @@
 #include <doctest/doctest.h>
 
 #include "haze/diffusion/discrete/ancestral_sampler.h"
+#include "haze/diffusion/discrete/confidence_sampler.h"
 #include "haze/diffusion/discrete/first_hitting_sampler.h"
 #include "haze/diffusion/discrete/top_margin_sampler.h"
 
@@ -147,22 +148,53 @@ TEST_CASE("first-hitting sampling shows each text the time at which its last tok
   CHECK(next == shown.told.size());
 }
 
-TEST_CASE("top-margin sampling shows and tells the time at which a text's share of masks is expected") {
+TEST_CASE(
+    "top-margin and confidence sampling show and tell the time at which a text's share of masks is "
+    "expected") {
+  using Run = void (*)(const Denoiser&, const SamplerOptions&, Generator&);
+  const Run top_margin = [](const Denoiser& denoiser, const SamplerOptions& options, Generator& generator) {
+    top_margin_sample(denoiser, requests(), kSchedule, options, generator);
+  };
+  const Run confidence = [](const Denoiser& denoiser, const SamplerOptions& options, Generator& generator) {
+    confidence_sample(denoiser, requests(), kSchedule, 1, options, generator);
+  };
+  for (const Run run : {top_margin, confidence}) {
+    const Shown shown = watch(run);
+    check_times(shown, kSchedule);
+    REQUIRE(shown.steps.size() == 7);
+    size_t next = 0;
+    for (size_t step = 0; step < shown.steps.size(); ++step) {
+      for (size_t text = 0; text < kTextCount; ++text) {
+        const auto length = static_cast<double>(kLengths.at(text));
+        const double share = static_cast<double>(shown.masked[step][text]) / length;
+        CHECK(shown.steps[step].time[text] == doctest::Approx(std::sqrt(share)).epsilon(1e-14));
+        if (shown.masked[step][text] == 0) continue;
+        CHECK(shown.told.at(next).first == static_cast<int32_t>(length));
+        CHECK(shown.told.at(next++).second == static_cast<float>(std::sqrt(share)));
+      }
+    }
+    CHECK(next == shown.told.size());
+  }
+}
+
+TEST_CASE(
+    "confidence sampling of discrete time tells the first t at which a text's share of masks is reached") {
+  const DiscreteNoise noise =
+      discrete_noise(DiscreteSchedule::reciprocal, 20);  // t/T is the mask probability
   const Shown shown =
-      watch([](const Denoiser& denoiser, const SamplerOptions& options, Generator& generator) {
-        top_margin_sample(denoiser, requests(), kSchedule, options, generator);
+      watch([&](const Denoiser& denoiser, const SamplerOptions& options, Generator& generator) {
+        confidence_sample(denoiser, requests(), noise, 1, options, generator);
       });
-  check_times(shown, kSchedule);
   REQUIRE(shown.steps.size() == 7);
   size_t next = 0;
   for (size_t step = 0; step < shown.steps.size(); ++step) {
     for (size_t text = 0; text < kTextCount; ++text) {
       const auto length = static_cast<double>(kLengths.at(text));
       const double share = static_cast<double>(shown.masked[step][text]) / length;
-      CHECK(shown.steps[step].time[text] == doctest::Approx(std::sqrt(share)).epsilon(1e-14));
+      const double time = std::ceil(20 * share - 1e-9) / 20;
+      CHECK(shown.steps[step].time[text] == doctest::Approx(time).epsilon(1e-14));
       if (shown.masked[step][text] == 0) continue;
-      CHECK(shown.told.at(next).first == static_cast<int32_t>(length));
-      CHECK(shown.told.at(next++).second == static_cast<float>(std::sqrt(share)));
+      CHECK(shown.told.at(next++).second == static_cast<float>(time));
     }
   }
   CHECK(next == shown.told.size());

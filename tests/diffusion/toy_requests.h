@@ -3,6 +3,7 @@
 #include <vector>
 
 #include "haze/diffusion/discrete/ancestral_sampler.h"
+#include "haze/diffusion/discrete/confidence_sampler.h"
 #include "haze/diffusion/discrete/first_hitting_sampler.h"
 #include "haze/diffusion/discrete/top_margin_sampler.h"
 

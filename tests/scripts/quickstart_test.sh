@@ -13,7 +13,14 @@ pretend() {
   mkdir -p "$folder"/tools "$folder"/build/release/tools
   cp tools/quickstart.sh "$folder/tools/"
   printf '#!/bin/bash\necho build >>notes\n' >"$folder/tools/build.sh"
-  printf '#!/bin/bash\necho "$@" >>notes\n' >"$folder/build/release/tools/haze"
+  cat >"$folder/build/release/tools/haze" <<'END'
+#!/bin/bash
+echo "$@" >>notes
+case $1 in
+  sample) printf 'text %s\n' 1 2 2 ;;
+  data) echo "$(grep -c 2) of 3 texts are of the grammar"; exit 1 ;;
+esac
+END
   chmod +x "$folder/tools/build.sh" "$folder/build/release/tools/haze"
 }
 
@@ -36,6 +43,16 @@ pretend
 expect "--help explains the quickstart and builds nothing" 0 "writes sentences with it" "" --help
 expect "another option is refused, and nothing is built" 2 "there is no option '--fast'" "" --fast
 expect "the first quickstart trains" 0 "Training" "train --config configs/quickstart.toml --out runs/quickstart"
+pretend
+expect "it says how many samples differ and how many the grammar accepts" 0 \
+  "2 different ones; 2 of 3 texts are of the grammar" "train --config configs/quickstart.toml --out runs/quickstart"
+if grep -qx 'sample runs/quickstart --count 10' "$folder/notes" &&
+  grep -qx 'sample runs/quickstart --count 10 --temperature 1 --top-p 1' "$folder/notes"; then
+  echo "passed: it samples at the temperature of the configuration and at 1"
+else
+  echo "failed: it samples at the temperature of the configuration and at 1"
+  any_failed=1
+fi
 pretend
 mkdir -p "$folder/runs/quickstart"
 echo step-000010 >"$folder/runs/quickstart/latest"

@@ -122,7 +122,8 @@ TEST_CASE(
                 "--steps takes an integer from 1 to 1048576, or an integer from 0 to 1048576, not '-1'");
   check_failure({"sample", "run", "--steps", "010"}, 2,
                 "--steps takes an integer from 1 to 1048576, or an integer from 0 to 1048576, not '010'");
-  check_failure({"sample", "run", "--sampler", "fast"}, 2, "'ancestral', 'first-hitting' or 'top-margin'");
+  check_failure({"sample", "run", "--sampler", "fast"}, 2,
+                "'ancestral', 'first-hitting', 'top-margin' or 'confidence'");
   check_failure({"eval", "run", "--passes", "4"}, 2, "--passes takes a whole number from 5");
   check_failure({"train", "--print-config", "--resume"}, 2,
                 "haze train: --print-config and --resume do not go together");
@@ -187,7 +188,7 @@ TEST_CASE("samples depend on the seed alone, and are as many as asked for") {
 }
 
 TEST_CASE("samples in JSON are one object a line, of the length asked for") {
-  for (const char* sampler : {"ancestral", "first-hitting", "top-margin"}) {
+  for (const char* sampler : {"ancestral", "first-hitting", "top-margin", "confidence"}) {
     const ProgramResult result =
         run_program({"sample", run_of_tests(), "--count", "4", "--length", "9", "--json", "--sampler",
                      sampler, "--top-k", "50", "--top-p", "0.9"});

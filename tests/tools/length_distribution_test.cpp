@@ -58,6 +58,26 @@ TEST_CASE("a length that the model cannot write has no probability") {
   }
 }
 
+TEST_CASE("lengths within bounds are drawn as often as they were counted (99.9% confidence)") {
+  const LengthDistribution lengths({0, 5, 0, 10, 30, 20, 0, 35});
+  Generator generator(8);
+  std::vector<int64_t> seen(8);
+  for (int i = 0; i < 6000; ++i) ++seen[static_cast<size_t>(lengths.draw_between(generator, 2, 5))];
+  CHECK(seen[3] + seen[4] + seen[5] == 6000);
+  // 1000, 3000 and 2000 are expected: chi-squared with 2 degrees of freedom.
+  double statistic = 0;
+  for (const auto& [length, expected] : {std::pair<size_t, double>{3, 1000}, {4, 3000}, {5, 2000}}) {
+    const double difference = static_cast<double>(seen[length]) - expected;
+    statistic += difference * difference / expected;
+  }
+  CHECK(statistic < 13.816);
+  // Without a text of such a length it is the nearest to the longest.
+  CHECK(lengths.draw_between(generator, 2, 2) == 2);
+  CHECK(lengths.draw_between(generator, 6, 6) == 6);
+  CHECK(lengths.draw_between(generator, 9, 12) == 9);
+  CHECK(lengths.draw_between(generator, 8, 8) == 8);
+}
+
 TEST_CASE("lengths read back from JSON are the same") {
   const LengthDistribution before({0, 7, 2, 0, 0, 1, 0});
   const LengthDistribution after = LengthDistribution::from_json(before.to_json(), "lengths.json");

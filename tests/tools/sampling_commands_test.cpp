@@ -156,6 +156,8 @@ TEST_CASE("the help of sample explains an option by what each model says of its 
   for (const ModelRow& model : model_table()) {
     for (const Setting& row : settings_table(model.info)) {
       if (row.section() != "sample" || row.key == "sample.count") continue;
+      // Their classifiers lead to tags and trees, which only haze control asks for.
+      if (row.key == "sample.tagger" || row.key == "sample.parser") continue;
       std::string option = "--" + std::string(row.name());
       std::replace(option.begin(), option.end(), '_', '-');
       CAPTURE(option);
@@ -239,7 +241,7 @@ TEST_CASE("control writes texts of a length and counts them, and refuses what th
   const ProgramResult result =
       run_program({"control", masked_run(), "--length", "6", "--count", "4", "--threads", "1"});
   CHECK(result.status == 0);
-  CHECK(result.output.find("length 5: 1.000 +- ") != std::string::npos);
+  CHECK(result.output.find("length 6: 1.000 +- ") != std::string::npos);
   check_failure(
       {"control", masked_run()}, 2,
       "nothing is controlled: say what is wanted with --semantic, --pos, --tree, --span, --length, --left "
@@ -320,4 +322,127 @@ TEST_CASE("the evaluation of a packed run counts blocks, and claims no floor and
     CHECK(table.find("end token") == std::string::npos);
     CHECK(table.find("texts") == std::string::npos);
   }
+}
+
+TEST_CASE("without --seed a random seed is drawn, printed, and repeats the samples; a given one is not") {
+  const auto sampled = [](std::vector<std::string> more) {
+    std::vector<std::string> arguments = {"sample", masked_run(), "--count", "3"};
+    arguments.insert(arguments.end(), more.begin(), more.end());
+    const ProgramResult result = run_program(arguments);
+    INFO(result.error);
+    REQUIRE(result.status == 0);
+    return result;
+  };
+  const ProgramResult first = sampled({}), second = sampled({"--json"});
+  const size_t at = first.error.find("haze: seed ");
+  REQUIRE(at != std::string::npos);
+  const std::string seed = words_of(first.error.substr(at))[2];
+  const std::string number = seed.substr(0, seed.size() - 1);
+  CHECK(first.error.find(": --seed " + number + " repeats this\n") != std::string::npos);
+  CHECK(sampled({"--seed", number}).output == first.output);
+  CHECK(sampled({"--seed", number}).error.find("seed") == std::string::npos);
+  const json object = json::parse(lines_of(second.output)[2]);
+  CHECK(object.at("seed") != json::parse(number));
+  const std::string again = std::to_string(object.at("seed").get<uint64_t>());
+  CHECK(sampled({"--json", "--seed", again}).output == second.output);
+}
+
+TEST_CASE("sampling says its speed on standard error: texts, tokens and calls of the network") {
+  const ProgramResult result =
+      run_program({"sample", masked_run(), "--count", "4", "--length", "9", "--sampler", "first-hitting"});
+  // Eight tokens of each text and its end, one call a token.
+  CHECK(result.error.starts_with("haze: 4 texts in "));
+  CHECK(result.error.find(" texts/s, ") != std::string::npos);
+  CHECK(result.error.find(" tokens/s, 8.0 network calls a text\n") != std::string::npos);
+  CHECK(lines_of(result.output).size() == 4);
+}
+
+TEST_CASE("a threshold below every confidence is one call of the network a text, and 1 one a token") {
+  const auto calls = [](const std::string& threshold) {
+    const ProgramResult result = run_program({"sample", masked_run(), "--count", "4", "--length", "9",
+                                              "--sampler", "confidence", "--threshold", threshold});
+    INFO(result.error);
+    CHECK(result.status == 0);
+    return words_of(result.error.substr(result.error.find("tokens/s")))[1];
+  };
+  CHECK(calls("0") == "1.0");
+  CHECK(calls("1") == "8.0");
+  check_failure({"sample", masked_run(), "--threshold", "0.5"}, 2,
+                "--threshold is for sampler confidence, and it is ancestral");
+}
+
+TEST_CASE("--live says in a sentence that there is no terminal, and goes on to nothing") {
+  check_failure({"sample", masked_run(), "--live"}, 2,
+                "--live redraws lines of a terminal, and standard error is none; --trace prints each step");
+  check_failure({"sample", masked_run(), "--delay", "5"}, 2, "--delay");
+}
+
+TEST_CASE("infill fills the lines of a file in order, each as often as is asked, gaps of any length too") {
+  const TemporaryFolder folder;
+  write_text(folder / "gaps.txt", "The _ is _* .\r\n\nIt _{2} .\n_{3,3}\n");
+  const std::string file = (folder / "gaps.txt").string();
+  const std::vector<std::string> arguments = {"infill", masked_run(), "--file", file,        "--count", "3",
+                                              "--seed", "5",          "--json", "--threads", "1"};
+  const std::vector<json> objects = objects_of(arguments);
+  REQUIRE(objects.size() == 9);
+  for (size_t i = 0; i < 9; ++i) {
+    CAPTURE(objects[i].dump());
+    const std::vector<std::string> words = words_of(objects[i].at("text"));
+    CHECK(objects[i].at("line") == (i < 3 ? 1 : i < 6 ? 3 : 4));
+    CHECK(objects[i].at("seed") == 5);
+    if (i < 3) {
+      REQUIRE(words.size() >= 4);
+      CHECK((words.front() == "The" && words[2] == "is" && words.back() == "."));
+    } else if (i < 6) {
+      REQUIRE(words.size() == 4);
+      CHECK((words.front() == "It" && words.back() == "."));
+    } else {
+      CHECK(words.size() == 3);
+    }
+  }
+  CHECK(objects_of(arguments) == objects);
+  std::set<size_t> lengths;
+  for (const json& object : objects_of({"infill", masked_run(), "The _* .", "--count", "20", "--json"}))
+    lengths.insert(object.at("tokens").size());
+  CHECK(lengths.size() > 1);
+  write_text(folder / "bad.txt", "The _ .\nThe pub .\n");
+  check_failure({"infill", masked_run(), "--file", (folder / "bad.txt").string()}, 1,
+                "bad.txt:2: infill: the text has no gap");
+  check_failure({"infill", masked_run(), "--file", (folder / "none.txt").string()}, 1, "none.txt");
+  check_failure({"infill", masked_run()}, 2, "the argument 'text' is missing; --file names a file of texts");
+  check_failure({"infill", masked_run(), "_", "--file", file}, 2, "do not go together");
+}
+
+TEST_CASE("sample and infill do not offer what they would ignore, and say where it is") {
+  check_failure({"sample", masked_run(), "--tagger", "x"}, 2, "haze control has it");
+  check_failure({"infill", masked_run(), "_", "--parser", "x"}, 2, "haze control has it");
+  check_failure({"sample", masked_run(), "--control-step", "1"}, 2,
+                "--control-step leads samples to a label: say which one with --label");
+}
+
+TEST_CASE("help of a command and a run shows the options of its model alone, with the run's values") {
+  const std::string general = run_program({"help", "sample"}).output;
+  CHECK(general.find("Options of sampling with ") != std::string::npos);
+  CHECK(general.find("--beam-size") != std::string::npos);
+  CHECK(general.find("haze help sample RUN shows the options that the run's model has") != std::string::npos);
+  const std::string masked = run_program({"help", "sample", masked_run()}).output;
+  CHECK(masked.find("Options of sampling with mdlm:") != std::string::npos);
+  CHECK(masked.find("--beam-size") == std::string::npos);
+  CHECK(masked.find("--guidance") == std::string::npos);
+  CHECK(masked.find("--prompt") != std::string::npos);
+  CHECK(masked.find("(the run's: \"ancestral\")") != std::string::npos);
+  const std::string written = run_program({"help", "sample", autoregressive_run()}).output;
+  CHECK(written.find("--beam-size") != std::string::npos);
+  CHECK(written.find("--threshold") == std::string::npos);
+  check_failure({"help", "sample", "no-such-run"}, 2, "and there is no run 'no-such-run'");
+}
+
+TEST_CASE("commands that write a corpus say in a line what was written") {
+  const TemporaryFolder folder;
+  const std::string corpus = (folder / "corpus").string(), pairs = (folder / "pairs.jsonl").string();
+  CHECK(run_program({"data", "generate", corpus, "--train", "30", "--valid", "2", "--test", "3"}).error ==
+        "haze: 35 texts are written to train.txt, valid.txt and test.txt in " + corpus + "\n");
+  const ProgramResult result = run_program({"data", "controls", corpus, "--out", pairs, "--kind", "length"});
+  CHECK(result.error == "haze: 30 pairs of a control and a text are written to " + pairs + "\n");
+  CHECK(lines_of(read_text(pairs)).size() == 30);
 }

@@ -92,7 +92,8 @@ TEST_CASE("an unknown key is named with file and line, and the nearest right one
 
 TEST_CASE("an unknown key that is near no other is answered with those of its section") {
   CHECK(error_in_file("[sample]\nbeam = 3\n") ==
-        "run.toml:2: there is no setting 'sample.beam'; section [sample] has sampler, steps, temperature, "
+        "run.toml:2: there is no setting 'sample.beam'; section [sample] has sampler, steps, threshold, "
+        "temperature, "
         "top_p, "
         "top_k, precision, special_tokens, count");
   CHECK(error_in_file("model = 'mdml'\n") ==
@@ -390,7 +391,8 @@ TEST_CASE("settings that contradict one another are refused") {
   CHECK(error_with({"mdlm.draw=exact-count", "transformer.time=adaptive"}) ==
         "mdlm.draw exact-count does not go with transformer.time adaptive, which needs times; beta does");
   CHECK(error_with({"model=d3pm", "sample.sampler=first-hitting"}) ==
-        "--set sample.sampler=first-hitting: 'sample.sampler' takes 'ancestral', not 'first-hitting'");
+        "--set sample.sampler=first-hitting: 'sample.sampler' takes 'ancestral' or 'confidence', not "
+        "'first-hitting'");
   CHECK(error_with({"model=autoregressive", "data.task=pairs", "data.train=a", "data.format=raw"}) ==
         "data.format raw is one text: it is for data.task texts, not pairs");
   CHECK(error_with({"data.train=a", "data.format=raw"}) ==

@@ -31,7 +31,10 @@ struct TaggedRun {
       }
     }
     write("bank.conllu", treebank);
-    REQUIRE(run_program({"data", "conllu", path("bank.conllu"), path("train.txt")}).status == 0);
+    const ProgramResult conllu = run_program({"data", "conllu", path("bank.conllu"), path("train.txt")});
+    REQUIRE(conllu.status == 0);
+    CHECK(conllu.error == "haze: the sentences are written to " + path("train.txt") +
+                              ", their parts of speech to " + path("train.tags") + "\n");
     const Settings settings =
         tiny_settings({"model=spelling_tagger", "data.train=" + path("train.txt"),
                        "data.valid=" + path("train.txt"), "data.format=lines", "train.steps=60",
@@ -66,11 +69,18 @@ TEST_CASE("a treebank becomes texts and tags, line by line, and nothing is repla
 
 TEST_CASE("tag writes the tags of a file of any format, of unknown words too, and checks them") {
   const std::string lines = tagged().write("lines.txt", "bas\n\nzat kes\n");
-  REQUIRE(run_program({"tag", tagged().run, lines}).status == 0);
+  const ProgramResult written = run_program({"tag", tagged().run, lines});
+  REQUIRE(written.status == 0);
+  CHECK(written.error == "haze: " + lines + " is read as data.format=lines; --format says otherwise\n" +
+                             "haze: the tags of 2 texts are written to " + tagged().path("lines.tags") +
+                             "\n");
   CHECK(read_text(tagged().folder / "lines.tags") == "NOUN\nVERB NOUN\n");
   const std::string e2e = tagged().write("e2e.txt", "name : X||zit\nname : Y||bat nus\n");
   REQUIRE(run_program({"tag", tagged().run, e2e, "--format", "e2e"}).status == 0);
   CHECK(read_text(tagged().folder / "e2e.tags") == "VERB\nVERB NOUN\n");
+  const std::string guessed = tagged().write("guessed.txt", "name : X||zit\nname : Y||bat nus\n");
+  CHECK(run_program({"tag", tagged().run, guessed}).error.find("data.format=e2e") != std::string::npos);
+  CHECK(read_text(tagged().folder / "guessed.tags") == "VERB\nVERB NOUN\n");
   const ProgramResult same = run_program({"tag", tagged().run, lines, "--check"});
   CHECK(same.output.starts_with("1.0000 +- 0.0000 of 3 words in 2 texts have the tag of "));
   const std::string other = tagged().write("other.txt", "bas\nbat kes\n");

@@ -134,7 +134,8 @@ TEST_CASE("points are written as two numbers a line, the same as the values in J
   REQUIRE(objects.size() == 5);
   for (size_t i = 0; i < 5; ++i) {
     const json object = json::parse(objects[i]);
-    CHECK(object.size() == 1);
+    CHECK(object.size() == 2);
+    CHECK(object.at("seed") == 4);
     const auto values = object.at("values").get<std::vector<double>>();
     const std::vector<double> written = numbers_of(lines[i]);
     REQUIRE(values.size() == 2);

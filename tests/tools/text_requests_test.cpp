@@ -12,6 +12,7 @@
 #include "haze/tools/run/sampling.h"
 #include "haze/tools/run/saved_model.h"
 #include "haze/tools/run/training_settings.h"
+#include "haze/tools/tasks/gapped_text.h"
 #include "haze/tools/tasks/text_task.h"
 
 #include "tiny_run.h"
@@ -41,8 +42,13 @@ struct UntrainedModel {
   std::unique_ptr<Model> model = make_model(settings, task.facts(), generator);
 };
 
+Request gapped_of(const Tokenizer& tokenizer, const std::string& text, bool ends_are_fixed = true) {
+  Generator generator(7);
+  return GappedText(tokenizer, text, kLongest, ends_are_fixed)
+      .request(LengthDistribution({0, 0, 0, 0, 0, 1}), generator);
+}
 Request gapped(const std::string& text) {
-  return gapped_request(words(), text, kLongest);
+  return gapped_of(words(), text);
 }
 
 }  // namespace
@@ -66,10 +72,10 @@ TEST_CASE("gaps may stand at both ends, touch words, and be all there is") {
 
 TEST_CASE("a character model's blanks are characters of the text") {
   const Tokenizer characters = tokenizer_of("character", "가나 다");
-  const Request request = gapped_request(characters, "가_ 다", kLongest);
+  const Request request = gapped_of(characters, "가_ 다");
   CHECK(request.fixed == std::vector<uint8_t>{1, 0, 1, 1, 1});
   CHECK(request.start[2] == characters.encode(" ")[0]);
-  CHECK(error_of([&] { gapped_request(characters, "가_라", kLongest); }) ==
+  CHECK(error_of([&] { gapped_of(characters, "가_라"); }) ==
         "infill: the model does not know the character '라'");
 }
 
@@ -97,7 +103,7 @@ TEST_CASE("a word that the model knows in another spelling is suggested") {
 }
 
 TEST_CASE("blocks cut from a stream of texts get no end token") {
-  CHECK(gapped_request(words(), "is _ a", kLongest, false).fixed == std::vector<uint8_t>{1, 0, 1});
+  CHECK(gapped_of(words(), "is _ a", false).fixed == std::vector<uint8_t>{1, 0, 1});
   CHECK(open_request(3, false).fixed == std::vector<uint8_t>{0, 0, 0});
 }
 

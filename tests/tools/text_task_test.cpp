@@ -69,7 +69,7 @@ struct UntrainedModel {
 }  // namespace
 
 TEST_CASE("texts hold <pad> and <unk> only where that is asked for, and end where they end") {
-  for (const char* sampler : {"ancestral", "first-hitting", "top-margin"}) {
+  for (const char* sampler : {"ancestral", "first-hitting", "top-margin", "confidence"}) {
     UntrainedModel untrained({std::string("sample.sampler=") + sampler});
     untrained.prefer({Tokenizer::kPad, Tokenizer::kUnknown, Tokenizer::kEnd});
     const auto sample = [&] {

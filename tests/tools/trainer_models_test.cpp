@@ -447,7 +447,9 @@ TEST_CASE("a run does not go on with a frozen run whose weights have changed, or
   CHECK(sentence.find('\n') == std::string::npos);
 
   std::filesystem::remove_all(teacher);
-  CHECK(resume() == teacher.string() + ": there is no such run");
+  CHECK(resume() == "toy.run " + teacher.string() +
+                        ": there is no such run; where it is now, haze train --resume --out " +
+                        (folder / "student").string() + " --set toy.run=RUN says");
   CHECK(latest_checkpoint(folder / "student").step == 2);
 
   std::filesystem::rename(folder / "before", teacher);

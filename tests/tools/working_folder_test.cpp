@@ -79,3 +79,67 @@ TEST_CASE(
   // And the next one needs to be told nothing.
   CHECK(in_folder(home, {"train", "--resume", "--out", "run"}).status == 0);
 }
+
+TEST_CASE("a run that goes on takes the new place of its test texts, and only one that is there") {
+  const TemporaryFolder folder;
+  write_texts(folder / "texts/a.txt");
+  write_texts(folder / "texts/b.txt");
+  REQUIRE(
+      in_folder(folder / ".", training("run", {"--set", "data.test=texts/b.txt", "--stop-at", "4"})).status ==
+      0);
+  fs::rename(folder / "texts/b.txt", folder / "c.txt");
+  const std::vector<std::string> resume = {"train", "--resume", "--out", "run", "--set"};
+  const auto resumed_with = [&](const std::string& assignment) {
+    std::vector<std::string> arguments = resume;
+    arguments.push_back(assignment);
+    return in_folder(folder / ".", arguments);
+  };
+  const ProgramResult missing = resumed_with("data.test=nowhere.txt");
+  CHECK(missing.status == 2);
+  CHECK(missing.error == "haze: data.test nowhere.txt: there is no such file or folder\n");
+  const ProgramResult unknown = resumed_with("data.folder=texts");
+  CHECK(unknown.status == 2);
+  CHECK(unknown.error == "haze: data.folder names nothing in this run, so nothing of it has moved\n");
+  const ProgramResult resumed = resumed_with("data.test=c.txt");
+  CAPTURE(resumed.error);
+  CHECK(resumed.status == 0);
+  const ProgramResult measured =
+      in_folder(folder / ".", {"eval", "run", "--samples", "0", "--examples", "4", "--json"});
+  CHECK(measured.status == 0);
+  CHECK(measured.output.find("c.txt") != std::string::npos);
+}
+
+TEST_CASE("a run whose frozen run is gone says how its new place is given, and takes no other weights") {
+  const TemporaryFolder folder;
+  const fs::path home = folder / "home";
+  fs::create_directories(home);
+  const auto train = [&](const char* run, std::vector<std::string> assignments) {
+    std::vector<std::string> all = tiny_assignments();
+    assignments.insert(assignments.end(), {"data.max_length=48", "data.corpus_size=2000"});
+    all.insert(all.end(), assignments.begin(), assignments.end());
+    std::vector<std::string> arguments = train_arguments(run, all);
+    if (assignments.front() == "model=word_classifier") arguments.insert(arguments.end(), {"--stop-at", "1"});
+    return in_folder(home, arguments).status;
+  };
+  REQUIRE(train("words", {"model=diffusion_lm", "train.steps=1"}) == 0);
+  REQUIRE(train("others", {"model=diffusion_lm", "train.steps=1", "train.seed=2"}) == 0);
+  REQUIRE(train("run", {"model=word_classifier", "word_classifier.run=words", "data.label=food",
+                        "train.steps=2"}) == 0);
+  fs::rename(home / "words", home / "moved");
+  const ProgramResult refused = in_folder(home, {"train", "--resume", "--out", "run"});
+  CHECK(refused.status == 1);
+  CHECK(
+      refused.error ==
+      "haze: word_classifier.run words: there is no such run; where it is now, haze train --resume --out run "
+      "--set word_classifier.run=RUN says\n");
+  const auto resumed_with = [&](const std::string& assignment) {
+    return in_folder(home, {"train", "--resume", "--out", "run", "--set", assignment});
+  };
+  const ProgramResult other = resumed_with("word_classifier.run=others");
+  CHECK(other.status == 1);
+  CHECK(other.error.find("the run can only go on with the same weights") != std::string::npos);
+  const ProgramResult resumed = resumed_with("word_classifier.run=moved");
+  CAPTURE(resumed.error);
+  CHECK(resumed.status == 0);
+  CHECK(latest_checkpoint(home / "run").step == 2);
+}

@@ -12,6 +12,7 @@ void add_train_command(CLI::App& app, int& status);
 void add_sample_command(CLI::App& app, int& status);
 void add_infill_command(CLI::App& app, int& status);
 void add_control_command(CLI::App& app, int& status);
+void add_info_command(CLI::App& app, int& status);
 void add_tag_command(CLI::App& app, int& status);
 void add_eval_command(CLI::App& app, int& status);
 void add_data_command(CLI::App& app, int& status);

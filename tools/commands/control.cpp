@@ -4,19 +4,21 @@
 #include <sstream>
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <unistd.h>
 
 #include "haze/tools/commands/commands.h"
 #include "haze/tools/commands/options.h"
+#include "haze/tools/commands/shown_sampling.h"
 #include "haze/tools/corpus/corpus.h"
 #include "haze/tools/corpus/spelling.h"
 #include "haze/tools/run/sampling.h"
 #include "haze/tools/run/saved_model.h"
 #include "haze/tools/run/terminal.h"
-#include "haze/tools/run/work_observer.h"
 #include "haze/tools/tasks/control_requests.h"
 #include "haze/tools/tasks/control_success.h"
 #include "haze/tools/tasks/corpus_floor.h"
+#include "haze/tools/tasks/gapped_text.h"
 #include "haze/tools/text/text_format.h"
 
 namespace haze {
@@ -27,10 +29,9 @@ struct Arguments {
   std::optional<std::string> semantic, pos, tree, span, left, right;
   std::optional<int64_t> count;
   SampleSettingOptions settings;
-  int64_t length = 0;
-  uint64_t seed = 1;
+  SamplingOptions sampling;
+  int64_t length = 0;  // words
   Device device = Device::cpu;
-  bool trace = false;
 };
 
 /// "food: Japanese".
@@ -92,27 +93,48 @@ std::vector<ControlTarget> targets_of(const Arguments& arguments) {
   }
   if (arguments.span)
     targets.push_back({.kind = ControlKind::span, .constituents = {span_target(*arguments.span)}});
-  if (arguments.length > 0) targets.push_back({.kind = ControlKind::length, .words = arguments.length - 1});
+  if (arguments.length > 0) targets.push_back({.kind = ControlKind::length, .words = arguments.length});
   return targets;
 }
 
-// What --left and --right give: a text with gaps between them, or a beginning.
+// The words of a tree that are no *: they are wanted where they stand. None where there are only *.
+std::optional<std::string> words_of_tree(const Arguments& arguments) {
+  if (!arguments.tree) return {};
+  const std::vector<std::string> words = tree_target(*arguments.tree).words;
+  if (std::all_of(words.begin(), words.end(), [](const std::string& word) { return word == "*"; })) return {};
+  if (std::find(words.begin(), words.end(), "*") == words.end())
+    throw WrongUsage("--tree gives every word of the text; write * for each one that is open");
+  std::vector<std::string> gapped;
+  for (const std::string& word : words) gapped.push_back(word == "*" ? "_" : without_gaps(word));
+  return fmt::format("{}", fmt::join(gapped, " "));
+}
+
+// What --left and --right give: a text with a gap between them, or a beginning.
 void add_context(const Arguments& arguments, SampleRequest& request) {
-  if (!arguments.left && !arguments.right) return;
   if (!arguments.right) {
-    request.prompt = *arguments.left;
+    request.prompt = arguments.left;
     return;
   }
-  if (arguments.length == 0) throw WrongUsage("--right needs --length: how many tokens the whole text has");
-  const int64_t given =
-      std::ssize(split_words(arguments.left.value_or(""))) + std::ssize(split_words(*arguments.right)) + 1;
+  if (arguments.length == 0) throw WrongUsage("--right needs --length: how many words the whole text has");
+  const std::string left = arguments.left.value_or("");
+  const int64_t given = std::ssize(split_words(left)) + std::ssize(split_words(*arguments.right));
   if (given >= arguments.length)
-    throw WrongUsage(fmt::format("--left, --right and the end are {} tokens, which leaves no gap in {}",
-                                 given, arguments.length));
-  std::string text = arguments.left.value_or("");
-  for (int64_t gap = given; gap < arguments.length; ++gap) text += text.empty() ? "_" : " _";
-  request.gapped = text + ' ' + *arguments.right;
-  request.length = 0;
+    throw WrongUsage(
+        fmt::format("--left and --right are {} words, which leaves no gap in {}", given, arguments.length));
+  request.gapped = fmt::format("{} _{{{}}} {}", without_gaps(left), arguments.length - given,
+                               without_gaps(*arguments.right));
+}
+
+// The words that are given, whatever the targets are.
+void add_given_words(const Arguments& arguments, SampleRequest& request) {
+  if (const std::optional<std::string> words = words_of_tree(arguments)) {
+    if (arguments.left || arguments.right)
+      throw WrongUsage(
+          "the words of --tree do not go together with --left and --right; write * for each word");
+    request.gapped = *words;
+    return;
+  }
+  add_context(arguments, request);
 }
 
 // A text, and what it lacks altogether, such as "[missing span]" (Li et al. 2022, table 3).
@@ -136,7 +158,7 @@ void print_success(const std::vector<ControlTarget>& targets, const std::vector<
   }
 }
 
-void control(const Arguments& arguments) {
+void control(Arguments& arguments) {
   const std::vector<ControlTarget> targets = targets_of(arguments);
   if (targets.empty() && !arguments.left && !arguments.right) {
     throw WrongUsage(
@@ -150,29 +172,25 @@ void control(const Arguments& arguments) {
   const auto* task = dynamic_cast<const TextTask*>(saved.task.get());
   if (!task) fail("the model {} makes no texts, which control is for", saved.settings.text("model"));
   const int64_t count = arguments.count.value_or(saved.settings.integer("sample.count"));
+  const uint64_t seed = arguments.sampling.chosen_seed();
   const Uses uses = sampler_of(*saved.model, saved.settings).uses();
+  if (words_of_tree(arguments) && !uses.gaps) {
+    fail("--tree: the model {} cannot be given words of the text; write * for each word",
+         saved.settings.text("model"));
+  }
   const ControlTasks tasks = ControlTasks::of(saved.settings);
   std::vector<Request> requests;
   for (int64_t i = 0; i < count; ++i) {
-    SampleRequest request{.length = arguments.length, .seed = arguments.seed + static_cast<uint64_t>(i)};
-    add_context(arguments, request);
+    SampleRequest request{.seed = seed + static_cast<uint64_t>(i)};
+    add_given_words(arguments, request);
     requests.push_back(controlled_request(*task, saved.settings, uses, tasks, targets, request));
   }
-  std::optional<TraceKeeper> keeper;
-  if (arguments.trace) keeper.emplace(*task, requests.front());
-  const InterruptGuard interrupt;
-  WorkObserver work("sampling", interrupt);
-  const auto observer = [&](const Snapshot& snapshot) {
-    work.update(snapshot.step, snapshot.steps);
-    if (keeper) keeper->observe(snapshot);
-  };
-  const Samples samples =
-      draw_samples(*saved.model, *task, saved.settings, requests, arguments.seed, observer);
-  if (keeper) fmt::print("{}\n", render_trace(keeper->trace(), TraceStyle::for_stream(STDOUT_FILENO)));
+  const ShownSamples shown = draw_shown(saved, requests, arguments.sampling);
   std::vector<std::string> texts;
-  for (int64_t i = 0; i < count; ++i) texts.push_back(task->written(samples, i));
+  for (int64_t i = 0; i < count; ++i) texts.push_back(task->written(shown.samples, i));
   for (const std::string& text : texts) fmt::print("{}\n", for_stream(marked(text, targets), STDOUT_FILENO));
   print_success(targets, texts);
+  shown.say_summary();
 }
 
 }  // namespace
@@ -192,23 +210,19 @@ void add_control_command(CLI::App& app, int&) {
       "the part of speech of every word, such as \"PRON AUX DET NOUN PUNCT\"; needs --tagger");
   command->add_option(
       "--tree", arguments->tree,
-      "the tree, such as \"(S (NP *) (VP * (NP * *)) *)\", a * for each word; needs --parser");
+      "the tree, such as \"(S (NP It) (VP * (NP * *)) *)\", a * for each word that is open; needs --parser");
   command->add_option(
       "--span", arguments->span,
       "first and last word of a phrase, counted from 0, and its label, such as \"0,2,NP\"; needs --parser");
-  command->add_option("--length", arguments->length, "tokens of each text with its end")
-      ->check(whole_number(1));
+  command->add_option("--length", arguments->length, "words of each text")->check(whole_number(1));
   command->add_option("--left", arguments->left, "the words that the text begins with");
   command->add_option("--right", arguments->right, "the words that it ends with; needs --length");
   command->add_option("--count", arguments->count, "texts to write (default: the run's)")
       ->check(whole_number(1, kMostSamples));
-  arguments->settings.add_to(*command, {"count"});
-  command->add_option("--seed", arguments->seed, "of the random numbers")
-      ->capture_default_str()
-      ->check(whole_number(0));
-  command->add_flag("--trace", arguments->trace, "show how the first text is pulled to its target");
+  arguments->sampling.add_to(*command);
   add_threads_option(*command);
   add_device_option(*command, arguments->device);
+  arguments->settings.add_to(*command, {"count"});
   command->callback([arguments] { control(*arguments); });
 }
 

@@ -69,6 +69,9 @@ void add_generate(CLI::App& data) {
   command->callback([arguments] {
     require_place_for_corpus(arguments->folder);
     const std::vector<CorpusPart> parts = write_corpus(arguments->folder, arguments->options);
+    say(fmt::format("haze: {} texts are written to train.txt, valid.txt and test.txt in {}",
+                    arguments->options.train + arguments->options.valid + arguments->options.test,
+                    arguments->folder));
     const CorpusStatistics statistics = corpus_statistics();
     if (arguments->json) {
       fmt::print("{}", statistics_json(statistics, arguments->options, parts));
@@ -87,14 +90,6 @@ struct CheckArguments {
   bool json = false;
   bool is_standard_input() const { return file == "-"; }
 };
-
-std::ifstream open_texts(const std::string& path) {
-  std::error_code ignored;
-  if (std::filesystem::is_directory(path, ignored)) fail("{}: it is a folder, not a file of texts", path);
-  std::ifstream file(path);
-  if (!file) fail("{}: the file cannot be opened: {}", path, std::strerror(errno));
-  return file;
-}
 
 /// The text of a line: in the E2E format what stands after "||", which no sentence of the grammar holds.
 std::string_view text_of(std::string_view line) {
@@ -185,6 +180,8 @@ void write_conllu(const std::filesystem::path& file, const std::filesystem::path
   write_file_atomically(tags_file, tags);
   write_file_atomically(texts_file, texts);
   fmt::print("{} sentences, {} words\n", sentences.size(), words);
+  say(fmt::format("haze: the sentences are written to {}, their parts of speech to {}", texts_file.string(),
+                  tags_file.string()));
 }
 
 void add_conllu(CLI::App& data) {

@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <memory>
 
 #include <fmt/format.h>
@@ -5,6 +6,7 @@
 #include "haze/nn/file_io.h"
 #include "haze/tools/commands/commands.h"
 #include "haze/tools/commands/options.h"
+#include "haze/tools/run/terminal.h"
 #include "haze/tools/tasks/control_corpus.h"
 
 namespace haze {
@@ -29,7 +31,10 @@ void write_controls(const Arguments& arguments) {
   const std::vector<ControlKind> kinds = kinds_of(arguments);
   make_folder_of(arguments.file);
   const std::vector<AnnotatedText> texts = annotated_texts(arguments.folder, arguments.part, kinds);
-  write_file_atomically(arguments.file, controlled_lines(texts, kinds, arguments.seed));
+  const std::string lines = controlled_lines(texts, kinds, arguments.seed);
+  write_file_atomically(arguments.file, lines);
+  say(fmt::format("haze: {} pairs of a control and a text are written to {}",
+                  std::count(lines.begin(), lines.end(), '\n'), arguments.file));
 }
 
 }  // namespace

@@ -71,9 +71,11 @@ constexpr int kFailure = 1, kWrongUsage = 2;
 
 void add_help_command(CLI::App& app) {
   auto words = std::make_shared<std::vector<std::string>>();
-  CLI::App* command = app.add_subcommand("help", "Explain a command: haze help sample");
-  command->add_option("command", *words, "the command, such as sample or data show");
-  command->callback([&app, words] { fmt::print("{}", help_of(command_called(app, *words))); });
+  CLI::App* command =
+      app.add_subcommand("help", "Explain a command: haze help sample, or haze help sample RUN");
+  command->add_option("command", *words,
+                      "the command, such as sample or data show; then a run, whose options are shown");
+  command->callback([&app, words] { fmt::print("{}", help_for(app, *words)); });
 }
 
 void add_commands(CLI::App& app, int& status) {
@@ -85,6 +87,7 @@ void add_commands(CLI::App& app, int& status) {
   add_sample_command(app, status);
   add_infill_command(app, status);
   add_control_command(app, status);
+  add_info_command(app, status);
   add_tag_command(app, status);
   add_eval_command(app, status);
   add_data_command(app, status);

@@ -1,7 +1,9 @@
 #include "haze/tools/commands/options.h"
 
 #include <algorithm>
+#include <cerrno>
 #include <charconv>
+#include <cstring>
 #include <filesystem>
 #include <optional>
 #include <vector>
@@ -9,7 +11,6 @@
 #include <fmt/format.h>
 
 #include "haze/engine/error.h"
-#include "haze/tools/run/models.h"
 #include "haze/tools/text/text_format.h"
 
 namespace haze {
@@ -145,12 +146,11 @@ std::string describe_fault(const CLI::App& command, const CLI::ParseError& error
   return sentence;
 }
 
-/// CLI11 takes 010 for 8.
+}  // namespace
+
 bool reads_as_octal(const std::string& number) {
   return number.size() > 1 && number.front() == '0';
 }
-
-}  // namespace
 
 bool assigns_only(std::initializer_list<std::string_view> keys, const std::vector<std::string>& assignments) {
   return std::all_of(assignments.begin(), assignments.end(), [&](const std::string& assignment) {
@@ -213,135 +213,6 @@ std::string without_text_mark(const std::string& word) {
   return word.starts_with(kTextMark) ? word.substr(1) : word;
 }
 
-namespace {
-
-/// The rows of one key in the tables of all models that have it.
-struct SharedSetting {
-  std::string key;
-  std::vector<Setting> rows;
-};
-
-/// The settings of section [sample] of all models, in the order of their first occurrence.
-std::vector<SharedSetting> sample_settings_of_all_models() {
-  std::vector<SharedSetting> settings;
-  for (const ModelRow& model : model_table()) {
-    for (const Setting& row : settings_table(model.info)) {
-      if (row.section() != "sample") continue;
-      const auto is_it = [&](const SharedSetting& setting) { return setting.key == row.key; };
-      auto found = std::find_if(settings.begin(), settings.end(), is_it);
-      if (found == settings.end()) found = settings.insert(found, {row.key, {}});
-      found->rows.push_back(row);
-    }
-  }
-  return settings;
-}
-
-bool takes_text(const Setting& row, const std::string& text) {
-  try {
-    Settings settings({row});
-    settings.override_with(row.key + "=" + text);
-    return row.type != SettingType::integer || !reads_as_octal(text);
-  } catch (const Error&) {
-    return false;
-  }
-}
-
-/// What the rows accept, each once.
-std::vector<std::string> accepted_by(const std::vector<Setting>& rows) {
-  std::vector<std::string> accepted;
-  for (const Setting& row : rows) {
-    if (std::find(accepted.begin(), accepted.end(), row.accepts()) == accepted.end())
-      accepted.push_back(row.accepts());
-  }
-  return accepted;
-}
-
-/// Accepts what one of the rows accepts.
-CLI::Validator as_setting(const std::vector<Setting>& rows) {
-  const auto check = [rows](const std::string& text) -> std::string {
-    for (const Setting& row : rows) {
-      if (takes_text(row, text)) return {};
-    }
-    return fmt::format("takes {}, not '{}'", fmt::join(accepted_by(rows), ", or "), text);
-  };
-  return CLI::Validator(check, "");
-}
-
-/// Their explanations, each once, and none that is only the beginning of another: models may share a
-/// setting's name, and not all of what it means.
-std::string explanations_of(const std::vector<Setting>& rows) {
-  std::vector<std::string> explanations;
-  for (const Setting& row : rows) {
-    const bool is_said = std::any_of(rows.begin(), rows.end(), [&](const Setting& other) {
-      return other.explanation != row.explanation && other.explanation.starts_with(row.explanation);
-    });
-    if (!is_said &&
-        std::find(explanations.begin(), explanations.end(), row.explanation) == explanations.end())
-      explanations.push_back(row.explanation);
-  }
-  return fmt::format("{}", fmt::join(explanations, " / "));
-}
-
-/// What of all models' choices there is.
-std::string explanation_of(const std::vector<Setting>& rows) {
-  std::vector<std::string> choices;
-  for (const Setting& row : rows) {
-    for (const std::string& choice : row.choices) {
-      if (std::find(choices.begin(), choices.end(), choice) == choices.end()) choices.push_back(choice);
-    }
-  }
-  std::string explanation = explanations_of(rows);
-  if (!choices.empty()) explanation += fmt::format(": {}", fmt::join(choices, " | "));
-  return explanation + " (default: the run's)";
-}
-
-std::string option_name(const Setting& row) {
-  std::string name(row.name());
-  std::replace(name.begin(), name.end(), '_', '-');
-  return "--" + name;
-}
-
-}  // namespace
-
-void SampleSettingOptions::add_to(CLI::App& command, std::initializer_list<std::string_view> without) {
-  for (const SharedSetting& setting : sample_settings_of_all_models()) {
-    const Setting& row = setting.rows.front();
-    if (std::find(without.begin(), without.end(), row.name()) != without.end()) continue;
-    Option& option = options_.emplace_back(Option{option_name(row), row.key, {}});
-    if (row.type == SettingType::boolean) {
-      command.add_flag_callback(
-          option.name, [&option] { option.value = "true"; }, explanations_of(setting.rows));
-    } else {
-      command.add_option(option.name, option.value, explanation_of(setting.rows))
-          ->check(as_setting(setting.rows));
-    }
-  }
-}
-
-void SampleSettingOptions::apply_to(Settings& settings) const {
-  for (const Option& option : options_) {
-    if (!option.value) continue;
-    if (!settings.has(option.key))
-      throw WrongUsage(fmt::format("{} is not for the model {}", option.name, settings.text("model")));
-    apply_assignments({option.key + "=" + *option.value}, settings);
-  }
-  for (const Option& option : options_) {
-    if (!option.value) continue;
-    try {
-      require_matters(settings, option.key, option.name);
-    } catch (const Error& error) {
-      throw WrongUsage(error.what());
-    }
-  }
-}
-
-std::optional<std::string> SampleSettingOptions::given(std::string_view key) const {
-  for (const Option& option : options_) {
-    if (option.key == key && option.value) return option.name;
-  }
-  return std::nullopt;
-}
-
 const CLI::App& command_called(const CLI::App& app, const std::vector<std::string>& words) {
   const CLI::App* command = &app;
   for (const std::string& word : words) {
@@ -368,6 +239,14 @@ std::string describe_parse_error(const CLI::App& app, const CLI::ParseError& err
   if (!unexpected.empty())
     return fmt::format("{}: {}", name, describe_unexpected(command, unexpected.front()));
   return fmt::format("{}: {}", name, describe_fault(command, error));
+}
+
+std::ifstream open_texts(const std::string& path) {
+  std::error_code ignored;
+  if (std::filesystem::is_directory(path, ignored)) fail("{}: it is a folder, not a file of texts", path);
+  std::ifstream file(path);
+  if (!file) fail("{}: the file cannot be opened: {}", path, std::strerror(errno));
+  return file;
 }
 
 void make_folder_of(const std::filesystem::path& file) {

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <deque>
 #include <filesystem>
+#include <fstream>
 #include <initializer_list>
 #include <limits>
 #include <optional>
@@ -33,6 +34,9 @@ bool assigns_only(std::initializer_list<std::string_view> keys, const std::vecto
 /// Accepts the whole numbers in [minimum, maximum]; the sentence for any other text says so.
 CLI::Validator whole_number(int64_t minimum, int64_t maximum = std::numeric_limits<int64_t>::max());
 
+/// Whether CLI11 takes it for an octal number: 010 for 8.
+bool reads_as_octal(const std::string& number);
+
 /// Accepts a name that is not empty, of a file or a folder.
 CLI::Validator file_name();
 
@@ -51,11 +55,16 @@ const CLI::App& command_called(const CLI::App& app, const std::vector<std::strin
 /// What `--help` prints of a command.
 std::string help_of(const CLI::App& command);
 
+/// What `haze help` prints for these words: a command or, after a command that samples, a run, of which it
+/// then shows the options and their values. Throws WrongUsage where there is no such command.
+std::string help_for(CLI::App& app, const std::vector<std::string>& words);
+
 /// Options for the settings of section [sample], of all models together: --top-p for sample.top_p. What a
 /// model does not have is refused once it is known which one it is.
 class SampleSettingOptions {
  public:
-  /// Adds them to a command, except those of the settings `without`, such as "count".
+  /// Adds them to a command, except those of the settings `without`, such as "count". In the help they are
+  /// grouped by the models that have them.
   void add_to(CLI::App& command, std::initializer_list<std::string_view> without = {});
   /// Takes over what was given. Throws WrongUsage where the model has no such setting, or its sampler no use
   /// for it.
@@ -73,6 +82,9 @@ class SampleSettingOptions {
 
 /// Makes the folder that `file` is to be written to, where it is missing. Throws Error where it cannot.
 void make_folder_of(const std::filesystem::path& file);
+
+/// Opens a file of texts. Throws Error where it cannot be opened, or is a folder.
+std::ifstream open_texts(const std::string& path);
 
 /// What is wrong with a command line, in one sentence that begins with the command, with the nearest right
 /// word for a wrong one.

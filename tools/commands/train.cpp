@@ -146,28 +146,51 @@ auto with_settings(const Arguments& arguments, Begin begin) {
   }
 }
 
-/// The options of a run that goes on: its settings are what they were, but its files may have moved, and it
-/// may go on for longer.
+/// Whether a run that goes on may be told anew where this setting's file, folder or run is.
+bool may_have_moved(const std::string& key) {
+  constexpr std::string_view kData[] = {"data.train", "data.valid", "data.test", "data.folder"};
+  if (std::find(std::begin(kData), std::end(kData), key) != std::end(kData)) return true;
+  return std::any_of(model_table().begin(), model_table().end(), [&](const ModelRow& row) {
+    return std::find(row.info.frozen.begin(), row.info.frozen.end(), key) != row.info.frozen.end();
+  });
+}
+
+/// The options of a run that goes on: its settings are what they were, but its files and the runs that it
+/// stands on may have moved, and it may go on for longer.
 TrainOptions resuming(TrainOptions options, const Arguments& arguments) {
-  const bool allowed = assigns_only({"data.train", "data.valid", "train.steps"}, arguments.assignments);
-  if (!allowed || !arguments.config.empty() || arguments.seed || arguments.record ||
-      !arguments.init.empty()) {
-    throw WrongUsage(
-        "--resume goes on with the settings of the run: train.steps can be set anew, and data.train and "
-        "data.valid, where the files have moved; --config, --seed, --record, --init and other settings "
-        "belong "
-        "to a new run");
+  bool allowed = arguments.config.empty() && !arguments.seed && !arguments.record && arguments.init.empty();
+  for (const std::string& assignment : arguments.assignments) {
+    const size_t equals = assignment.find('=');
+    const std::string key(trim(std::string_view(assignment).substr(0, equals)));
+    if (equals != std::string::npos && may_have_moved(key)) {
+      options.moved_paths.emplace_back(key, assignment.substr(equals + 1));
+    } else if (key != "train.steps") {
+      allowed = false;
+    }
   }
-  const auto train_file = assigned(arguments, "data.train"), valid_file = assigned(arguments, "data.valid");
-  if (train_file.has_value() != valid_file.has_value())
-    throw WrongUsage("data.train and data.valid go together: say where both files are now");
-  if (train_file) options.moved_files = {*train_file, *valid_file};
+  if (!allowed) {
+    throw WrongUsage(
+        "--resume goes on with the settings of the run: train.steps can be set anew, and, where they have "
+        "moved, the files data.train, data.valid and data.test, data.folder, and runs that the run stands "
+        "on; "
+        "--config, --seed, --record, --init and other settings belong to a new run");
+  }
   if (const auto steps = assigned(arguments, "train.steps")) {
     Settings settings(settings_table(model_table().front().info));
     apply_assignments({"train.steps=" + *steps}, settings);
     options.steps = settings.integer("train.steps");
   }
   return options;
+}
+
+/// Goes on with a run. What `--set` makes wrong is a wrong command line.
+std::unique_ptr<Trainer> resume(const TrainOptions& options, const Arguments& arguments) {
+  try {
+    return Trainer::resume(resuming(options, arguments));
+  } catch (const RefusedSettings& error) {
+    if (arguments.assignments.empty()) throw;
+    throw WrongUsage(error.what());
+  }
 }
 
 void report(const Arguments& arguments, const TrainResult& result) {
@@ -228,7 +251,7 @@ int train(const Arguments& arguments) {
   if (arguments.graphs) options.row_multiple = kRowMultiple;
   std::unique_ptr<Trainer> trainer;
   if (arguments.resume) {
-    trainer = Trainer::resume(resuming(options, arguments));
+    trainer = resume(options, arguments);
   } else {
     if (!arguments.init.empty()) options.initial_run = arguments.init;
     trainer = with_settings(arguments, [&](const Settings& settings) {

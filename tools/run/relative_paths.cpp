@@ -1,8 +1,5 @@
 #include "haze/tools/run/relative_paths.h"
 
-#include <string>
-#include <vector>
-
 #include "haze/tools/run/models.h"
 
 namespace haze {
@@ -13,13 +10,18 @@ std::filesystem::path current_folder() {
   return error ? std::filesystem::path() : folder;
 }
 
+std::vector<std::string> path_keys(const Settings& settings) {
+  std::vector<std::string> keys = {"data.train", "data.valid", "data.test", "data.folder"};
+  for (const std::string& key : model_row(settings.text("model")).info.frozen) keys.push_back(key);
+  std::erase_if(keys, [&](const std::string& key) { return !settings.has(key); });
+  return keys;
+}
+
 void find_relative_paths(const std::filesystem::path& folder, Settings& settings) {
   std::error_code ignored;
   if (folder.empty() || folder == current_folder()) return;
-  std::vector<std::string> keys = {"data.train", "data.valid", "data.test", "data.folder"};
-  for (const std::string& key : model_row(settings.text("model")).info.frozen) keys.push_back(key);
-  for (const std::string& key : keys) {
-    if (!settings.has(key) || settings.text(key).empty()) continue;
+  for (const std::string& key : path_keys(settings)) {
+    if (settings.text(key).empty()) continue;
     const std::filesystem::path path = settings.text(key);
     if (path.is_relative() && std::filesystem::exists(folder / path, ignored))
       settings.set(key, (folder / path).string());

@@ -1,6 +1,8 @@
 #pragma once
 
 #include <filesystem>
+#include <string>
+#include <vector>
 
 #include "haze/nn/settings.h"
 
@@ -8,6 +10,9 @@ namespace haze {
 
 /// The working folder; empty where it has been removed.
 std::filesystem::path current_folder();
+
+/// The settings of the run's model that name files, folders or other runs, such as data.train.
+std::vector<std::string> path_keys(const Settings& settings);
 
 /// Makes paths of a run's settings absolute where they are relative, and `folder`, in which the run was
 /// begun, has what they name: a run goes on, and is measured, from any working folder. An empty folder

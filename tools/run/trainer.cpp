@@ -165,7 +165,8 @@ std::unique_ptr<Trainer> Trainer::resume(const TrainOptions& options) {
   Checkpoint checkpoint = read_checkpoint(latest_checkpoint_of(options.run_folder));
   const RunState state = parse_state(checkpoint.text("state.toml"));
   const Settings settings =
-      resumed_settings(checkpoint, state.working_folder, options.moved_files, options.steps);
+      resumed_settings(checkpoint, state.working_folder, options.moved_paths, options.steps);
+  require_paths(settings, options.run_folder);
   check_graphs(settings, options);
   const std::string configuration = print_run_configuration(settings);
   for (auto& [name, contents] : checkpoint.texts) {
@@ -173,7 +174,6 @@ std::unique_ptr<Trainer> Trainer::resume(const TrainOptions& options) {
   }
   std::unique_ptr<Trainer> trainer(
       new Trainer(std::move(folder), options, model_of(checkpoint, options.run_folder, options.device)));
-  require_texts(trainer->settings(), options.run_folder);
   trainer->check_origins(&state);
   trainer->open_data();
   trainer->make_optimizers();
@@ -411,7 +411,7 @@ TrainResult Trainer::run() {
   const InterruptGuard interrupt(
       "\nhaze: stopping after this step, with a checkpoint; a second Ctrl-C ends at once, without one\n");
   ProgressBar progress("training", last, step_, options_.progress);
-  bool saved = step_ > 0 && !options_.moved_files && !options_.steps;
+  bool saved = step_ > 0 && options_.moved_paths.empty() && !options_.steps;
   std::optional<MachineLimits> limits;
   if (options_.profile_steps > 0 && options_.device == Device::cpu) limits = measure_machine_limits();
   Profile profile;

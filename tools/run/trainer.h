@@ -15,6 +15,7 @@
 #include "haze/tools/run/profile_report.h"
 #include "haze/tools/run/progress.h"
 #include "haze/tools/run/relative_paths.h"
+#include "haze/tools/run/resumed_settings.h"
 #include "haze/tools/run/run_folder.h"
 #include "haze/tools/run/run_state.h"
 #include "haze/tools/run/saved_model.h"
@@ -35,8 +36,8 @@ struct TrainOptions {
   int64_t profile_steps = 0;
   /// For a new run: another run whose weights it starts from, if names and shapes match.
   std::optional<std::filesystem::path> initial_run;
-  std::optional<DataFiles> moved_files;  // where the texts of a resumed run are now, if not where they were
-  std::optional<int64_t> steps;          // of a resumed run: a new train.steps
+  MovedPaths moved_paths;        // of a resumed run: what is not where it was
+  std::optional<int64_t> steps;  // of a resumed run: a new train.steps
   ProgressOutput progress = ProgressOutput::standard_error();
   Device device = Device::cpu;  // where the model lies; no setting: a run can go on elsewhere
   /// Rows of a batch are rounded up to a multiple of it, where the model can (Model::padded()); 0: they are

@@ -11,6 +11,7 @@
 #include "haze/engine/error.h"
 #include "haze/engine/generator.h"
 #include "haze/tools/corpus/corpus.h"
+#include "haze/tools/tasks/text_annotations.h"
 #include "haze/tools/text/text_file.h"
 #include "haze/tools/text/text_format.h"
 
@@ -39,20 +40,21 @@ std::vector<std::string> lines_beside(const TextFile& texts, const fs::path& pat
 
 // Reads train.tags into the texts of train.txt.
 void add_tags(const TextFile& file, std::vector<AnnotatedText>& texts) {
-  const fs::path path = fs::path(file.path()).replace_extension(".tags");
-  const std::vector<std::string> lines = lines_beside(file, path);
+  std::vector<std::vector<std::string>> tags =
+      TextAnnotations::read(file.path(), Annotation::tags, file.size()).tags;
   for (size_t i = 0; i < texts.size(); ++i) {
-    texts[i].tags = split_words(lines[i]);
-    if (texts[i].tags.size() != texts[i].words.size()) {
-      fail("{}:{}: there are {} tags for the text's {} words", path.string(), i + 1, texts[i].tags.size(),
+    if (tags[i].size() != texts[i].words.size()) {
+      fail("{}:{}: there are {} tags for the text's {} words",
+           annotation_file(file.path(), Annotation::tags).string(), i + 1, tags[i].size(),
            texts[i].words.size());
     }
+    texts[i].tags = std::move(tags[i]);
   }
 }
 
 // Reads train.trees likewise.
 void add_trees(const TextFile& file, std::vector<AnnotatedText>& texts) {
-  const fs::path path = fs::path(file.path()).replace_extension(".trees");
+  const fs::path path = annotation_file(file.path(), Annotation::trees);
   const std::vector<std::string> lines = lines_beside(file, path);
   for (size_t i = 0; i < texts.size(); ++i) {
     BracketedText tree;

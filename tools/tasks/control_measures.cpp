@@ -2,15 +2,11 @@
 
 #include <algorithm>
 #include <chrono>
-#include <optional>
 
 #include "haze/tools/run/sampling.h"
-#include "haze/tools/run/saved_model.h"
+#include "haze/tools/tasks/control_judges.h"
 #include "haze/tools/tasks/control_requests.h"
-#include "haze/tools/tasks/control_success.h"
 #include "haze/tools/tasks/corpus_floor.h"
-#include "haze/tools/tasks/evaluation_targets.h"
-#include "haze/tools/tasks/tagging.h"
 
 namespace haze {
 namespace {
@@ -60,100 +56,6 @@ Measure mean_of(const std::string& name, const std::string& label, const std::ve
   return {name, label, mean.mean, mean.error, unit};
 }
 
-// The texts' nats per token under a language model.
-std::vector<double> fluency(const SavedModel& judge, const std::vector<std::string>& texts) {
-  const auto* task = dynamic_cast<const TextTask*>(judge.task.get());
-  const Likelihood* likelihood = judge.model->likelihood();
-  if (!task || task->facts().max_source_length > 0 || !likelihood || !likelihood->is_exact())
-    fail(
-        "control.judge names a run of the model {}; a judge is a language model of texts, whose likelihood "
-        "is exact",
-        judge.settings.text("model"));
-  std::vector<std::vector<int32_t>> tokens;
-  const int64_t longest = task->facts().max_length;
-  for (const std::string& text : texts) {
-    tokens.push_back(task->tokenizer().encode(text));
-    // A text of all the tokens that there may be was cut: it has no end.
-    if (std::ssize(tokens.back()) < longest) tokens.back().push_back(Tokenizer::kEnd);
-    if (std::ssize(tokens.back()) > longest)
-      fail("control.judge: the judge reads {} tokens, and a text has {}", longest, tokens.back().size());
-  }
-  Batch batch;
-  batch.target = TextBatch::of(std::span<const std::vector<int32_t>>(tokens));
-  Generator unused(0);
-  std::vector<double> nats = likelihood->draw_nats(batch, unused);
-  for (size_t i = 0; i < nats.size(); ++i) nats[i] /= static_cast<double>(tokens[i].size());
-  return nats;
-}
-
-// Says how far texts have what was wanted, and how fluent they are.
-class ControlJudges {
- public:
-  explicit ControlJudges(const Settings& settings)
-      : knows_grammar_(settings.text("control.target_file").empty()),
-        fluency_(judge_called(settings, "control.judge")),
-        tagger_(judge_called(settings, "control.pos_judge")) {
-    if (tagger_ && !dynamic_cast<const TextTask*>(tagger_->task.get()))
-      fail("control.pos_judge names a run that reads no texts");
-    if (tagger_) require_tagger(*tagger_->model, tagger_->settings);
-  }
-
-  // Throws Error where nobody can judge a control of this kind.
-  void require(ControlKind kind) const {
-    if (kind == ControlKind::pos && !knows_grammar_ && !tagger_)
-      fail(
-          "the control pos of control.target_file needs a tagger of clean texts, which control.pos_judge "
-          "names");
-    if (kind == ControlKind::tree || kind == ControlKind::span) require_grammar(kind);
-  }
-
-  // Of each text for its target: the product over the target's properties.
-  std::vector<double> successes(const std::vector<WantedProperties>& targets,
-                                const std::vector<std::string>& texts) const {
-    TextTags tags(texts.size());
-    if (tagger_) {
-      tags = tags_of_texts(dynamic_cast<const TextTask&>(*tagger_->task), *tagger_->model, tagger_->settings,
-                           texts);
-    }
-    const size_t tries = texts.size() / targets.size();
-    std::vector<double> successes;
-    for (size_t i = 0; i < texts.size(); ++i) {
-      double all = 1;
-      for (const ControlTarget& target : targets[i / tries]) all *= success(target, texts[i], tags[i]);
-      successes.push_back(all);
-    }
-    return successes;
-  }
-
-  // Nats per token of each text; none without a judge.
-  std::optional<std::vector<double>> nats(const std::vector<std::string>& texts) const {
-    if (!fluency_) return {};
-    return fluency(*fluency_, texts);
-  }
-
- private:
-  static std::optional<SavedModel> judge_called(const Settings& settings, const std::string& key) {
-    if (settings.text(key).empty()) return {};
-    return load_model(settings.text(key), {}, Purpose::training);
-  }
-
-  void require_grammar(ControlKind kind) const {
-    if (knows_grammar_) return;
-    fail("the control {} is measured on the built-in corpus alone: only its grammar finds trees and phrases",
-         control_name(kind));
-  }
-
-  double success(const ControlTarget& target, const std::string& text,
-                 const std::vector<std::string>& tags) const {
-    const bool by_tags = !knows_grammar_ || (tagger_ && target.kind == ControlKind::pos);
-    const std::vector<std::string> words = split_words(text);
-    return by_tags ? control_success_by_tags(target, words, tags) : control_success(target, words);
-  }
-
-  bool knows_grammar_;
-  std::optional<SavedModel> fluency_, tagger_;
-};
-
 // Texts that are wanted to have properties of some kinds together.
 struct ControlTrial {
   std::string name;  // such as "semantic+length"
@@ -168,13 +70,11 @@ void measure_trial(const ControlTrial& trial, const TextTask& task, const TaskEv
   const std::vector<std::string> texts = texts_for(trial.requests, task, evaluation);
   const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - begin;
   const std::vector<double> successes = judges.successes(trial.targets, texts);
-  const auto tries = std::ssize(texts) / std::ssize(trial.targets);
   std::vector<double> of_targets;
   std::vector<std::string> chosen;
-  for (auto first = successes.begin(); first != successes.end(); first += tries) {
-    const auto best = std::max_element(first, first + tries);
-    of_targets.push_back(*best);
-    chosen.push_back(texts[static_cast<size_t>(best - successes.begin())]);
+  for (const size_t best : best_of_tries(successes, texts.size() / trial.targets.size())) {
+    of_targets.push_back(successes[best]);
+    chosen.push_back(texts[best]);
   }
   report.measures.push_back(
       mean_of(trial.name + "_success", "success of the control " + trial.name, of_targets, ""));
@@ -235,14 +135,18 @@ void measure_controls(const TextTask& task, const TaskEvaluation& evaluation, Re
   if (!settings.has("control.kinds")) return;
   const std::vector<std::string> names = split_words(settings.text("control.kinds"));
   if (names.empty()) return;
-  const ControlJudges judges(settings);
+  if (task.tokenizer().kind() != "word") {
+    fail("control.kinds: success is counted in words, and the run has data.tokenizer {}",
+         task.tokenizer().kind());
+  }
+  const ControlJudges judges(settings, task.facts().max_length);
   const ControlTasks tasks = ControlTasks::of(settings);
   // A control that cannot be asked for is refused before any text is drawn.
   std::vector<ControlTrial> trials;
   for (const std::string& name : names) {
-    const std::vector<ControlKind> kinds = control_kinds_called(name);
-    for (const ControlKind kind : kinds) judges.require(kind);
-    ControlTrial trial{.name = name, .targets = evaluation_targets(kinds, settings)};
+    if (std::count(names.begin(), names.end(), name) > 1) fail("control.kinds names {} twice", name);
+    ControlTrial trial{.name = name, .targets = evaluation_targets(control_kinds_called(name), settings)};
+    for (const WantedProperties& wanted : trial.targets) judges.require(wanted);
     trial.requests = requests_for(trial.targets, task, evaluation, tasks);
     trials.push_back(std::move(trial));
   }

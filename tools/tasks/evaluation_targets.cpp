@@ -79,6 +79,7 @@ std::vector<ControlKind> control_kinds_called(const std::string& word) {
     if (std::find(kinds.begin(), kinds.end(), kind) != kinds.end())
       fail("control.kinds: {} has {} twice", word, control_name(kind));
     kinds.push_back(kind);
+    if (kinds.size() > 2) fail("control.kinds: {} names more than two kinds", word);
     begin = end + 1;
   }
   return kinds;

@@ -9,13 +9,13 @@ namespace haze {
 using WantedProperties = std::vector<ControlTarget>;
 
 /// The kinds of a word of control.kinds: "pos" alone, or "semantic+length" together. Throws Error for a name
-/// that is none, and for a kind that stands twice.
+/// that is none, for a kind that stands twice, and for more than two.
 std::vector<ControlKind> control_kinds_called(const std::string& word);
 
-/// What texts of an evaluation are guided to: control.targets times the properties of these kinds that one
-/// text has. The texts are those of control.target_file, or of the built-in corpus's test part, and as long
-/// as data.max_length allows. They are the same for all models with the same data.max_length. Throws Error
-/// where there are too few.
+/// The targets of an evaluation: control.targets times the properties of these kinds that one text has. The
+/// texts are those of control.target_file, or of the built-in corpus's test part, and as long as
+/// data.max_length allows. They are the same for all models with the same data.max_length. Throws Error where
+/// there are too few.
 std::vector<WantedProperties> evaluation_targets(const std::vector<ControlKind>& kinds,
                                                  const Settings& settings);
 

@@ -21,6 +21,14 @@ std::vector<std::vector<int32_t>> by_text(const Batch& batch, const std::vector<
   return texts;
 }
 
+// Appends the names of the tags that the words of a batch's texts have.
+void add_tags(const TextTask& task, const TokenClassifier& classifier, const Batch& batch, TextTags& tags) {
+  for (const std::vector<int32_t>& text : by_text(batch, classifier.word_classes(batch))) {
+    std::vector<std::string>& names = tags.emplace_back();
+    for (const int32_t tag : text) names.push_back(task.tag_name(tag));
+  }
+}
+
 void require_short_texts(const TextTask& task, const TextFile& texts) {
   const int64_t most = task.facts().max_length - 1;
   for (int64_t i = 0; i < texts.size(); ++i) {
@@ -73,10 +81,7 @@ TextTags tags_of_file(const TextTask& task, const Model& model, const Settings& 
   const std::vector<Batch> batches = batches_of(*examples, spread_indices(examples->size(), 0));
   TextTags tags;
   for (size_t i = 0; i < batches.size(); ++i) {
-    for (const std::vector<int32_t>& text : by_text(batches[i], classifier.word_classes(batches[i]))) {
-      std::vector<std::string>& names = tags.emplace_back();
-      for (const int32_t tag : text) names.push_back(task.tag_name(tag));
-    }
+    add_tags(task, classifier, batches[i], tags);
     progress(kWork, static_cast<int64_t>(i) + 1, std::ssize(batches));
   }
   return tags;
@@ -96,9 +101,7 @@ TextTags tags_of_texts(const TextTask& task, const Model& model, const Settings&
     Batch batch;
     batch.target = TextBatch::of(std::span<const std::vector<int32_t>>(&tokens, 1));
     batch.spelling = spelling.of(std::vector<int64_t>{0});
-    std::vector<std::string>& names = tags.emplace_back();
-    const std::vector<std::vector<int32_t>> classes = by_text(batch, classifier.word_classes(batch));
-    for (const int32_t tag : classes.front()) names.push_back(task.tag_name(tag));
+    add_tags(task, classifier, batch, tags);
   }
   return tags;
 }

@@ -24,7 +24,7 @@ std::vector<std::string> strings_of(const json& list, const char* what) {
 }
 
 bool is_word(const std::string& word) {
-  return word != "END" && !trim(word).empty();
+  return word != "START" && word != "END" && !trim(word).empty();
 }
 
 Field field_of(const json& list) {
@@ -36,20 +36,6 @@ Field field_of(const json& list) {
           fmt::format("{}", fmt::join(colon + 1, words.end(), " "))};
 }
 
-// A constituent of the words that are kept; positions[i] is that of word i after "START", -1 where it is left
-// out.
-Constituent span_of(const json& span, const std::vector<int64_t>& positions) {
-  const bool has_form = span.is_array() && span.size() == 3 && span[0].is_number_unsigned() &&
-                        span[1].is_number_unsigned() && span[2].is_string();
-  if (!has_form) fail("a span is not [first word, last word, \"label\"]");
-  const auto first = span[0].get<uint64_t>();
-  auto last = span[1].get<uint64_t>();
-  if (first > last || last >= positions.size() || positions[first] < 0)
-    fail("the span [{}, {}] is outside the words", first, last);
-  while (positions[last] < 0) --last;
-  return {positions[first], positions[last] + 1, span[2].get<std::string>()};
-}
-
 AnnotatedText text_of(const json& line) {
   const std::vector<std::string> words = strings_of(line.value("words_", json()), "\"words_\"");
   std::vector<std::string> tags;
@@ -57,15 +43,11 @@ AnnotatedText text_of(const json& line) {
   if (!tags.empty() && tags.size() != words.size())
     fail("there are {} tags for {} words", tags.size(), words.size());
   AnnotatedText text;
-  std::vector<int64_t> positions;
-  for (size_t i = words.front() == "START" ? 1 : 0; i < words.size(); ++i) {
-    positions.push_back(is_word(words[i]) ? std::ssize(text.words) : -1);
-    if (positions.back() < 0) continue;
+  for (size_t i = 0; i < words.size(); ++i) {
+    if (!is_word(words[i])) continue;
     text.words.push_back(words[i]);
     if (!tags.empty()) text.tags.push_back(tags[i]);
   }
-  for (const json& span : line.value("spans", json::array()))
-    text.constituents.push_back(span_of(span, positions));
   return text;
 }
 
@@ -80,6 +62,8 @@ AnnotatedText parsed(const std::string& line) {
 }  // namespace
 
 std::vector<AnnotatedText> read_target_file(const std::filesystem::path& path) {
+  std::error_code ignored;
+  if (std::filesystem::is_directory(path, ignored)) fail("{}: it is a folder, not a file", path.string());
   std::ifstream file(path);
   if (!file) fail("{}: the file cannot be opened: {}", path.string(), std::strerror(errno));
   std::vector<AnnotatedText> texts;

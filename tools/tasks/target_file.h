@@ -11,10 +11,8 @@ namespace haze {
 /// theirs:
 ///   ["food", ":", "Fast", "food"]                                   a field and its value, in words
 ///   {"words_": ["START", "A", "pub", "END"], "pos": ["START", "DET", "NOUN", "END"]}
-///   {"words_": ["START", "A", "pub", "END"], "spans": [[0, 1, "NP"]]}
-/// "START", "END" and blank words, such as a line end, are left out with their tags. A span names its first
-/// and last word, counted from the word after "START"; blank words at its end are left out. Throws Error,
-/// naming file and line, where a line is none of these.
+/// "START", "END" and blank words, such as a line end, are left out with their tags. Other keys are passed
+/// over. Throws Error, naming file and line, where a line is none of these.
 std::vector<AnnotatedText> read_target_file(const std::filesystem::path& path);
 
 }  // namespace haze

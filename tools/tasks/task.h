@@ -45,9 +45,10 @@ std::vector<int64_t> spread_indices(int64_t size, int64_t count);
 /// Which samples are asked for.
 struct SampleRequest {
   int64_t count = 1;
+  int64_t first = 0;                  // number of the first sample: numbers are drawn for each by its own
   int64_t length = 0;                 // tokens of each text with its end; 0: as in training
   int64_t shortest = 1;               // of a length that is drawn
-  std::optional<std::string> gapped;  // a text whose "_" are to be filled in
+  std::optional<std::string> gapped;  // a text with gaps to be filled in, as GappedText reads it
   std::optional<std::string> prompt;  // the beginning of the text
   std::optional<std::string> source;  // what the text answers to
   std::optional<int64_t> label;       // the class that is wanted

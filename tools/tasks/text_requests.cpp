@@ -8,28 +8,30 @@
 namespace haze {
 namespace {
 
-// Pieces of a text between "_"s; the gaps are between the pieces.
-std::vector<std::string> split_at_gaps(const std::string& text) {
-  std::vector<std::string> pieces(1);
-  for (char c : text) {
-    if (c == '_') {
-      pieces.emplace_back();
-    } else {
-      pieces.back() += c;
-    }
-  }
-  return pieces;
-}
-
 bool knows_all(const Tokenizer& tokenizer, const std::string& text) {
   const std::vector<int32_t> tokens = tokenizer.encode(text);
   return std::find(tokens.begin(), tokens.end(), Tokenizer::kUnknown) == tokens.end();
 }
 
+constexpr const char* kPunctuation = ".,;:!?";
+
+// Of punctuation that the model knows only as the end of words.
+std::string suggestion_for_marks(const Tokenizer& tokenizer, const std::string& marks) {
+  for (int32_t id = Tokenizer::kUnknown + 1; id < tokenizer.vocabulary_size(); ++id) {
+    const std::string_view token = tokenizer.token(id);
+    if (tokenizer.kind() == "word" && token.size() > marks.size() && token.ends_with(marks)) {
+      return fmt::format("; in its texts '{}' is part of a word, such as '{}': a gap, or a word, holds both",
+                         marks, token);
+    }
+  }
+  return "";
+}
+
 // "; did you mean 'pub .'?" for the word 'pub.': what the model knows of a word that it does not, with
 // another first letter or with its punctuation set apart; nothing where that does not help.
 std::string suggestion_for(const Tokenizer& tokenizer, const std::string& word) {
-  const size_t bare = word.find_last_not_of(".,;:!?") + 1;
+  if (word.find_first_not_of(kPunctuation) == std::string::npos) return suggestion_for_marks(tokenizer, word);
+  const size_t bare = word.find_last_not_of(kPunctuation) + 1;
   std::string punctuation;
   for (const char mark : word.substr(bare)) punctuation += {' ', mark};
   std::string small = word.substr(0, bare), capital = small;
@@ -69,19 +71,6 @@ std::string unknown_token(const Tokenizer& tokenizer, const std::string& token) 
   return fmt::format("'{}'{}", shown, joins.empty() ? suggestion_for(tokenizer, shown) : joins);
 }
 
-// Appends the tokens of a text, all given. Throws Error, beginning with `what`, at one that is not known.
-void append_known(const Tokenizer& tokenizer, const std::string& text, const char* what, Request& request,
-                  TextNeighbours neighbours = {}) {
-  for (int32_t token : tokenizer.encode(text, neighbours)) {
-    if (token == Tokenizer::kUnknown) {
-      fail("{}: the model does not know the {} {}", what, tokenizer.unit(),
-           unknown_token(tokenizer, first_unknown(tokenizer, text, neighbours)));
-    }
-    request.start.push_back(token);
-    request.fixed.push_back(1);
-  }
-}
-
 void append_open(Request& request) {
   request.start.push_back(Tokenizer::kPad);
   request.fixed.push_back(0);
@@ -101,26 +90,19 @@ Request open_request(int64_t length, bool ends_are_fixed) {
   return request;
 }
 
-Request gapped_request(const Tokenizer& tokenizer, const std::string& text, int64_t max_length,
-                       bool ends_are_fixed) {
-  const std::vector<std::string> pieces = split_at_gaps(text);
-  if (pieces.size() == 1) fail("infill: the text has no gap; write _ for every token to be filled in");
-  Request request;
-  for (size_t i = 0; i < pieces.size(); ++i) {
-    if (i > 0) append_open(request);
-    append_known(tokenizer, pieces[i], "infill", request, {.before = i > 0, .after = i + 1 < pieces.size()});
-  }
-  if (ends_are_fixed) append_end(request);
-  if (std::ssize(request.start) > max_length) {
-    fail("infill: the text has {} tokens with its end, the model takes {}", request.start.size(), max_length);
-  }
-  return request;
+std::vector<int32_t> known_tokens(const Tokenizer& tokenizer, const std::string& text, const char* what,
+                                  TextNeighbours neighbours) {
+  std::vector<int32_t> tokens = tokenizer.encode(text, neighbours);
+  if (std::find(tokens.begin(), tokens.end(), Tokenizer::kUnknown) == tokens.end()) return tokens;
+  fail("{}: the model does not know the {} {}", what, tokenizer.unit(),
+       unknown_token(tokenizer, first_unknown(tokenizer, text, neighbours)));
 }
 
 Request prompted_request(const Tokenizer& tokenizer, const std::string& prompt, int64_t max_length) {
   Request request;
   // A blank at its end is the one before the next word.
-  append_known(tokenizer, prompt, "prompt", request, {.after = prompt.ends_with(' ')});
+  request.start = known_tokens(tokenizer, prompt, "prompt", {.after = prompt.ends_with(' ')});
+  request.fixed.assign(request.start.size(), 1);
   if (std::ssize(request.start) + 1 > max_length) {
     fail("prompt: it has {} tokens, and the model takes {} with the end token", request.start.size(),
          max_length);
@@ -130,12 +112,11 @@ Request prompted_request(const Tokenizer& tokenizer, const std::string& prompt, 
 
 std::vector<int32_t> source_tokens(const Tokenizer& tokenizer, const std::string& source,
                                    int64_t max_source_length) {
-  Request request;
-  append_known(tokenizer, source, "source", request);
-  if (request.start.empty()) fail("source: the text is empty");
-  if (std::ssize(request.start) > max_source_length)
-    fail("source: the text has {} tokens, the model takes {}", request.start.size(), max_source_length);
-  return request.start;
+  std::vector<int32_t> tokens = known_tokens(tokenizer, source, "source");
+  if (tokens.empty()) fail("source: the text is empty");
+  if (std::ssize(tokens) > max_source_length)
+    fail("source: the text has {} tokens, the model takes {}", tokens.size(), max_source_length);
+  return tokens;
 }
 
 std::string written_text(const Tokenizer& tokenizer, std::span<const int32_t> tokens) {

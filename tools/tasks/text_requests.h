@@ -12,11 +12,11 @@ namespace haze {
 /// A request of `length` tokens, all open but, where ends are fixed, the end token.
 Request open_request(int64_t length, bool ends_are_fixed);
 
-/// The request of a text in which every "_" is to be filled in by one token; where ends are fixed, an end
-/// token is added. Throws Error where the text has no "_", is longer than `max_length`, or has a word or
-/// character that the tokeniser does not know.
-Request gapped_request(const Tokenizer& tokenizer, const std::string& text, int64_t max_length,
-                       bool ends_are_fixed = true);
+/// The tokens of a text. Throws Error, beginning with `what`, at a word or character that the tokeniser does
+/// not know, with a spelling that it does know where there is one. `neighbours` says on which sides other
+/// tokens follow.
+std::vector<int32_t> known_tokens(const Tokenizer& tokenizer, const std::string& text, const char* what,
+                                  TextNeighbours neighbours = {});
 
 /// The request of a text that begins with `prompt`. Throws Error where it does not fit, or is not known.
 Request prompted_request(const Tokenizer& tokenizer, const std::string& prompt, int64_t max_length);

@@ -9,6 +9,7 @@
 #include "haze/tools/run/terminal.h"
 #include "haze/tools/tasks/control_measures.h"
 #include "haze/tools/tasks/corpus_floor.h"
+#include "haze/tools/tasks/gapped_text.h"
 #include "haze/tools/tasks/tagging.h"
 #include "haze/tools/tasks/text_requests.h"
 #include "haze/tools/text/character_ngrams.h"
@@ -262,15 +263,24 @@ std::unique_ptr<Examples> TextTask::untagged_examples_of(const Settings& setting
                                         options);
 }
 
+std::vector<Request> TextTask::gapped_requests(const SampleRequest& request) const {
+  const GappedText text(tokenizer_, *request.gapped, max_length_, ends_are_fixed_);
+  std::vector<Request> requests;
+  for (int64_t i = 0; i < request.count; ++i) {
+    Generator generator(request.seed, kFirstLengthStream + static_cast<uint64_t>(request.first + i));
+    requests.push_back(text.request(lengths_, generator));
+  }
+  return requests;
+}
+
 Request TextTask::request_of(const Uses& uses, const SampleRequest& request, int64_t index) const {
-  if (request.gapped) return gapped_request(tokenizer_, *request.gapped, max_length_, ends_are_fixed_);
   Request prompt;
   if (request.prompt) prompt = prompted_request(tokenizer_, *request.prompt, max_length_);
   if (!uses.length && request.length == 0) return prompt;
   const int64_t given = std::ssize(prompt.start);
   if (request.length > 0 && request.length <= given)
     fail("a text of {} tokens has no room after the prompt's {}", request.length, given);
-  Generator generator(request.seed, kFirstLengthStream + static_cast<uint64_t>(index));
+  Generator generator(request.seed, kFirstLengthStream + static_cast<uint64_t>(request.first + index));
   const int64_t length =
       request.length > 0 ? request.length : lengths_.draw(generator, std::max(given, request.shortest - 1));
   Request open = open_request(length, ends_are_fixed_);
@@ -301,10 +311,12 @@ std::vector<Request> TextTask::requests(const Settings& settings, const Uses& us
   std::vector<int32_t> source;
   if (request.source) source = source_tokens(tokenizer_, *request.source, max_source_length_);
   std::vector<Request> requests;
-  for (int64_t i = 0; i < request.count; ++i) {
+  if (request.gapped) requests = gapped_requests(request);
+  for (int64_t i = std::ssize(requests); i < request.count; ++i)
     requests.push_back(request_of(uses, request, i));
-    requests.back().source = source;
-    requests.back().label = label;
+  for (Request& one : requests) {
+    one.source = source;
+    one.label = label;
   }
   return requests;
 }

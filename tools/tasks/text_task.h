@@ -63,6 +63,7 @@ class TextTask : public Task {
  private:
   /// The file of a part; the built-in corpus is written where it is missing.
   std::filesystem::path file_of(const Settings& settings, Part part) const;
+  std::vector<Request> gapped_requests(const SampleRequest& request) const;
   Request request_of(const Uses& uses, const SampleRequest& request, int64_t index) const;
 
   std::filesystem::path folder_;

@@ -36,6 +36,17 @@ int64_t LengthDistribution::draw(Generator& generator, int64_t above) const {
   return length;
 }
 
+int64_t LengthDistribution::draw_between(Generator& generator, int64_t least, int64_t most) const {
+  const auto first = counts_.begin() + std::min(least, longest() + 1);
+  const auto last = counts_.begin() + std::min(most, longest()) + 1;
+  const int64_t texts = first < last ? std::accumulate(first, last, int64_t{0}) : 0;
+  if (texts == 0) return std::clamp(longest(), least, most);
+  auto rest = static_cast<int64_t>(generator.below(static_cast<uint64_t>(texts)));
+  int64_t length = least;
+  while (rest >= counts_[length]) rest -= counts_[length++];
+  return length;
+}
+
 std::string LengthDistribution::to_json() const {
   return nlohmann::json{{"counts", counts_}}.dump() + '\n';
 }

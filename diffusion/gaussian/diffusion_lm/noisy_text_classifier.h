@@ -29,7 +29,7 @@ struct NoisyEmbeddings : Prepared {
   Tensor time;          // float32 [texts]: t / T
 };
 
-/// What all classifiers of noisy texts share (Li et al. 2022, section 5.1). A transformer reads the vectors
+/// Shared by all classifiers of noisy texts (Li et al. 2022, section 5.1). A transformer reads the vectors
 /// x_t of a frozen diffusion_lm. A derived class adds the head and the loss.
 class NoisyTextClassifier : public Model {
  public:
@@ -47,7 +47,7 @@ class NoisyTextClassifier : public Model {
   NoisyTextClassifier(std::string name, int64_t classes, const Settings& settings, const DataFacts& facts,
                       const FrozenModel& frozen, Generator& generator);
 
-  /// What prepare() has added to a batch. Throws Error where it has not.
+  /// The additions of prepare() to a batch. Throws Error where it has not.
   const NoisyEmbeddings& noisy_of(const Batch& batch) const;
   /// x_t [rows, dimension] at times t / T, float32 [texts] -> [rows, width].
   Variable rows(const Variable& x_t, const Sequences& sequences, const Tensor& time,

@@ -109,7 +109,7 @@ struct PlainAttention {
   __device__ AttentionTile tile_of_keys(int64_t number) const { return tile_of_queries(number); }
   /// How many heads of queries share a head of keys.
   __device__ int64_t heads_of_key_head() const { return 1; }
-  /// Where the maximum and the sum of a query lie.
+  /// The places of the maximum and the sum of a query.
   __device__ int64_t query_number(const AttentionTile& tile, int64_t i) const {
     return tile.of.batch * length + i;
   }

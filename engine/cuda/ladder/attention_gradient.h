@@ -11,7 +11,7 @@
 /// and goes over queries. So each result is summed by one thread, in one order.
 namespace haze::HAZE_KERNELS {
 
-/// What the gradient needs besides the operands.
+/// The inputs of the gradient besides the operands.
 template <typename T>
 struct SavedAttention {
   HeadRows<const T> g, output;

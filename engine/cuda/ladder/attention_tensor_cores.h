@@ -54,7 +54,7 @@ __device__ void split_weights(const FragmentC& left, const FragmentC& right,
   }
 }
 
-/// What a warp has of its block's tile: rows i and i + 8 belong to the lane.
+/// A warp's part of its block's tile: rows i and i + 8 belong to the lane.
 struct TensorRows {
   unsigned first;  // of the warp, within the tile
   int64_t i;       // within the sequence

@@ -14,7 +14,7 @@ struct ProductShape {
   int64_t k_each = k;  // of a part of K, a multiple of every tile's; block y has part y
 };
 
-/// What becomes of a sum: it is stored. An epilogue has the same members.
+/// The use of a sum: it is stored. An epilogue has the same members.
 struct PlainStore {
   float* out;
 
@@ -119,7 +119,7 @@ struct Operand {
   bool vectors;  // whether 16 bytes may be read at once, along K or along the extent
 };
 
-/// What a block has of a product.
+/// A block's part of a product.
 struct BlockTile {
   unsigned entry;  // of the batch
   int64_t row, column;
@@ -310,7 +310,7 @@ __device__ void read_four(const Tile& tile, unsigned thread, unsigned threads, u
   }
 }
 
-/// What a thread has of a block's tile: kEach x kEach sums, in registers.
+/// A thread's part of a block's tile: kEach x kEach sums, in registers.
 template <typename Tile, bool kAAlongK, bool kBAlongK>
 struct RegisterSums {
   static constexpr unsigned kEach = Tile::kEach;

@@ -2,8 +2,8 @@
 
 #include "haze/engine/cuda/rows.h"
 
-/// The sum of all elements. Every rung adds in float64, in an order that depends on the number of elements
-/// and on whether x begins at a multiple of 16 bytes: the bits are the same at every run.
+/// The sum of all elements. Every rung adds in float64. The order depends on the number of elements and on
+/// whether x begins at a multiple of 16 bytes, so the bits are the same at every run.
 namespace haze::HAZE_KERNELS {
 
 /// The threads of a block add every 256th element each. Then half of them add the sums of the other half,
