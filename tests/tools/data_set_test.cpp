@@ -39,7 +39,6 @@ TEST_CASE("padded: one record is one sequence with an end token") {
   CHECK(sequences_of(data_set) ==
         std::vector<Ids>{{3, 4, 5, kEnd}, {4, kEnd}, {kUnknown, 3, kUnknown, kEnd}});
   CHECK(data_set.token_count() == 10);
-  CHECK(data_set.unknown_count() == 2);
   CHECK(data_set.truncated_count() == 0);
   CHECK(data_set.skipped_count() == 0);
   CHECK(data_set.options().max_length == 4);
@@ -92,8 +91,6 @@ TEST_CASE("packed blocks are the whole text cut into equal pieces") {
     }
     CHECK(wrong == 0);
     CHECK(data_set.token_count() == data_set.size() * max_length);
-    CHECK(data_set.unknown_count() ==
-          std::count(words.begin(), words.begin() + static_cast<int64_t>(at), "d"));
   }
 }
 
@@ -125,8 +122,7 @@ TEST_CASE("a part that is too short for one block is named") {
     return folder.error_of(
         [&] { DataSet(file, tokenizer_of_abc(), {.max_length = 12, .layout = Layout::packed}); });
   };
-  const std::string few =
-      " tokens, end tokens counted, too few for one block of data.max_length = 12; lower data.max_length";
+  const std::string few = " tokens, too few for one block of data.max_length = 12; lower data.max_length";
   CHECK(error_of(FilePart::all) == "corpus.txt: the file has 10" + few);
   CHECK(error_of(FilePart::all_but_tenth) == "corpus.txt: the part to train on has 9" + few);
   CHECK(error_of(FilePart::tenth) == "corpus.txt: the tenth held out has 1" + few);

@@ -305,6 +305,18 @@ TEST_CASE("the cut-off of words is 1 for the built-in corpus and at most 10 for 
   CHECK(min_count_with({train, valid, "data.format=lines", "data.tokenizer=character"}) == 1);
   haze::testing::write_text(folder / "texts", "every word here is a rare one\n");
   CHECK(min_count_with({train, valid, "data.format=lines"}) == 1);
+  // A rare word in every target is not outweighed by long sources of frequent words.
+  std::string pairs;
+  for (int i = 0; i < 300; ++i) {
+    std::string source;
+    for (int word = 0; word < 30; ++word) source += fmt::format(" s{}", (i + word) % 40);
+    pairs += fmt::format("{{\"src\": \"{}\", \"trg\": \"x{} y\"}}\n", source, i);
+  }
+  haze::testing::write_text(folder / "texts", pairs);
+  Settings settings =
+      haze::settings_from({}, {"model=autoregressive", "data.task=pairs", "data.format=jsonl", train, valid});
+  haze::resolve_training_settings(settings);
+  CHECK(settings.integer("data.min_count") == 1);
 }
 
 TEST_CASE("a raw file is packed, is one text, and keeps all of its characters") {
@@ -398,6 +410,12 @@ TEST_CASE("settings that contradict one another are refused") {
   CHECK(error_with({"data.train=a", "data.format=raw"}) ==
         "data.format raw keeps line ends, which data.tokenizer word does not; word-punctuation and character "
         "do");
+  CHECK(
+      error_with({"data.train=a", "data.format=raw", "data.tokenizer=character", "data.too_long=skip"}) ==
+      "data.too_long skip is for texts that are rows; data.layout packed, as of data.format raw, cuts texts "
+      "into blocks");
+  CHECK(error_with({"data.layout=packed", "data.too_long=truncate"}) ==
+        "data.too_long truncate is for texts that are rows; data.layout packed cuts texts into blocks");
   CHECK(error_with({"model=autoregressive", "data.task=pairs", "data.train=a", "data.valid=b",
                     "data.format=lines"}) ==
         "data.task pairs needs sources, which data.format lines does not have; e2e and jsonl do");

@@ -1,5 +1,6 @@
 #include "haze/tools/tasks/text_examples.h"
 
+#include <numeric>
 #include <string>
 #include <utility>
 #include <vector>
@@ -156,8 +157,27 @@ TEST_CASE("pairs stay beside their sources where long texts or long sources are 
       CHECK(rows_of(*two.source) == Rows{sources[3], sources[1]});
       CHECK(rows_of(*two.target) == Rows{targets[3], targets[1]});
       CHECK_FALSE(examples.holds_whole_records());
+      const TextExamples::Counts counts = examples.counts();
+      CHECK(counts.texts == std::ssize(targets));
+      CHECK(counts.tokens ==
+            std::accumulate(targets.begin(), targets.end(), int64_t{0},
+                            [](int64_t sum, const auto& target) { return sum + std::ssize(target); }));
+      CHECK(counts.unknown == 0);
     }
   }
+}
+
+TEST_CASE("texts and tokens are counted once, with however many labels a text is learnt") {
+  const PairFile pairs("a : 1 | b : 2||one two rare\na : 1||two\n", TextFormat::e2e);
+  TokenCounter counter(TokenizerKind::word);
+  counter.add("one two");
+  const TextExamples examples(pairs.file, counter.build(1), Labels::of(pairs.file, kAnyField),
+                              {.texts = {.max_length = 16}, .label_field = kAnyField});
+  CHECK(examples.size() == 3);
+  CHECK(examples.counts().texts == 2);
+  CHECK(examples.counts().tokens == 6);
+  CHECK(examples.counts().unknown == 1);
+  CHECK(examples.counts().unknown_share() == doctest::Approx(1.0 / 6).epsilon(1e-12));
 }
 
 TEST_CASE(

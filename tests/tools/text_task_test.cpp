@@ -176,7 +176,17 @@ TEST_CASE("words and punctuation: gaps and prompts know which marks stand beside
   CHECK(error_of([&] { start_of({.gapped = "_ go"}); }) ==
         "infill: the model does not know the word or mark 'go'; did you mean 'Go'?");
   CHECK(error_of([&] { start_of({.gapped = "Go,_"}); }) ==
-        "infill: the model does not know the word or mark ',' there; it does where blanks are as in 'a, b'");
+        "infill: the model does not know the word or mark ',' with these blanks beside it; it knows 'a, b'");
+  // An opening mark at a prompt's end stands at once before the text that follows.
+  for (const std::string prompt : {"\"", "Ondine's \""}) {
+    Request request = start_of({.length = 9, .prompt = prompt});
+    const auto given = std::count(request.fixed.begin(), request.fixed.end() - 1, 1);
+    request.start[static_cast<size_t>(given)] = tokenizer.encode("Go").at(0);
+    request.start.resize(static_cast<size_t>(given) + 1);
+    CHECK(task.written({.texts = {request.start}}, 0) == prompt + "Go");
+  }
+  CHECK(error_of([&] { start_of({.prompt = "Ondine's 'pub"}); }) ==
+        "prompt: the model does not know the word or mark '\''");
   // A trace shows marks without their joiners, set apart by blanks.
   const std::vector<std::vector<int32_t>> texts{tokenizer.encode("pub, a")};
   const TraceStep step = task.trace_step({.texts = &texts}, 0);

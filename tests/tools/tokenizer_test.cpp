@@ -82,6 +82,13 @@ TEST_CASE("the spellings of special tokens in a text are unknown words") {
   const auto tokenizer = tokenizer_of(TokenizerKind::word, {"a <end> <unk> <pad> <pad>"});
   CHECK(tokenizer.vocabulary_size() == 4);
   CHECK(tokenizer.encode("<pad> a <end> <unk>") == std::vector<int32_t>{2, 3, 2, 2});
+  // Other kinds know their parts, and no part is a special token.
+  for (const auto kind : {TokenizerKind::character, TokenizerKind::word_punctuation}) {
+    const auto other = tokenizer_of(kind, {"a <end> b"});
+    const std::vector<int32_t> ids = other.encode("a <end> b");
+    CHECK(*std::min_element(ids.begin(), ids.end()) > Tokenizer::kUnknown);
+    CHECK(other.decode(ids) == "a <end> b");
+  }
 }
 
 TEST_CASE("ids outside the vocabulary are refused") {
@@ -180,19 +187,54 @@ TEST_CASE("the largest cut-off is that of a search over all of them") {
     for (int64_t i = 0; i < count; ++i) text += fmt::format("w{} ", count);
     all += count;
   }
-  counter.add(text + "<unk>");
-  ++all;  // of no vocabulary
+  // A literal "<unk>" is unknown with every cut-off: it counts neither as rare nor among all.
+  const std::string literal = "<unk> <unk> <pad> <end>";
+  counter.add(text + literal);
+  CHECK(counter.excluded_share() == doctest::Approx(4.0 / static_cast<double>(all + 4)).epsilon(1e-12));
   for (const double share : {0.0, 0.02, 0.04, 0.1, 0.4, 1.0}) {
     int64_t largest = 1;
     for (int64_t min_count = 1; min_count <= 10; ++min_count) {
-      const std::vector<int32_t> ids = counter.build(min_count).encode(text);
-      const auto unknown = std::count(ids.begin(), ids.end(), Tokenizer::kUnknown);
+      const std::vector<int32_t> ids = counter.build(min_count).encode(text + literal);
+      const auto unknown = std::count(ids.begin(), ids.end(), Tokenizer::kUnknown) - 4;
       if (static_cast<double>(unknown) <= share * static_cast<double>(all)) largest = min_count;
     }
     CAPTURE(share);
     CHECK(counter.largest_min_count(10, share) == largest);
   }
   CHECK(counter.largest_min_count(10, 1.0) == 10);
+}
+
+TEST_CASE("the cut-off of pairs makes few tokens unknown on each side, not of both together") {
+  TokenCounter counter(TokenizerKind::word);
+  std::string sources, targets;
+  for (int pair = 0; pair < 300; ++pair) {
+    const std::string source = fmt::format("s{} s{} s{}", pair % 40, (pair + 1) % 40, (pair + 2) % 40);
+    const std::string target = fmt::format("y y y y y y x{}", pair / 4);
+    counter.add(source, TextSide::source);
+    counter.add(target);
+    sources += source + ' ';
+    targets += target + ' ';
+  }
+  // Every x is there 4 times: a seventh of the targets' words, and a tenth of all.
+  CHECK(counter.largest_min_count(10, 0.1) == 4);
+  for (const int64_t min_count : {1, 4, 5, 10, 23}) {
+    const Tokenizer tokenizer = counter.build(min_count);
+    const auto unknown_share = [&](const std::string& text) {
+      const std::vector<int32_t> ids = tokenizer.encode(text);
+      return static_cast<double>(std::count(ids.begin(), ids.end(), Tokenizer::kUnknown)) /
+             static_cast<double>(ids.size());
+    };
+    CAPTURE(min_count);
+    CHECK(counter.rare_share(min_count) == doctest::Approx(unknown_share(targets)).epsilon(1e-12));
+    CHECK(counter.rare_share(min_count, TextSide::source) ==
+          doctest::Approx(unknown_share(sources)).epsilon(1e-12));
+  }
+  // A word of both sides is as frequent as in both together.
+  TokenCounter shared(TokenizerKind::word);
+  shared.add("a");
+  shared.add("a", TextSide::source);
+  CHECK(shared.build(2).vocabulary_size() == 4);
+  CHECK(TokenCounter(TokenizerKind::word).rare_share(5) == 0);
 }
 
 }  // namespace haze

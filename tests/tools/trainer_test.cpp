@@ -341,6 +341,28 @@ TEST_CASE("texts of one's own are found by a relative path and say where they ar
   CHECK(latest_checkpoint(folder / "run").step == 1);
 }
 
+TEST_CASE("a resumed run keeps the cut-off that it began with, given or chosen") {
+  const TemporaryFolder folder;
+  std::string lines;
+  for (int i = 0; i < 200; ++i)
+    lines += fmt::format("the pub w{} is a pub or a bar near the old river .\n", i / 7);
+  write_text(folder / "train.txt", lines);
+  // One word in 14 is a w, and a w occurs 7 times: a cut-off of 8 would make 7% of the words unknown.
+  for (const auto& [given, kept] : {std::pair{0, 7}, std::pair{9, 9}}) {
+    const std::filesystem::path run = folder / fmt::format("run{}", given);
+    const Settings settings = tiny_settings({"data.train=" + (folder / "train.txt").string(),
+                                             "data.format=lines", fmt::format("data.min_count={}", given)});
+    start_and_run(settings, quiet(run, 1));
+    const std::string tokens = latest_checkpoint(run).text("tokenizer.json");
+    resume_and_run(quiet(run, 2));
+    CHECK(latest_checkpoint(run).step == 2);
+    CHECK(read_run_configuration(latest_checkpoint(run).text("config.toml"), "").integer("data.min_count") ==
+          kept);
+    CHECK(latest_checkpoint(run).text("tokenizer.json") == tokens);
+    CHECK((tokens.find("\"w3\"") != std::string::npos) == (given == 0));
+  }
+}
+
 TEST_CASE(
     "a profiled run has the bits of one that is not, and its operations take no longer than its steps") {
   const TemporaryFolder folder;

@@ -80,7 +80,7 @@ void add_tag_command(CLI::App& app, int&) {
   command
       ->add_option("--format", arguments->format,
                    "what the file holds (default: what its first lines look like)")
-      ->check(CLI::IsMember({"e2e", "lines", "jsonl"}));
+      ->check(CLI::IsMember(line_format_names()));
   command->add_flag("--check", arguments->check,
                     "write nothing, and say how many words have the tag that FILE.tags has");
   add_threads_option(*command);

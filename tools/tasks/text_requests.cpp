@@ -19,7 +19,7 @@ constexpr const char* kPunctuation = ".,;:!?";
 std::string suggestion_for_marks(const Tokenizer& tokenizer, const std::string& marks) {
   for (int32_t id = Tokenizer::kUnknown + 1; id < tokenizer.vocabulary_size(); ++id) {
     const std::string_view token = tokenizer.token(id);
-    if (tokenizer.kind() == "word" && token.size() > marks.size() && token.ends_with(marks)) {
+    if (tokenizer.is(TokenizerKind::word) && token.size() > marks.size() && token.ends_with(marks)) {
       return fmt::format("; in its texts '{}' is part of a word, such as '{}': a gap, or a word, holds both",
                          marks, token);
     }
@@ -53,19 +53,19 @@ std::string first_unknown(const Tokenizer& tokenizer, const std::string& text, T
   return tokenizer.split(text, neighbours).at(static_cast<size_t>(unknown));
 }
 
-// Of a mark that the model knows with other blanks beside it; empty where it does not know it at all.
+// The blanks beside a mark with which the model knows it; empty where it does not know the mark at all.
 std::string known_joins(const Tokenizer& tokenizer, std::string_view mark) {
   for (int32_t id = Tokenizer::kUnknown + 1; id < tokenizer.vocabulary_size(); ++id) {
     if (tokenizer.shown(id) != mark) continue;
     const std::vector<std::string_view> tokens{"a", tokenizer.token(id), "b"};
-    return fmt::format(" there; it does where blanks are as in '{}'", join_word_punctuation(tokens));
+    return fmt::format(" with these blanks beside it; it knows '{}'", join_word_punctuation(tokens));
   }
   return "";
 }
 
 // The end of the sentence that the model does not know a token.
 std::string unknown_token(const Tokenizer& tokenizer, const std::string& token) {
-  if (tokenizer.kind() != "word-punctuation")
+  if (!tokenizer.is(TokenizerKind::word_punctuation))
     return fmt::format("'{}'{}", token, suggestion_for(tokenizer, token));
   const std::string shown(without_joiners(token)), joins = known_joins(tokenizer, shown);
   return fmt::format("'{}'{}", shown, joins.empty() ? suggestion_for(tokenizer, shown) : joins);
@@ -79,6 +79,17 @@ void append_open(Request& request) {
 void append_end(Request& request) {
   request.start.push_back(Tokenizer::kEnd);
   request.fixed.push_back(1);
+}
+
+// Whether a prompt is split as if a word followed at once. A blank at its end is the one before that word. An
+// opening mark at its end, which has a blank or nothing before it, is known only beside a word.
+bool word_follows_prompt(const Tokenizer& tokenizer, const std::string& prompt) {
+  if (prompt.ends_with(' ')) return true;
+  const std::vector<int32_t> alone = tokenizer.encode(prompt),
+                             beside = tokenizer.encode(prompt, {.after = true});
+  if (alone.empty() || alone.back() != Tokenizer::kUnknown) return false;
+  return beside.back() != Tokenizer::kUnknown &&
+         tokenizer.token(beside.back()).starts_with(tokenizer.shown(beside.back()));
 }
 
 }  // namespace
@@ -98,14 +109,15 @@ std::vector<int32_t> known_tokens(const Tokenizer& tokenizer, const std::string&
        unknown_token(tokenizer, first_unknown(tokenizer, text, neighbours)));
 }
 
-Request prompted_request(const Tokenizer& tokenizer, const std::string& prompt, int64_t max_length) {
+Request prompted_request(const Tokenizer& tokenizer, const std::string& prompt, int64_t max_length,
+                         bool ends_are_fixed) {
   Request request;
-  // A blank at its end is the one before the next word.
-  request.start = known_tokens(tokenizer, prompt, "prompt", {.after = prompt.ends_with(' ')});
+  request.start =
+      known_tokens(tokenizer, prompt, "prompt", {.after = word_follows_prompt(tokenizer, prompt)});
   request.fixed.assign(request.start.size(), 1);
   if (std::ssize(request.start) + 1 > max_length) {
-    fail("prompt: it has {} tokens, and the model takes {} with the end token", request.start.size(),
-         max_length);
+    fail("prompt: it has {} tokens, and the model takes {} with {}", request.start.size(), max_length,
+         ends_are_fixed ? "the end token" : "a new one");
   }
   return request;
 }

@@ -19,7 +19,8 @@ std::vector<int32_t> known_tokens(const Tokenizer& tokenizer, const std::string&
                                   TextNeighbours neighbours = {});
 
 /// The request of a text that begins with `prompt`. Throws Error where it does not fit, or is not known.
-Request prompted_request(const Tokenizer& tokenizer, const std::string& prompt, int64_t max_length);
+Request prompted_request(const Tokenizer& tokenizer, const std::string& prompt, int64_t max_length,
+                         bool ends_are_fixed);
 
 /// The tokens of a source text. Throws Error where it is empty, does not fit, or is not known.
 std::vector<int32_t> source_tokens(const Tokenizer& tokenizer, const std::string& source,

@@ -275,7 +275,7 @@ std::vector<Request> TextTask::gapped_requests(const SampleRequest& request) con
 
 Request TextTask::request_of(const Uses& uses, const SampleRequest& request, int64_t index) const {
   Request prompt;
-  if (request.prompt) prompt = prompted_request(tokenizer_, *request.prompt, max_length_);
+  if (request.prompt) prompt = prompted_request(tokenizer_, *request.prompt, max_length_, ends_are_fixed_);
   if (!uses.length && request.length == 0) return prompt;
   const int64_t given = std::ssize(prompt.start);
   if (request.length > 0 && request.length <= given)

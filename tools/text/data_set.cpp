@@ -96,8 +96,4 @@ std::span<const int32_t> DataSet::sequence(int64_t index) const {
   return std::span(ids_).subspan(begin, end - begin);
 }
 
-int64_t DataSet::unknown_count() const {
-  return std::count(ids_.begin(), ids_.end(), Tokenizer::kUnknown);
-}
-
 }  // namespace haze

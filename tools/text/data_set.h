@@ -59,8 +59,6 @@ class DataSet {
   int64_t token_count() const { return static_cast<int64_t>(ids_.size()); }
   /// Tokens of the texts after the last whole block (packed layout).
   int64_t dropped_count() const { return dropped_count_; }
-  /// How many tokens of all sequences are Tokenizer::kUnknown.
-  int64_t unknown_count() const;
   /// Records that the sequences were made of.
   int64_t record_count() const { return record_count_; }
   /// Records cut off, or left out, because they did not fit.

@@ -112,6 +112,12 @@ std::vector<std::string> format_names() {
   return choice_names(kFormats);
 }
 
+std::vector<std::string> line_format_names() {
+  std::vector<std::string> names = format_names();
+  std::erase(names, format_name(TextFormat::raw));
+  return names;
+}
+
 std::string_view format_name(TextFormat format) {
   return choice_name(format, kFormats);
 }

@@ -23,8 +23,9 @@ TextFormat text_format(std::string_view name);
 /// it, otherwise lines; never raw. Of no lines it is e2e.
 TextFormat guess_format(const std::vector<std::string>& beginning);
 
-/// Every name that text_format() takes.
+/// Every name that text_format() takes, and those of them whose records are lines.
 std::vector<std::string> format_names();
+std::vector<std::string> line_format_names();
 
 /// The name that text_format() takes.
 std::string_view format_name(TextFormat format);
