@@ -24,8 +24,8 @@ Settings settings_from(const std::optional<std::filesystem::path>& configuration
                        const std::vector<std::string>& assignments);
 
 /// Replaces 'auto', and the 0 of data.min_count, by what they stand for, on this processor and with these
-/// data, and data.layout by packed for raw files. Throws Error where settings that are each right contradict
-/// one another.
+/// data (it counts the tokens of data.train), and data.layout by packed for raw files. Throws Error where
+/// settings that are each right contradict one another.
 void resolve_training_settings(Settings& settings);
 
 /// config.toml of a run: every setting, and the program that wrote it.
