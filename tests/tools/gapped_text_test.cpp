@@ -89,12 +89,23 @@ TEST_CASE("a backslash makes a character of the text of what would be a gap") {
 }
 
 TEST_CASE("a gap that is none, or has no room, gets one sentence") {
-  for (const char* text : {"_{} it", "_{5,2}", "_{-1}", "_{0}", "_{0,0}", "_{2", "_{2;3}", "_{a}", "_{"})
-    CHECK_MESSAGE(
-        error_of([&] { gapped(text); }).find("infill: a gap is _, _*, _+, _{3}, _{2,5} or _{2,}, not") == 0,
-        text);
+  for (const char* text : {"_{} it", "_{5,2}", "_{-1}", "_{0}", "_{0,0}", "_{2", "_{2;3}", "_{a}", "_{",
+                           "_{-5,3}", "_{2,-3}", "_{,}", "_{,0}", "_{+3}"})
+    CHECK_MESSAGE(error_of([&] {
+                    gapped(text);
+                  }).find("infill: a gap is _, _*, _+, _{3}, _{2,5}, _{2,} or _{,5}, not") == 0,
+                  text);
   CHECK(error_of([&] { gapped("_{99999999999999999999}"); }) ==
         "infill: a gap has more tokens than any text");
+  CHECK(error_of([&] { gapped("_{9223372036854775807}"); }) ==
+        "infill: a gap has 9223372036854775807 tokens at least, and the model takes 12");
+  CHECK(error_of([&] { gapped("_{9000000000000000000} _{9000000000000000000}"); }) ==
+        "infill: a gap has 9000000000000000000 tokens at least, and the model takes 12");
+  CHECK(error_of([&] { gapped("it _{4611686018427387904} _{4611686018427387904} ."); }) ==
+        "infill: a gap has 4611686018427387904 tokens at least, and the model takes 12");
+  CHECK(error_of([&] { gapped("_{3000000000,}"); }) ==
+        "infill: a gap has 3000000000 tokens at least, and the model takes 12");
+  CHECK(gapped("_{2,9223372036854775807}").gaps() == std::vector<GapBounds>{{2, 11}});
   CHECK(error_of([&] { gapped("it _{12}"); }) ==
         "infill: the text has 14 tokens with its end, the model takes 12");
   CHECK(error_of([&] { gapped("it \\_"); }).find("has no gap") != std::string::npos);
@@ -154,16 +165,48 @@ TEST_CASE("where no text has a length within the bounds, the nearest to the long
   CHECK(drawn("_*", 200, 3).size() == 1);  // of 3 tokens, the fewest that a text has
 }
 
-TEST_CASE("many gaps share many tokens without an overflow") {
+TEST_CASE("gaps share tokens in more ways than a double can count") {
+  // 900 gaps share 1799 tokens in C(2698, 899) = 10^744 ways.
   std::string text;
-  for (int i = 0; i < 300; ++i) text += "_* it ";
+  for (int i = 0; i < 900; ++i) text += "_* it ";
   const Tokenizer tokenizer = words();
-  std::vector<int64_t> counts(901);
-  counts[900] = 1;
+  std::vector<int64_t> counts(2701);
+  counts[2700] = 1;
   Generator generator(13);
-  const Request request = GappedText(tokenizer, text, 900).request(LengthDistribution(counts), generator);
-  CHECK(request.start.size() == 900);
-  CHECK(std::count(request.fixed.begin(), request.fixed.end(), 0) == 900 - 301);
+  const Request request = GappedText(tokenizer, text, 2700).request(LengthDistribution(counts), generator);
+  CHECK(request.start.size() == 2700);
+  CHECK(std::count(request.fixed.begin(), request.fixed.end(), 0) == 2700 - 901);
+  // Ways that overflow leave all tokens to the last gaps, or to the first ones.
+  const auto open = std::count(request.fixed.begin(), request.fixed.begin() + 1350, 0);
+  CHECK(open > 750);
+  CHECK(open < 1050);
+  std::string longer;
+  for (int i = 0; i < 20000; ++i) longer += "_*";
+  CHECK(error_of([&] { GappedText(tokenizer, longer, 20000); }) ==
+        "infill: 20000 gaps are too many to share 19999 tokens");
+}
+
+TEST_CASE("of a few ways among very many sizes each keeps its share (99.9% confidence)") {
+  // 120 gaps of at most one token share 119: one of them is empty, each as often as another.
+  std::string text;
+  for (int i = 0; i < 120; ++i) text += "_{,1} it ";
+  const Tokenizer tokenizer = words();
+  const GappedText gaps(tokenizer, text, 300);
+  std::vector<int64_t> lengths(241);
+  lengths[240] = 1;
+  Generator generator(14);
+  constexpr int kDraws = 3000;
+  std::vector<int64_t> counts(120);
+  for (int i = 0; i < kDraws; ++i) {
+    const Request request = gaps.request(LengthDistribution(lengths), generator);
+    REQUIRE(request.start.size() == 240);
+    // The tokens are open and given by turns up to the empty gap.
+    const auto given = std::adjacent_find(request.fixed.begin(), request.fixed.end(),
+                                          [](uint8_t a, uint8_t b) { return a && b; });
+    const auto gap = request.fixed.front() ? 0 : (given - request.fixed.begin() + 1) / 2;
+    ++counts[static_cast<size_t>(gap)];
+  }
+  CHECK(test::chi_squared(counts, std::vector<double>(120, kDraws / 120.0)) < test::chi_squared_limit(119));
 }
 
 TEST_CASE("punctuation that is part of the run's words is explained, with such a word") {

@@ -2,8 +2,9 @@
 
 #include <algorithm>
 #include <charconv>
+#include <cmath>
 #include <limits>
-#include <numeric>
+#include <optional>
 #include <string_view>
 
 #include "haze/tools/tasks/text_requests.h"
@@ -11,12 +12,15 @@
 namespace haze {
 namespace {
 
-constexpr int64_t kAny = std::numeric_limits<int32_t>::max();
+constexpr int64_t kAny = std::numeric_limits<int64_t>::max();
+// The table of ways has at most so many counts: 256 MB.
+constexpr int64_t kMostCounts = 1 << 24;
 constexpr std::string_view kEscaped = "_*+{\\";
 
-// A number of tokens at the front of `text`, which loses it; `fallback` where there is none.
-int64_t take_number(std::string_view& text, int64_t fallback) {
-  int64_t number = fallback;
+// A number of tokens at the front of `text`, which loses it; none where there is none.
+std::optional<int64_t> take_number(std::string_view& text) {
+  if (text.empty() || text.front() < '0' || text.front() > '9') return {};
+  int64_t number = 0;
   const auto [rest, error] = std::from_chars(text.data(), text.data() + text.size(), number);
   if (error == std::errc::result_out_of_range) fail("infill: a gap has more tokens than any text");
   text.remove_prefix(static_cast<size_t>(rest - text.data()));
@@ -27,16 +31,19 @@ int64_t take_number(std::string_view& text, int64_t fallback) {
 GapBounds take_braces(std::string_view& text) {
   const std::string_view whole = text.substr(0, text.find('}') + 1);
   text.remove_prefix(1);
-  GapBounds gap;
-  gap.least = gap.most = take_number(text, -1);
-  if (text.starts_with(',')) {
+  const std::optional<int64_t> first = take_number(text);
+  std::optional<int64_t> last = first;
+  const bool is_range = text.starts_with(',');
+  if (is_range) {
     text.remove_prefix(1);
-    gap.least = std::max<int64_t>(gap.least, 0);
-    gap.most = take_number(text, kAny);
+    last = take_number(text);
   }
-  if (!text.starts_with('}') || gap.least < 0 || gap.most < gap.least || gap.most == 0) {
-    fail("infill: a gap is _, _*, _+, _{{3}}, _{{2,5}} or _{{2,}}, not '_{}'; \\{{ is the brace itself",
-         whole.empty() ? "{" : whole);
+  const GapBounds gap{first.value_or(0), last.value_or(kAny)};
+  if (!text.starts_with('}') || !(first || last) || gap.most < gap.least || gap.most == 0) {
+    fail(
+        "infill: a gap is _, _*, _+, _{{3}}, _{{2,5}}, _{{2,}} or _{{,5}}, not '_{}'; \\{{ is the brace "
+        "itself",
+        whole.empty() ? "{" : whole);
   }
   text.remove_prefix(1);
   return gap;
@@ -51,40 +58,23 @@ GapBounds take_gap(std::string_view& text) {
   return gap;
 }
 
-// 64 gaps can share 4,096 tokens in more ways than a double can count.
-using Ways = std::vector<std::vector<long double>>;
-
-// In how many ways the gaps from each on can have a number of tokens: [gap][tokens], up to `most` tokens.
-Ways ways(const std::vector<GapBounds>& gaps, int64_t most) {
-  Ways table(gaps.size() + 1, std::vector<long double>(static_cast<size_t>(most) + 1));
-  table.back()[0] = 1;
-  for (size_t gap = gaps.size(); gap-- > 0;) {
-    for (int64_t tokens = 0; tokens <= most; ++tokens) {
-      for (int64_t own = gaps[gap].least; own <= std::min(gaps[gap].most, tokens); ++own)
-        table[gap][static_cast<size_t>(tokens)] += table[gap + 1][static_cast<size_t>(tokens - own)];
-    }
+// Sums of up to `width` numbers in a row: of those that end at each one. Blocks of `width` numbers are summed
+// from both of their ends, and nothing is subtracted: differences of running sums would lose small counts
+// beside large ones.
+std::vector<long double> window_sums(const std::vector<long double>& numbers, size_t width) {
+  std::vector<long double> from_begin = numbers, to_end = numbers;
+  for (size_t i = 1; i < numbers.size(); ++i) {
+    if (i % width != 0) from_begin[i] += from_begin[i - 1];
   }
-  return table;
-}
-
-// Sizes of the gaps that are `tokens` together, each of the ways equally likely.
-std::vector<int64_t> draw_sizes(const std::vector<GapBounds>& gaps, int64_t tokens, Generator& generator) {
-  const Ways table = ways(gaps, tokens);
-  std::vector<int64_t> sizes;
-  for (size_t gap = 0; gap < gaps.size(); ++gap) {
-    const auto rest = [&](int64_t own) { return table[gap + 1][static_cast<size_t>(tokens - own)]; };
-    long double chosen = generator.uniform() * table[gap][static_cast<size_t>(tokens)];
-    int64_t own = gaps[gap].least, last = own;
-    for (; own <= std::min(gaps[gap].most, tokens); ++own) {
-      if (rest(own) == 0) continue;
-      last = own;  // rounding may leave a little beyond the last
-      if (chosen < rest(own)) break;
-      chosen -= rest(own);
-    }
-    sizes.push_back(last);
-    tokens -= last;
+  for (size_t i = numbers.size() - 1; i-- > 0;) {
+    if ((i + 1) % width != 0) to_end[i] += to_end[i + 1];
   }
-  return sizes;
+  std::vector<long double> sums = from_begin;
+  for (size_t last = width; last < numbers.size(); ++last) {
+    const size_t first = last + 1 - width;
+    if (first % width != 0) sums[last] += to_end[first];
+  }
+  return sums;
 }
 
 }  // namespace
@@ -107,31 +97,77 @@ GappedText::GappedText(const Tokenizer& tokenizer, const std::string& text, int6
     }
   }
   if (gaps_.empty()) fail("infill: the text has no gap; write _ for every token to be filled in");
-  int64_t given = ends_are_fixed, least = 0, most = 0;
   for (size_t i = 0; i < pieces.size(); ++i) {
     const TextNeighbours neighbours{.before = i > 0, .after = i + 1 < pieces.size()};
     pieces_.push_back(known_tokens(tokenizer, pieces[i], "infill", neighbours));
-    given += std::ssize(pieces_.back());
   }
-  for (const GapBounds& gap : gaps_) least += gap.least;
-  if (given + least > max_length) {
-    fail("infill: the text has {} tokens with its end, the model takes {}", given + least, max_length);
+  bound_gaps(max_length);
+  count_ways();
+}
+
+void GappedText::bound_gaps(int64_t max_length) {
+  int64_t given = ends_are_fixed_;
+  for (const std::vector<int32_t>& piece : pieces_) given += std::ssize(piece);
+  fewest_ = given;
+  for (const GapBounds& gap : gaps_) {
+    // Before it is added: a sum of such numbers could overflow.
+    if (gap.least > max_length)
+      fail("infill: a gap has {} tokens at least, and the model takes {}", gap.least, max_length);
+    fewest_ += gap.least;
   }
+  if (fewest_ > max_length)
+    fail("infill: the text has {} tokens with its end, the model takes {}", fewest_, max_length);
+  int64_t most = given;
   for (GapBounds& gap : gaps_) {
-    gap.most = std::min(gap.most, max_length - given - least + gap.least);
+    gap.most = std::min(gap.most, max_length - fewest_ + gap.least);
     most += gap.most;
   }
-  length_ = {given + least, std::min(given + most, max_length)};
-  length_.least = std::max<int64_t>(length_.least, 1);
+  length_ = {std::max<int64_t>(fewest_, 1), std::min(most, max_length)};
+}
+
+void GappedText::count_ways() {
+  const int64_t spare = length_.most - fewest_;
+  const auto refuse = [&] { fail("infill: {} gaps are too many to share {} tokens", gaps_.size(), spare); };
+  if (std::ssize(gaps_) > kMostCounts / (spare + 1)) refuse();
+  std::vector<long double> row(static_cast<size_t>(spare) + 1);
+  row[0] = 1;
+  ways_ = {row};
+  for (auto gap = gaps_.rbegin(); gap != gaps_.rend(); ++gap) {
+    row = window_sums(row, static_cast<size_t>(gap->most - gap->least) + 1);
+    ways_.push_back(row);
+  }
+  std::reverse(ways_.begin(), ways_.end());
+  for (const long double count : ways_.front()) {
+    if (!std::isfinite(count)) refuse();
+  }
+}
+
+// Sizes of the gaps of a text of `tokens` tokens, each of the ways equally likely.
+std::vector<int64_t> GappedText::draw_sizes(int64_t tokens, Generator& generator) const {
+  int64_t spare = tokens - fewest_;
+  std::vector<int64_t> sizes;
+  for (size_t gap = 0; gap < gaps_.size(); ++gap) {
+    const auto rest = [&](int64_t own) { return ways_[gap + 1][static_cast<size_t>(spare - own)]; };
+    const int64_t most = std::min(gaps_[gap].most - gaps_[gap].least, spare);
+    long double chosen = generator.uniform() * ways_[gap][static_cast<size_t>(spare)];
+    int64_t last = 0;
+    for (int64_t own = 0; own <= most; ++own) {
+      if (rest(own) == 0) continue;
+      last = own;  // rounding may leave a little beyond the last
+      if (chosen < rest(own)) break;
+      chosen -= rest(own);
+    }
+    sizes.push_back(gaps_[gap].least + last);
+    spare -= last;
+  }
+  return sizes;
 }
 
 Request GappedText::request(const LengthDistribution& lengths, Generator& generator) const {
-  int64_t given = ends_are_fixed_;
-  for (const std::vector<int32_t>& piece : pieces_) given += std::ssize(piece);
   const bool is_known = length_.least == length_.most;
   const int64_t length =
       is_known ? length_.least : lengths.draw_between(generator, length_.least, length_.most);
-  const std::vector<int64_t> sizes = draw_sizes(gaps_, length - given, generator);
+  const std::vector<int64_t> sizes = draw_sizes(length, generator);
   Request request;
   const auto append = [&](int32_t token, uint8_t fixed) {
     request.start.push_back(token);

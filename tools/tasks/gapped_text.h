@@ -21,6 +21,7 @@ struct GapBounds {
 ///   _       one token                _{3}    three tokens
 ///   _*      any number of tokens     _{2,5}  two to five
 ///   _+      at least one             _{2,}   two or more
+///                                    _{,5}   at most five
 /// A backslash before one of _ * + { and \ makes it a character of the text.
 class GappedText {
  public:
@@ -40,10 +41,17 @@ class GappedText {
   Request request(const LengthDistribution& lengths, Generator& generator) const;
 
  private:
+  void bound_gaps(int64_t max_length);
+  void count_ways();
+  std::vector<int64_t> draw_sizes(int64_t tokens, Generator& generator) const;
+
   std::vector<std::vector<int32_t>> pieces_;  // one more than gaps, which stand between them
   std::vector<GapBounds> gaps_;               // with no more than the text has room for
   bool ends_are_fixed_;
   GapBounds length_;
+  int64_t fewest_ = 0;  // tokens: those that are given, and the least of each gap
+  // [gap][tokens]: in how many ways the gaps from this one on can share tokens beyond their least numbers.
+  std::vector<std::vector<long double>> ways_;
 };
 
 /// `text` with a backslash before what would be a gap, so that all of it is given.
