@@ -27,13 +27,7 @@ double LengthDistribution::log_probability(int64_t length) const {
 }
 
 int64_t LengthDistribution::draw(Generator& generator, int64_t above) const {
-  if (above >= longest()) return above + 1;
-  const int64_t longer = std::accumulate(counts_.begin() + above + 1, counts_.end(), int64_t{0});
-  if (longer == 0) return longest();
-  auto rest = static_cast<int64_t>(generator.below(static_cast<uint64_t>(longer)));
-  int64_t length = above + 1;
-  while (rest >= counts_[length]) rest -= counts_[length++];
-  return length;
+  return draw_between(generator, above + 1, std::max(above + 1, longest()));
 }
 
 int64_t LengthDistribution::draw_between(Generator& generator, int64_t least, int64_t most) const {
