@@ -56,6 +56,15 @@ TEST_CASE("the first byte that is not UTF-8 is found and named") {
                        Error);
 }
 
+TEST_CASE("a byte order mark is taken from the beginning alone, and only where all of it is there") {
+  CHECK(without_byte_order_mark("\xEF\xBB\xBF"
+                                "ab") == "ab");
+  CHECK(without_byte_order_mark("\xEF\xBB\xBF\xEF\xBB\xBF") == "\xEF\xBB\xBF");
+  CHECK(without_byte_order_mark("\xEF\xBB\x80") == "\xEF\xBB\x80");
+  CHECK(without_byte_order_mark("a\xEF\xBB\xBF") == "a\xEF\xBB\xBF");
+  CHECK(without_byte_order_mark("").empty());
+}
+
 TEST_CASE("an excerpt never cuts a code point in two") {
   CHECK(excerpt("안녕", 6) == "안녕");
   CHECK(excerpt("안녕", 5) == "안...");

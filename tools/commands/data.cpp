@@ -119,7 +119,7 @@ std::string shown(std::string_view line) {
 bool check_texts(std::istream& input, const std::string& name, const CheckArguments& arguments) {
   int64_t texts = 0, made = 0;
   for (std::string line; std::getline(input, line);) {
-    ++texts;
+    if (++texts == 1) line = std::string(without_byte_order_mark(line));
     try {
       require_utf8(line, "the line");
     } catch (const Error& error) {

@@ -12,11 +12,12 @@
 #include "haze/tools/run/sampling.h"
 #include "haze/tools/run/terminal.h"
 #include "haze/tools/text/text_format.h"
+#include "haze/tools/text/utf8.h"
 
 namespace haze {
 namespace {
 
-// What `haze sample` and `haze infill` have in common.
+// The arguments of `haze sample` and `haze infill`.
 struct Arguments {
   std::string run, png, file;
   std::optional<std::string> gapped, prompt, source;
@@ -54,6 +55,7 @@ std::vector<std::pair<int64_t, std::string>> gapped_texts(const Arguments& argum
   std::ifstream file = open_texts(arguments.file);
   std::string text;
   for (int64_t line = 1; std::getline(file, text); ++line) {
+    if (line == 1) text = std::string(without_byte_order_mark(text));
     if (text.ends_with('\r')) text.pop_back();
     if (!trim(text).empty()) texts.emplace_back(line, text);
   }
@@ -171,7 +173,8 @@ void add_sample_command(CLI::App& app, int&) {
 void add_infill_command(CLI::App& app, int&) {
   auto arguments = std::make_shared<Arguments>();
   CLI::App* command = app.add_subcommand(
-      "infill", "Fill the gaps of a text: _ is one token, _* any number, _{2,5} two to five");
+      "infill",
+      "Fill the gaps of a text: _ is one token, _* any number, _{2,5} two to five, _{,5} at most five");
   command->add_option("--count", arguments->count, "ways to fill each text (default: 1)")
       ->check(whole_number(1, kMostSamples));
   CLI::Option* file = command->add_option("--file", arguments->file, "file of texts with gaps, one a line");

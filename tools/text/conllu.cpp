@@ -15,7 +15,6 @@ namespace haze {
 namespace {
 
 constexpr size_t kColumns = 10, kId = 0, kForm = 1, kTag = 3;
-constexpr std::string_view kByteOrderMark = "\xEF\xBB\xBF";
 // universaldependencies.org/u/pos
 const std::vector<std::string> kUniversalTags = {"ADJ",   "ADP",   "ADV", "AUX",  "CCONJ", "DET",
                                                  "INTJ",  "NOUN",  "NUM", "PART", "PRON",  "PROPN",
@@ -87,7 +86,7 @@ std::vector<TaggedSentence> read_conllu(const std::filesystem::path& path) {
   for (std::string text; std::getline(file, text);) {
     ++number;
     std::string_view line = text;
-    if (number == 1 && line.starts_with(kByteOrderMark)) line.remove_prefix(kByteOrderMark.size());
+    if (number == 1) line = without_byte_order_mark(line);
     if (line.ends_with('\r')) line.remove_suffix(1);
     if (line.empty()) {
       finish();

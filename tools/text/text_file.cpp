@@ -18,14 +18,7 @@ namespace haze {
 namespace {
 
 constexpr size_t kChunkBytes = 1 << 16;
-constexpr std::string_view kByteOrderMark = "\xEF\xBB\xBF";
 constexpr int64_t kUncountedBytes = std::ssize(kByteOrderMark) + 1;
-
-/// A file's beginning without the byte order mark that may be there.
-std::string_view without_mark(std::string_view beginning) {
-  if (beginning.starts_with(kByteOrderMark)) beginning.remove_prefix(kByteOrderMark.size());
-  return beginning;
-}
 
 /// Bytes of the first nine tenths of a text's characters.
 int64_t bytes_of_nine_tenths(std::string_view text) {
@@ -114,7 +107,7 @@ int64_t TextFile::index_text() {
   std::vector<char> chunk(kChunkBytes);
   while (const size_t bytes = read_at(std::ssize(content), chunk.data(), chunk.size()))
     content.append(chunk.data(), bytes);
-  const std::string_view text = without_mark(content);
+  const std::string_view text = without_byte_order_mark(content);
   require_utf8_lines(text);
   if (!trim(text).empty()) lines_.push_back({std::ssize(content) - std::ssize(text), 1, std::ssize(text)});
   return std::ssize(content);
@@ -172,7 +165,7 @@ void TextFile::keep_part_of_lines() {
 void TextFile::index_line(std::string_view line, int64_t offset, int64_t number) {
   if (offset == 0) {
     offset = std::ssize(line);
-    line = without_mark(line);
+    line = without_byte_order_mark(line);
     offset -= std::ssize(line);
   }
   if (line.ends_with('\r')) line.remove_suffix(1);

@@ -63,6 +63,11 @@ void require_utf8(std::string_view text, std::string_view what) {
        static_cast<uint8_t>(text[*invalid]));
 }
 
+std::string_view without_byte_order_mark(std::string_view beginning) {
+  if (beginning.starts_with(kByteOrderMark)) beginning.remove_prefix(kByteOrderMark.size());
+  return beginning;
+}
+
 std::string excerpt(std::string_view text, size_t max_bytes) {
   if (text.size() <= max_bytes) return std::string(text);
   size_t end = 0;

@@ -21,6 +21,11 @@ std::optional<size_t> first_invalid_utf8(std::string_view text);
 /// Throws Error naming the byte, counted from 1, where `text` stops being valid UTF-8; `what` names the text.
 void require_utf8(std::string_view text, std::string_view what);
 
+/// U+FEFF in UTF-8, with which some programs begin a file.
+inline constexpr std::string_view kByteOrderMark = "\xEF\xBB\xBF";
+/// `beginning`, of a file, without the byte order mark that may be there.
+std::string_view without_byte_order_mark(std::string_view beginning);
+
 /// The first code points of `text` that fit in `max_bytes`, with "..." after them where something was left
 /// out.
 std::string excerpt(std::string_view text, size_t max_bytes = 40);
