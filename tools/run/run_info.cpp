@@ -47,7 +47,8 @@ std::optional<TrainingTexts> training_texts(const Task& task) {
   if (!texts) return {};
   const std::vector<int64_t>& counts = texts->lengths().counts();
   TrainingTexts result{.token_kind = texts->tokenizer().kind(),
-                       .token_unit = std::string(texts->tokenizer().unit())};
+                       .token_units = std::string(texts->tokenizer().units()),
+                       .vocabulary = texts->tokenizer().vocabulary_size() - Tokenizer::kUnknown - 1};
   for (int64_t length = 1; length < std::ssize(counts); ++length) {
     const int64_t count = counts[static_cast<size_t>(length)];
     result.texts += count;
@@ -70,54 +71,73 @@ std::string measure_at(const fs::path& metrics, int64_t step) {
   return "";
 }
 
-// The most frequent word of a run's texts that begins with a capital, or else with a letter.
-std::string frequent_token(const TextTask& task) {
-  std::string first;
+// The most frequent word of letters in a run's texts, with a capital if there is one; none where there is no
+// such word. A shell and `haze infill` take letters as they are.
+std::optional<std::string> frequent_token(const TextTask& task) {
+  const auto is_letter = [](unsigned char c) { return c < 0x80 && std::isalpha(c); };
+  std::optional<std::string> first;
   for (int32_t id = Tokenizer::kUnknown + 1; id < task.tokenizer().vocabulary_size(); ++id) {
     const std::string token(task.tokenizer().shown(id));
-    const auto letter = static_cast<unsigned char>(token.front());
-    if (!std::isalpha(letter) || token.find('\'') != std::string::npos) continue;
-    if (std::isupper(letter)) return token;
-    if (first.empty()) first = token;
+    if (token.empty() || !std::all_of(token.begin(), token.end(), is_letter)) continue;
+    if (std::isupper(static_cast<unsigned char>(token.front()))) return token;
+    if (!first) first = token;
   }
-  return first.empty() ? "a" : first;
+  return first;
+}
+
+// A word of a shell's command line: in quotes where it holds anything but letters, digits and _ . / - + : , @
+std::string shell_word(const std::string& word) {
+  const auto is_plain = [](unsigned char c) {
+    return c >= 0x80 || std::isalnum(c) ||
+           std::string_view("_./-+:,@").find(static_cast<char>(c)) != std::string_view::npos;
+  };
+  if (!word.empty() && std::all_of(word.begin(), word.end(), is_plain)) return word;
+  std::string quoted = "'";
+  for (const char c : word) quoted += c == '\'' ? "'\\''" : std::string(1, c);
+  return quoted + '\'';
 }
 
 using Commands = std::vector<std::pair<std::string, std::string>>;
 
 void add_text_commands(const RunInfo& info, const TextTask& task, const Uses& uses, Commands& commands) {
-  const std::string& run = info.run;
+  const std::string run = shell_word(info.run);
   if (uses.source) {
     commands.emplace_back("answer a source", fmt::format("haze sample {} --source \"...\"", run));
     return;
   }
-  const std::string word = frequent_token(task);
+  const std::optional<std::string> word = frequent_token(task);
   commands.emplace_back("write texts", fmt::format("haze sample {}", run));
-  if (uses.prompt || uses.gaps)
-    commands.emplace_back("go on from a beginning", fmt::format("haze sample {} --prompt \"{}\"", run, word));
-  if (uses.gaps) commands.emplace_back("fill gaps", fmt::format("haze infill {} \"{} _*\"", run, word));
+  if (word && (uses.prompt || uses.gaps))
+    commands.emplace_back("go on from a beginning",
+                          fmt::format("haze sample {} --prompt \"{}\"", run, *word));
+  if (word && uses.gaps)
+    commands.emplace_back("fill gaps", fmt::format("haze infill {} \"{} _*\"", run, *word));
   if (uses.length || uses.gaps)
     commands.emplace_back("write texts of a length", fmt::format("haze sample {} --length 8", run));
 }
 
 Commands commands_of(const RunInfo& info, const SavedModel& saved) {
   Commands commands;
+  const std::string run = shell_word(info.run);
   const auto* task = dynamic_cast<const TextTask*>(saved.task.get());
   if (const Sampler* sampler = saved.model->sampler()) {
     const Uses uses = sampler->uses();
     if (task) add_text_commands(info, *task, uses, commands);
-    if (!task)
-      commands.emplace_back("draw samples", fmt::format("haze sample {} --png samples.png", info.run));
+    if (!task) commands.emplace_back("draw samples", fmt::format("haze sample {} --png samples.png", run));
     if (saved.settings.has("sample.classifier"))
-      commands.emplace_back(
-          "be led by a classifier",
-          fmt::format("haze help {} {}", task && !uses.source ? "control" : "sample", info.run));
+      commands.emplace_back("be led by a classifier",
+                            fmt::format("haze help {} {}", task && !uses.source ? "control" : "sample", run));
   }
   if (saved.model->token_classifier())
-    commands.emplace_back("tag words", fmt::format("haze tag {} FILE.txt", info.run));
-  commands.emplace_back("be measured", fmt::format("haze eval {}", info.run));
-  if (info.step < info.last_step)
-    commands.emplace_back("go on training", fmt::format("haze train --out {} --resume", info.run));
+    commands.emplace_back("tag words", fmt::format("haze tag {} FILE.txt", run));
+  commands.emplace_back("be measured", fmt::format("haze eval {}", run));
+  // A run goes on from its latest checkpoint, whichever one is named.
+  const fs::path folder = run_of_checkpoint(info.checkpoint);
+  if (!info.latest.empty() && step_of_checkpoint(folder / info.latest) < info.last_step) {
+    const bool is_run = fs::exists(fs::path(info.run) / info.latest);
+    commands.emplace_back("go on training", fmt::format("haze train --out {} --resume",
+                                                        is_run ? run : shell_word(folder.string())));
+  }
   return commands;
 }
 
@@ -175,8 +195,8 @@ std::string data_lines(const RunInfo& info) {
       static_cast<double>(texts.tokens) / static_cast<double>(std::max<int64_t>(texts.texts, 1));
   return line("texts", fmt::format("{} to learn from, {} tokens; {} to {} tokens a text, {:.1f} on average",
                                    texts.texts, texts.tokens, texts.shortest, texts.longest, mean)) +
-         line("vocabulary", fmt::format("{} tokens, each a {}; at most {} tokens a text",
-                                        info.facts.vocabulary, texts.token_unit, info.facts.max_length));
+         line("vocabulary", fmt::format("{} {}; at most {} tokens a text", texts.vocabulary,
+                                        texts.token_units, info.facts.max_length));
 }
 
 std::string checkpoints_line(const RunInfo& info) {
@@ -223,7 +243,7 @@ std::string run_info_json(const RunInfo& info) {
                               {"parameters", info.parameters},
                               {"bytes", info.bytes}};
   if (info.texts) {
-    json["vocabulary"] = info.facts.vocabulary;
+    json["vocabulary"] = info.texts->vocabulary;
     json["max_length"] = info.facts.max_length;
     json["texts"] = info.texts->texts;
     json["tokens"] = info.texts->tokens;

@@ -11,11 +11,12 @@
 
 namespace haze {
 
-/// Of the texts that a run learned from.
+/// Counts of the texts that a run learned from.
 struct TrainingTexts {
   int64_t texts = 0, tokens = 0, shortest = 0, longest = 0;  // tokens: end tokens among them
-  std::string token_kind;                                    // as Tokenizer::kind() and unit() have them
-  std::string token_unit;
+  std::string token_kind;                                    // as Tokenizer::kind() and units() have them
+  std::string token_units;
+  int64_t vocabulary = 0;  // without special tokens, as training counts it
 };
 
 /// A setting that is not what it is by default.
@@ -23,7 +24,7 @@ struct ChangedSetting {
   std::string key, value, default_value;  // as TOML writes them
 };
 
-/// What there is to know of a run.
+/// Facts of a run, for `haze info`.
 struct RunInfo {
   std::string run;  // as it was named
   std::string model, paper, task;
@@ -39,7 +40,7 @@ struct RunInfo {
       settings;  // from the defaults, where "auto" is replaced as at the start of a run
   std::vector<std::string> checkpoints;                       // folders in the run's, earliest first
   std::string latest, best_checkpoint;                        // which of these; empty: none
-  std::vector<std::pair<std::string, std::string>> commands;  // what the run can do: in words, and how
+  std::vector<std::pair<std::string, std::string>> commands;  // what it can do, in words, and how
 };
 
 /// `folder` as load_model() takes it. Throws Error where there is no such run.
