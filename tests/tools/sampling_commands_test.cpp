@@ -4,6 +4,7 @@
 
 #include <doctest/doctest.h>
 #include <nlohmann/json.hpp>
+#include <pty.h>
 
 #include "haze/tools/corpus/corpus.h"
 #include "haze/tools/run/models.h"
@@ -377,6 +378,27 @@ TEST_CASE("--live says in a sentence that there is no terminal, and goes on to n
   check_failure({"sample", masked_run(), "--delay", "5"}, 2, "--delay");
 }
 
+TEST_CASE("the speed of --live does not count the time that it waits") {
+  int master = -1, slave = -1;
+  REQUIRE(openpty(&master, &slave, nullptr, nullptr, nullptr) == 0);
+  const auto begin = std::chrono::steady_clock::now();
+  RunningProgram program(
+      {"sample", masked_run(), "--live", "--delay", "500", "--steps", "2", "--count", "1", "--seed", "1"}, -1,
+      slave);
+  close(slave);
+  std::string shown;
+  char buffer[4096];
+  for (ssize_t count; (count = read(master, buffer, sizeof buffer)) > 0;)
+    shown.append(buffer, static_cast<size_t>(count));
+  close(master);
+  CHECK(program.wait() == 0);
+  const std::chrono::duration<double> all = std::chrono::steady_clock::now() - begin;
+  const size_t at = shown.find("1 text in ");
+  REQUIRE(at != std::string::npos);
+  // At least two steps were waited for.
+  CHECK(std::stod(shown.substr(at + 10)) < all.count() - 0.99);
+}
+
 TEST_CASE("infill fills the lines of a file in order, each as often as is asked, gaps of any length too") {
   const TemporaryFolder folder;
   write_text(folder / "gaps.txt", "The _ is _* .\r\n\nIt _{2} .\n_{3,3}\n");
@@ -402,9 +424,18 @@ TEST_CASE("infill fills the lines of a file in order, each as often as is asked,
   }
   CHECK(objects_of(arguments) == objects);
   std::set<size_t> lengths;
-  for (const json& object : objects_of({"infill", masked_run(), "The _* .", "--count", "20", "--json"}))
+  for (const json& object :
+       objects_of({"infill", masked_run(), "The _* .", "--count", "20", "--json", "--seed", "5"}))
     lengths.insert(object.at("tokens").size());
   CHECK(lengths.size() > 1);
+  const std::string marked = (folder / "marked.txt").string();
+  write_text(marked, "\xEF\xBB\xBFThe _ .\n");
+  CHECK(objects_of({"infill", masked_run(), "--file", marked, "--json"}).size() == 1);
+  CHECK(run_program({"data", "check", marked, "--json"}).output.find("{\"text\":\"The _ .\"") == 0);
+  const ProgramResult overflow =
+      run_program({"infill", masked_run(), "_{9000000000000000000} _{9000000000000000000}"});
+  CHECK(overflow.status == 1);
+  CHECK(overflow.error.find("infill: a gap has 9000000000000000000 tokens at least") != std::string::npos);
   write_text(folder / "bad.txt", "The _ .\nThe pub .\n");
   check_failure({"infill", masked_run(), "--file", (folder / "bad.txt").string()}, 1,
                 "bad.txt:2: infill: the text has no gap");

@@ -80,9 +80,13 @@ ShownSamples draw_shown(const SavedModel& saved, std::span<const Request> reques
   std::optional<TraceKeeper> keeper;
   if (options.trace || options.live || !options.svg.empty()) keeper.emplace(task, requests.front());
   std::optional<LiveText> live;
+  std::chrono::duration<double> waited{0};  // is no part of the speed
   if (options.live) {
-    live.emplace(ProgressOutput::standard_error(), TraceStyle::for_stream(STDERR_FILENO),
-                 [&] { std::this_thread::sleep_for(std::chrono::milliseconds(options.delay)); });
+    live.emplace(ProgressOutput::standard_error(), TraceStyle::for_stream(STDERR_FILENO), [&] {
+      const auto begin = std::chrono::steady_clock::now();
+      std::this_thread::sleep_for(std::chrono::milliseconds(options.delay));
+      waited += std::chrono::steady_clock::now() - begin;
+    });
   }
   const InterruptGuard interrupt;
   WorkObserver work("sampling", interrupt);
@@ -98,7 +102,7 @@ ShownSamples draw_shown(const SavedModel& saved, std::span<const Request> reques
   const uint64_t seed = options.chosen_seed();
   const auto begin = std::chrono::steady_clock::now();
   Samples samples = draw_samples(*saved.model, task, saved.settings, requests, seed, observer);
-  const std::chrono::duration<double> taken = std::chrono::steady_clock::now() - begin;
+  const std::chrono::duration<double> taken = std::chrono::steady_clock::now() - begin - waited;
   live.reset();
   if (options.trace) fmt::print("{}\n", render_trace(keeper->trace(), TraceStyle::for_stream(STDOUT_FILENO)));
   if (!options.svg.empty()) {

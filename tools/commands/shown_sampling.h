@@ -10,7 +10,7 @@
 
 namespace haze {
 
-/// What `haze sample`, `haze infill` and `haze control` have in common.
+/// Options that `haze sample`, `haze infill` and `haze control` have in common.
 struct SamplingOptions {
   std::optional<uint64_t> seed;
   bool trace = false, live = false;
@@ -23,7 +23,7 @@ struct SamplingOptions {
   uint64_t chosen_seed();
 };
 
-/// Samples, and what is said of them at the end.
+/// Samples, and the summary that stands at the end.
 struct ShownSamples {
   Samples samples;
   std::string speed;      // "8 texts in 0.31 s: 26 texts/s, ..."
