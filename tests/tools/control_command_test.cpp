@@ -1,4 +1,5 @@
 #include <doctest/doctest.h>
+#include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
 #include "haze/tools/corpus/corpus.h"
@@ -10,6 +11,9 @@ using namespace haze;
 using namespace haze::testing;
 
 namespace {
+
+constexpr const char* kTags[] = {"ADJ",  "ADP",  "ADV",   "AUX",   "CCONJ", "DET", "INTJ", "NOUN", "NUM",
+                                 "PART", "PRON", "PROPN", "PUNCT", "SCONJ", "SYM", "VERB", "X"};
 
 // A run of diffusion_lm, and its three classifiers, all but untrained: what is tested is how they are asked.
 struct ControlRuns {
@@ -97,7 +101,9 @@ TEST_CASE("a word of --tree stands where the tree has it, and a tree of words al
     CHECK_MESSAGE(no.error.find(sentence) != std::string::npos, no.error);
   };
   refused({"--tree", "(S (NP It) (VP is))"}, 2, "--tree gives every word of the text");
-  refused({"--tree", "(S (NP Zork) (VP *))"}, 1, "the model does not know the word 'Zork'");
+  refused({"--tree", "(S (NP Zork) (VP *))"}, 1, "--tree: the model does not know the word 'Zork'");
+  refused({"--left", "Zork", "--semantic", "food: French"}, 1,
+          "--left: the model does not know the word 'Zork'");
   refused({"--tree", "(S (NP It) (VP *))", "--left", "It"}, 2, "do not go together with --left and --right");
 }
 
@@ -111,7 +117,31 @@ TEST_CASE("--left and --right are given as they are, an underscore too, and leng
   check_refused({"control", runs().model, "--left", "It is", "--right", "pub .", "--length", "4"}, 2,
                 "--left and --right are 4 words, which leaves no gap in 4");
   check_refused({"control", runs().model, "--left", "_", "--right", "pub .", "--length", "6"}, 1,
-                "the model does not know the word '_'");
+                "--left: the model does not know the word '_'");
+}
+
+TEST_CASE("control refuses wrong usage before it loads a model") {
+  check_refused({"control", "no-run", "--tree", "(S (NP It) (VP is))"}, 2,
+                "--tree gives every word of the text");
+  check_refused({"control", "no-run", "--right", "pub ."}, 2, "--right needs --length");
+}
+
+TEST_CASE("texts of control depend on their seed and number alone, and those of the next seed are others") {
+  const auto texts = [](const std::string& seed, const std::string& count) {
+    std::vector<std::string> lines =
+        lines_of(run_program(runs().with_classifiers(
+                                 {"control", runs().model, "--left", "It", "--seed", seed, "--count", count}))
+                     .output);
+    return lines;
+  };
+  const auto lengths = [](const std::vector<std::string>& lines, size_t first, size_t count) {
+    std::vector<size_t> result;
+    for (size_t i = first; i < first + count; ++i) result.push_back(words_of(lines.at(i)).size());
+    return result;
+  };
+  const std::vector<std::string> six = texts("5", "6");
+  CHECK(lengths(texts("5", "3"), 0, 3) == lengths(six, 0, 3));
+  CHECK(lengths(six, 1, 5) != lengths(texts("6", "6"), 0, 5));
 }
 
 TEST_CASE("control refuses what no run can be led to, naming the nearest") {
@@ -179,6 +209,8 @@ TEST_CASE("an evaluation measures success and fluency of controlled texts, led a
   CHECK(free.at("length_success") == 1);  // a length is given, and no class
   const nlohmann::json both = eval({"control.kinds=span+length"});
   CHECK(both.contains("span+length_seconds"));
+  // No text of a model that has learned nothing has the phrase, and each has the length: the product is 0.
+  CHECK(both.at("span+length_success") == 0);
   CHECK_FALSE(both.contains("span_success"));
   CHECK(run_program(
             {"eval", runs().model, "--set", "control.kinds=colour", "--examples", "2", "--samples", "0"})
@@ -192,8 +224,15 @@ TEST_CASE("an evaluation takes targets from a file, and a tagger of clean texts 
   Trainer::start(tiny_settings({"model=spelling_tagger", "train.steps=2", "data.max_length=48"}),
                  quiet(tagger))
       ->run();
-  write_text(targets, R"({"words_": ["START", "It", "is", "END"], "pos": ["START", "PRON", "AUX", "END"]})"
-                      "\n");
+  // Texts of two words that have the same tag, for each tag: a tagger that has learned nothing finds some.
+  std::string lines;
+  for (const char* tag : kTags)
+    lines +=
+        fmt::format(R"({{"words_": ["START", "It", "is", "END"], "pos": ["START", "{0}", "{0}", "END"]}})",
+                    tag) +
+        "\n";
+  write_text(targets, lines);
+  const std::string all = fmt::format("control.targets={}", std::size(kTags));
   const auto eval = [&](const std::vector<std::string>& more) {
     std::vector<std::string> arguments = {"eval", runs().model, "--json", "--examples",
                                           "2",    "--samples",  "0"};
@@ -202,14 +241,16 @@ TEST_CASE("an evaluation takes targets from a file, and a tagger of clean texts 
   };
   const std::string file = "control.target_file=" + targets, guide = "sample.tagger=" + runs().tagger;
   const ProgramResult result =
-      eval({file, guide, "control.kinds=pos+length pos", "control.targets=1", "control.pos_judge=" + tagger});
+      eval({file, guide, "control.kinds=pos+length pos", all, "control.pos_judge=" + tagger});
   INFO(result.error);
   REQUIRE(result.status == 0);
   const nlohmann::json report = nlohmann::json::parse(result.output);
-  CHECK(report.contains("pos_success"));
-  CHECK(report.contains("pos+length_success"));
-  CHECK(eval({file, guide, "control.kinds=pos", "control.targets=2", "control.pos_judge=" + tagger})
-            .error.find("it has 1 targets of the control pos, and control.targets asks for 2") !=
+  CHECK(report.at("pos_success").get<double>() > 0);
+  CHECK(report.at("pos_success").get<double>() < 1);
+  // The tags say how many words a text has, so each has the length.
+  CHECK(report.at("pos+length_success") == report.at("pos_success"));
+  CHECK(eval({file, guide, "control.kinds=pos", "control.targets=20", "control.pos_judge=" + tagger})
+            .error.find("it has 17 targets of the control pos, and control.targets asks for 20") !=
         std::string::npos);
   CHECK(eval({file, guide, "control.kinds=pos", "control.targets=1"})
             .error.find("needs a tagger of clean texts, which control.pos_judge names") != std::string::npos);

@@ -52,6 +52,14 @@ TEST_CASE("the success of several properties is the product of theirs, for each 
   CHECK(found[2] == 0);  // the tags are as good, and the length is wrong
   CHECK(found[3] == 0);
   CHECK_FALSE(judges.nats({text}).has_value());
+  const BracketedText tree = read_brackets(line.tree, constituent_labels());
+  const auto span = [](Constituent constituent) {
+    return ControlTarget{.kind = ControlKind::span, .constituents = {std::move(constituent)}};
+  };
+  const Constituent& phrase = tree.constituents.back();
+  const Constituent elsewhere{phrase.begin, words + 1, phrase.label};
+  CHECK(judges.successes({{span(phrase), tags(half)}}, {text})[0] == doctest::Approx(share));
+  CHECK(judges.successes({{span(phrase)}, {span(elsewhere)}}, {text, text}) == std::vector<double>{1, 0});
 }
 
 TEST_CASE("a tagger judges tags of real texts alone, and a control that nobody can judge is refused") {

@@ -19,6 +19,7 @@
 #include "haze/tools/tasks/control_success.h"
 #include "haze/tools/tasks/corpus_floor.h"
 #include "haze/tools/tasks/gapped_text.h"
+#include "haze/tools/tasks/text_requests.h"
 #include "haze/tools/text/text_format.h"
 
 namespace haze {
@@ -109,7 +110,7 @@ std::optional<std::string> words_of_tree(const Arguments& arguments) {
   return fmt::format("{}", fmt::join(gapped, " "));
 }
 
-// What --left and --right give: a text with a gap between them, or a beginning.
+// Adds the words of --left and --right: a text with a gap between them, or a beginning.
 void add_context(const Arguments& arguments, SampleRequest& request) {
   if (!arguments.right) {
     request.prompt = arguments.left;
@@ -125,16 +126,29 @@ void add_context(const Arguments& arguments, SampleRequest& request) {
                                without_gaps(*arguments.right));
 }
 
-// The words that are given, whatever the targets are.
-void add_given_words(const Arguments& arguments, SampleRequest& request) {
+// Adds the words that are given, whatever the targets are. Returns whether they are of a tree.
+bool add_given_words(const Arguments& arguments, SampleRequest& request) {
   if (const std::optional<std::string> words = words_of_tree(arguments)) {
     if (arguments.left || arguments.right)
       throw WrongUsage(
           "the words of --tree do not go together with --left and --right; write * for each word");
     request.gapped = *words;
-    return;
+    return true;
   }
   add_context(arguments, request);
+  return false;
+}
+
+// Throws Error, with the option's name, at a word of the command line that the model does not know. Other
+// tokenisers than words split a text by what stands beside it, and the request's own error has to do.
+void require_known_words(const Arguments& arguments, const Tokenizer& tokenizer) {
+  if (!tokenizer.is(TokenizerKind::word)) return;
+  if (arguments.left) known_tokens(tokenizer, *arguments.left, "--left");
+  if (arguments.right) known_tokens(tokenizer, *arguments.right, "--right");
+  if (!arguments.tree) return;
+  for (const std::string& word : tree_target(*arguments.tree).words) {
+    if (word != "*") known_tokens(tokenizer, word, "--tree");
+  }
 }
 
 // A text, and what it lacks altogether, such as "[missing span]" (Li et al. 2022, table 3).
@@ -166,23 +180,25 @@ void control(Arguments& arguments) {
         "or "
         "--right");
   }
+  // Wrong usage is seen before a model is loaded.
+  SampleRequest request{.seed = arguments.sampling.chosen_seed()};
+  const bool gives_tree_words = add_given_words(arguments, request);
   const SavedModel saved = load_model(
       arguments.run, [&](Settings& settings) { arguments.settings.apply_to(settings); }, Purpose::sampling,
       arguments.device);
   const auto* task = dynamic_cast<const TextTask*>(saved.task.get());
   if (!task) fail("the model {} makes no texts, which control is for", saved.settings.text("model"));
   const int64_t count = arguments.count.value_or(saved.settings.integer("sample.count"));
-  const uint64_t seed = arguments.sampling.chosen_seed();
   const Uses uses = sampler_of(*saved.model, saved.settings).uses();
-  if (words_of_tree(arguments) && !uses.gaps) {
+  if (gives_tree_words && !uses.gaps) {
     fail("--tree: the model {} cannot be given words of the text; write * for each word",
          saved.settings.text("model"));
   }
+  require_known_words(arguments, task->tokenizer());
   const ControlTasks tasks = ControlTasks::of(saved.settings);
   std::vector<Request> requests;
   for (int64_t i = 0; i < count; ++i) {
-    SampleRequest request{.seed = seed + static_cast<uint64_t>(i)};
-    add_given_words(arguments, request);
+    request.first = i;
     requests.push_back(controlled_request(*task, saved.settings, uses, tasks, targets, request));
   }
   const ShownSamples shown = draw_shown(saved, requests, arguments.sampling);

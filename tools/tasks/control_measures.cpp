@@ -31,7 +31,7 @@ std::vector<Request> requests_for(const std::vector<WantedProperties>& targets, 
   std::vector<Request> requests;
   for (const WantedProperties& wanted : targets) {
     for (int64_t j = 0; j < settings.integer("control.tries"); ++j) {
-      const SampleRequest request{.seed = evaluation.seed + requests.size()};
+      const SampleRequest request{.first = std::ssize(requests), .seed = evaluation.seed};
       requests.push_back(guided ? controlled_request(task, settings, uses, tasks, wanted, request)
                                 : unguided_request(wanted, task, settings, uses, request));
     }
