@@ -58,7 +58,7 @@ class Canvas {
 
   /// Draws the tokens at positions[text], which must have been taken, from the texts and times as they are.
   void reveal(const std::vector<Positions>& positions);
-  /// Of each text that has masks, takes the positions that `choose` picks and draws their tokens. `choose`
+  /// Takes the positions that `choose` picks of each text that has masks, and draws their tokens. `choose`
   /// gets the logits of all masked positions of some texts, one text after the other, and how many each text
   /// has. It returns the indices, rising, of at least one position for each text.
   using Choose = std::function<std::vector<std::vector<size_t>>(const Tensor& logits,

@@ -24,27 +24,28 @@ Chain all_masked() {
   return chain;
 }
 
-// Adds `weight` times the distribution of `x` with the places of `shown` drawn from the denoiser's answer to
-// `context`.
+// Adds `weight` times the distribution of `x` with the positions of `shown` drawn from the denoiser's answer
+// to `context`.
 void add_draws(Chain& chain, double weight, const TabularDenoiser& denoiser, const Text& context, Text x,
                unsigned shown, double t) {
-  for (int place = 0; place < kLength; ++place) {
-    if (!is_masked(shown, place)) continue;
-    const Distribution p = denoiser.predict(context, place, t);
+  for (int position = 0; position < kLength; ++position) {
+    if (!is_masked(shown, position)) continue;
+    const Distribution p = denoiser.predict(context, position, t);
     for (int32_t v = 0; v < kTokens; ++v) {
-      x[static_cast<size_t>(place)] = v;
-      add_draws(chain, weight * p[static_cast<size_t>(v)], denoiser, context, x, shown & ~(1u << place), t);
+      x[static_cast<size_t>(position)] = v;
+      add_draws(chain, weight * p[static_cast<size_t>(v)], denoiser, context, x, shown & ~(1u << position),
+                t);
     }
     return;
   }
   chain[static_cast<size_t>(state_index(x))] += weight;
 }
 
-// Masks among the first `length` places: a shorter text has none beyond.
+// Masks among the first `length` positions: a shorter text has none beyond.
 unsigned masks_of(const Text& x, int length = kLength) {
   unsigned masked = 0;
-  for (int place = 0; place < length; ++place) {
-    if (x[static_cast<size_t>(place)] == kMask) masked |= 1u << place;
+  for (int position = 0; position < length; ++position) {
+    if (x[static_cast<size_t>(position)] == kMask) masked |= 1u << position;
   }
   return masked;
 }
@@ -88,16 +89,17 @@ Chain ancestral_distribution(const TabularDenoiser& denoiser, const MaskingSched
   return ancestral_distribution(denoiser, mask_probability, time, length);
 }
 
-// One token at a time, at an evenly drawn place.
+// One token at a time, at an evenly drawn position.
 Chain random_order_distribution(const TabularDenoiser& denoiser, int length = kLength) {
   Chain chain = all_masked();
   for (int left = length; left > 0; --left) {
     Chain next{};
     for (int s = 0; s < kStates; ++s) {
       const unsigned masked = masks_of(state(s), length);
-      for (int place = 0; place < kLength; ++place) {
-        if (chain[static_cast<size_t>(s)] == 0 || !is_masked(masked, place)) continue;
-        add_draws(next, chain[static_cast<size_t>(s)] / left, denoiser, state(s), state(s), 1u << place, 0);
+      for (int position = 0; position < kLength; ++position) {
+        if (chain[static_cast<size_t>(s)] == 0 || !is_masked(masked, position)) continue;
+        add_draws(next, chain[static_cast<size_t>(s)] / left, denoiser, state(s), state(s), 1u << position,
+                  0);
       }
     }
     chain = next;
@@ -105,8 +107,8 @@ Chain random_order_distribution(const TabularDenoiser& denoiser, int length = kL
   return chain;
 }
 
-// One token at a time, at the place where the denoiser's first choice leads its second by most, from a text
-// with `masks` masks.
+// One token at a time, at the position where the denoiser's first choice leads its second by most, from a
+// text with `masks` masks.
 Chain top_margin_distribution(const TabularDenoiser& denoiser, const MaskingSchedule& schedule, Chain chain,
                               int masks, int length = kLength) {
   for (int left = masks; left > 0; --left) {
@@ -116,12 +118,12 @@ Chain top_margin_distribution(const TabularDenoiser& denoiser, const MaskingSche
       if (chain[static_cast<size_t>(s)] == 0) continue;
       int best = -1;
       double best_margin = -1;
-      for (int place = 0; place < kLength; ++place) {
-        if (!is_masked(masks_of(state(s), length), place)) continue;
-        Distribution p = denoiser.predict(state(s), place, t);
+      for (int position = 0; position < kLength; ++position) {
+        if (!is_masked(masks_of(state(s), length), position)) continue;
+        Distribution p = denoiser.predict(state(s), position, t);
         std::sort(p.begin(), p.end());
         if (p[2] - p[1] <= best_margin) continue;
-        best = place;
+        best = position;
         best_margin = p[2] - p[1];
       }
       add_draws(next, chain[static_cast<size_t>(s)], denoiser, state(s), state(s), 1u << best, t);
@@ -131,7 +133,8 @@ Chain top_margin_distribution(const TabularDenoiser& denoiser, const MaskingSche
   return chain;
 }
 
-// In each step every place whose likeliest token has a probability above `threshold`, and the clearest one.
+// In each step every position whose likeliest token has a probability above `threshold`, and the clearest
+// one.
 Chain confidence_distribution(const TabularDenoiser& denoiser, const MaskingSchedule& schedule,
                               double threshold, Chain chain) {
   for (int step = 0; step < kLength; ++step) {
@@ -143,12 +146,12 @@ Chain confidence_distribution(const TabularDenoiser& denoiser, const MaskingSche
       const double t = schedule.time_of_mask_probability(masks_in(masked) / static_cast<double>(kLength));
       unsigned shown = 0, clearest = 0;
       double largest = -1;
-      for (int place = 0; place < kLength; ++place) {
-        if (!is_masked(masked, place)) continue;
-        const Distribution p = denoiser.predict(state(s), place, t);
+      for (int position = 0; position < kLength; ++position) {
+        if (!is_masked(masked, position)) continue;
+        const Distribution p = denoiser.predict(state(s), position, t);
         const double confidence = *std::max_element(p.begin(), p.end());
-        if (confidence > threshold) shown |= 1u << place;
-        if (confidence > largest) clearest = 1u << place;
+        if (confidence > threshold) shown |= 1u << position;
+        if (confidence > largest) clearest = 1u << position;
         largest = std::max(largest, confidence);
       }
       add_draws(next, reached, denoiser, state(s), state(s), shown | clearest, t);
@@ -228,7 +231,7 @@ TEST_CASE("with the true conditionals first-hitting samples follow the language 
       follows(first_hitting_sample(exact, open_requests(kSamples), MaskingSchedule(), {}, generator), truth));
 }
 
-TEST_CASE("top-margin samples follow the exact distribution of the clearest place first (99.9 %)") {
+TEST_CASE("top-margin samples follow the exact distribution of the clearest position first (99.9 %)") {
   uint64_t seed = 45;
   for (const double time_slope : {0.0, 4.0}) {
     const TabularDenoiser wrong = TabularDenoiser::wrong(time_slope);

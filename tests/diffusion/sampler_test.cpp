@@ -100,16 +100,16 @@ TEST_CASE("a schedule that is 0 long before its time shows every token (polynomi
 }
 
 TEST_CASE("forbidden tokens count for nothing in a margin") {
-  // At the first place token 2 is certain, and forbidden: what is left there is even. The second is clear.
+  // At the first position token 2 is certain, and forbidden: what is left there is even. The second is clear.
   TabularDenoiser::Table table{};
-  for (auto& places : table) places = {{{0.005, 0.005, 0.99}, {0.8, 0.1, 0.1}, {0.4, 0.3, 0.3}}};
+  for (auto& positions : table) positions = {{{0.005, 0.005, 0.99}, {0.8, 0.1, 0.1}, {0.4, 0.3, 0.3}}};
   const TabularDenoiser denoiser(table);
   Generator generator(48);
   std::vector<int32_t> order;
   const auto observer = [&](const Snapshot& step) {
-    for (int32_t place = 0; place < kLength; ++place) {
-      const bool shown = (*step.texts)[0][static_cast<size_t>(place)] != kMask;
-      if (shown && std::find(order.begin(), order.end(), place) == order.end()) order.push_back(place);
+    for (int32_t position = 0; position < kLength; ++position) {
+      const bool shown = (*step.texts)[0][static_cast<size_t>(position)] != kMask;
+      if (shown && std::find(order.begin(), order.end(), position) == order.end()) order.push_back(position);
     }
   };
   const SamplerOptions options{.filter = {.forbidden = {2}}, .observer = observer};
@@ -127,10 +127,10 @@ TEST_CASE("given tokens are carried over, whatever their ids, and the rest is fi
     REQUIRE(samples.texts.size() == start.size());
     for (size_t i = 0; i < start.size(); ++i) {
       REQUIRE(samples.texts[i].size() == start[i].start.size());
-      for (size_t place = 0; place < start[i].start.size(); ++place) {
-        const int32_t token = samples.texts[i][place];
-        if (start[i].fixed[place]) {
-          CHECK(token == start[i].start[place]);
+      for (size_t position = 0; position < start[i].start.size(); ++position) {
+        const int32_t token = samples.texts[i][position];
+        if (start[i].fixed[position]) {
+          CHECK(token == start[i].start[position]);
         } else {
           CHECK((token >= 0 && token < kTokens));
         }
@@ -259,16 +259,16 @@ TEST_CASE(
     for (size_t i = 0; i < before.size(); ++i) {
       int best = -1;
       double largest = -1;
-      for (int place = 0; place < kLength; ++place) {
-        if (before[i][static_cast<size_t>(place)] != kMask) continue;
-        const Distribution p = denoiser.predict(before[i], place, 0);
+      for (int position = 0; position < kLength; ++position) {
+        if (before[i][static_cast<size_t>(position)] != kMask) continue;
+        const Distribution p = denoiser.predict(before[i], position, 0);
         const double confidence = *std::max_element(p.begin(), p.end());
-        if (confidence > largest) best = place;
+        if (confidence > largest) best = position;
         largest = std::max(largest, confidence);
       }
-      for (int place = 0; place < kLength; ++place) {
-        const auto at = static_cast<size_t>(place);
-        CHECK((now[i][at] != before[i][at]) == (place == best));
+      for (int position = 0; position < kLength; ++position) {
+        const auto at = static_cast<size_t>(position);
+        CHECK((now[i][at] != before[i][at]) == (position == best));
       }
     }
     before = now;
@@ -286,8 +286,8 @@ TEST_CASE("confidence sampling refuses a threshold outside 0..1 and logits that 
         doctest::Contains("is outside 0..1"), Error);
   }
   TabularDenoiser::Table table{};
-  for (auto& places : table) {
-    for (Distribution& p : places) p.fill(std::nan(""));
+  for (auto& positions : table) {
+    for (Distribution& p : positions) p.fill(std::nan(""));
   }
   CHECK_THROWS_WITH_AS(
       confidence_sample(TabularDenoiser(table), open_requests(1), MaskingSchedule(), 0.5, {}, generator),
@@ -322,8 +322,8 @@ TEST_CASE("an observer sees every step, time falling, and tokens that only appea
       time = step.time;
       if (before.empty()) CHECK((*step.texts) == Tokens(40, std::vector<int32_t>(kLength, kMask)));
       for (size_t i = 0; i < before.size(); ++i) {
-        for (size_t place = 0; place < kLength; ++place) {
-          if (before[i][place] != kMask) CHECK((*step.texts)[i][place] == before[i][place]);
+        for (size_t position = 0; position < kLength; ++position) {
+          if (before[i][position] != kMask) CHECK((*step.texts)[i][position] == before[i][position]);
         }
       }
       before = *step.texts;
@@ -341,8 +341,8 @@ TEST_CASE(
   const TabularDenoiser denoiser = TabularDenoiser::exact();
   const SamplingGrid one_step(MaskingSchedule(), 1);
   std::vector<int32_t> likely;
-  for (int place = 0; place < kLength; ++place) {
-    const Distribution p = denoiser.predict(state(kStates - 1), place, 1);
+  for (int position = 0; position < kLength; ++position) {
+    const Distribution p = denoiser.predict(state(kStates - 1), position, 1);
     likely.push_back(static_cast<int32_t>(std::max_element(p.begin(), p.end()) - p.begin()));
   }
   Generator generator(130);
@@ -354,10 +354,10 @@ TEST_CASE(
   }
   const Samples samples =
       ancestral_sample(denoiser, open_requests(2000), one_step, {.filter = {.top_k = 2}}, generator);
-  for (size_t place = 0; place < kLength; ++place) {
-    const Distribution p = denoiser.predict(state(kStates - 1), static_cast<int>(place), 1);
+  for (size_t position = 0; position < kLength; ++position) {
+    const Distribution p = denoiser.predict(state(kStates - 1), static_cast<int>(position), 1);
     const auto third = static_cast<int32_t>(std::min_element(p.begin(), p.end()) - p.begin());
-    for (const auto& x : samples.texts) REQUIRE(x[place] != third);
+    for (const auto& x : samples.texts) REQUIRE(x[position] != third);
   }
 }
 
@@ -380,7 +380,7 @@ TEST_CASE("top-margin sampling refuses logits that are no distribution") {
   // The logits are logarithms: one is NaN, or all are -infinity.
   for (const auto& p : {std::array{0.2, std::nan(""), 0.8}, std::array{0.0, 0.0, 0.0}}) {
     TabularDenoiser::Table table{};
-    for (auto& places : table) places.fill(p);
+    for (auto& positions : table) positions.fill(p);
     Generator generator(1);
     CHECK_THROWS_WITH_AS(
         top_margin_sample(TabularDenoiser(table), open_requests(1), MaskingSchedule(), {}, generator),

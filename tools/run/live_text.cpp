@@ -21,7 +21,7 @@ void LiveText::show(const Trace& trace) {
   steps_ = trace.steps.size();
   const TraceStep& now = trace.steps.back();
   const TraceStep* before = steps_ > 1 ? &trace.steps[steps_ - 2] : nullptr;
-  // Where a text changes its length, given tokens move.
+  // Given tokens move in a text that changes its length.
   const bool same_length = trace.fixed.size() == (before ? before : &now)->tokens.size();
   draw(render_trace_step(before, now, same_length ? trace.fixed : std::vector<bool>(), trace.separator,
                          style_));

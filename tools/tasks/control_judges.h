@@ -36,7 +36,7 @@ class ControlJudges {
   std::optional<SavedModel> fluency_, tagger_;
 };
 
-/// Of each `tries` numbers in a row the index of the largest, the first of equal ones.
+/// The index of the largest of each `tries` numbers in a row, the first of equal ones.
 std::vector<size_t> best_of_tries(std::span<const double> numbers, size_t tries);
 
 }  // namespace haze

@@ -15,7 +15,7 @@ bool knows_all(const Tokenizer& tokenizer, const std::string& text) {
 
 constexpr const char* kPunctuation = ".,;:!?";
 
-// Of punctuation that the model knows only as the end of words.
+// The end of an error about punctuation that the model knows only as the end of words.
 std::string suggestion_for_marks(const Tokenizer& tokenizer, const std::string& marks) {
   for (int32_t id = Tokenizer::kUnknown + 1; id < tokenizer.vocabulary_size(); ++id) {
     const std::string_view token = tokenizer.token(id);
