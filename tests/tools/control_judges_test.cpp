@@ -57,10 +57,13 @@ TEST_CASE("the success of several properties is the product of theirs, for each 
 TEST_CASE("a tagger judges tags of real texts alone, and a control that nobody can judge is refused") {
   TemporaryFolder folder;
   const std::string tagger = (folder / "tagger").string(), lm = (folder / "lm").string();
-  Trainer::start(tiny_settings({"model=spelling_tagger", "train.steps=2", "data.max_length=20"}),
-                 quiet(tagger))
+  Trainer::start(
+      tiny_settings({"model=spelling_tagger", "train.steps=2", "data.max_length=20", "data.too_long=skip"}),
+      quiet(tagger))
       ->run();
-  Trainer::start(tiny_settings({"model=autoregressive", "train.steps=2", "data.max_length=20"}), quiet(lm))
+  Trainer::start(
+      tiny_settings({"model=autoregressive", "train.steps=2", "data.max_length=20", "data.too_long=skip"}),
+      quiet(lm))
       ->run();
   const std::string real = "control.target_file=targets.jsonl";
   const ControlJudges judges(settings({real, "control.pos_judge=" + tagger, "control.judge=" + lm}), 20);
