@@ -105,7 +105,7 @@ TEST_CASE("every command that info names for a run works") {
                                               "transformer.layers=1", "transformer.hidden=16"});
   const std::string first_pair = lines_of(read_text(pairs + "/data/train.txt")).at(0);
   check_commands(masked_run());
-  check_commands(pairs, first_pair.substr(0, first_pair.find(" ||")));
+  check_commands(pairs, first_pair.substr(0, first_pair.find("||")));
   check_commands(trained("tagger", {"model=spelling_tagger", "train.steps=2", "data.max_length=48"}));
   check_commands(points_run());
   CHECK(info_of(masked_run()).at("commands").contains("fill gaps"));
@@ -139,8 +139,9 @@ TEST_CASE("info names no command with a word of the texts where these have none 
   for (int i = 0; i < 20; ++i) lines += "1 2 $3 _ \"4\"\n5 6 7\n";
   write_text(runs() / "numbers.txt", lines);
   const std::string texts = (runs() / "numbers.txt").string();
-  const std::string run = trained("numbers", {"train.steps=2", "data.train=" + texts, "data.valid=" + texts,
-                                              "transformer.layers=1", "transformer.hidden=16"});
+  const std::string run =
+      trained("numbers", {"train.steps=2", "data.format=lines", "data.train=" + texts, "data.valid=" + texts,
+                          "transformer.layers=1", "transformer.hidden=16"});
   check_commands(run);
   CHECK_FALSE(info_of(run).at("commands").contains("fill gaps"));
 }
