@@ -246,7 +246,7 @@ TEST_CASE("what cannot be opened as a text file is named") {
   CHECK(folder.error_of([&] { TextFile(folder.write("a.txt", "a"), {.max_line_bytes = 0}); }) ==
         "data.max_line_bytes must be at least 1 and below 2147483647, but is 0");
   CHECK(folder.error_of([&] { text_format("csv"); }) ==
-        "data.format is \"csv\", but must be one of \"lines\", \"jsonl\", \"e2e\", \"raw\"");
+        "data.format is \"csv\", but must be one of \"e2e\", \"lines\", \"jsonl\", \"raw\"");
 }
 
 TEST_CASE("a file that changes under the reader gives a sentence") {

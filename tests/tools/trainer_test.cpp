@@ -351,7 +351,8 @@ TEST_CASE("a resumed run keeps the cut-off that it began with, given or chosen")
   for (const auto& [given, kept] : {std::pair{0, 7}, std::pair{9, 9}}) {
     const std::filesystem::path run = folder / fmt::format("run{}", given);
     const Settings settings = tiny_settings({"data.train=" + (folder / "train.txt").string(),
-                                             "data.format=lines", fmt::format("data.min_count={}", given)});
+                                             "data.format=lines", fmt::format("data.min_count={}", given),
+                                             "transformer.layers=1", "train.evaluate_examples=4"});
     start_and_run(settings, quiet(run, 1));
     const std::string tokens = latest_checkpoint(run).text("tokenizer.json");
     resume_and_run(quiet(run, 2));

@@ -1,5 +1,6 @@
 #include "haze/tools/text/word_punctuation.h"
 
+#include <algorithm>
 #include <random>
 #include <utility>
 
@@ -107,7 +108,7 @@ TEST_CASE("a character that is the joiner's own makes a token of no vocabulary")
   }
 }
 
-TEST_CASE("the records of five corpora come back from the ids of their tokens as often as the chapter says") {
+TEST_CASE("the records of four corpora come back from their ids as often as the chapter says") {
   struct Corpus {
     const char* file;
     TextFormat format;
@@ -120,14 +121,15 @@ TEST_CASE("the records of five corpora come back from the ids of their tokens as
     const auto path = text_test::shared_data(corpus.file);
     if (!path) continue;
     const TextFile file(*path, {.format = corpus.format});
+    std::vector<std::string> texts;
+    for (int64_t i = 0; i < file.size(); ++i) texts.push_back(file.record(i).target);
     const auto exact = [&](TokenizerKind kind) {
-      const Tokenizer tokenizer = build_tokenizer(kind, file, 1);
-      int64_t count = 0;
-      for (int64_t i = 0; i < file.size(); ++i) {
-        const std::string text = file.record(i).target;
-        count += tokenizer.decode(tokenizer.encode(text)) == text;
-      }
-      return count;
+      TokenCounter counter(kind);
+      for (const std::string& text : texts) counter.add(text);
+      const Tokenizer tokenizer = counter.build(1);
+      return std::count_if(texts.begin(), texts.end(), [&](const std::string& text) {
+        return tokenizer.decode(tokenizer.encode(text)) == text;
+      });
     };
     CAPTURE(corpus.file);
     CHECK(file.size() == corpus.records);

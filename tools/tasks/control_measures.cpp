@@ -135,7 +135,7 @@ void measure_controls(const TextTask& task, const TaskEvaluation& evaluation, Re
   if (!settings.has("control.kinds")) return;
   const std::vector<std::string> names = split_words(settings.text("control.kinds"));
   if (names.empty()) return;
-  if (task.tokenizer().kind() != "word") {
+  if (!task.tokenizer().is(TokenizerKind::word)) {
     fail("control.kinds: success is counted in words, and the run has data.tokenizer {}",
          task.tokenizer().kind());
   }

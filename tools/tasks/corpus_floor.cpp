@@ -31,7 +31,7 @@ void add_floor(const TextTask& task, const TaskEvaluation& evaluation, Report& r
   const double units = report.at("tokens").value;
   // Other tokens than words have another length, which says more or less of the text than the words' number.
   const Sampler* sampler = evaluation.model.sampler();
-  if (sampler && sampler->uses().length && task.tokenizer().kind() == "word") {
+  if (sampler && sampler->uses().length && task.tokenizer().is(TokenizerKind::word)) {
     report.measures.push_back({"floor_nats_per_token",
                                "the grammar's own given the length, the floor",
                                (nats - length_nats) / units,

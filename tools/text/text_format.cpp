@@ -15,9 +15,9 @@
 namespace haze {
 namespace {
 
-constexpr std::array<Choice<TextFormat>, 4> kFormats{{{"lines", TextFormat::lines},
+constexpr std::array<Choice<TextFormat>, 4> kFormats{{{"e2e", TextFormat::e2e},
+                                                      {"lines", TextFormat::lines},
                                                       {"jsonl", TextFormat::jsonl},
-                                                      {"e2e", TextFormat::e2e},
                                                       {"raw", TextFormat::raw}}};
 
 /// How a sentence ends on a line that may be one of another format.

@@ -20,9 +20,9 @@ struct TextNeighbours {
 /// `now`, `￭.`, `￭"`. The joiner annotation is that of OpenNMT's tokeniser (Klein et al. 2017, OpenNMT:
 /// Open-source toolkit for neural machine translation); here marks alone carry it.
 ///
-/// - A mark is a character of ASCII's punctuation but "_", or of the ranges kMarks of the .cpp: Latin-1's
-///   punctuation, U+2000 to U+206F, arrows, mathematics and symbols from U+2190 to U+2BFF, the punctuation
-///   of Hebrew, Arabic, Devanagari and East Asia, and emoji. A run of the same mark is one token, as "--".
+/// - A mark is ASCII's punctuation but "_", or of the ranges kMarks of the .cpp: Latin-1's punctuation,
+///   U+2000 to U+206F but U+200C and U+200D, currencies, symbols of U+2190 to U+2BFF, emoji, and punctuation
+///   of Hebrew, Arabic, Devanagari and East Asia. A run of the same mark is one token, as "--".
 /// - A word is a run of all other characters but white space: letters and digits of any script, and "_". It
 ///   includes an apostrophe between letters, as in don't, and a full stop or comma between digits, as in
 ///   3.14 (Unicode Standard Annex 29, WB6, WB7, WB11, WB12).
