@@ -14,7 +14,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 usage() { sed -n '2,/^set/s/^# \{0,1\}//p' tools/install.sh; }
 refuse() { echo "tools/install.sh: $1" >&2; exit "${2:-1}"; }
 
-preset=release program=build/release/tools/haze target=haze prefix= force=
+preset=release program=build/release/tools/haze target=haze prefix="" force=""
 while [ $# -gt 0 ]; do
   case $1 in
     --static) preset=static program=build/static/static/haze target=haze_static; shift ;;
