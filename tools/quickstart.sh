@@ -51,7 +51,7 @@ write_samples() {
 }
 
 heading "Ten samples at temperature 0.3, top-p 0.6: likely sentences"
-write_samples
+write_samples --temperature 0.3 --top-p 0.6
 
 heading "Ten samples at temperature 1: as varied as the texts that it has learnt from"
 write_samples --temperature 1 --top-p 1

@@ -277,6 +277,59 @@ TEST_CASE(
                     {.observer = observer}, generator);
 }
 
+// The distribution of each place of a text, of a joint distribution of texts.
+std::array<Distribution, kLength> marginals(const std::array<double, kTexts>& joint) {
+  std::array<Distribution, kLength> result{};
+  for (int i = 0; i < kTexts; ++i) {
+    const Text x = text(i);
+    for (size_t place = 0; place < kLength; ++place)
+      result[place][static_cast<size_t>(x[place])] += joint[static_cast<size_t>(i)];
+  }
+  return result;
+}
+
+TEST_CASE(
+    "at temperature 0, three tokens above 1 - 1/4 are the likeliest text (theorem 1); below, they need not "
+    "be") {
+  Generator generator(106);
+  const auto written = [&](const std::array<double, kTexts>& joint, double threshold) {
+    TabularDenoiser::Table table{};
+    table[kStates - 1] = marginals(joint);
+    const TabularDenoiser denoiser(table);
+    const Samples samples = confidence_sample(denoiser, open_requests(1), MaskingSchedule(), threshold,
+                                              {.filter = {.temperature = 0}}, generator);
+    CHECK(samples.network_calls == 1);
+    return samples.texts[0];
+  };
+  const auto smallest_confidence = [](const std::array<double, kTexts>& joint) {
+    double smallest = 1;
+    for (const Distribution& p : marginals(joint))
+      smallest = std::min(smallest, *std::max_element(p.begin(), p.end()));
+    return smallest;
+  };
+  int sure = 0;
+  for (int trial = 0; trial < 1000; ++trial) {
+    std::array<double, kTexts> joint{};
+    double total = 0;
+    const std::vector<double> drawn = uniform({kTexts}, generator, 0, 1, Dtype::float64).to_vector<double>();
+    for (size_t i = 0; i < kTexts; ++i) total += joint[i] = std::pow(drawn[i], 40);
+    for (double& p : joint) p /= total;
+    if (smallest_confidence(joint) <= 0.75) continue;
+    ++sure;
+    const auto likeliest = std::max_element(joint.begin(), joint.end()) - joint.begin();
+    CHECK(written(joint, 0.75) == text(static_cast<int>(likeliest)));
+  }
+  CHECK(sure >= 50);
+
+  // The bound is tight: three texts that differ from (0, 0, 0) in one place each are likelier than it is.
+  std::array<double, kTexts> joint{};
+  joint[static_cast<size_t>(text_index(Text{0, 0, 0}))] = 0.244;
+  for (const Text& x : {Text{1, 0, 0}, Text{0, 1, 0}, Text{0, 0, 1}})
+    joint[static_cast<size_t>(text_index(x))] = 0.252;
+  CHECK(smallest_confidence(joint) == doctest::Approx(0.748));
+  CHECK(written(joint, 0.74) == Text{0, 0, 0});
+}
+
 TEST_CASE("confidence sampling refuses a threshold outside 0..1 and logits that are no distribution") {
   const TabularDenoiser exact = TabularDenoiser::exact();
   Generator generator(105);

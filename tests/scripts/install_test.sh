@@ -5,7 +5,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/../.." || exit
 
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
-mkdir -p "$folder/repository/tools" "$folder/bin" "$folder/home"
+mkdir -p "$folder/repository/tools" "$folder/bin" "$folder/home" "$folder/caller"
 cp tools/install.sh "$folder/repository/tools/"
 readonly bin=$folder/home/.local/bin
 
@@ -29,7 +29,7 @@ any_failed=0
 # expect NAME STATUS TEXT CONDITION [OPTION...]: the status, a text that is printed, and a command that then succeeds.
 expect() {
   local name=$1 status=$2 text=$3 condition=$4 output got
-  output=$(PATH="$folder/bin:${more_path-}$PATH" HOME="$folder/home" \
+  output=$(cd "$folder/caller" && PATH="$folder/bin:${more_path-}$PATH" HOME="${home-$folder/home}" \
     "$folder/repository/tools/install.sh" "${@:5}" 2>&1 </dev/null)
   got=$?
   if [ "$got" -eq "$status" ] && [[ $output == *"$text"* ]] && eval "$condition"; then
@@ -44,12 +44,25 @@ says() { [ "$("$1" 2>&1)" = "$2" ]; }
 expect "--help explains the options and installs nothing" 0 "--prefix DIR" '[ ! -e "$bin" ]' --help
 expect "an option that there is not is refused" 2 "there is no option '--user'" '[ ! -e "$bin" ]' --user
 expect "a prefix without a folder is refused" 2 "--prefix takes a folder" '[ ! -e "$bin" ]' --prefix
+expect "an option is no folder" 2 "--prefix takes a folder" '[ ! -e "$bin" ]' --prefix --static
+home=
+expect "without HOME, --help explains the options too" 0 "--prefix DIR" '[ ! -e "$bin" ]' --help
+expect "without HOME, a folder is asked for in a sentence" 2 "HOME, --prefix DIR is needed" '[ ! -e "$bin" ]'
+unset home
 expect "what was never built is built and installed for the user alone" 0 "Installed $bin/haze" \
   'says "$bin/haze" "release haze"'
 expect "where the folder is not on the PATH, the line that puts it there is printed" 0 "export PATH=\"$bin:\$PATH\"" \
   '[ -x "$bin/haze" ]'
 more_path=$bin:
 expect "where it is on the PATH, no such line is printed" 0 "Installed" '[[ $output != *export* ]]'
+ln -s home "$folder/linked"
+home=$folder/linked more_path=$folder/linked/.local/bin:
+expect "where HOME is a link and the PATH goes through it, no such line either" 0 "Installed $folder/linked/.local/bin/haze" \
+  '[[ $output != *export* && $output != *first* ]]'
+more_path=$bin:
+expect "where HOME is a link and the PATH has the folder itself, nor" 0 "Installed $folder/linked/.local/bin/haze" \
+  '[[ $output != *export* && $output != *first* ]]'
+unset home
 program earlier >"$folder/bin/haze"
 chmod +x "$folder/bin/haze"
 expect "a haze that the PATH finds first is named" 0 "the PATH finds $folder/bin/haze first" true
@@ -72,6 +85,12 @@ mkdir "$bin/haze"
 expect "a folder of that name is kept, even with --force" 1 "is a folder" '[ -d "$bin/haze" ]' --force
 expect "--prefix names another folder" 0 "Installed $folder/other/bin/haze" 'says "$folder/other/bin/haze" "of today"' \
   --prefix "$folder/other"
+expect "a relative prefix is one of the folder that the user is in" 0 "Installed $folder/caller/near/bin/haze" \
+  'says "$folder/caller/near/bin/haze" "of today" && [ ! -e "$folder/repository/near" ]' --prefix near
+home=
+expect "with a prefix, HOME is not needed" 0 "Installed $folder/caller/far/bin/haze" true --prefix=../caller/far
+expect "a folder may begin with -" 0 "Installed $folder/caller/-x/bin/haze" true --prefix=-x
+unset home
 expect "a prefix that is a file is refused in a sentence" 1 "cannot be written to" true --prefix "$folder/bin/id"
 left=$(find "$bin" "$folder/other" -name '*.new.*')
 if [ -z "$left" ]; then

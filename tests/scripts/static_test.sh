@@ -85,7 +85,4 @@ refuses_the_gpu() {
 }
 check "it says in one sentence that there is no device cuda" refuses_the_gpu
 
-left_nothing() { ! grep -F "$root" /proc/self/mounts; }
-check "no mount is left" left_nothing
-
 exit $any_failed

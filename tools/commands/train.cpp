@@ -11,6 +11,7 @@
 #include "haze/tools/run/configuration.h"
 #include "haze/tools/run/interrupt.h"
 #include "haze/tools/run/models.h"
+#include "haze/tools/run/relative_paths.h"
 #include "haze/tools/run/terminal.h"
 #include "haze/tools/run/trainer.h"
 #include "haze/tools/run/training_settings.h"
@@ -146,12 +147,11 @@ auto with_settings(const Arguments& arguments, Begin begin) {
   }
 }
 
-/// Whether a run that goes on may be told anew where this setting's file, folder or run is.
+/// Whether a run of some model that goes on may be told anew where this setting's file, folder or run is.
 bool may_have_moved(const std::string& key) {
-  constexpr std::string_view kData[] = {"data.train", "data.valid", "data.test", "data.folder"};
-  if (std::find(std::begin(kData), std::end(kData), key) != std::end(kData)) return true;
   return std::any_of(model_table().begin(), model_table().end(), [&](const ModelRow& row) {
-    return std::find(row.info.frozen.begin(), row.info.frozen.end(), key) != row.info.frozen.end();
+    const std::vector<std::string> keys = path_keys(row.info);
+    return std::find(keys.begin(), keys.end(), key) != keys.end();
   });
 }
 

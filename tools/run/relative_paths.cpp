@@ -10,9 +10,14 @@ std::filesystem::path current_folder() {
   return error ? std::filesystem::path() : folder;
 }
 
-std::vector<std::string> path_keys(const Settings& settings) {
+std::vector<std::string> path_keys(const ModelInfo& model) {
   std::vector<std::string> keys = {"data.train", "data.valid", "data.test", "data.folder"};
-  for (const std::string& key : model_row(settings.text("model")).info.frozen) keys.push_back(key);
+  keys.insert(keys.end(), model.frozen.begin(), model.frozen.end());
+  return keys;
+}
+
+std::vector<std::string> path_keys(const Settings& settings) {
+  std::vector<std::string> keys = path_keys(model_row(settings.text("model")).info);
   std::erase_if(keys, [&](const std::string& key) { return !settings.has(key); });
   return keys;
 }

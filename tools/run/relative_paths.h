@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "haze/diffusion/model.h"
 #include "haze/nn/settings.h"
 
 namespace haze {
@@ -11,7 +12,10 @@ namespace haze {
 /// The working folder; empty where it has been removed.
 std::filesystem::path current_folder();
 
-/// The settings of the run's model that name files, folders or other runs, such as data.train.
+/// The settings of a model's runs that may name files, folders or other runs, such as data.train.
+std::vector<std::string> path_keys(const ModelInfo& model);
+
+/// Those that the settings of a run have.
 std::vector<std::string> path_keys(const Settings& settings);
 
 /// Makes paths of a run's settings absolute where they are relative, and `folder`, in which the run was
