@@ -139,8 +139,8 @@ bool add_given_words(const Arguments& arguments, SampleRequest& request) {
   return false;
 }
 
-// Throws Error, with the option's name, at a word of the command line that the model does not know. Other
-// tokenisers than words split a text by what stands beside it, and the request's own error has to do.
+// Throws Error, with the option's name, at a word of the command line that the model does not know. Only the
+// tokeniser of words splits a text without regard to its neighbours: for others the request finds the word.
 void require_known_words(const Arguments& arguments, const Tokenizer& tokenizer) {
   if (!tokenizer.is(TokenizerKind::word)) return;
   if (arguments.left) known_tokens(tokenizer, *arguments.left, "--left");
