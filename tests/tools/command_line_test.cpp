@@ -115,11 +115,14 @@ TEST_CASE("a run that ended before its first checkpoint says so") {
   const std::string sentence =
       run +
       ": the run was ended before its first checkpoint, or has not come to it yet; haze "
-      "train --out " +
-      run + " begins anew\n";
+      "train --config " +
+      run + "/config.toml --out " + run + " begins anew\n";
   check_failure({"sample", run}, 1, sentence);
   check_failure({"eval", run}, 1, sentence);
   check_failure({"train", "--resume", "--out", run}, 1, sentence);
+  const ProgramResult anew = run_program({"train", "--config", run + "/config.toml", "--out", run});
+  INFO(anew.error);
+  CHECK(anew.status == 0);
 }
 
 TEST_CASE("a name that is not UTF-8 is a name like others, in JSON and in a picture") {

@@ -342,7 +342,8 @@ TEST_CASE("every tenth record of a file can be held out, and of fewer than ten t
   write_text(folder / "texts", "one\n");
   CHECK_THROWS_WITH_AS(TextFile(folder / "texts", {.part = FilePart::tenth}),
                        ((folder / "texts").string() +
-                        ": of one text none can be held out; name a file to evaluate on (data.valid)")
+                        ": of one text none can be held out; name a file to evaluate on (data.valid), or, if "
+                        "the file is one long text, set data.format=raw")
                            .c_str(),
                        Error);
 }

@@ -107,6 +107,7 @@ void say_ignored_sources(const Settings& settings) {
 void say_guesses(const Arguments& arguments, const Settings& settings) {
   if (!settings.has("data.format") || settings.text("data.train").empty()) return;
   const std::string& file = settings.text("data.train");
+  if (beginning_of(file).empty()) return;  // what is wrong with it is said when it is read
   if (format_is_guessed(arguments, settings)) {
     const std::string& format = settings.text("data.format");
     const bool is_table = format == "lines" && looks_like_table(beginning_of(file));
@@ -231,6 +232,11 @@ void report(const Arguments& arguments, const TrainResult& result) {
   } else {
     fmt::print("finished at step {}: {} holds the checkpoint, metrics.jsonl and plot.svg\n", result.step,
                arguments.out);
+    if (result.best && result.best->step < result.step) {
+      fmt::print(
+          "the best evaluation was at step {}; {}/best names that checkpoint to haze sample and haze eval\n",
+          result.best->step, arguments.out);
+    }
   }
 }
 

@@ -143,8 +143,8 @@ fs::path latest_checkpoint_of(const fs::path& run_folder) {
   const auto latest = find_latest_checkpoint(run_folder, &damage);
   if (!latest && damage.empty() && fs::exists(run_folder / "run.lock")) {
     fail(
-        "{0}: the run was ended before its first checkpoint, or has not come to it yet; haze train --out {0} "
-        "begins anew",
+        "{0}: the run was ended before its first checkpoint, or has not come to it yet; haze train --config "
+        "{0}/config.toml --out {0} begins anew",
         run_folder.string());
   }
   if (!latest) {

@@ -441,6 +441,7 @@ TrainResult Trainer::run() {
   TrainResult result{broken_off ? interrupt.signal() : 0, step_, last, evaluation_, {}};
   result.data = summary_;
   result.parameters = parameter_count();
+  result.best = best_;
   if (graphs_) result.replays = graphs_->replays();
   if (!profile.steps.empty()) {
     write_file_atomically(options_.run_folder / "profile.json", chrome_trace(profile));

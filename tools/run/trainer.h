@@ -53,6 +53,7 @@ struct TrainResult {
   int64_t step = 0;
   int64_t last_step = 0;                 // where the settings end the run
   std::optional<Report> evaluation;      // the last one, on the validation examples
+  std::optional<BestEvaluation> best;    // of all evaluations, whose checkpoint is RUN/best
   std::optional<ProfileReport> profile;  // where one was asked for
   int64_t replays = 0;                   // updates that a graph has made
   DataSummary data;                      // what the run learns from

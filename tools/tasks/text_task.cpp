@@ -226,6 +226,10 @@ DataSummary TextTask::summary(const Examples& train, const Examples& valid) cons
   summary.line += fmt::format(
       ", {} tokens, a vocabulary of {} {}, {:.1f}% of tokens unknown ({:.1f}% of those to evaluate on)",
       format_whole(tokens), format_whole(vocabulary), tokenizer_.units(), 100 * unknown, 100 * unknown_valid);
+  if (const int64_t skipped = learned.texts().skipped_count(); skipped > 0)
+    summary.line += fmt::format(", {} longer texts left out (data.too_long)", format_whole(skipped));
+  if (const int64_t cut = learned.texts().truncated_count(); cut > 0)
+    summary.line += fmt::format(", {} longer texts cut (data.too_long)", format_whole(cut));
   return summary;
 }
 
@@ -300,8 +304,10 @@ std::vector<Request> TextTask::requests(const Settings& settings, const Uses& us
     fail("the model {} decides by itself where a text ends; it takes no length", model);
   const int64_t least = std::max(request.length, request.shortest);
   if (request.length < 0 || least > max_length_)
-    fail("a text of {} tokens is outside 1..{}, what this model writes",
-         request.length < 0 ? request.length : least, max_length_);
+    fail(
+        "a text of {} tokens is outside 1..{}, what this model writes; data.max_length of the training says "
+        "so",
+        request.length < 0 ? request.length : least, max_length_);
   if (request.source && !pairs_) fail("the model {} was not trained on pairs; it takes no source", model);
   if (request.source && !uses.source)
     fail("the model {} learned the texts of its pairs alone: without a classifier it takes no source", model);

@@ -153,7 +153,11 @@ void TextFile::keep_part_of_text() {
 void TextFile::keep_part_of_lines() {
   const size_t all = lines_.size();
   if (all < 2)
-    fail("{}: of one text none can be held out; name a file to evaluate on (data.valid)", path_.string());
+    fail(
+        "{}: of one text none can be held out; name a file to evaluate on (data.valid), or, if the file is "
+        "one "
+        "long text, set data.format=raw",
+        path_.string());
   size_t number = 0;
   std::erase_if(lines_, [&](const Line&) {
     const size_t index = number++;
