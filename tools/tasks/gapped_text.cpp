@@ -58,8 +58,9 @@ GapBounds take_gap(std::string_view& text) {
   return gap;
 }
 
-// At each number, the sum of the last `width` numbers up to it. Blocks of `width` numbers are summed from both
-// of their ends. Nothing is subtracted: differences of running sums would lose small counts beside large ones.
+// At each number, the sum of the last `width` numbers up to it. Blocks of `width` numbers are summed from
+// both of their ends. Nothing is subtracted: differences of running sums would lose small counts beside large
+// ones.
 std::vector<long double> window_sums(const std::vector<long double>& numbers, size_t width) {
   std::vector<long double> from_begin = numbers, to_end = numbers;
   for (size_t i = 1; i < numbers.size(); ++i) {
