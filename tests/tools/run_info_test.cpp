@@ -146,6 +146,20 @@ TEST_CASE("info names no command with a word of the texts where these have none 
   CHECK_FALSE(info_of(run).at("commands").contains("fill gaps"));
 }
 
+TEST_CASE("info of a run of one raw text counts its blocks, and calls them so") {
+  std::string play;
+  for (int i = 0; i < 200; ++i) play += "Enter the king .\n\n";
+  write_text(runs() / "play.txt", play);
+  const std::string run =
+      trained("play", {"train.steps=2", "data.format=raw", "data.tokenizer=character", "data.max_length=16",
+                       "data.train=" + (runs() / "play.txt").string(), "transformer.layers=1",
+                       "transformer.hidden=16"});
+  // 200 x 18 characters, of which nine tenths are learnt: 202 blocks of 16.
+  CHECK(run_program({"info", run})
+            .output.find("blocks      202 to learn from, 3232 tokens; 16 to 16 tokens a block") !=
+        std::string::npos);
+}
+
 TEST_CASE("info of a model of points shows their shape, and a person gets the same in lines") {
   const std::string points = points_run();
   CHECK(info_of(points).at("value_shape") == json{2});

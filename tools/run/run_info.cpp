@@ -46,7 +46,8 @@ std::optional<TrainingTexts> training_texts(const Task& task) {
   const auto* texts = dynamic_cast<const TextTask*>(&task);
   if (!texts) return {};
   const std::vector<int64_t>& counts = texts->lengths().counts();
-  TrainingTexts result{.token_kind = texts->tokenizer().kind(),
+  TrainingTexts result{.example = task.example(),
+                       .token_kind = texts->tokenizer().kind(),
                        .token_units = std::string(texts->tokenizer().units()),
                        .vocabulary = texts->tokenizer().vocabulary_size() - Tokenizer::kUnknown - 1};
   for (int64_t length = 1; length < std::ssize(counts); ++length) {
@@ -193,10 +194,11 @@ std::string data_lines(const RunInfo& info) {
   const TrainingTexts& texts = *info.texts;
   const double mean =
       static_cast<double>(texts.tokens) / static_cast<double>(std::max<int64_t>(texts.texts, 1));
-  return line("texts", fmt::format("{} to learn from, {} tokens; {} to {} tokens a text, {:.1f} on average",
-                                   texts.texts, texts.tokens, texts.shortest, texts.longest, mean)) +
-         line("vocabulary", fmt::format("{} {}; at most {} tokens a text", texts.vocabulary,
-                                        texts.token_units, info.facts.max_length));
+  return line(texts.example + "s",
+              fmt::format("{} to learn from, {} tokens; {} to {} tokens a {}, {:.1f} on average", texts.texts,
+                          texts.tokens, texts.shortest, texts.longest, texts.example, mean)) +
+         line("vocabulary", fmt::format("{} {}; at most {} tokens a {}", texts.vocabulary, texts.token_units,
+                                        info.facts.max_length, texts.example));
 }
 
 std::string checkpoints_line(const RunInfo& info) {

@@ -14,6 +14,7 @@ namespace haze {
 /// Counts of the texts that a run learned from.
 struct TrainingTexts {
   int64_t texts = 0, tokens = 0, shortest = 0, longest = 0;  // tokens: end tokens among them
+  std::string example;                                       // "text", or "block" of a stream of texts
   std::string token_kind;                                    // as Tokenizer::kind() and units() have them
   std::string token_units;
   int64_t vocabulary = 0;  // without special tokens, as training counts it
