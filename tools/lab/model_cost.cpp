@@ -89,12 +89,7 @@ class SkippedStep {
     return second;
   }
   double peak_bytes(const std::string& phase) const { return phase_peaks_.at(phase); }
-  double parameters() const {
-    double count = 0;
-    for (const NamedParameter& parameter : model_->parameters())
-      count += static_cast<double>(parameter.variable->value().elements());
-    return count;
-  }
+  double parameters() const { return static_cast<double>(model_->parameter_count()); }
 
  private:
   std::unique_ptr<Optimizer> make_optimizer() const {

@@ -108,10 +108,7 @@ KeptEvaluation evaluate_row(const fs::path& run_folder, const CompareEvaluation&
   evaluation.file = row.data;
   evaluation.examples = options.examples;
   evaluation.samples = options.samples;
-  KeptEvaluation result{evaluate_run(saved, evaluation), 0};
-  for (const NamedParameter& parameter : saved.model->parameters())
-    result.parameters += parameter.variable->value().elements();
-  return result;
+  return {evaluate_run(saved, evaluation), saved.model->parameter_count()};
 }
 
 void keep_evaluation(const fs::path& run_folder, const std::string& key, const KeptEvaluation& evaluation) {

@@ -13,7 +13,7 @@ namespace haze {
 /// The result of an evaluation, as `haze compare` keeps it in the run's folder.
 struct KeptEvaluation {
   Report report;
-  int64_t parameters = 0;  // numbers that the model learns
+  int64_t parameters = 0;  // numbers of the model's weights
 };
 
 /// Everything on which the result of a row's evaluation depends beside the run, as JSON: the step of the

@@ -49,7 +49,7 @@ std::optional<TrainingTexts> training_texts(const Task& task) {
   TrainingTexts result{.example = task.example(),
                        .token_kind = texts->tokenizer().kind(),
                        .token_units = std::string(texts->tokenizer().units()),
-                       .vocabulary = texts->tokenizer().vocabulary_size() - Tokenizer::kUnknown - 1};
+                       .vocabulary = texts->tokenizer().learned_size()};
   for (int64_t length = 1; length < std::ssize(counts); ++length) {
     const int64_t count = counts[static_cast<size_t>(length)];
     result.texts += count;
@@ -165,8 +165,7 @@ RunInfo run_info(const fs::path& folder) {
   info.last_step = saved.settings.integer("train.steps");
   info.examples_seen =
       info.step * saved.settings.integer("train.batch_size") * saved.settings.integer("train.accumulate");
-  for (const NamedParameter& parameter : saved.model->parameters())
-    info.parameters += parameter.variable->value().elements();
+  info.parameters = saved.model->parameter_count();
   info.bytes = static_cast<int64_t>(fs::file_size(info.checkpoint / "model.safetensors"));
   info.facts = saved.task->facts();
   info.texts = training_texts(*saved.task);

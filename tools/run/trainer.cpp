@@ -251,16 +251,9 @@ void Trainer::check_steps() {
   if (reported) fail("{}: {}{}", steps, *reported, way_back(options_.run_folder));
 }
 
-int64_t Trainer::parameter_count() const {
-  int64_t numbers = 0;
-  for (const NamedParameter& parameter : saved_.model->parameters())
-    numbers += parameter.variable->value().elements();
-  return numbers;
-}
-
 void Trainer::say_summary() const {
   options_.progress.write(
-      fmt::format("haze: {}, {} parameters\n", summary_.line, format_whole(parameter_count())));
+      fmt::format("haze: {}, {} parameters\n", summary_.line, format_whole(saved_.model->parameter_count())));
 }
 
 void Trainer::train_step(ProgressBar& progress) {
@@ -440,7 +433,7 @@ TrainResult Trainer::run() {
   const bool broken_off = step_ < last || evaluation_due_;
   TrainResult result{broken_off ? interrupt.signal() : 0, step_, last, evaluation_, {}};
   result.data = summary_;
-  result.parameters = parameter_count();
+  result.parameters = saved_.model->parameter_count();
   result.best = best_;
   if (graphs_) result.replays = graphs_->replays();
   if (!profile.steps.empty()) {

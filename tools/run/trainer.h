@@ -135,9 +135,6 @@ class Trainer {
   RunState state() const;
   NamedTensors optimizer_state() const;
 
-  /// Numbers of the model's weights, frozen ones among them.
-  int64_t parameter_count() const;
-
   const Settings& settings() const { return saved_.settings; }
   Model& model() { return *saved_.model; }
 

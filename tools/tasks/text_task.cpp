@@ -208,7 +208,7 @@ DataSummary TextTask::summary(const Examples& train, const Examples& valid) cons
   const double unknown = counts.unknown_share(),
                unknown_valid = dynamic_cast<const TextExamples&>(valid).counts().unknown_share();
   const int64_t texts = counts.texts, tokens = counts.tokens + learned.texts().dropped_count(),
-                vocabulary = tokenizer_.vocabulary_size() - Tokenizer::kUnknown - 1;
+                vocabulary = tokenizer_.learned_size();
   const auto count = [](const char* name, int64_t number) {
     return Measure{name, name, static_cast<double>(number), {}, "", 0};
   };

@@ -47,6 +47,9 @@ class Tokenizer {
   /// Number of tokens, the three special ones included and the mask left out.
   int32_t vocabulary_size() const { return static_cast<int32_t>(tokens_.size()); }
 
+  /// Number of tokens that the training text gave: all but the three special ones.
+  int32_t learned_size() const { return vocabulary_size() - kUnknown - 1; }
+
   /// The mask's id, the first after the vocabulary.
   int32_t mask_id() const { return vocabulary_size(); }
 
