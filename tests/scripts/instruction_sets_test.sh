@@ -8,18 +8,7 @@ build=${1:?"takes the build folder"}
 levels=(avx512 avx2 baseline)
 [ "$(uname -m)" = x86_64 ] || levels=(baseline)
 
-any_failed=0
-# check NAME COMMAND...: prints the test's line; where the command fails, also what it printed.
-check() {
-  local name=$1 output
-  shift
-  if output=$("$@" 2>&1); then
-    echo "passed: $name"
-  else
-    printf 'failed: %s\n%s\n' "$name" "$(sed 's/^/  /' <<<"$output")"
-    any_failed=1
-  fi
-}
+source "$(dirname "${BASH_SOURCE[0]}")/check.sh"
 
 version() { HAZE_CPU=$1 "$build/tools/haze" --version; }
 lacks() { [[ $(version "$1" 2>&1) == "haze: HAZE_CPU: this processor lacks $1;"* ]]; }

@@ -3,18 +3,7 @@
 set -u
 cd "$(dirname "${BASH_SOURCE[0]}")/../.." || exit
 
-any_failed=0
-# check NAME COMMAND...: prints the test's line; where the command fails, also what it printed.
-check() {
-  local name=$1 output
-  shift
-  if output=$("$@" 2>&1); then
-    echo "passed: $name"
-  else
-    printf 'failed: %s\n%s\n' "$name" "$(sed 's/^/  /' <<<"$output")"
-    any_failed=1
-  fi
-}
+source tests/scripts/check.sh
 
 # Prints the lines of the README between "```$1" and the next "```".
 block() { awk -v begin="\`\`\`$1" '$0 == begin { inside = 1; next } $0 == "```" { inside = 0 } inside' README.md; }

@@ -11,18 +11,7 @@ build=${1:?"takes the build folder"}
 root=$(mktemp -d)
 trap 'rm -rf --one-file-system "$root"' EXIT
 
-any_failed=0
-# check NAME COMMAND...: prints the test's line; where the command fails, also what it printed.
-check() {
-  local name=$1 output
-  shift
-  if output=$("$@" 2>&1); then
-    echo "passed: $name"
-  else
-    printf 'failed: %s\n%s\n' "$name" "$(sed 's/^/  /' <<<"$output")"
-    any_failed=1
-  fi
-}
+source tests/scripts/check.sh
 
 if ! log=$(CMAKE_BUILD_PARALLEL_LEVEL=1 cmake --build "$build" --target haze_static 2>&1); then
   printf 'failed: the static program is built\n%s\n' "$log"
