@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <functional>
 #include <vector>
 
 #include <doctest/doctest.h>
@@ -90,6 +91,24 @@ void check_times(const Shown& shown, const MaskingSchedule& schedule) {
   }
 }
 
+// Of samplers that show a token in each of six steps: texts have, and are told before each step, the time
+// that belongs to their share of masks.
+void check_told_times(const Shown& shown, const std::function<double(double)>& time_of) {
+  REQUIRE(shown.steps.size() == 7);
+  size_t next = 0;
+  for (size_t step = 0; step < shown.steps.size(); ++step) {
+    for (size_t text = 0; text < kTextCount; ++text) {
+      const int32_t length = kLengths.at(text);
+      const double time = time_of(static_cast<double>(shown.masked[step][text]) / length);
+      CHECK(shown.steps[step].time[text] == doctest::Approx(time).epsilon(1e-14));
+      if (shown.masked[step][text] == 0) continue;
+      CHECK(shown.told.at(next).first == length);
+      CHECK(shown.told.at(next++).second == static_cast<float>(time));
+    }
+  }
+  CHECK(next == shown.told.size());
+}
+
 const MaskingSchedule kSchedule(ContinuousSchedule::polynomial, 2);
 
 }  // namespace
@@ -161,19 +180,7 @@ TEST_CASE(
   for (const Run run : {top_margin, confidence}) {
     const Shown shown = watch(run);
     check_times(shown, kSchedule);
-    REQUIRE(shown.steps.size() == 7);
-    size_t next = 0;
-    for (size_t step = 0; step < shown.steps.size(); ++step) {
-      for (size_t text = 0; text < kTextCount; ++text) {
-        const auto length = static_cast<double>(kLengths.at(text));
-        const double share = static_cast<double>(shown.masked[step][text]) / length;
-        CHECK(shown.steps[step].time[text] == doctest::Approx(std::sqrt(share)).epsilon(1e-14));
-        if (shown.masked[step][text] == 0) continue;
-        CHECK(shown.told.at(next).first == static_cast<int32_t>(length));
-        CHECK(shown.told.at(next++).second == static_cast<float>(std::sqrt(share)));
-      }
-    }
-    CHECK(next == shown.told.size());
+    check_told_times(shown, [](double share) { return std::sqrt(share); });
   }
 }
 
@@ -185,19 +192,7 @@ TEST_CASE(
       watch([&](const Denoiser& denoiser, const SamplerOptions& options, Generator& generator) {
         confidence_sample(denoiser, requests(), noise, 1, options, generator);
       });
-  REQUIRE(shown.steps.size() == 7);
-  size_t next = 0;
-  for (size_t step = 0; step < shown.steps.size(); ++step) {
-    for (size_t text = 0; text < kTextCount; ++text) {
-      const auto length = static_cast<double>(kLengths.at(text));
-      const double share = static_cast<double>(shown.masked[step][text]) / length;
-      const double time = std::ceil(20 * share - 1e-9) / 20;
-      CHECK(shown.steps[step].time[text] == doctest::Approx(time).epsilon(1e-14));
-      if (shown.masked[step][text] == 0) continue;
-      CHECK(shown.told.at(next++).second == static_cast<float>(time));
-    }
-  }
-  CHECK(next == shown.told.size());
+  check_told_times(shown, [](double share) { return std::ceil(20 * share - 1e-9) / 20; });
 }
 
 }  // namespace haze

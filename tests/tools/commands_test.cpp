@@ -7,14 +7,13 @@
 
 #include <doctest/doctest.h>
 #include <nlohmann/json.hpp>
-#include <pty.h>
 
 #include "haze/engine/cpu/simd/instruction_set.h"
 #include "haze/tools/corpus/corpus.h"
 #include "haze/tools/corpus/entropy.h"
 #include "haze/tools/corpus/restaurant_grammar.h"
 
-#include "program.h"
+#include "pseudo_terminal.h"
 #include "tiny_run.h"
 
 using namespace haze;
@@ -596,18 +595,9 @@ TEST_CASE("a trace is in colour on a terminal only, and not where NO_COLOR is se
   CHECK(plain.output.find('\x1b') == std::string::npos);
 
   const auto on_terminal = [&] {
-    int master = -1, slave = -1;
-    REQUIRE(openpty(&master, &slave, nullptr, nullptr, nullptr) == 0);
-    RunningProgram program(traced, slave);
-    close(slave);
-    std::string shown;
-    char buffer[4096];
-    for (ssize_t count; (count = read(master, buffer, sizeof buffer)) > 0;) {
-      shown.append(buffer, static_cast<size_t>(count));
-    }
-    close(master);
-    CHECK(program.wait() == 0);
-    return shown;
+    const TerminalResult result = run_on_terminal(traced, TerminalStreams::output);
+    CHECK(result.status == 0);
+    return result.shown;
   };
   setenv("TERM", "xterm-256color", 1);
   unsetenv("NO_COLOR");

@@ -11,17 +11,13 @@
 
 #include "engine/statistics.h"
 #include "error_of.h"
+#include "text_tokenizer.h"
 
 using namespace haze;
 using namespace haze::testing;
 
 namespace {
 
-Tokenizer tokenizer_of(const std::string& kind, const std::string& text) {
-  TokenCounter counter(tokenizer_kind(kind));
-  counter.add(text);
-  return counter.build(1);
-}
 Tokenizer words() {
   return tokenizer_of("word", "it is a big pub . snake_case * {2} C:\\dir _");
 }

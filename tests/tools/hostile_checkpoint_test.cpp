@@ -2,13 +2,12 @@
 
 #include <doctest/doctest.h>
 #include <nlohmann/json.hpp>
-#include <pty.h>
 
 #include "haze/engine/memory.h"
 #include "haze/nn/file_io.h"
 #include "haze/tools/run/saved_model.h"
 
-#include "program.h"
+#include "pseudo_terminal.h"
 #include "tiny_run.h"
 
 using namespace haze;
@@ -55,17 +54,9 @@ std::string replaced(std::string text, const std::string& part, const std::strin
 
 /// What a command writes to a terminal.
 std::string shown_on_terminal(const std::vector<std::string>& arguments) {
-  int master = -1, slave = -1;
-  REQUIRE(openpty(&master, &slave, nullptr, nullptr, nullptr) == 0);
-  RunningProgram program(arguments, slave, slave);
-  close(slave);
-  std::string shown;
-  char buffer[4096];
-  for (ssize_t count; (count = read(master, buffer, sizeof buffer)) > 0;)
-    shown.append(buffer, static_cast<size_t>(count));
-  close(master);
-  CHECK(program.wait() >= 0);
-  return shown;
+  const TerminalResult result = run_on_terminal(arguments, TerminalStreams::both);
+  CHECK(result.status >= 0);
+  return result.shown;
 }
 
 }  // namespace

@@ -4,12 +4,11 @@
 
 #include <doctest/doctest.h>
 #include <nlohmann/json.hpp>
-#include <pty.h>
 
 #include "haze/tools/corpus/corpus.h"
 #include "haze/tools/run/models.h"
 
-#include "program.h"
+#include "pseudo_terminal.h"
 #include "tiny_run.h"
 
 using namespace haze;
@@ -379,19 +378,11 @@ TEST_CASE("--live says in a sentence that there is no terminal, and goes on to n
 }
 
 TEST_CASE("the speed of --live does not count the time that it waits") {
-  int master = -1, slave = -1;
-  REQUIRE(openpty(&master, &slave, nullptr, nullptr, nullptr) == 0);
   const auto begin = std::chrono::steady_clock::now();
-  RunningProgram program(
-      {"sample", masked_run(), "--live", "--delay", "500", "--steps", "2", "--count", "1", "--seed", "1"}, -1,
-      slave);
-  close(slave);
-  std::string shown;
-  char buffer[4096];
-  for (ssize_t count; (count = read(master, buffer, sizeof buffer)) > 0;)
-    shown.append(buffer, static_cast<size_t>(count));
-  close(master);
-  CHECK(program.wait() == 0);
+  const auto [shown, status] = run_on_terminal(
+      {"sample", masked_run(), "--live", "--delay", "500", "--steps", "2", "--count", "1", "--seed", "1"},
+      TerminalStreams::error);
+  CHECK(status == 0);
   const std::chrono::duration<double> all = std::chrono::steady_clock::now() - begin;
   const size_t at = shown.find("1 text in ");
   REQUIRE(at != std::string::npos);

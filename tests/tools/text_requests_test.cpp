@@ -15,6 +15,7 @@
 #include "haze/tools/tasks/gapped_text.h"
 #include "haze/tools/tasks/text_task.h"
 
+#include "text_tokenizer.h"
 #include "tiny_run.h"
 
 using namespace haze;
@@ -23,12 +24,6 @@ using namespace haze::testing;
 namespace {
 
 constexpr int64_t kLongest = 8;
-
-Tokenizer tokenizer_of(const std::string& kind, const std::string& text) {
-  TokenCounter counter(tokenizer_kind(kind));
-  counter.add(text);
-  return counter.build(1);
-}
 
 Tokenizer words() {
   return tokenizer_of("word", "Ondine is a small pub .");
