@@ -40,8 +40,9 @@ class UNetStage : public Module {
 /// convolution starts as zero.
 class UNet : public TimedNetwork {
  public:
-  /// Throws Error where an extent is not positive, height or width is not a multiple of 2^(levels - 1), the
-  /// groups or heads do not divide the channels, and attention is asked for at a height of no level.
+  /// Throws Error where an extent is not positive, or height or width is not a multiple of 2^(levels - 1).
+  /// Throws Error where groups or heads do not divide the channels, or no level has the height of an
+  /// attention.
   UNet(const UNetConfig& config, Generator& generator);
 
   /// x [n, channels, height, width], t float32 [n] in [0, 1] -> [n, outputs channels, height, width].

@@ -11,9 +11,8 @@ namespace haze {
 struct Denoised {
   Tensor x_0;
   Tensor epsilon;
-  /// Of a learned variance of the reverse step: v, mostly in [0, 1], with log variance = v
-  /// log(added_variance) + (1 - v) log(posterior_variance) (Nichol and Dhariwal 2021, equation 15). Undefined
-  /// where it is fixed.
+  /// The v of a learned variance, mostly in [0, 1] (Nichol and Dhariwal 2021, equation 15). The reverse step
+  /// has log variance = v log(added_variance) + (1 - v) log(posterior_variance). Undefined where it is fixed.
   Tensor variance_share;
 };
 

@@ -21,8 +21,8 @@ struct ProgressOutput {
   static ProgressOutput standard_error();
 };
 
-/// How far a run of many steps is: on a terminal one line that is redrawn at most ten times a second,
-/// elsewhere a line of a log at most every five seconds and at the end.
+/// How far a run of many steps is. A terminal has one line that is redrawn at most ten times a second.
+/// Elsewhere a log gets a line at most every five seconds, and at the end.
 class ProgressBar {
  public:
   /// Steps are counted from 0 to `total`; a resumed run starts at `start`.
